@@ -1,0 +1,181 @@
+// The catalog's tables as Kysely sees them. Instants are epoch milliseconds, sizes are bytes, booleans are 0 or 1, JSON is text.
+import type { Generated } from 'kysely';
+
+/** One attempt to do something for a shop. `interrupted` is set by whoever finds it without its process. */
+export interface RunsTable {
+  id: string;
+  kind: 'backup' | 'restore' | 'prune' | 'verify';
+  shop: string;
+  source: 'database' | 'files' | 'server' | null;
+  state: 'running' | 'done' | 'failed' | 'interrupted';
+  startedAt: number;
+  endedAt: number | null;
+  errorCode: string | null;
+  errorMessage: string | null;
+  /** JSON, for status and the auditor. */
+  detail: string | null;
+}
+
+/** What was sealed, whatever the vault. A segment's row is written with its first intent. */
+export interface SegmentsTable {
+  id: string;
+  shop: string;
+  source: 'database' | 'files' | 'server';
+  /** tar, sql or tsv. */
+  kind: string;
+  phase: string;
+  name: string;
+  key: string;
+  plainBytes: number;
+  plainSha256: string;
+  storedBytes: number;
+  storedSha256: string;
+  /** LoadInstruction as JSON, for tsv segments. */
+  load: string | null;
+  /** Run that stored it. */
+  runId: string;
+  createdAt: number;
+}
+
+/**
+ * Every version of every object that coffre caused to exist in a vault, and every attempt to make one.
+ * intent: a PUT may have happened. stored: acknowledged or found. void: asked the store, nothing was there.
+ * tombstone: chosen for deletion. released: deletion confirmed.
+ */
+export interface ObjectsTable {
+  id: Generated<number>;
+  vault: string;
+  /** Shop name, or `_coffre` for the daemon's own objects (probe, state). */
+  shop: string;
+  key: string;
+  versionId: string | null;
+  kind: 'segment' | 'index' | 'manifest' | 'key' | 'probe' | 'state' | 'stray' | 'upload';
+  /** Segment id or snapshot id or key id it belongs to; null for strays. */
+  refId: string | null;
+  runId: string | null;
+  state: 'intent' | 'stored' | 'void' | 'tombstone' | 'released';
+  expectedBytes: number;
+  sizeBytes: number;
+  sha256: string | null;
+  /** As read back. */
+  lockMode: string | null;
+  retainUntil: number | null;
+  lockReadAt: number | null;
+  createdAt: number;
+  resolvedAt: number | null;
+}
+
+export interface SnapshotsTable {
+  id: string;
+  shop: string;
+  source: 'database' | 'files' | 'server';
+  runId: string;
+  startedAt: number;
+  asOf: number;
+  completedAt: number;
+  full: number;
+  complete: number;
+  /** committed: usable. tombstone: being removed. removed: gone everywhere. */
+  state: 'committed' | 'tombstone' | 'removed';
+  /** End of its window as promised when it was taken: completedAt + the plan's retention. */
+  keepUntil: number;
+  plainBytes: number;
+  storedBytes: number;
+  /** Bytes and number of segments stored by this run itself. */
+  freshBytes: number;
+  segments: number;
+  reusedSegments: number;
+  counts: string;
+  warnings: string;
+  consistency: string | null;
+  /** JSON list of vault names that the plan required. */
+  requiredVaults: string;
+  durationMs: number;
+}
+
+/** A snapshot's copy in one vault; its row is the last thing written for that vault. */
+export interface SnapshotVaultsTable {
+  snapshotId: string;
+  vault: string;
+  committedAt: number;
+  /** Rows of objects. */
+  manifestObject: number;
+  indexObject: number;
+  /** When verify last found everything of it right; null never. */
+  verifiedAt: number | null;
+  /** Error code of the last verification that failed; null when the last one passed. */
+  verifyError: string | null;
+}
+
+export interface SnapshotSegmentsTable {
+  snapshotId: string;
+  seq: number;
+  segmentId: string;
+  partial: number;
+}
+
+/** A run relies on this segment: prune leaves it alone. Removed with the run's end, or when the run is found dead. */
+export interface PinsTable {
+  segmentId: string;
+  runId: string;
+}
+
+/**
+ * Append-only. `bytes` is what came (+) or went (-). The level at an instant is the sum of all rows up to it.
+ * put: a version appeared. part: parts of an unfinished upload appeared. complete: those parts became an object (negative,
+ * together with its put). release: a deletion was confirmed. adjust: the store held something else than we thought.
+ */
+export interface LedgerTable {
+  id: Generated<number>;
+  at: number;
+  vault: string;
+  shop: string;
+  key: string;
+  versionId: string;
+  event: 'put' | 'part' | 'complete' | 'release' | 'adjust';
+  bytes: number;
+  cause: string | null;
+  /** Hex SHA-256 over the previous row's hash and this row: a chain. */
+  hash: string;
+}
+
+export interface ProbesTable {
+  id: Generated<number>;
+  vault: string;
+  at: number;
+  /** proven, unproven (a step is pending or the credential cannot tell), refused. */
+  outcome: 'proven' | 'unproven' | 'refused';
+  /** ProbeStep[] as JSON. */
+  steps: string;
+}
+
+export interface AuditTable {
+  id: Generated<number>;
+  at: number;
+  who: string;
+  what: string;
+  shop: string | null;
+  detail: string | null;
+}
+
+/** When a slot was due and whether it was taken: the daemon catches up from here. */
+export interface SlotsTable {
+  shop: string;
+  job: string;
+  /** Last due instant that was started (or caught up). */
+  lastDueAt: number;
+}
+
+export interface Tables {
+  runs: RunsTable;
+  segments: SegmentsTable;
+  objects: ObjectsTable;
+  snapshots: SnapshotsTable;
+  snapshotVaults: SnapshotVaultsTable;
+  snapshotSegments: SnapshotSegmentsTable;
+  pins: PinsTable;
+  ledger: LedgerTable;
+  probes: ProbesTable;
+  audit: AuditTable;
+  slots: SlotsTable;
+}

@@ -1,0 +1,86 @@
+// The only user of Date.now and timers: locks, RTO clocks and billing months hang on it.
+import { Temporal } from 'temporal-polyfill';
+
+/** A pending timer; `cancel` is idempotent and never throws. */
+export interface Timer {
+  cancel(): void;
+}
+
+/** Where time comes from. Everything that decides by time takes one of these. */
+export interface Clock {
+  /** Wall clock, as an instant. */
+  now(): Temporal.Instant;
+  /** Wall clock, in milliseconds since the Unix epoch. */
+  nowMs(): number;
+  /** Monotonic clock in milliseconds: for durations only, never compared with `nowMs`. */
+  monotonicMs(): number;
+  /** Calls `callback` once after `delayMs`. The timer keeps the process alive unless `unref` is set. */
+  after(delayMs: number, callback: () => void, options?: { unref?: boolean }): Timer;
+  /** Resolves after `delayMs`; rejects with the signal's reason when it aborts first. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** setTimeout fires at once beyond this; longer waits are made of several. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Temporal.Instant.fromEpochMilliseconds(Date.now()),
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after(delayMs, callback, options) {
+    let handle: NodeJS.Timeout;
+    const arm = (leftMs: number): void => {
+      const stepMs = Math.min(leftMs, LONGEST_TIMER_MS);
+      handle = setTimeout(() => (leftMs > stepMs ? arm(leftMs - stepMs) : callback()), stepMs);
+      if (options?.unref) handle.unref();
+    };
+    arm(Math.max(0, delayMs));
+    return { cancel: () => clearTimeout(handle) };
+  },
+  sleep(delayMs, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const onAbort = (): void => {
+        timer.cancel();
+        reject(signal?.reason);
+      };
+      const timer = systemClock.after(delayMs, () => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  },
+};
+
+/** Runs `work` with a signal that aborts after `limitMs` (with `makeError`'s error) or when `parent` does. */
+export async function withDeadline<T>(
+  clock: Clock,
+  limitMs: number,
+  makeError: () => Error,
+  work: (signal: AbortSignal) => Promise<T>,
+  parent?: AbortSignal,
+): Promise<T> {
+  const controller = new AbortController();
+  const onParent = (): void => controller.abort(parent?.reason);
+  if (parent?.aborted) onParent();
+  parent?.addEventListener('abort', onParent, { once: true });
+  let rejectLate: (reason: unknown) => void = () => {};
+  const late = new Promise<never>((_, reject) => {
+    rejectLate = reject;
+  });
+  late.catch(() => {});
+  const onAbort = (): void => rejectLate(controller.signal.reason);
+  controller.signal.addEventListener('abort', onAbort, { once: true });
+  if (controller.signal.aborted) onAbort();
+  const timer = clock.after(limitMs, () => controller.abort(makeError()));
+  try {
+    return await Promise.race([work(controller.signal), late]);
+  } finally {
+    timer.cancel();
+    parent?.removeEventListener('abort', onParent);
+  }
+}

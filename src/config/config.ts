@@ -1,0 +1,136 @@
+// The configuration after loading: every default filled in, durations in milliseconds, sizes in bytes, paths absolute.
+
+export interface Secret {
+  /** Reads the secret now. Throws E_SECRET_MISSING, E_SECRET_MODE. Never kept in the configuration itself. */
+  read(): string;
+  /** Where it comes from, printable. */
+  readonly from: string;
+}
+
+export interface S3VaultConfig {
+  readonly name: string;
+  readonly type: 's3';
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly forcePathStyle: boolean;
+  readonly media: string;
+  readonly site: string | null;
+  readonly offsite: boolean;
+  readonly lock: { readonly mode: 'COMPLIANCE' | 'GOVERNANCE' };
+  /** JSON {accessKeyId, secretAccessKey[, sessionToken]}. */
+  readonly credentials: Secret;
+  /** A second credential that may delete versions; null: the first one does it. */
+  readonly pruneCredentials: Secret | null;
+  readonly timeouts: { readonly connectMs: number; readonly requestMs: number };
+}
+
+export interface FilesystemVaultConfig {
+  readonly name: string;
+  readonly type: 'filesystem';
+  readonly path: string;
+  readonly media: string;
+  readonly site: string | null;
+  readonly offsite: boolean;
+}
+
+export type VaultConfig = S3VaultConfig | FilesystemVaultConfig;
+
+export interface PlanConfig {
+  readonly name: string;
+  readonly retentionMs: number;
+  readonly rto: { readonly targetMs: number; readonly calendar: 'business' | '24x7'; readonly country: string | null };
+  readonly quotaBytes: number | null;
+  readonly full: 'fresh' | 'reread';
+  /** Cron expressions in the configured zone. */
+  readonly schedule: {
+    readonly database: string | null;
+    readonly files: string | null;
+    readonly increments: string | null;
+    readonly server: string | null;
+  };
+}
+
+export interface ContractConfig {
+  readonly name: string;
+  readonly vault: string;
+  readonly subscribedTB: number;
+  readonly period: 'month' | 'quarter' | 'year';
+  readonly timezone: string;
+  readonly price: { readonly perTBMonth: string; readonly currency: string; readonly stepTB: number };
+  readonly index: { readonly s0: number; readonly anniversary: string } | null;
+  /** Shops it covers; null: every shop that uses its vault. */
+  readonly shops: readonly string[] | null;
+}
+
+export interface DatabaseConfig {
+  readonly name: string;
+  readonly user: string;
+  readonly host: string | null;
+  readonly port: number;
+  readonly socketPath: string | null;
+  readonly password: Secret | null;
+  /** Tables whose rows are left out (structure kept). */
+  readonly excludeData: readonly string[];
+}
+
+export interface FilesConfig {
+  readonly root: string;
+  readonly profile: 'prestashop' | 'wordpress' | 'generic';
+  readonly exclude: readonly string[];
+}
+
+export type HostConfig =
+  | { readonly type: 'local' }
+  | {
+      readonly type: 'ssh';
+      readonly host: string;
+      readonly port: number;
+      readonly user: string;
+      readonly keyFile: string;
+      readonly knownHostsFile: string;
+    };
+
+export interface ShopConfig {
+  readonly name: string;
+  readonly plan: PlanConfig;
+  readonly vaults: readonly string[];
+  readonly host: HostConfig;
+  readonly database: DatabaseConfig | null;
+  readonly files: FilesConfig | null;
+  /** Whole-machine source, off unless asked for. */
+  readonly server: boolean;
+}
+
+export interface Limits {
+  readonly concurrency: number;
+  /** Bytes a second to all vaults together; null: no limit. */
+  readonly bandwidthBytes: number | null;
+  readonly memoryBytes: number;
+  /** No lock may end later than this after now. */
+  readonly lockCeilingMs: number;
+  /** A run that lasts longer is stopped; also half of what a provisional lock is made of. */
+  readonly runDeadlineMs: number;
+  /** No segment is reused beyond this age. */
+  readonly reuseMaxAgeMs: number;
+  /** Difference between our clock and a store's that is still accepted. */
+  readonly clockSkewMs: number;
+}
+
+export interface Config {
+  /** The file it came from. */
+  readonly file: string;
+  readonly timezone: string;
+  readonly stateDir: string;
+  readonly listen: { readonly socket: string | null; readonly http: string | null };
+  readonly encryption: { readonly keyDir: string; readonly recovery: readonly string[] } | 'none';
+  readonly signing: { readonly keyFile: string };
+  readonly vaults: ReadonlyMap<string, VaultConfig>;
+  readonly plans: ReadonlyMap<string, PlanConfig>;
+  readonly contracts: ReadonlyMap<string, ContractConfig>;
+  readonly shops: ReadonlyMap<string, ShopConfig>;
+  readonly limits: Limits;
+  /** Things that are allowed and unwise (retention in seconds, encryption none …): doctor prints them. */
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,183 @@
+// One table for every error a user can meet: code, exit status, retry class, hint.
+
+/**
+ * What a scheduler may do about an error by itself:
+ * `backoff` try again later, `never` the same input fails the same way, `operator` a person must act first.
+ */
+export type RetryClass = 'backoff' | 'never' | 'operator';
+
+export interface ErrorKind {
+  /** Exit status of the command that ends with it. */
+  readonly exit: number;
+  readonly retry: RetryClass;
+  /** What it means, for `coffre errors` and the documentation. */
+  readonly means: string;
+  /** What a sysadmin can do, when the place that threw knows nothing better. */
+  readonly hint: string;
+}
+
+const kind = (exit: number, retry: RetryClass, means: string, hint: string): ErrorKind => ({ exit, retry, means, hint });
+
+/** Exit statuses group codes by who must act; each code keeps its own name and hint. */
+export const ERRORS = {
+  // 1: failed, cause not foreseen
+  E_INTERNAL: kind(1, 'operator', 'a defect in coffre', 'report it with the log lines around it'),
+  E_RED: kind(1, 'operator', 'a check found something red', 'read the red lines: each has its own hint'),
+  E_INTERRUPTED: kind(1, 'backoff', 'stopped by a signal before the end', 'run it again: it takes up what is already stored'),
+  E_DEADLINE: kind(1, 'backoff', 'the run passed its deadline', 'raise limits.runDeadline or find what was slow in the log'),
+  // 2: usage or configuration
+  E_USAGE: kind(2, 'never', 'the command line is wrong', 'see --help'),
+  E_CONFIG: kind(2, 'operator', 'the configuration is wrong', 'correct the named line; config/coffre.example.yaml documents every key'),
+  E_CONFIG_MISSING: kind(2, 'operator', 'no configuration file', 'run coffre init, or name one with --config'),
+  E_SECRET_MODE: kind(
+    2,
+    'operator',
+    'a secret file can be read by others',
+    'chmod 600 the file and make its owner the user coffre runs as',
+  ),
+  E_SECRET_MISSING: kind(
+    2,
+    'operator',
+    'a secret is missing or empty',
+    'create the file, or give the secret by systemd credential or environment',
+  ),
+  E_KEY: kind(2, 'operator', 'a key file is missing or damaged', 'run coffre doctor to see which; restore it from the recovery kit'),
+  E_LOCK_CEILING: kind(
+    2,
+    'operator',
+    'a lock would last longer than the configured ceiling',
+    'shorten the retention or raise limits.lockCeiling knowingly: a COMPLIANCE lock cannot be undone',
+  ),
+  E_UNKNOWN_SHOP: kind(2, 'never', 'no such shop', 'coffre snapshots lists the shops; they are declared under shops:'),
+  E_UNKNOWN_SNAPSHOT: kind(2, 'never', 'no such snapshot', 'coffre snapshots SHOP lists them'),
+  E_UNKNOWN_VAULT: kind(2, 'never', 'no such vault', 'vaults are declared under vaults:'),
+  // 3: the source cannot be read
+  E_DB_CONNECT: kind(3, 'backoff', 'the database server does not answer', 'check host, port or socketPath, and that the server runs'),
+  E_DB_AUTH: kind(3, 'operator', 'the database refused the user or password', 'check user and passwordFile of the shop'),
+  E_DB_PRIVILEGE: kind(3, 'operator', 'the database user lacks a privilege', 'run the GRANT that coffre doctor SHOP prints'),
+  E_DB_READ: kind(3, 'backoff', 'the dump failed while reading', 'run it again; the server log says more'),
+  E_DB_CHANGED: kind(3, 'backoff', 'a table was altered during the dump', 'run it again when the migration is over'),
+  E_FILES_ROOT: kind(3, 'operator', 'the shop’s file tree cannot be read', 'check files.root and the rights of the user coffre runs as'),
+  E_INCOMPLETE: kind(
+    8,
+    'backoff',
+    'something could not be read: the snapshot is kept but is not good',
+    'the result names each file; give coffre the right to read it or exclude it',
+  ),
+  E_TOOL_MISSING: kind(3, 'operator', 'a program that coffre needs is missing', 'install the named package'),
+  // 4: a vault cannot be reached
+  E_VAULT_UNREACHABLE: kind(4, 'backoff', 'the vault does not answer', 'check endpoint, network and the store'),
+  E_VAULT_TIMEOUT: kind(
+    4,
+    'backoff',
+    'the vault took longer than its deadline',
+    'the store may be full or overloaded; look at its own status',
+  ),
+  E_VAULT_AUTH: kind(
+    4,
+    'operator',
+    'the vault refused the credentials',
+    'check credentialsFile: key, secret and that they belong to this endpoint',
+  ),
+  E_VAULT_DENIED: kind(4, 'operator', 'the credential may not do this', 'compare the bucket policy with the one in the README'),
+  E_VAULT_SPACE: kind(4, 'operator', 'the vault has no space left', 'free or add space, then run it again: what is stored is taken up'),
+  E_VAULT_IO: kind(4, 'backoff', 'the vault failed to read or write', 'look at the store’s log'),
+  E_BUCKET_MISSING: kind(
+    4,
+    'operator',
+    'the bucket does not exist',
+    'create it with Object Lock: aws s3api create-bucket --object-lock-enabled-for-bucket',
+  ),
+  // 5: a vault cannot be trusted to lock
+  E_NO_OBJECT_LOCK: kind(
+    5,
+    'operator',
+    'the bucket has no Object Lock',
+    'Object Lock is given at creation on most stores: make a new bucket with it',
+  ),
+  E_LOCK_UNPROVEN: kind(5, 'operator', 'the probe could not show that locks hold', 'run coffre doctor: it says which step failed'),
+  E_LOCK_DROPPED: kind(
+    5,
+    'operator',
+    'the store did not keep the lock it was given',
+    'do not trust this store; the run is not called protected',
+  ),
+  E_CLOCK_SKEW: kind(
+    5,
+    'operator',
+    'this clock and the store’s differ too much',
+    'repair time synchronisation (chrony, systemd-timesyncd); lock dates are absolute',
+  ),
+  E_LOCKED: kind(5, 'backoff', 'the object is locked until a later date', 'wait for the date; nothing else can delete it'),
+  // 6: what was stored is not what is there
+  E_OBJECT_MISSING: kind(6, 'operator', 'a stored object is gone', 'restore from another vault and look for who deleted it'),
+  E_OBJECT_ALTERED: kind(
+    6,
+    'operator',
+    'a stored object is not what was written',
+    'restore from another vault and keep the object as evidence',
+  ),
+  E_SIGNATURE: kind(
+    6,
+    'operator',
+    'a manifest’s signature does not hold',
+    'someone forged it, or the signing key is another one: compare its fingerprint with the paper kit',
+  ),
+  E_DECRYPT: kind(6, 'operator', 'an object cannot be decrypted with this identity', 'check that the identity is this shop’s'),
+  E_FORMAT: kind(6, 'never', 'bytes do not follow coffre’s format', 'the object is damaged or from a newer version'),
+  E_VERSION_FOREIGN: kind(
+    6,
+    'operator',
+    'a version on our key is not ours',
+    'someone else wrote into the vault: change the credentials and look at the store’s log',
+  ),
+  // 7: busy
+  E_BUSY: kind(7, 'backoff', 'another run holds this shop', 'wait for it, coffre status shows it'),
+  E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: systemctl status coffre'),
+  // 9: kept, but not everywhere
+  E_DEGRADED: kind(9, 'backoff', 'the snapshot is not in every required vault', 'repair the vault; the next run catches up'),
+  // 10: the target cannot be written
+  E_TARGET_NOT_EMPTY: kind(10, 'never', 'the target already holds something', 'choose an empty one or say --overwrite'),
+  E_TARGET_WRITE: kind(10, 'backoff', 'writing the restored data failed', 'check rights and space of the target'),
+  E_TARGET_SPACE: kind(10, 'operator', 'the target has no space left', 'free space or choose another target'),
+  E_LOAD_MISMATCH: kind(
+    10,
+    'operator',
+    'the server did not load exactly the rows of the manifest',
+    'the database is not to be used; the message says table and counts',
+  ),
+  // 11: state on this machine
+  E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
+  E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
+  E_CATALOG: kind(11, 'operator', 'the catalog cannot be read', 'coffre catalog rebuild makes it anew from a vault'),
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** The one error that crosses a module's border. Its message is lower case, names what and where, and holds no secret. */
+export class CoffreError extends Error {
+  override readonly name = 'CoffreError';
+  readonly code: ErrorCode;
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, options?: { hint?: string; cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options?.hint ?? ERRORS[code].hint;
+  }
+
+  get exitStatus(): number {
+    return ERRORS[this.code].exit;
+  }
+
+  get retry(): RetryClass {
+    return ERRORS[this.code].retry;
+  }
+}
+
+/** `error` itself when it is ours, else an E_INTERNAL (or `code`) that carries it as cause. */
+export function asCoffreError(error: unknown, code: ErrorCode = 'E_INTERNAL', what?: string): CoffreError {
+  if (error instanceof CoffreError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new CoffreError(code, what ? `${what}: ${text}` : text, { cause: error });
+}
