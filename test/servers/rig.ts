@@ -100,6 +100,16 @@ export async function until(what: string, limitMs: number, check: () => Promise<
   }
 }
 
+/** Whether a process runs: a zombie that nobody has reaped yet does not. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat[stat.lastIndexOf(')') + 2] !== 'Z';
+  } catch {
+    return false;
+  }
+}
+
 /**
  * A loopback port that nobody listens on. Below the range from which the kernel takes the ports of outgoing connections
  * (32768 up) and above Ceph's own (6800 to 7568), so that it is still free when the server binds it a moment later.

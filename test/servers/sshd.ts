@@ -1,0 +1,125 @@
+// A throw-away OpenSSH server on a random loopback port: own host key, one client key, the current user.
+import { execFile } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { userInfo } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { freePort, makeRig, type Rig, until } from './rig.ts';
+
+const run = promisify(execFile);
+
+export interface Sshd {
+  readonly dir: string;
+  readonly host: '127.0.0.1';
+  readonly port: number;
+  readonly user: string;
+  /** Private key (OpenSSH format, no passphrase, mode 600) that may log in. */
+  readonly keyFile: string;
+  /** Names this server's host key, as `[127.0.0.1]:port`. */
+  readonly knownHostsFile: string;
+  /** Names another key for this server: a client that checks must refuse. */
+  readonly wrongKnownHostsFile: string;
+  readonly pid: number;
+  /** What the server logged so far. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+export interface SshdOptions {
+  /** Further lines of sshd_config; they come first, and the first value of a keyword wins. */
+  readonly config?: readonly string[];
+}
+
+/** Starts it. Needs the Debian packages openssh-server and openssh-client. */
+export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
+  const rig = makeRig('sshd');
+  try {
+    return await startIn(rig, options);
+  } catch (error) {
+    await rig.stop();
+    throw error;
+  }
+}
+
+async function startIn(rig: Rig, options: SshdOptions): Promise<Sshd> {
+  const { dir } = rig;
+  const file = (name: string): string => path.join(dir, name);
+  const user = userInfo().username;
+  const port = await freePort();
+  for (const name of ['host_key', 'other_host_key', 'client_key']) {
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', file(name)]);
+  }
+  copyFileSync(file('client_key.pub'), file('authorized_keys'));
+  const knownHost = (key: string): string => `[127.0.0.1]:${port} ${readFileSync(file(`${key}.pub`), 'utf8')}`;
+  writeFileSync(file('known_hosts'), knownHost('host_key'));
+  writeFileSync(file('wrong_known_hosts'), knownHost('other_host_key'));
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) {
+    // its package makes this folder at boot, which a container never had
+    mkdirSync('/run/sshd', { recursive: true });
+    chmodSync('/run/sshd', 0o755);
+  }
+  writeFileSync(
+    file('sshd_config'),
+    [
+      ...(options.config ?? []),
+      `Port ${port}`,
+      'ListenAddress 127.0.0.1',
+      `HostKey ${file('host_key')}`,
+      `AuthorizedKeysFile ${file('authorized_keys')}`,
+      'PidFile none',
+      // the temporary folder is open to all
+      'StrictModes no',
+      // without PAM sshd refuses an account whose password is locked
+      `UsePAM ${isRoot && isLocked(user) ? 'yes' : 'no'}`,
+      'PermitRootLogin prohibit-password',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'AllowTcpForwarding yes',
+      'AllowStreamLocalForwarding yes',
+      'MaxSessions 50',
+      'MaxStartups 100:30:200',
+      'Subsystem sftp internal-sftp',
+      'LogLevel VERBOSE',
+      '',
+    ].join('\n'),
+  );
+  const pid = await rig.start('sshd', '/usr/sbin/sshd', ['-D', '-e', '-f', file('sshd_config')]);
+  await until('sshd accepts connections', 20_000, () => {
+    if (!rig.pids().has('sshd')) throw new Error(`sshd ended while starting: ${rig.logTail('sshd')}`);
+    return answers(port);
+  });
+  return {
+    dir,
+    host: '127.0.0.1',
+    port,
+    user,
+    keyFile: file('client_key'),
+    knownHostsFile: file('known_hosts'),
+    wrongKnownHostsFile: file('wrong_known_hosts'),
+    pid,
+    log: () => readFileSync(file('sshd.log'), 'utf8'),
+    stop: () => rig.stop(),
+  };
+}
+
+function isLocked(user: string): boolean {
+  const line = readFileSync('/etc/shadow', 'utf8')
+    .split('\n')
+    .find((candidate) => candidate.startsWith(`${user}:`));
+  return line?.split(':')[1]?.startsWith('!') ?? false;
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const tell = (answer: boolean) => () => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('data', tell(true));
+    socket.once('error', tell(false));
+    socket.once('close', tell(false));
+  });
+}
