@@ -84,3 +84,19 @@ export async function withDeadline<T>(
     parent?.removeEventListener('abort', onParent);
   }
 }
+
+/** The Date that a library wants (the AWS SDK). A Date holds milliseconds: what is finer is cut off. */
+export function toDate(instant: Temporal.Instant): Date {
+  return new Date(instant.epochMilliseconds);
+}
+
+/** The instant in a Date that a library gave. */
+export function fromDate(date: Date): Temporal.Instant {
+  return Temporal.Instant.fromEpochMilliseconds(date.getTime());
+}
+
+/** The instant of an HTTP date (RFC 9110, `Sun, 06 Nov 1994 08:49:37 GMT`); null when it is none. */
+export function parseHttpDate(text: string): Temporal.Instant | null {
+  const atMs = Date.parse(text);
+  return Number.isNaN(atMs) ? null : Temporal.Instant.fromEpochMilliseconds(atMs);
+}
