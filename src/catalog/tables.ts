@@ -40,7 +40,10 @@ export interface SegmentsTable {
 /**
  * Every version of every object that coffre caused to exist in a vault, and every attempt to make one.
  * intent: a PUT may have happened. stored: acknowledged or found. void: asked the store, nothing was there.
- * tombstone: chosen for deletion. released: deletion confirmed.
+ * tombstone: chosen for deletion. released: deletion confirmed (an upload: aborted, or become an object).
+ * Kinds beside what coffre means to keep: stray, a second version of ours on a key of ours (a PUT that was thought lost); foreign, a
+ * version that coffre did not write: metered, reported, never deleted; upload, the parts of an unfinished upload (versionId
+ * `upload:<id>`, sizeBytes the bytes metered so far).
  */
 export interface ObjectsTable {
   id: Generated<number>;
@@ -49,7 +52,7 @@ export interface ObjectsTable {
   shop: string;
   key: string;
   versionId: string | null;
-  kind: 'segment' | 'index' | 'manifest' | 'key' | 'probe' | 'state' | 'stray' | 'upload';
+  kind: 'segment' | 'index' | 'manifest' | 'key' | 'probe' | 'state' | 'stray' | 'upload' | 'foreign';
   /** Segment id or snapshot id or key id it belongs to; null for strays. */
   refId: string | null;
   runId: string | null;

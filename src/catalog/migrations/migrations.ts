@@ -1,0 +1,7 @@
+// Every migration in order, as a static list: nothing is looked up on disk, and an applied one never changes.
+import type { Migration } from 'kysely';
+import { first } from './001-first.ts';
+
+export const MIGRATIONS: Record<string, Migration> = {
+  '001-first': first,
+};

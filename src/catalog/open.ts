@@ -1,0 +1,97 @@
+// The catalog: the daemon's database in stateDir, opened by several processes at once (the CLI beside the daemon).
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Kysely, Migrator } from 'kysely';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { MIGRATIONS } from './migrations/migrations.ts';
+import { createPrivateFile } from './private-file.ts';
+import { NodeSqliteDialect, openSqlite, switchToWal, type TransactionMark } from './sqlite.ts';
+import type { StateLock } from './state-lock.ts';
+import type { Tables } from './tables.ts';
+
+/** An open catalog. One for each process and state directory is enough: its queries run one after the other. */
+export class Catalog {
+  readonly db: Kysely<Tables>;
+  readonly stateDir: string;
+  /** Locks by which other processes see that this process still works on a run: kept here, so that they live as long. */
+  readonly runLocks = new Map<string, StateLock>();
+  readonly #inside: AsyncLocalStorage<TransactionMark>;
+
+  constructor(db: Kysely<Tables>, stateDir: string, inside: AsyncLocalStorage<TransactionMark>) {
+    this.db = db;
+    this.stateDir = stateDir;
+    this.#inside = inside;
+  }
+
+  /**
+   * Runs `work` in one immediate transaction: all of it is on disk when this returns, or none of it is. Inside, only `tx` may be
+   * used (anything else throws E_INTERNAL), and nothing may be awaited but `tx`: every other user of the catalog waits meanwhile.
+   */
+  async transaction<T>(work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
+    return await this.db.transaction().execute(async (tx) => {
+      const mark: TransactionMark = { open: true };
+      try {
+        return await this.#inside.run(mark, () => work(tx));
+      } finally {
+        mark.open = false;
+      }
+    });
+  }
+
+  /** Idempotent. Runs started through this catalog and not finished count as dead from here on. */
+  async close(): Promise<void> {
+    for (const lock of this.runLocks.values()) lock.release();
+    this.runLocks.clear();
+    await this.db.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+export function catalogPath(stateDir: string): string {
+  return join(stateDir, 'catalog.db');
+}
+
+/**
+ * Opens `<stateDir>/catalog.db`, making both (0700, 0600) when missing, and brings its tables up to date.
+ * Throws E_STATE, E_STATE_SPACE, E_CATALOG (damaged, or written by a newer coffre).
+ */
+export async function openCatalog(stateDir: string): Promise<Catalog> {
+  const path = catalogPath(stateDir);
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    if (!(await createPrivateFile(path, stateDir))) await chmod(path, 0o600);
+  } catch (error) {
+    throw asCoffreError(error, isNoSpace(error) ? 'E_STATE_SPACE' : 'E_STATE', `cannot use ${stateDir}`);
+  }
+  const database = openSqlite(path);
+  const inside = new AsyncLocalStorage<TransactionMark>();
+  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside) });
+  try {
+    await switchToWal(database, path);
+    await migrate(db, path);
+    return new Catalog(db, stateDir, inside);
+  } catch (error) {
+    await db.destroy();
+    if (database.isOpen) database.close();
+    throw error;
+  }
+}
+
+async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return;
+  if (error instanceof CoffreError) throw error;
+  throw new CoffreError('E_CATALOG', `${path}: ${error instanceof Error ? error.message : String(error)}`, {
+    hint: 'a newer coffre may have written it: run that version, or coffre catalog rebuild',
+    cause: error,
+  });
+}
+
+function isNoSpace(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOSPC';
+}

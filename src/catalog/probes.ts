@@ -1,0 +1,50 @@
+// What the lock probe found in each vault, and the objects it left behind until their locks end.
+import type { Selectable } from 'kysely';
+import type { Clock } from '../clock.ts';
+import type { ProbeStep } from '../vault/vault.ts';
+import type { Catalog } from './open.ts';
+import type { ObjectRow } from './snapshots.ts';
+import type { ProbesTable } from './tables.ts';
+
+export interface Probe extends Omit<Selectable<ProbesTable>, 'steps'> {
+  readonly steps: readonly ProbeStep[];
+}
+
+export async function recordProbe(
+  catalog: Catalog,
+  clock: Clock,
+  vault: string,
+  outcome: ProbesTable['outcome'],
+  steps: readonly ProbeStep[],
+): Promise<void> {
+  await catalog.transaction((tx) =>
+    tx
+      .insertInto('probes')
+      .values({ vault, at: clock.nowMs(), outcome, steps: JSON.stringify(steps) })
+      .execute(),
+  );
+}
+
+/** The last one, null when this vault was never probed: then nothing in it counts as locked. */
+export async function lastProbe(catalog: Catalog, vault: string): Promise<Probe | null> {
+  const row = await catalog.db
+    .selectFrom('probes')
+    .selectAll()
+    .where('vault', '=', vault)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row ? { ...row, steps: JSON.parse(row.steps) as ProbeStep[] } : null;
+}
+
+/** Probe objects that are still there, oldest first. */
+export async function pendingProbeObjects(catalog: Catalog, vault: string): Promise<ObjectRow[]> {
+  return await catalog.db
+    .selectFrom('objects')
+    .selectAll()
+    .where('vault', '=', vault)
+    .where('kind', '=', 'probe')
+    .where('state', 'in', ['stored', 'tombstone'])
+    .orderBy('id')
+    .execute();
+}

@@ -1,0 +1,218 @@
+// Kysely's SQLite dialect on node:sqlite: one connection, immediate transactions, waits that leave the event loop free.
+import type { AsyncLocalStorage } from 'node:async_hooks';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteDialect,
+  type TransactionSettings,
+} from 'kysely';
+import { systemClock } from '../clock.ts';
+import { CoffreError, type ErrorCode } from '../errors.ts';
+
+/** Before it, a WAL file could be corrupted by a checkpoint that met a writer. */
+const OLDEST_SQLITE = [3, 51, 3] as const;
+/** SQLite's own wait blocks the event loop, so it is short and the long wait is ours, between statements. */
+const BLOCKING_WAIT_MS = 20;
+const RETRY_EVERY_MS = 15;
+/** Our transactions hold no network call: who waits longer than this waits for something broken. */
+const LONGEST_WAIT_MS = 30_000;
+
+// Primary result codes, from https://www.sqlite.org/rescode.html
+const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+/** perm, readonly, ioerr, cantopen, nolfs: the machine, not the data. */
+const MACHINE_CODES = new Set([3, 8, 10, 14, 22]);
+
+/** Primary SQLite result code of an error of node:sqlite, null for any other error. */
+export function sqliteCode(error: unknown): number | null {
+  if (typeof error !== 'object' || error === null || !('errcode' in error)) return null;
+  return typeof error.errcode === 'number' ? error.errcode & 0xff : null;
+}
+
+export function isBusy(error: unknown): boolean {
+  return sqliteCode(error) === SQLITE_BUSY;
+}
+
+/** The CoffreError for what node:sqlite threw about the file `path`. */
+export function sqliteError(error: unknown, path: string): CoffreError {
+  if (error instanceof CoffreError) return error;
+  const code = sqliteCode(error);
+  const text = error instanceof Error ? error.message : String(error);
+  const fail = (kind: ErrorCode, what: string): CoffreError => new CoffreError(kind, `${what} ${path}: ${text}`, { cause: error });
+  if (code === SQLITE_FULL) return fail('E_STATE_SPACE', 'no space to write');
+  if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) return fail('E_CATALOG', 'damaged catalog');
+  if (code === SQLITE_BUSY) return fail('E_STATE', 'another process held for too long');
+  if (code !== null && MACHINE_CODES.has(code)) return fail('E_STATE', 'cannot use');
+  return fail('E_INTERNAL', 'refused statement on');
+}
+
+/** Opens the file with the pragmas that every connection needs. Throws E_STATE, E_CATALOG, E_STATE_SPACE. */
+export function openSqlite(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS, enableForeignKeyConstraints: true });
+    const { version } = database.prepare('select sqlite_version() as version').get() as { version: string };
+    if (isOlder(version)) {
+      throw new CoffreError('E_STATE', `SQLite ${version} is older than ${OLDEST_SQLITE.join('.')}, whose fix for WAL files is needed`, {
+        hint: 'start coffre with bin/coffre: it brings its own Node and SQLite',
+      });
+    }
+    // FULL, not NORMAL: in WAL mode NORMAL loses the last commits at a power cut. A lost intent row is a version in a vault
+    // that nobody knows of; a lost manifest row is a snapshot that exists and is not listed. One fsync for a 32 MiB PUT is nothing.
+    database.exec('pragma synchronous = full');
+    return database;
+  } catch (error) {
+    database?.close();
+    throw sqliteError(error, path);
+  }
+}
+
+/** Throws E_STATE when the file stays busy. Separate from opening: the first switch to WAL needs the file alone for a moment. */
+export async function switchToWal(database: DatabaseSync, path: string): Promise<void> {
+  await patiently(path, () => database.prepare('pragma journal_mode = wal').get());
+}
+
+function isOlder(version: string): boolean {
+  const parts = version.split('.').map(Number);
+  for (const [i, least] of OLDEST_SQLITE.entries()) {
+    const part = parts[i] ?? 0;
+    if (part !== least) return part < least;
+  }
+  return false;
+}
+
+/**
+ * Runs a statement, again and again while another process holds the file. A statement that ended with SQLITE_BUSY has done
+ * nothing, and since transactions begin as writers none fails half-way, so running it again is safe.
+ */
+async function patiently<T>(path: string, statement: () => T): Promise<T> {
+  const giveUpAt = systemClock.monotonicMs() + LONGEST_WAIT_MS;
+  for (;;) {
+    try {
+      return statement();
+    } catch (error) {
+      if (!isBusy(error) || systemClock.monotonicMs() >= giveUpAt) throw sqliteError(error, path);
+    }
+    await systemClock.sleep(RETRY_EVERY_MS);
+  }
+}
+
+/** Marks the code that runs inside a transaction. */
+export interface TransactionMark {
+  open: boolean;
+}
+
+/** Kysely dialect for one open node:sqlite database. */
+export class NodeSqliteDialect extends SqliteDialect {
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+  readonly #inside: AsyncLocalStorage<TransactionMark>;
+
+  constructor(database: DatabaseSync, path: string, inside: AsyncLocalStorage<TransactionMark>) {
+    super({ database: () => Promise.reject(new CoffreError('E_INTERNAL', 'the own driver opens nothing')) });
+    this.#database = database;
+    this.#path = path;
+    this.#inside = inside;
+  }
+
+  override createDriver(): Driver {
+    return new NodeSqliteDriver(this.#database, this.#path, this.#inside);
+  }
+
+  override createAdapter(): SqliteAdapter {
+    return new TransactionalDdl();
+  }
+}
+
+/** SQLite's DDL is transactional; saying so makes the Migrator run in one (immediate) transaction, so two processes may start at once. */
+class TransactionalDdl extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
+class NodeSqliteDriver implements Driver {
+  readonly #database: DatabaseSync;
+  readonly #connection: NodeSqliteConnection;
+  readonly #inside: AsyncLocalStorage<TransactionMark>;
+  #last: Promise<void> = Promise.resolve();
+  #release: () => void = () => {};
+
+  constructor(database: DatabaseSync, path: string, inside: AsyncLocalStorage<TransactionMark>) {
+    this.#database = database;
+    this.#connection = new NodeSqliteConnection(database, path);
+    this.#inside = inside;
+  }
+
+  async init(): Promise<void> {}
+
+  /** One at a time, first come first served. */
+  async acquireConnection(): Promise<DatabaseConnection> {
+    // It would wait for its own end: better a defect that shows than one that hangs.
+    if (this.#inside.getStore()?.open) {
+      throw new CoffreError('E_INTERNAL', 'the catalog was used from inside a transaction without its tx');
+    }
+    const before = this.#last;
+    let release: () => void = () => {};
+    this.#last = new Promise((resolve) => {
+      release = resolve;
+    });
+    await before;
+    this.#release = release;
+    return this.#connection;
+  }
+
+  async releaseConnection(): Promise<void> {
+    this.#release();
+  }
+
+  async beginTransaction(connection: DatabaseConnection, _settings: TransactionSettings): Promise<void> {
+    // Immediate: a transaction that reads and then writes takes the write lock at its start. A deferred one would die with
+    // SQLITE_BUSY_SNAPSHOT when another process wrote in between, and waiting does not cure that.
+    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  }
+
+  async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('commit'));
+  }
+
+  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    // After a full disk SQLite may have rolled back by itself; a second rollback would hide the first error.
+    if (this.#database.isTransaction) await connection.executeQuery(CompiledQuery.raw('rollback'));
+  }
+
+  async destroy(): Promise<void> {
+    if (this.#database.isOpen) this.#database.close();
+  }
+}
+
+class NodeSqliteConnection implements DatabaseConnection {
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+
+  constructor(database: DatabaseSync, path: string) {
+    this.#database = database;
+    this.#path = path;
+  }
+
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const parameters = query.parameters as readonly SQLInputValue[];
+    return await patiently(this.#path, () => {
+      const statement = this.#database.prepare(query.sql);
+      if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
+      const { changes, lastInsertRowid } = statement.run(...parameters);
+      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+    });
+  }
+
+  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    // A stream would hold the only connection while its reader does something else. Large tables are read in pages by key.
+    throw new CoffreError('E_INTERNAL', 'the catalog does not stream: read in pages');
+  }
+}
