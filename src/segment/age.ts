@@ -1,0 +1,338 @@
+// age v1 files (https://c2sp.org/age): headers by age-encryption, payloads by node:crypto, which is several times as fast.
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { CoffreError } from '../errors.ts';
+
+const CHUNK_BYTES = 64 * 1024;
+const TAG_BYTES = 16;
+const SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES;
+const FILE_KEY_BYTES = 16;
+const PAYLOAD_NONCE_BYTES = 16;
+const AEAD = 'chacha20-poly1305';
+const FIRST_LINE = Buffer.from('age-encryption.org/v1\n');
+const MAC_LINE = Buffer.from('\n--- ');
+/** Ours have a few hundred bytes; one for a post-quantum recipient has 2 KB. */
+const MAX_HEADER_BYTES = 1024 * 1024;
+const NO_BYTES = Buffer.alloc(0);
+
+/** A new X25519 identity: `AGE-SECRET-KEY-1…`. A secret: never in a log, an argument or a message. */
+export function makeIdentity(): Promise<string> {
+  return generateX25519Identity();
+}
+
+/** The recipient `age1…` that `identity` decrypts for. Throws E_KEY. */
+export async function recipientOf(identity: string): Promise<string> {
+  try {
+    return await identityToRecipient(identity);
+  } catch {
+    // No cause: the library's message repeats the secret.
+    throw new CoffreError('E_KEY', 'not an age identity');
+  }
+}
+
+/** Throws E_KEY, naming the position and never the text, when one of `recipients` cannot be encrypted to. */
+export function checkRecipients(recipients: readonly string[]): void {
+  makeEncrypter(recipients);
+}
+
+/** Bytes of the payload that follows the header, for a plaintext of `plainBytes`; the 16-byte nonce included. */
+export function sealedPayloadBytes(plainBytes: number): number {
+  return PAYLOAD_NONCE_BYTES + plainBytes + TAG_BYTES * Math.max(1, Math.ceil(plainBytes / CHUNK_BYTES));
+}
+
+export interface AgeSealer {
+  /** What the file begins with: header and payload nonce. */
+  readonly header: Buffer;
+  /** What the next bytes of the file are; empty while a chunk is being filled. Synchronous. */
+  push(plaintext: Uint8Array): Buffer;
+  /** The rest of the file. Nothing may be pushed afterwards. */
+  finish(): Buffer;
+}
+
+/**
+ * Begins a new age file, under a fresh file key, that each of `recipients` can decrypt: `age1…` (X25519), `age1pq1…`,
+ * `age1tag1…`, `age1tagpq1…`. Post-quantum ones do not mix with others, as in age itself. Throws E_KEY.
+ */
+export async function sealAge(recipients: readonly string[]): Promise<AgeSealer> {
+  const encrypter = makeEncrypter(recipients);
+  let fileKey: Uint8Array | undefined;
+  encrypter.addRecipient({
+    wrapFileKey(key) {
+      fileKey = Uint8Array.from(key);
+      return [];
+    },
+  });
+  // An empty file is a header, a nonce and one tag. Nonce and tag are thrown away: the payload gets a nonce of its own.
+  const emptyFile = await encrypter.encrypt(new Uint8Array(0));
+  if (fileKey === undefined) throw new CoffreError('E_INTERNAL', 'age-encryption did not show the file key');
+  const nonce = randomBytes(PAYLOAD_NONCE_BYTES);
+  const header = Buffer.concat([emptyFile.subarray(0, emptyFile.length - PAYLOAD_NONCE_BYTES - TAG_BYTES), nonce]);
+  const payload = new PayloadSealer(payloadKey(fileKey, nonce));
+  return { header, push: (plaintext) => payload.push(plaintext), finish: () => payload.finish() };
+}
+
+export interface AgeOpener {
+  /** Plaintext of the chunks that these bytes complete. Throws E_FORMAT, E_DECRYPT. */
+  push(stored: Uint8Array): Promise<Buffer>;
+  /** The last chunk's plaintext. Throws E_FORMAT, E_DECRYPT: until it returns, the file may be a truncated one. */
+  finish(): Promise<Buffer>;
+  /** The header was read and one of the identities fits: what fails from here on is damage, not the wrong key. */
+  readonly unlocked: boolean;
+}
+
+/** Begins to decrypt an age file with whichever of `identities` fits. Throws E_KEY when one is not an identity. */
+export function openAge(identities: readonly string[]): AgeOpener {
+  const decrypter = new Decrypter();
+  for (const identity of identities) {
+    try {
+      decrypter.addIdentity(identity);
+    } catch {
+      // No cause: the library's message repeats the secret.
+      throw new CoffreError('E_KEY', 'not an age identity');
+    }
+  }
+  return openAgeWith(decrypter);
+}
+
+/** The same with a decrypter prepared by the caller (passphrases, custom identities). */
+export function openAgeWith(decrypter: Decrypter): AgeOpener {
+  let start: Buffer = NO_BYTES;
+  let payload: PayloadOpener | undefined;
+
+  const unlock = async (): Promise<Buffer> => {
+    const headerBytes = findHeaderEnd(start);
+    if (headerBytes === null || start.length < headerBytes + PAYLOAD_NONCE_BYTES) {
+      if (start.length > MAX_HEADER_BYTES) throw new CoffreError('E_FORMAT', 'age: the header is too long');
+      return NO_BYTES;
+    }
+    const fileKey = await unlockFileKey(decrypter, start.subarray(0, headerBytes));
+    const nonce = start.subarray(headerBytes, headerBytes + PAYLOAD_NONCE_BYTES);
+    payload = new PayloadOpener(payloadKey(fileKey, nonce));
+    const rest = start.subarray(headerBytes + PAYLOAD_NONCE_BYTES);
+    start = NO_BYTES;
+    return payload.push(rest);
+  };
+
+  return {
+    get unlocked() {
+      return payload !== undefined;
+    },
+    async push(stored) {
+      if (payload !== undefined) return payload.push(stored);
+      start = start.length === 0 ? Buffer.from(stored) : Buffer.concat([start, stored]);
+      return unlock();
+    },
+    async finish() {
+      if (payload !== undefined) return payload.finish();
+      const headerBytes = findHeaderEnd(start);
+      // A header that fits no identity is the better news than the missing payload.
+      if (headerBytes !== null) await unlockFileKey(decrypter, start.subarray(0, headerBytes));
+      throw new CoffreError('E_FORMAT', headerBytes === null ? 'age: truncated header' : 'age: truncated payload nonce');
+    },
+  };
+}
+
+/** The identity as a file that `age -d -i` reads, sealed to the recovery recipients: the content of `keys/<id>.age`. */
+export async function sealIdentity(identity: string, recoveryRecipients: readonly string[]): Promise<Buffer> {
+  const recipient = await recipientOf(identity);
+  const sealer = await sealAge(recoveryRecipients);
+  const text = Buffer.from(`# public key: ${recipient}\n${identity}\n`);
+  return Buffer.concat([sealer.header, sealer.push(text), sealer.finish()]);
+}
+
+/** The identity inside what `sealIdentity` made. Throws E_DECRYPT, E_FORMAT, E_KEY. */
+export async function openIdentity(stored: Uint8Array, recoveryIdentities: readonly string[]): Promise<string> {
+  const opener = openAge(recoveryIdentities);
+  const text = Buffer.concat([await opener.push(stored), await opener.finish()]).toString('utf8');
+  const identity = identityInText(text);
+  if (identity === null) throw new CoffreError('E_FORMAT', 'a sealed identity holds no identity');
+  await recipientOf(identity);
+  return identity;
+}
+
+/** The first identity of an identity file's text (comments start with #), or null. */
+export function identityInText(text: string): string | null {
+  for (const line of text.split('\n')) {
+    const word = line.trim();
+    if (word.startsWith('AGE-SECRET-KEY-')) return word;
+  }
+  return null;
+}
+
+function makeEncrypter(recipients: readonly string[]): Encrypter {
+  if (recipients.length === 0)
+    throw new CoffreError('E_KEY', 'no age recipient to encrypt to (unencrypted has to be asked for by name: none)');
+  const encrypter = new Encrypter();
+  recipients.forEach((recipient, index) => {
+    try {
+      encrypter.addRecipient(recipient);
+    } catch {
+      // Neither text nor cause: people paste identities where recipients belong.
+      throw new CoffreError('E_KEY', `recipient ${index + 1} of ${recipients.length} is not an age recipient (age1…)`);
+    }
+  });
+  const postQuantum = recipients.filter((recipient) => /^age1(tag)?pq1/.test(recipient));
+  if (postQuantum.length > 0 && postQuantum.length < recipients.length) {
+    throw new CoffreError('E_KEY', 'post-quantum recipients cannot be mixed with others: the weakest would decide');
+  }
+  return encrypter;
+}
+
+async function unlockFileKey(decrypter: Decrypter, header: Buffer): Promise<Uint8Array> {
+  let fileKey: Uint8Array;
+  try {
+    fileKey = await decrypter.decryptHeader(header);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    if (/no identity matched/.test(text)) throw new CoffreError('E_DECRYPT', 'age: sealed to another recipient', { cause: error });
+    if (/invalid header HMAC/.test(text)) throw new CoffreError('E_DECRYPT', 'age: the header was altered', { cause: error });
+    throw new CoffreError('E_FORMAT', `age: ${text}`, { cause: error });
+  }
+  if (fileKey.length !== FILE_KEY_BYTES) throw new CoffreError('E_FORMAT', 'age: the file key has a wrong size');
+  return fileKey;
+}
+
+/** Length of the header, its last line included; null while that line is not there. Throws E_FORMAT on another first line. */
+function findHeaderEnd(start: Buffer): number | null {
+  const compared = Math.min(start.length, FIRST_LINE.length);
+  if (start.compare(FIRST_LINE, 0, compared, 0, compared) !== 0) throw new CoffreError('E_FORMAT', 'age: not an age v1 file');
+  // No line before the last one can begin with a dash and a dash: stanzas begin with `->`, their bodies are base64.
+  const macLine = start.indexOf(MAC_LINE);
+  if (macLine === -1) return null;
+  const end = start.indexOf('\n', macLine + MAC_LINE.length);
+  return end === -1 ? null : end + 1;
+}
+
+function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', fileKey, nonce, 'payload', 32));
+}
+
+/** The STREAM nonce: 11 bytes of big-endian counter, then 1 for the last chunk, else 0. */
+class ChunkNonce {
+  readonly bytes = Buffer.alloc(12);
+  #counter = 0;
+
+  take(last: boolean): Buffer {
+    // The upper five bytes stay 0: 2^48 chunks are 16 EiB.
+    this.bytes.writeUIntBE(this.#counter, 5, 6);
+    this.bytes[11] = last ? 1 : 0;
+    this.#counter += 1;
+    return this.bytes;
+  }
+}
+
+/** Cuts a stream into whole blocks, always holding back the last one, whole or not: only `finish` knows that it was the last. */
+class BlockCutter {
+  readonly #blockBytes: number;
+  readonly #held: Buffer;
+  #heldBytes = 0;
+
+  constructor(blockBytes: number) {
+    this.#blockBytes = blockBytes;
+    this.#held = Buffer.allocUnsafe(blockBytes);
+  }
+
+  /** How many blocks `push(input)` will hand over. */
+  count(inputBytes: number): number {
+    return Math.max(0, Math.ceil((this.#heldBytes + inputBytes) / this.#blockBytes) - 1);
+  }
+
+  /** Hands each complete block that is not the last to `onBlock`, which must be done with it on return. */
+  push(input: Uint8Array, onBlock: (block: Uint8Array) => void): void {
+    let offset = 0;
+    if (this.#heldBytes > 0) {
+      offset = Math.min(this.#blockBytes - this.#heldBytes, input.length);
+      this.#held.set(input.subarray(0, offset), this.#heldBytes);
+      this.#heldBytes += offset;
+      if (offset === input.length) return;
+      onBlock(this.#held);
+      this.#heldBytes = 0;
+    }
+    for (; input.length - offset > this.#blockBytes; offset += this.#blockBytes) {
+      onBlock(input.subarray(offset, offset + this.#blockBytes));
+    }
+    this.#held.set(input.subarray(offset), 0);
+    this.#heldBytes = input.length - offset;
+  }
+
+  finish(): Uint8Array {
+    return this.#held.subarray(0, this.#heldBytes);
+  }
+}
+
+class PayloadSealer {
+  readonly #key: Uint8Array;
+  readonly #nonce = new ChunkNonce();
+  readonly #cutter = new BlockCutter(CHUNK_BYTES);
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  push(plaintext: Uint8Array): Buffer {
+    const chunks = this.#cutter.count(plaintext.length);
+    const output = chunks === 0 ? NO_BYTES : Buffer.allocUnsafe(chunks * SEALED_CHUNK_BYTES);
+    let offset = 0;
+    this.#cutter.push(plaintext, (chunk) => {
+      offset += this.#seal(chunk, false, output, offset);
+    });
+    return output;
+  }
+
+  finish(): Buffer {
+    const chunk = this.#cutter.finish();
+    const output = Buffer.allocUnsafe(chunk.length + TAG_BYTES);
+    this.#seal(chunk, true, output, 0);
+    return output;
+  }
+
+  #seal(chunk: Uint8Array, last: boolean, output: Buffer, offset: number): number {
+    const cipher = createCipheriv(AEAD, this.#key, this.#nonce.take(last), { authTagLength: TAG_BYTES });
+    output.set(cipher.update(chunk), offset);
+    cipher.final();
+    output.set(cipher.getAuthTag(), offset + chunk.length);
+    return chunk.length + TAG_BYTES;
+  }
+}
+
+class PayloadOpener {
+  readonly #key: Uint8Array;
+  readonly #nonce = new ChunkNonce();
+  readonly #cutter = new BlockCutter(SEALED_CHUNK_BYTES);
+  #chunks = 0;
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  push(stored: Uint8Array): Buffer {
+    const plaintexts: Buffer[] = [];
+    this.#cutter.push(stored, (chunk) => plaintexts.push(this.#open(chunk, false)));
+    return plaintexts.length === 1 ? (plaintexts[0] as Buffer) : Buffer.concat(plaintexts);
+  }
+
+  finish(): Buffer {
+    const chunk = this.#cutter.finish();
+    const first = this.#chunks === 0;
+    const plaintext = this.#open(chunk, true);
+    // An empty last chunk after a full one would give one plaintext two forms.
+    if (plaintext.length === 0 && !first) throw new CoffreError('E_FORMAT', 'age: the last chunk is empty');
+    return plaintext;
+  }
+
+  #open(chunk: Uint8Array, last: boolean): Buffer {
+    const number = this.#chunks;
+    this.#chunks += 1;
+    if (chunk.length < TAG_BYTES) throw new CoffreError('E_FORMAT', `age: chunk ${number} is truncated`);
+    const text = chunk.subarray(0, chunk.length - TAG_BYTES);
+    const decipher = createDecipheriv(AEAD, this.#key, this.#nonce.take(last), { authTagLength: TAG_BYTES });
+    decipher.setAuthTag(chunk.subarray(text.length));
+    const plaintext = decipher.update(text);
+    try {
+      decipher.final();
+    } catch (error) {
+      throw new CoffreError('E_DECRYPT', `age: chunk ${number} was altered or the file was truncated`, { cause: error });
+    }
+    return plaintext;
+  }
+}

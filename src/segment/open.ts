@@ -1,0 +1,159 @@
+// A stored object back to its plaintext, checked against what the manifest says of it. The mirror of seal.ts.
+import { createHash } from 'node:crypto';
+import { CoffreError } from '../errors.ts';
+import { abortable } from './abortable.ts';
+import { openAge } from './age.ts';
+import type { SealedFacts } from './manifest-types.ts';
+import { Meter } from './seal.ts';
+import { decompress } from './zstd.ts';
+
+export interface OpenOptions {
+  /** The object's key, for messages. */
+  readonly what: string;
+  readonly expected: SealedFacts;
+  /** age identities, or `none` for an object that is not encrypted. */
+  readonly identities: readonly string[] | 'none';
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens an object held in memory. Its size and SHA-256 are checked before anything is given out, the plaintext's at its end.
+ * Throws E_OBJECT_ALTERED, E_DECRYPT, E_FORMAT, E_KEY, and the signal's reason.
+ */
+export async function* openBuffer(stored: Uint8Array, options: OpenOptions): AsyncGenerator<Buffer> {
+  checkStored(stored, options.expected, options.what);
+  yield* openChecked(pieces(stored), options);
+}
+
+/**
+ * Opens an object as it arrives: what comes out is **not** yet known to be what was written until the end was reached
+ * without error. Throws as openBuffer does; an object that goes on past its size is refused there.
+ */
+export async function* openStream(stored: AsyncIterable<Uint8Array>, options: OpenOptions): AsyncGenerator<Buffer> {
+  yield* openChecked(checkedAtEnd(abortable(stored, options.signal), options), options);
+}
+
+/**
+ * Reads an object into memory, never more than its expected size, and checks size and SHA-256.
+ * Throws E_OBJECT_ALTERED, the stream's errors, and the signal's reason.
+ */
+export async function readStored(
+  stored: AsyncIterable<Uint8Array>,
+  expected: Pick<SealedFacts, 'storedBytes' | 'storedSha256'>,
+  what: string,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  const object = Buffer.allocUnsafeSlow(expected.storedBytes);
+  let used = 0;
+  for await (const chunk of abortable(stored, signal)) {
+    if (used + chunk.length > object.length) throw longer(what, expected.storedBytes);
+    object.set(chunk, used);
+    used += chunk.length;
+  }
+  const whole = object.subarray(0, used);
+  checkStored(whole, expected, what);
+  return whole;
+}
+
+/** Throws E_OBJECT_ALTERED when size or SHA-256 of a stored object differ from what is expected. */
+export function checkStored(stored: Uint8Array, expected: Pick<SealedFacts, 'storedBytes' | 'storedSha256'>, what: string): void {
+  checkSize(what, 'stored', stored.length, expected.storedBytes);
+  checkSha256(what, 'stored', createHash('sha256').update(stored).digest('hex'), expected.storedSha256);
+}
+
+export interface OpenSelfProvingOptions extends Omit<OpenOptions, 'expected'> {
+  /** More plaintext than that is refused. */
+  readonly maxPlainBytes: number;
+}
+
+/**
+ * Opens an object whose content proves itself: a manifest, by its signature, when no catalog tells its hash.
+ * Throws as openBuffer does.
+ */
+export async function* openSelfProving(stored: Uint8Array, options: OpenSelfProvingOptions): AsyncGenerator<Buffer> {
+  yield* openLayers(pieces(stored), options, options.maxPlainBytes);
+}
+
+async function* openChecked(stored: AsyncIterable<Uint8Array>, options: OpenOptions): AsyncGenerator<Buffer> {
+  const { expected, what } = options;
+  const plain = new Meter();
+  // What expands beyond its size is refused before the excess is given out.
+  yield* plain.over(openLayers(stored, options, expected.plainBytes));
+  checkSize(what, 'plaintext', plain.bytes, expected.plainBytes);
+  checkSha256(what, 'plaintext', plain.sha256(), expected.plainSha256);
+}
+
+async function* openLayers(
+  stored: AsyncIterable<Uint8Array>,
+  { what, identities, signal }: Omit<OpenOptions, 'expected'>,
+  maxPlainBytes: number,
+): AsyncGenerator<Buffer> {
+  let plainBytes = 0;
+  try {
+    for await (const chunk of decompress(identities === 'none' ? stored : decrypt(stored, identities, what))) {
+      signal?.throwIfAborted();
+      plainBytes += chunk.length;
+      if (plainBytes > maxPlainBytes) throw longer(`plaintext of ${what}`, maxPlainBytes);
+      yield chunk;
+    }
+  } catch (error) {
+    throw named(error, what);
+  }
+}
+
+async function* decrypt(stored: AsyncIterable<Uint8Array>, identities: readonly string[], what: string): AsyncGenerator<Buffer> {
+  const opener = openAge(identities);
+  try {
+    for await (const chunk of stored) {
+      const output = await opener.push(chunk);
+      if (output.length > 0) yield output;
+    }
+    const last = await opener.finish();
+    if (last.length > 0) yield last;
+  } catch (error) {
+    // The header let this identity in, so the key is right and the content is wrong.
+    if (opener.unlocked && error instanceof CoffreError && error.code === 'E_DECRYPT') {
+      throw new CoffreError('E_OBJECT_ALTERED', `${what}: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** Passes a stored object on, and checks its size and hash before its last step can pass for an end. */
+async function* checkedAtEnd(stored: AsyncIterable<Uint8Array>, options: OpenOptions): AsyncGenerator<Uint8Array> {
+  const { expected, what } = options;
+  const meter = new Meter();
+  for await (const chunk of stored) {
+    meter.add(chunk);
+    if (meter.bytes > expected.storedBytes) throw longer(what, expected.storedBytes);
+    yield chunk;
+  }
+  checkSize(what, 'stored', meter.bytes, expected.storedBytes);
+  checkSha256(what, 'stored', meter.sha256(), expected.storedSha256);
+}
+
+/** Pieces that a step of zstd or age takes well. */
+const PIECE_BYTES = 1024 * 1024;
+
+async function* pieces(stored: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < stored.length; offset += PIECE_BYTES) yield stored.subarray(offset, offset + PIECE_BYTES);
+}
+
+function checkSize(what: string, which: string, actual: number, expected: number): void {
+  if (actual !== expected) throw new CoffreError('E_OBJECT_ALTERED', `${what}: ${which} size is ${actual} bytes, expected ${expected}`);
+}
+
+function checkSha256(what: string, which: string, actual: string, expected: string): void {
+  if (actual !== expected) throw new CoffreError('E_OBJECT_ALTERED', `${what}: ${which} SHA-256 is ${actual}, expected ${expected}`);
+}
+
+function longer(what: string, expected: number): CoffreError {
+  return new CoffreError('E_OBJECT_ALTERED', `${what}: longer than the expected ${expected} bytes`);
+}
+
+/** The layers below know what is wrong, not with which object. */
+function named(error: unknown, what: string): unknown {
+  if (!(error instanceof CoffreError) || error.message.includes(what)) return error;
+  if (error.code !== 'E_DECRYPT' && error.code !== 'E_FORMAT') return error;
+  return new CoffreError(error.code, `${what}: ${error.message}`, { cause: error.cause ?? error, hint: error.hint });
+}

@@ -1,0 +1,147 @@
+// Streaming zstd: plaintext to one frame at level 3, one or more frames back to plaintext, in memory bounded by the window.
+
+import type { ZstdCompress, ZstdDecompress } from 'node:zlib';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { CoffreError } from '../errors.ts';
+
+export const ZSTD_LEVEL = 3;
+/** Readers refuse frames that need more than 8 MiB of history; level 3 needs 2 MiB. */
+export const ZSTD_MAX_WINDOW_LOG = 23;
+
+/** What zstd itself recommends for its output. */
+const OUTPUT_BYTES = 128 * 1024;
+/** Each step is a round trip to another thread: smaller pieces are put together first. */
+const STEP_BYTES = 128 * 1024;
+
+/** Compresses into one frame with a content checksum. Backpressured; closes the source when its consumer stops. */
+export async function* compress(plaintext: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  const stage = new ZstdStage(
+    createZstdCompress({
+      chunkSize: OUTPUT_BYTES,
+      params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
+    }),
+  );
+  try {
+    for await (const piece of gather(plaintext)) yield* stage.write(piece);
+    yield* stage.end();
+  } finally {
+    stage.close();
+  }
+}
+
+/**
+ * Decompresses one or more frames. Backpressured: a small input that expands a millionfold is given out piece by piece.
+ * Throws E_FORMAT when the input is truncated, followed by something that is no frame, damaged, or needs too large a window.
+ */
+export async function* decompress(stored: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let stage = makeDecompressStage();
+  try {
+    for await (const piece of gather(stored)) {
+      let rest = piece;
+      for (;;) {
+        const takenBefore = stage.takenBytes;
+        yield* stage.write(rest);
+        const taken = stage.takenBytes - takenBefore;
+        if (taken === rest.length) break;
+        // zlib stops at a frame's end and says nothing about what follows; that must be another frame or it is an error.
+        stage.close();
+        stage = makeDecompressStage();
+        rest = rest.subarray(taken);
+      }
+    }
+    yield* stage.end();
+  } finally {
+    stage.close();
+  }
+}
+
+function makeDecompressStage(): ZstdStage {
+  return new ZstdStage(createZstdDecompress({ chunkSize: OUTPUT_BYTES, params: { [constants.ZSTD_d_windowLogMax]: ZSTD_MAX_WINDOW_LOG } }));
+}
+
+/** Pieces of at least STEP_BYTES (the last one may be shorter, none is empty): large chunks as they are, small ones joined. */
+async function* gather(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let joined = Buffer.alloc(0);
+  let used = 0;
+  for await (const chunk of source) {
+    if (used === 0 && chunk.length >= STEP_BYTES) {
+      yield chunk;
+      continue;
+    }
+    let offset = 0;
+    while (offset < chunk.length) {
+      if (used === 0 && joined.length === 0) joined = Buffer.allocUnsafe(STEP_BYTES);
+      const count = Math.min(STEP_BYTES - used, chunk.length - offset);
+      joined.set(chunk.subarray(offset, offset + count), used);
+      used += count;
+      offset += count;
+      if (used === STEP_BYTES) {
+        // The stage has consumed the piece when it asks for the next one: the buffer serves again.
+        yield joined;
+        used = 0;
+      }
+    }
+  }
+  if (used > 0) yield joined.subarray(0, used);
+}
+
+/** One zlib stream driven step by step: nothing runs between two steps, so nothing is left behind when a consumer stops. */
+class ZstdStage {
+  readonly #stream: ZstdCompress | ZstdDecompress;
+  #error: Error | null = null;
+  #ended = false;
+  #wake: () => void = () => {};
+
+  constructor(stream: ZstdCompress | ZstdDecompress) {
+    this.#stream = stream;
+    stream.on('readable', () => this.#wake());
+    stream.on('end', () => {
+      this.#ended = true;
+      this.#wake();
+    });
+    stream.on('error', (error) => {
+      this.#error = error;
+      this.#wake();
+    });
+  }
+
+  /** Input bytes that zstd has consumed so far. */
+  get takenBytes(): number {
+    return this.#stream.bytesWritten;
+  }
+
+  async *write(piece: Uint8Array): AsyncGenerator<Buffer> {
+    let consumed = false;
+    this.#stream.write(piece, (error) => {
+      // Told here before the error event: without it the step would look complete.
+      if (error) this.#error = error;
+      consumed = true;
+      this.#wake();
+    });
+    yield* this.#output(() => consumed || this.#ended);
+  }
+
+  async *end(): AsyncGenerator<Buffer> {
+    this.#stream.end();
+    yield* this.#output(() => this.#ended);
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+
+  async *#output(finished: () => boolean): AsyncGenerator<Buffer> {
+    for (;;) {
+      if (this.#error) throw new CoffreError('E_FORMAT', `zstd: ${this.#error.message}`, { cause: this.#error });
+      const output: Buffer | null = this.#stream.read();
+      if (output !== null) {
+        yield output;
+        continue;
+      }
+      if (finished()) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
