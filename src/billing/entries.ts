@@ -1,0 +1,206 @@
+// What one event does to a row of `objects` and to the ledger, always both in the caller's transaction.
+import type { Insertable, Kysely, Selectable } from 'kysely';
+import type { LedgerTable, ObjectsTable, Tables } from '../catalog/tables.ts';
+import type { Clock } from '../clock.ts';
+import { CoffreError } from '../errors.ts';
+import type { Lock, StoredObject } from '../vault/vault.ts';
+import { CHAIN_START, chainHash } from './chain.ts';
+
+type ObjectRow = Selectable<ObjectsTable>;
+
+export interface Intent {
+  readonly vault: string;
+  readonly shop: string;
+  readonly key: string;
+  readonly kind: ObjectsTable['kind'];
+  readonly refId: string | null;
+  readonly runId: string | null;
+  /** Exact for a PUT of one buffer, an estimate for a stream. */
+  readonly expectedBytes: number;
+}
+
+export interface FoundVersion {
+  readonly vault: string;
+  readonly shop: string;
+  readonly object: StoredObject;
+  /** stray: ours, and nothing needs it. foreign: somebody else's; it is metered and never deleted. */
+  readonly kind: 'stray' | 'foreign';
+  readonly cause: string;
+}
+
+/** `versionId` of the row that meters an unfinished upload. */
+export function uploadVersion(uploadId: string): string {
+  return `upload:${uploadId}`;
+}
+
+/** A row of objects with nothing known yet. */
+export function blank(intent: Omit<Intent, 'expectedBytes'>, nowMs: number): Omit<Insertable<ObjectsTable>, 'state' | 'expectedBytes'> {
+  return {
+    vault: intent.vault,
+    shop: intent.shop,
+    key: intent.key,
+    kind: intent.kind,
+    refId: intent.refId,
+    runId: intent.runId,
+    versionId: null,
+    sizeBytes: 0,
+    sha256: null,
+    lockMode: null,
+    retainUntil: null,
+    lockReadAt: null,
+    createdAt: nowMs,
+    resolvedAt: null,
+  };
+}
+
+export async function insertObject(tx: Kysely<Tables>, row: Insertable<ObjectsTable>): Promise<number> {
+  const { id } = await tx.insertInto('objects').values(row).returning('id').executeTakeFirstOrThrow();
+  return id;
+}
+
+export async function objectRow(tx: Kysely<Tables>, id: number): Promise<ObjectRow> {
+  const row = await tx.selectFrom('objects').selectAll().where('id', '=', id).executeTakeFirst();
+  if (!row) throw new CoffreError('E_INTERNAL', `the catalog has no object ${id}`);
+  return row;
+}
+
+export async function uploadRow(tx: Kysely<Tables>, object: ObjectRow, uploadId: string): Promise<ObjectRow | undefined> {
+  return await tx
+    .selectFrom('objects')
+    .selectAll()
+    .where('vault', '=', object.vault)
+    .where('key', '=', object.key)
+    .where('versionId', '=', uploadVersion(uploadId))
+    .executeTakeFirst();
+}
+
+export function lockColumns(lock: Lock | null, nowMs: number) {
+  return { lockMode: lock?.mode ?? null, retainUntil: lock?.retainUntil.epochMilliseconds ?? null, lockReadAt: nowMs };
+}
+
+/** State stored and its `put` row. `cause` says how it was learnt when it was not by acknowledgement. */
+export async function markStored(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  objectId: number,
+  object: StoredObject,
+  sha256: string | null,
+  cause: string | null,
+): Promise<void> {
+  const row = await objectRow(tx, objectId);
+  const nowMs = clock.nowMs();
+  if (row.versionId !== null) {
+    if (row.versionId !== object.versionId) {
+      throw new CoffreError('E_INTERNAL', `${row.vault}: object ${objectId} is version ${row.versionId}, not ${object.versionId}`);
+    }
+    // found by resolveIntents before its own acknowledgement came: counted already
+    await tx
+      .updateTable('objects')
+      .set({ sha256, ...lockColumns(object.lock, nowMs) })
+      .where('id', '=', objectId)
+      .execute();
+    return;
+  }
+  await tx
+    .updateTable('objects')
+    .set({
+      state: 'stored',
+      versionId: object.versionId,
+      sizeBytes: object.sizeBytes,
+      sha256,
+      ...lockColumns(object.lock, nowMs),
+      resolvedAt: nowMs,
+    })
+    .where('id', '=', objectId)
+    .execute();
+  await append(tx, clock, { ...row, versionId: object.versionId, event: 'put', bytes: object.sizeBytes, cause });
+}
+
+/** State released and the negative row. */
+export async function markReleased(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  object: ObjectRow,
+  event: 'release' | 'complete' | 'adjust',
+  cause: string | null,
+): Promise<void> {
+  await tx.updateTable('objects').set({ state: 'released', resolvedAt: clock.nowMs() }).where('id', '=', object.id).execute();
+  await append(tx, clock, { ...object, versionId: object.versionId ?? '', event, bytes: -object.sizeBytes, cause });
+}
+
+/** Brings the upload's row to `totalPartBytes`, by a `part` row of the difference. `object` is any row of the same key. */
+export async function meterUpload(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  object: ObjectRow,
+  uploadId: string,
+  totalPartBytes: number,
+  cause: string | null,
+): Promise<void> {
+  const versionId = uploadVersion(uploadId);
+  const known = await uploadRow(tx, object, uploadId);
+  if (known && known.state !== 'stored') return;
+  if (known) await tx.updateTable('objects').set({ sizeBytes: totalPartBytes }).where('id', '=', known.id).execute();
+  else {
+    const nowMs = clock.nowMs();
+    const row = { ...blank({ ...object, kind: 'upload' }, nowMs), state: 'stored' as const, versionId, resolvedAt: nowMs };
+    await insertObject(tx, { ...row, expectedBytes: object.expectedBytes, sizeBytes: totalPartBytes });
+  }
+  await append(tx, clock, { ...object, versionId, event: 'part', bytes: totalPartBytes - (known?.sizeBytes ?? 0), cause });
+}
+
+export async function insertFound(tx: Kysely<Tables>, clock: Clock, found: FoundVersion): Promise<number> {
+  const { object } = found;
+  const known = await tx
+    .selectFrom('objects')
+    .select('id')
+    .where('vault', '=', found.vault)
+    .where('key', '=', object.key)
+    .where('versionId', '=', object.versionId)
+    .executeTakeFirst();
+  if (known) return known.id;
+  const nowMs = clock.nowMs();
+  const id = await insertObject(tx, {
+    ...blank({ vault: found.vault, shop: found.shop, key: object.key, kind: found.kind, refId: null, runId: null }, nowMs),
+    ...lockColumns(object.lock, nowMs),
+    state: 'stored',
+    versionId: object.versionId,
+    expectedBytes: object.sizeBytes,
+    sizeBytes: object.sizeBytes,
+    resolvedAt: nowMs,
+  });
+  await append(tx, clock, {
+    vault: found.vault,
+    shop: found.shop,
+    key: object.key,
+    versionId: object.versionId,
+    event: 'put',
+    bytes: object.sizeBytes,
+    cause: found.cause,
+  });
+  return id;
+}
+
+interface Entry {
+  readonly vault: string;
+  readonly shop: string;
+  readonly key: string;
+  readonly versionId: string;
+  readonly event: LedgerTable['event'];
+  readonly bytes: number;
+  readonly cause: string | null;
+}
+
+/** Appends one row to the chain. A row of no bytes says nothing and is left out. */
+async function append(tx: Kysely<Tables>, clock: Clock, entry: Entry): Promise<void> {
+  if (entry.bytes === 0) return;
+  const last = await tx.selectFrom('ledger').select(['at', 'hash']).orderBy('id', 'desc').limit(1).executeTakeFirst();
+  // A wall clock may be set back; the ledger's time is not: else a release could come before its put, and a level below zero.
+  const at = Math.max(clock.nowMs(), last?.at ?? 0);
+  const { vault, shop, key, versionId, event, bytes, cause } = entry;
+  const row = { at, vault, shop, key, versionId, event, bytes, cause };
+  await tx
+    .insertInto('ledger')
+    .values({ ...row, hash: chainHash(last?.hash ?? CHAIN_START, row) })
+    .execute();
+}

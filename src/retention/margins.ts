@@ -1,0 +1,54 @@
+// Every safety margin of locks and pruning, each with its why. Milliseconds. With a window of seconds they shrink with it, so that
+// tests can watch locks end on a real store.
+import { IN_FLIGHT_MARGIN_MS } from '../billing/resolve.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+/**
+ * Provisional lock of a segment that no manifest names yet, from the start of its run. The run may last until its deadline, and what
+ * it stored must still be there when the next day's run adopts it. No longer: a killed run must not leave bytes locked for weeks.
+ */
+export function provisionalLockMs(runDeadlineMs: number, retentionMs: number): number {
+  return runDeadlineMs + Math.min(DAY_MS, retentionMs);
+}
+
+/**
+ * A lock lasts this much longer than the window it stands for. It covers a store whose clock runs ahead of ours (limits.clockSkew
+ * refuses more) and the whole seconds that stores keep. Not more: prune finds the window over and the lock not, and every such
+ * wait is storage that is paid for.
+ */
+export function horizonMarginMs(retentionMs: number): number {
+  return Math.min(10 * MINUTE_MS, Math.ceil(retentionMs / 10));
+}
+
+/**
+ * The newest good snapshot's locks must never end sooner than this from now. Two days, because the task that sees to it runs daily
+ * and one missed day must not matter.
+ */
+export function newestGoodMarginMs(retentionMs: number): number {
+  return Math.min(2 * DAY_MS, Math.ceil(retentionMs / 2));
+}
+
+/** Where such a lock is moved to, from now: twice the margin, so that the store is asked every other day and not daily. */
+export function newestGoodExtensionMs(retentionMs: number): number {
+  return 2 * newestGoodMarginMs(retentionMs);
+}
+
+/**
+ * An object that nothing references is left alone this long after it was written: the next run of its source may still adopt it, and
+ * a catch-up may still commit the snapshot it belongs to.
+ */
+export function orphanMarginMs(retentionMs: number): number {
+  return Math.min(DAY_MS, retentionMs);
+}
+
+/** An unfinished upload of a dead run is aborted when it is older than this: nobody can finish it, but its parts may still land. */
+export function uploadMarginMs(retentionMs: number): number {
+  return Math.min(DAY_MS, retentionMs);
+}
+
+/** How long after its intent a request of a dead process may still land in the store. */
+export function inFlightMarginMs(retentionMs: number): number {
+  return Math.min(IN_FLIGHT_MARGIN_MS, retentionMs);
+}
