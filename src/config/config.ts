@@ -118,6 +118,21 @@ export interface Limits {
   readonly clockSkewMs: number;
 }
 
+/** Where a web address comes from: written plainly, or a secret because it holds a token. Both are read when used. */
+export interface NotifyConfig {
+  readonly mail: {
+    readonly host: string;
+    readonly port: number;
+    readonly security: 'starttls' | 'tls' | 'none';
+    readonly user: string | null;
+    readonly password: Secret | null;
+    readonly from: string;
+    readonly to: readonly string[];
+  } | null;
+  readonly webhook: { readonly url: Secret } | null;
+  readonly ping: { readonly url: Secret } | null;
+}
+
 export interface Config {
   /** The file it came from. */
   readonly file: string;
@@ -131,6 +146,7 @@ export interface Config {
   readonly contracts: ReadonlyMap<string, ContractConfig>;
   readonly shops: ReadonlyMap<string, ShopConfig>;
   readonly limits: Limits;
+  readonly notify: NotifyConfig;
   /** Things that are allowed and unwise (retention in seconds, encryption none …): doctor prints them. */
   readonly warnings: readonly string[];
 }

@@ -1,0 +1,338 @@
+// From the file as written to the configuration in use: paths, names and secrets resolved, and what must agree checked.
+import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import type { ErrorCode } from '../errors.ts';
+import type {
+  Config,
+  ContractConfig,
+  DatabaseConfig,
+  FilesConfig,
+  HostConfig,
+  NotifyConfig,
+  PlanConfig,
+  Secret,
+  ShopConfig,
+  VaultConfig,
+} from './config.ts';
+import { type KeyPath, nearestName, type Problem, printPath } from './problems.ts';
+import { printDuration } from './quantity.ts';
+import type { ConfigFile } from './schema.ts';
+import { type Environment, secretFromCredential, secretFromEnvironment, secretFromFile } from './secret.ts';
+
+type Written<K extends 'vaults' | 'plans' | 'contracts' | 'shops'> = ConfigFile[K][string];
+type SecretReference = { file?: string | undefined; credential?: string | undefined; env?: string | undefined } | undefined;
+
+/** A shop's name is a folder in every vault, and `_coffre` is ours: hence no leading underscore or dash. */
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const NAME_EXPECTED = 'a name of small letters, digits and dashes is expected, 63 at most, such as dupont or csi-001';
+
+/**
+ * How much longer than the retention a lock may have to last: a run's length, the age up to which its segments are reused,
+ * and a day for prune's own pace. The exact horizon is computed in src/retention; this keeps plans out that can never fit.
+ */
+const LOCK_ALLOWANCE_DAY_MS = 86_400_000;
+const SHORT_RETENTION_MS = 86_400_000;
+
+export function resolveConfig(
+  written: ConfigFile,
+  file: string,
+  env: Environment,
+  lineOf: (path: KeyPath) => number,
+): { config: Config; problems: Problem[] } {
+  const folder = dirname(file);
+  const problems: Problem[] = [];
+  const warnings: string[] = [];
+  const report = (path: KeyPath, message: string, code: ErrorCode = 'E_CONFIG'): void => {
+    problems.push({ code, line: lineOf(path), message: `${printPath(path)} ${message}` });
+  };
+  const warn = (path: KeyPath, message: string): void => {
+    warnings.push(`${file}:${lineOf(path)}: ${printPath(path)} ${message}`);
+  };
+  const absolute = (path: string): string => resolve(folder, path);
+
+  /** From `<key>File: PATH` or `<key>: {…}`; at most one of them. */
+  const secret = (at: KeyPath, key: string, filePath: string | undefined, reference: SecretReference): Secret | null => {
+    if (filePath !== undefined && reference !== undefined) report([...at, key], `is given twice: keep ${key} or ${key}File`);
+    if (filePath !== undefined) return secretFromFile(absolute(filePath));
+    if (reference?.file !== undefined) return secretFromFile(absolute(reference.file));
+    if (reference?.credential !== undefined) return secretFromCredential(reference.credential, env);
+    if (reference?.env !== undefined) return secretFromEnvironment(reference.env, env);
+    return null;
+  };
+
+  const map = <K extends 'vaults' | 'plans' | 'contracts' | 'shops', T>(
+    section: K,
+    make: (name: string, value: Written<K>, at: KeyPath) => T,
+  ): ReadonlyMap<string, T> => {
+    const made = new Map<string, T>();
+    for (const [name, value] of Object.entries(written[section]) as [string, Written<K>][]) {
+      if (!NAME.test(name)) report([section, name], `is not a good name: ${NAME_EXPECTED}`);
+      made.set(name, make(name, value, [section, name]));
+    }
+    return made;
+  };
+
+  /** Reports a name that is not declared. */
+  const mustExist = (at: KeyPath, name: string, section: 'vaults' | 'plans' | 'shops'): boolean => {
+    if (Object.hasOwn(written[section], name)) return true;
+    const known = Object.keys(written[section]);
+    const nearest = nearestName(name, known);
+    const allowed =
+      nearest !== null
+        ? `did you mean ${nearest}?`
+        : known.length > 0
+          ? `declared are ${known.join(', ')}`
+          : `nothing is declared under ${section}`;
+    report(at, `is ${JSON.stringify(name)}, which is not declared under ${section}: ${allowed}`);
+    return false;
+  };
+
+  const vaults = map('vaults', (name, value, at): VaultConfig => {
+    if (value.type === 'filesystem') {
+      const { type, site, offsite } = value;
+      return { name, type, path: absolute(value.path), media: value.media ?? 'disk', site: site ?? null, offsite };
+    }
+    const credentials = secret(at, 'credentials', value.credentialsFile, value.credentials);
+    if (credentials === null) {
+      report([...at, 'credentialsFile'], 'is missing: a JSON file (mode 600) with accessKeyId and secretAccessKey is expected');
+    }
+    if (value.lock.mode === 'GOVERNANCE') {
+      warn([...at, 'lock', 'mode'], 'is GOVERNANCE: who holds the bypass permission can still delete, COMPLIANCE stops everyone');
+    }
+    if (value.endpoint.startsWith('http:') && !isLoopback(new URL(value.endpoint).hostname)) {
+      warn([...at, 'endpoint'], 'is not encrypted on its way (http)');
+    }
+    return {
+      name,
+      type: 's3',
+      endpoint: value.endpoint,
+      region: value.region,
+      bucket: value.bucket,
+      prefix: value.prefix.replace(/^\/+|\/+$/g, ''),
+      forcePathStyle: value.forcePathStyle,
+      media: value.media ?? 'object',
+      site: value.site ?? null,
+      offsite: value.offsite,
+      lock: { mode: value.lock.mode },
+      credentials: credentials ?? secretFromFile('/dev/null'),
+      pruneCredentials: secret(at, 'pruneCredentials', value.pruneCredentialsFile, value.pruneCredentials),
+      timeouts: { connectMs: value.timeouts.connect, requestMs: value.timeouts.request },
+    };
+  });
+  checkVaultPlaces([...vaults.values()], report);
+
+  const longestLockMs = written.limits.lockCeiling - written.limits.runDeadline - written.limits.reuseMaxAge - LOCK_ALLOWANCE_DAY_MS;
+  const plans = map('plans', (name, value, at): PlanConfig => {
+    if (value.retention > longestLockMs) {
+      const needed = printDuration(written.limits.lockCeiling - longestLockMs + value.retention);
+      const ceiling = printDuration(written.limits.lockCeiling);
+      report(
+        [...at, 'retention'],
+        `is ${printDuration(value.retention)}: its locks may last ${needed} (with a run, the reuse of segments and a day), beyond limits.lockCeiling ${ceiling}`,
+        'E_LOCK_CEILING',
+      );
+    }
+    if (value.retention < SHORT_RETENTION_MS) {
+      warn([...at, 'retention'], `is ${printDuration(value.retention)}, less than a day: good for tests only`);
+    }
+    const country = value.rto.country ?? null;
+    if (value.rto.calendar === 'business' && country === null) {
+      warn([...at, 'rto'], 'counts business hours without a country: public holidays count as working days');
+    }
+    return {
+      name,
+      retentionMs: value.retention,
+      rto: { targetMs: value.rto.target, calendar: value.rto.calendar, country },
+      quotaBytes: value.quota ?? null,
+      full: value.full,
+      schedule: value.schedule,
+    };
+  });
+
+  const contracts = map('contracts', (name, value, at): ContractConfig => {
+    mustExist([...at, 'vault'], value.vault, 'vaults');
+    value.shops?.forEach((shop, index) => {
+      mustExist([...at, 'shops', index], shop, 'shops');
+    });
+    return {
+      name,
+      vault: value.vault,
+      subscribedTB: value.subscribedTB,
+      period: value.period,
+      timezone: value.timezone ?? written.timezone,
+      price: value.price,
+      index: value.index ?? null,
+      shops: value.shops ?? null,
+    };
+  });
+
+  const shops = map('shops', (name, value, at): ShopConfig => {
+    const planExists = mustExist([...at, 'plan'], value.plan, 'plans');
+    value.vaults.forEach((vault, index) => {
+      mustExist([...at, 'vaults', index], vault, 'vaults');
+      if (value.vaults.indexOf(vault) < index) report([...at, 'vaults', index], `names ${vault} a second time`);
+    });
+    if (!value.database && !value.files && !value.server) {
+      report(at, 'has nothing to back up: database, files or server is expected');
+    }
+    return {
+      name,
+      plan: (planExists ? plans.get(value.plan) : undefined) ?? NO_PLAN,
+      vaults: value.vaults,
+      host: resolveHost(value.host),
+      database: value.database ? resolveDatabase(value.database, value.host.type, [...at, 'database']) : null,
+      files: value.files ? resolveFiles(value.files, value.host.type, [...at, 'files']) : null,
+      server: value.server,
+    };
+  });
+
+  function resolveHost(host: Written<'shops'>['host']): HostConfig {
+    if (host.type === 'local') return { type: 'local' };
+    return { ...host, keyFile: absolute(host.keyFile), knownHostsFile: absolute(host.knownHostsFile) };
+  }
+
+  /** A path on the shop's host: only a local one can be relative to this file. */
+  function onHost(path: string, hostType: HostConfig['type'], at: KeyPath): string {
+    if (hostType === 'local') return absolute(path);
+    if (!isAbsolute(path)) report(at, `is ${JSON.stringify(path)}: on a host reached by SSH an absolute path is expected`);
+    return path;
+  }
+
+  function resolveDatabase(database: NonNullable<Written<'shops'>['database']>, hostType: HostConfig['type'], at: KeyPath): DatabaseConfig {
+    const { host, socketPath } = database;
+    if (!host === !socketPath) {
+      report(
+        at,
+        host ? 'has both host and socketPath: one of them is expected' : 'has neither host nor socketPath: one of them is expected',
+      );
+    }
+    return {
+      name: database.name,
+      user: database.user,
+      host: host ?? null,
+      port: database.port,
+      socketPath: socketPath ? onHost(socketPath, hostType, [...at, 'socketPath']) : null,
+      password: secret(at, 'password', database.passwordFile, database.password),
+      excludeData: database.excludeData,
+    };
+  }
+
+  function resolveFiles(files: NonNullable<Written<'shops'>['files']>, hostType: HostConfig['type'], at: KeyPath): FilesConfig {
+    const root = onHost(files.root, hostType, [...at, 'root']);
+    if (hostType === 'local') {
+      for (const vault of vaults.values()) {
+        if (vault.type !== 'filesystem' || !overlaps(root, vault.path)) continue;
+        report(
+          [...at, 'root'],
+          `is ${JSON.stringify(root)} and overlaps vault ${vault.name} at ${vault.path}: a vault cannot back itself up`,
+        );
+      }
+      if (overlaps(root, absolute(written.stateDir))) {
+        warn([...at, 'root'], `overlaps stateDir ${absolute(written.stateDir)}: move stateDir out of the shop's tree`);
+      }
+    }
+    return { root, profile: files.profile, exclude: files.exclude };
+  }
+
+  if (written.encryption === 'none') warn(['encryption'], 'is none: whoever reads a vault reads the shops');
+  const http = written.listen.http ?? null;
+  if (http !== null && !isLoopback(http.replace(/:\d+$/, ''))) {
+    warn(['listen', 'http'], `is ${http}: tokens travel unencrypted unless a TLS proxy stands before it`);
+  }
+  const keyDir = absolute(written.encryption === 'none' ? 'keys' : written.encryption.keyDir);
+  const config: Config = {
+    file,
+    timezone: written.timezone,
+    stateDir: absolute(written.stateDir),
+    listen: { socket: written.listen.socket === null ? null : absolute(written.listen.socket), http },
+    encryption: written.encryption === 'none' ? 'none' : { keyDir, recovery: written.encryption.recovery },
+    signing: { keyFile: written.signing.keyFile === undefined ? resolve(keyDir, 'signing.key') : absolute(written.signing.keyFile) },
+    vaults,
+    plans,
+    contracts,
+    shops,
+    limits: {
+      concurrency: written.limits.concurrency,
+      bandwidthBytes: written.limits.bandwidth === 'none' ? null : written.limits.bandwidth,
+      memoryBytes: written.limits.memory,
+      lockCeilingMs: written.limits.lockCeiling,
+      runDeadlineMs: written.limits.runDeadline,
+      reuseMaxAgeMs: written.limits.reuseMaxAge,
+      clockSkewMs: written.limits.clockSkew,
+    },
+    notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`),
+    warnings,
+  };
+  return { config, problems };
+}
+
+function resolveNotify(
+  written: ConfigFile['notify'],
+  secret: (at: KeyPath, key: string, filePath: string | undefined, reference: SecretReference) => Secret | null,
+  report: (at: KeyPath, message: string) => void,
+  place: (at: KeyPath) => string,
+): NotifyConfig {
+  const address = (key: 'webhook' | 'ping'): { url: Secret } | null => {
+    const value = written[key];
+    if (!value) return null;
+    const hidden = secret(['notify', key], 'url', value.urlFile, value.urlSecret);
+    const { url } = value;
+    if ((hidden === null) === (url === undefined)) report(['notify', key], 'needs exactly one of url, urlFile and urlSecret');
+    return { url: hidden ?? { from: place(['notify', key]), read: () => url ?? '' } };
+  };
+  const { mail } = written;
+  return {
+    mail: mail
+      ? {
+          host: mail.host,
+          port: mail.port,
+          security: mail.security,
+          user: mail.user ?? null,
+          password: secret(['notify', 'mail'], 'password', mail.passwordFile, mail.password),
+          from: mail.from,
+          to: mail.to,
+        }
+      : null,
+    webhook: address('webhook'),
+    ping: address('ping'),
+  };
+}
+
+/** Two vaults in one place would take each other's objects for tampering. */
+function checkVaultPlaces(vaults: readonly VaultConfig[], report: (at: KeyPath, message: string) => void): void {
+  for (const [index, vault] of vaults.entries()) {
+    for (const earlier of vaults.slice(0, index)) {
+      if (vault.type === 'filesystem' && earlier.type === 'filesystem' && overlaps(vault.path, earlier.path)) {
+        report(['vaults', vault.name, 'path'], `is ${JSON.stringify(vault.path)} and overlaps vault ${earlier.name} at ${earlier.path}`);
+      }
+      if (vault.type === 's3' && earlier.type === 's3' && vault.endpoint === earlier.endpoint && vault.bucket === earlier.bucket) {
+        const inside = (a: string, b: string): boolean => a === '' || `${b}/`.startsWith(`${a}/`);
+        if (inside(vault.prefix, earlier.prefix) || inside(earlier.prefix, vault.prefix)) {
+          report(['vaults', vault.name], `is in the same bucket and prefix as vault ${earlier.name}`);
+        }
+      }
+    }
+  }
+}
+
+/** Whether one of two absolute paths is, or lies in, the other. */
+function overlaps(a: string, b: string): boolean {
+  const within = (inner: string, outer: string): boolean => {
+    const step = relative(outer, inner);
+    return step === '' || !(step === '..' || step.startsWith('../'));
+  };
+  return within(a, b) || within(b, a);
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** Stands in for a plan that is not declared: the configuration is refused anyway. */
+const NO_PLAN: PlanConfig = {
+  name: '',
+  retentionMs: 0,
+  rto: { targetMs: 0, calendar: '24x7', country: null },
+  quotaBytes: null,
+  full: 'fresh',
+  schedule: { database: null, files: null, increments: null, server: null },
+};

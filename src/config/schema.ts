@@ -1,0 +1,297 @@
+// The shape of the configuration file. Every message says what is allowed; load.ts puts line, key and value before it.
+
+import { Encrypter } from 'age-encryption';
+import { Cron } from 'croner';
+import * as z from 'zod';
+import { DURATION_EXPECTED, parseDuration, parseRate, parseSize, RATE_EXPECTED, SIZE_EXPECTED } from './quantity.ts';
+
+/** Marks the issue of a secret that was written into the file itself: its value must not be repeated. */
+export const INLINE_SECRET = 'inline-secret';
+
+/** Keys that people try to write secrets under. Their values are never echoed, known key or not. */
+export const SECRET_KEY = /pass(word|phrase)?$|secret|token|credential|access_?key|api_?key|private_?key|identity/i;
+
+/** An object that refuses unknown keys; the message of that issue is the list of known ones, which load.ts turns into words. */
+function strict<S extends z.core.$ZodLooseShape>(shape: S, expected = 'a mapping of keys to values is expected') {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : expected),
+  });
+}
+
+function parsed<T>(parse: (text: string) => T | null, expected: string) {
+  return z.unknown().transform((value, context): T => {
+    const result = typeof value === 'string' ? parse(value.trim()) : null;
+    if (result !== null) return result;
+    context.addIssue({ code: 'custom', message: expected });
+    return z.NEVER;
+  });
+}
+
+const text = (expected: string) => z.string({ error: expected }).trim().min(1, { error: expected });
+const flag = z.boolean({ error: 'true or false is expected' });
+const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
+  z.enum(values, { error: `${values.slice(0, -1).join(', ')}${values.length > 1 ? ' or ' : ''}${values.at(-1)} is expected` });
+const wholeNumber = (lowest: number, highest: number) => {
+  const error = `a whole number from ${lowest} to ${highest} is expected`;
+  return z.int({ error }).min(lowest, { error }).max(highest, { error });
+};
+const port = wholeNumber(1, 65_535);
+const duration = parsed(parseDuration, DURATION_EXPECTED);
+const positiveDuration = parsed((value) => parseDuration(value) || null, DURATION_EXPECTED);
+const size = parsed((value) => parseSize(value) || null, SIZE_EXPECTED);
+const path = text('a path is expected').refine((value) => !value.includes('\0'), { error: 'a path is expected' });
+const listOf = <T extends z.ZodType>(item: T, expected: string) => z.array(item, { error: expected });
+
+const timezone = parsed((value) => {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone;
+  } catch {
+    return null;
+  }
+}, 'the name of a time zone is expected, such as Europe/Paris or UTC');
+
+/** `off` or nothing: never. */
+const cron = z.unknown().transform((value, context): string | null => {
+  if (value === 'off' || value === null || value === false) return null;
+  const expected = 'a cron expression of five fields is expected, such as "30 2 * * *", or off';
+  if (typeof value !== 'string' || value.trim().split(/\s+/).length !== 5) {
+    context.addIssue({ code: 'custom', message: expected });
+    return z.NEVER;
+  }
+  try {
+    const next = new Cron(value.trim(), { paused: true, timezone: 'UTC' }).nextRun();
+    if (next !== null) return value.trim();
+    context.addIssue({ code: 'custom', message: `${expected}; this one never comes` });
+  } catch (error) {
+    const reason = (error as Error).message.replace(/^CronPattern: /, '');
+    context.addIssue({ code: 'custom', message: `${expected} (${reason})` });
+  }
+  return z.NEVER;
+});
+
+/** The checksum in a recipient catches the typing error that would seal every key to nobody. */
+const ageRecipient = parsed((value) => {
+  try {
+    new Encrypter().addRecipient(value);
+    return value;
+  } catch {
+    return null;
+  }
+}, 'an age recipient is expected (age1…); coffre init makes one, with its identity for the paper kit');
+
+/** `{ file: PATH }`, `{ credential: NAME }` or `{ env: NAME }`. A secret itself is refused and not repeated. */
+const secretReference = z
+  .unknown()
+  .superRefine((value, context) => {
+    if (value === undefined || (typeof value === 'object' && value !== null)) return;
+    context.addIssue({ code: 'custom', message: INLINE_SECRET });
+  })
+  .pipe(
+    strict({
+      file: path.optional(),
+      credential: text('the name of a systemd credential is expected').optional(),
+      env: text('the name of an environment variable is expected').optional(),
+    }).refine((value) => Object.values(value).filter((part) => part !== undefined).length === 1, {
+      error: 'exactly one of file, credential and env is expected',
+    }),
+  )
+  .optional();
+
+const url = (expected: string) =>
+  parsed((value) => {
+    const parts = URL.parse(value);
+    return parts !== null && /^https?:$/.test(parts.protocol) && parts.hostname !== '' && parts.username === '' && parts.password === ''
+      ? value.replace(/\/+$/, '')
+      : null;
+  }, expected);
+
+const placement = {
+  media: text('a word for the kind of medium is expected, such as disk, object or tape').optional(),
+  site: text('the name of a place is expected').nullish(),
+  offsite: flag.default(false),
+};
+
+const filesystemVault = strict({ type: z.literal('filesystem'), path, ...placement });
+
+const s3Vault = strict({
+  type: z.literal('s3'),
+  endpoint: url('the address of the store is expected, such as https://s3.example.net, without user or password'),
+  region: text('a region is expected, such as fr-1').default('us-east-1'),
+  bucket: text('the name of a bucket is expected'),
+  prefix: z
+    .string({ error: 'a prefix of keys is expected, such as prod' })
+    .regex(/^[A-Za-z0-9._/-]*$/, { error: 'letters, digits, dots, dashes, underscores and slashes are allowed in a prefix' })
+    .default(''),
+  forcePathStyle: flag.default(true),
+  ...placement,
+  lock: strict({ mode: oneOf('COMPLIANCE', 'GOVERNANCE').default('COMPLIANCE') }).prefault({}),
+  credentialsFile: path.optional(),
+  credentials: secretReference,
+  pruneCredentialsFile: path.optional(),
+  pruneCredentials: secretReference,
+  timeouts: strict({ connect: positiveDuration.prefault('10s'), request: positiveDuration.prefault('2m') }).prefault({}),
+});
+
+const vault = z.discriminatedUnion('type', [s3Vault, filesystemVault], {
+  error: (issue) => (issue.note === undefined ? 'a mapping of keys to values is expected' : 's3 or filesystem is expected'),
+});
+
+const plan = strict({
+  retention: positiveDuration,
+  rto: strict({
+    target: positiveDuration.prefault('4h'),
+    calendar: oneOf('business', '24x7').default('24x7'),
+    country: z
+      .string({ error: 'a country of two letters is expected, such as FR' })
+      .regex(/^[A-Z]{2}(-[A-Z0-9]{1,3})?$/, { error: 'a country of two letters is expected, such as FR' })
+      .nullish(),
+  }).prefault({}),
+  quota: size.nullish(),
+  full: oneOf('fresh', 'reread').default('fresh'),
+  schedule: strict({
+    database: cron.prefault('30 2 * * *'),
+    files: cron.prefault('0 3 * * 0'),
+    increments: cron.prefault('0 4 * * 1-6'),
+    server: cron.prefault('0 5 * * 0'),
+  }).prefault({}),
+});
+
+const decimal = parsed((value) => (/^\d+(\.\d+)?$/.test(value) ? value : null), 'a decimal number in quotes is expected, such as "23.00"');
+const positiveNumber = z.number({ error: 'a number above 0 is expected' }).positive({ error: 'a number above 0 is expected' });
+
+const contract = strict({
+  vault: text('the name of a vault is expected'),
+  subscribedTB: z.number({ error: 'a number of TB is expected' }).nonnegative({ error: 'a number of TB, 0 or more, is expected' }),
+  period: oneOf('month', 'quarter', 'year').default('month'),
+  timezone: timezone.optional(),
+  price: strict({
+    perTBMonth: decimal,
+    currency: z
+      .string({ error: 'a currency of three letters is expected, such as EUR' })
+      .regex(/^[A-Z]{3}$/, { error: 'a currency of three letters is expected, such as EUR' })
+      .default('EUR'),
+    stepTB: positiveNumber.default(1),
+  }),
+  index: strict({
+    s0: positiveNumber,
+    anniversary: z.iso.date({ error: 'a date is expected, such as 2026-06-02' }),
+  }).nullish(),
+  shops: listOf(text('the name of a shop is expected'), 'a list of shops is expected').nullish(),
+});
+
+const sshHost = strict({
+  type: z.literal('ssh'),
+  host: text('a host name or address is expected'),
+  port: port.default(22),
+  user: text('a user name is expected'),
+  keyFile: path,
+  knownHostsFile: path,
+});
+const host = z.discriminatedUnion('type', [strict({ type: z.literal('local') }), sshHost], {
+  error: (issue) => (issue.note === undefined ? 'a mapping of keys to values is expected' : 'local or ssh is expected'),
+});
+
+const database = strict({
+  name: text('the name of a database is expected'),
+  user: text('a database user is expected'),
+  host: text('a host name or address is expected').nullish(),
+  port: port.default(3306),
+  socketPath: path.nullish(),
+  passwordFile: path.optional(),
+  password: secretReference,
+  excludeData: listOf(text('the name of a table is expected'), 'a list of tables is expected').default([]),
+});
+
+const files = strict({
+  root: path,
+  profile: oneOf('prestashop', 'wordpress', 'generic').default('generic'),
+  exclude: listOf(text('a pattern is expected, such as "*.log"'), 'a list of patterns is expected').default([]),
+});
+
+const shop = strict({
+  plan: text('the name of a plan is expected'),
+  vaults: listOf(text('the name of a vault is expected'), 'a list of vaults is expected, such as [nas, offsite]').min(1, {
+    error: 'at least one vault is expected',
+  }),
+  host: host.prefault({ type: 'local' }),
+  database: database.nullish(),
+  files: files.nullish(),
+  server: flag.default(false),
+});
+
+const limits = strict({
+  concurrency: wholeNumber(1, 64).default(2),
+  bandwidth: parsed((value) => (value === 'none' ? 'none' : parseRate(value) || null), RATE_EXPECTED).prefault('none'),
+  memory: parsed((value) => {
+    const bytes = parseSize(value);
+    return bytes !== null && bytes >= 256e6 ? bytes : null;
+  }, 'a size of 256MB or more is expected, such as 512MB').prefault('512MB'),
+  lockCeiling: positiveDuration.prefault('90d'),
+  runDeadline: positiveDuration.prefault('12h'),
+  reuseMaxAge: duration.prefault('7d'),
+  clockSkew: positiveDuration.prefault('5s'),
+});
+
+const notifyUrl = url('an address is expected, such as https://hooks.example.net/coffre').optional();
+const notify = strict({
+  mail: strict({
+    host: text('a mail server is expected'),
+    port: port.default(587),
+    security: oneOf('starttls', 'tls', 'none').default('starttls'),
+    user: text('a user name is expected').nullish(),
+    passwordFile: path.optional(),
+    password: secretReference,
+    from: text('a mail address is expected'),
+    to: listOf(text('a mail address is expected'), 'a list of mail addresses is expected').min(1, {
+      error: 'at least one mail address is expected',
+    }),
+  }).nullish(),
+  webhook: strict({ url: notifyUrl, urlFile: path.optional(), urlSecret: secretReference }).nullish(),
+  ping: strict({ url: notifyUrl, urlFile: path.optional(), urlSecret: secretReference }).nullish(),
+});
+
+const encryptionExpected = '{ keyDir: …, recovery: [age1…] } is expected; to store without encryption say none aloud';
+
+/** A key with nothing behind it, all of it commented out, is an empty mapping. */
+const named = <T extends z.ZodType>(value: T, what: string) =>
+  z
+    .record(z.string(), value, { error: `a mapping from names to ${what} is expected` })
+    .nullish()
+    .transform((map) => map ?? {});
+
+export const configFileSchema = strict({
+  timezone: timezone.prefault('UTC'),
+  stateDir: path.default('/var/lib/coffre'),
+  listen: strict({
+    socket: path.nullable().default('/run/coffre/coffre.sock'),
+    http: z
+      .string({ error: 'an address and port are expected, such as 127.0.0.1:8321' })
+      .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, { error: 'an address and port are expected, such as 127.0.0.1:8321' })
+      .nullish(),
+  }).prefault({}),
+  encryption: z.union(
+    [
+      z.literal('none', { error: encryptionExpected }),
+      strict(
+        {
+          keyDir: path.default('keys'),
+          recovery: listOf(ageRecipient, 'a list of age recipients is expected').min(1, {
+            error: 'at least one age recipient is expected',
+          }),
+        },
+        encryptionExpected,
+      ),
+    ],
+    { error: encryptionExpected },
+  ),
+  signing: strict({ keyFile: path.optional() }).prefault({}),
+  vaults: named(vault, 'vaults'),
+  plans: named(plan, 'plans'),
+  contracts: named(contract, 'contracts'),
+  shops: named(shop, 'shops'),
+  limits: limits.prefault({}),
+  notify: notify.prefault({}),
+});
+
+/** The file as written, with defaults filled in and quantities read; names, paths and secrets are not resolved yet. */
+export type ConfigFile = z.output<typeof configFileSchema>;
