@@ -1,0 +1,143 @@
+// Walks the listings of a bucket that the SDK has no paginator for: versions with delete markers, and unfinished uploads.
+import {
+  type DeleteMarkerEntry,
+  ListMultipartUploadsCommand,
+  ListObjectVersionsCommand,
+  ListPartsCommand,
+  type ObjectVersion,
+} from '@aws-sdk/client-s3';
+import { Temporal } from 'temporal-polyfill';
+import { CoffreError } from '../errors.ts';
+import { s3CodeOf } from './s3-errors.ts';
+import type { S3Requests } from './s3-requests.ts';
+import type { ListedUpload, ListedVersion } from './vault.ts';
+
+/** The most a store gives in one answer. */
+export const LARGEST_PAGE = 1_000;
+
+type Entry = ObjectVersion | DeleteMarkerEntry;
+
+const keyOf = (entry: Entry): string => entry.Key ?? '';
+const timeOf = (entry: Entry): number => entry.LastModified?.getTime() ?? 0;
+
+/** Keys are listed in the order of their UTF-8 bytes, which JavaScript's own comparison is not. */
+function compareKeys(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+/** Newest first within one key: the SDK parts versions and markers into two lists and loses how they lay together. */
+function compareEntries(a: Entry, b: Entry): number {
+  return compareKeys(keyOf(a), keyOf(b)) || Number(b.IsLatest ?? false) - Number(a.IsLatest ?? false) || timeOf(b) - timeOf(a);
+}
+
+/** All versions and delete markers below `prefix`, in key order, newest version of a key first. */
+export async function* listVersions(requests: S3Requests, prefix: string, pageSize: number): AsyncGenerator<ListedVersion> {
+  const doing = `list ${prefix}`;
+  let keyMarker: string | undefined;
+  let versionMarker: string | undefined;
+  while (true) {
+    // No EncodingType: Ceph 16 encodes the keys but not NextKeyMarker, so that a key with a percent sign came twice.
+    const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
+      requests.writer.send(
+        new ListObjectVersionsCommand({
+          Bucket: requests.bucket,
+          Prefix: requests.fullKey(prefix),
+          MaxKeys: pageSize,
+          KeyMarker: keyMarker,
+          VersionIdMarker: versionMarker,
+        }),
+        { abortSignal },
+      ),
+    );
+    const markers = new Set<Entry>(page.DeleteMarkers ?? []);
+    // Within one answer sort() is stable, so versions with equal times keep the store's order.
+    const entries: Entry[] = [...(page.Versions ?? []), ...markers].sort(compareEntries);
+    for (const entry of entries) {
+      const isDeleteMarker = markers.has(entry);
+      yield {
+        key: requests.vaultKey(keyOf(entry)),
+        versionId: entry.VersionId ?? 'null',
+        sizeBytes: isDeleteMarker ? 0 : ((entry as ObjectVersion).Size ?? 0),
+        isDeleteMarker,
+        isLatest: entry.IsLatest ?? false,
+        modifiedAt: Temporal.Instant.fromEpochMilliseconds(timeOf(entry)),
+      };
+    }
+    if (!page.IsTruncated) return;
+    if (!page.NextKeyMarker || (page.NextKeyMarker === keyMarker && page.NextVersionIdMarker === versionMarker)) {
+      throw new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: ${doing}: the store's listing does not advance`);
+    }
+    keyMarker = page.NextKeyMarker;
+    versionMarker = page.NextVersionIdMarker;
+  }
+}
+
+/** Unfinished uploads below `prefix`, each with the bytes of the parts that the store holds. */
+export async function* listUploads(requests: S3Requests, prefix: string, pageSize: number): AsyncGenerator<ListedUpload> {
+  const doing = `list uploads ${prefix}`;
+  let keyMarker: string | undefined;
+  let uploadMarker: string | undefined;
+  while (true) {
+    const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
+      requests.writer.send(
+        new ListMultipartUploadsCommand({
+          Bucket: requests.bucket,
+          Prefix: requests.fullKey(prefix),
+          MaxUploads: pageSize,
+          KeyMarker: keyMarker,
+          UploadIdMarker: uploadMarker,
+        }),
+        { abortSignal },
+      ),
+    );
+    for (const upload of page.Uploads ?? []) {
+      const fullKey = upload.Key ?? '';
+      const uploadId = upload.UploadId ?? '';
+      const sizeBytes = await partBytes(requests, fullKey, uploadId, pageSize);
+      if (sizeBytes === null) continue;
+      yield {
+        key: requests.vaultKey(fullKey),
+        uploadId,
+        startedAt: Temporal.Instant.fromEpochMilliseconds(upload.Initiated?.getTime() ?? 0),
+        sizeBytes,
+      };
+    }
+    if (!page.IsTruncated) return;
+    if (!page.NextKeyMarker || (page.NextKeyMarker === keyMarker && page.NextUploadIdMarker === uploadMarker)) {
+      throw new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: ${doing}: the store's listing does not advance`);
+    }
+    keyMarker = page.NextKeyMarker;
+    uploadMarker = page.NextUploadIdMarker;
+  }
+}
+
+/** Sum of an upload's parts; null when the upload ended meanwhile. */
+async function partBytes(requests: S3Requests, fullKey: string, uploadId: string, pageSize: number): Promise<number | null> {
+  let sum = 0;
+  let marker: string | undefined;
+  while (true) {
+    const page = await requests.call(`list parts of ${requests.vaultKey(fullKey)}`, { repeat: true }, async (abortSignal) => {
+      try {
+        return await requests.writer.send(
+          new ListPartsCommand({
+            Bucket: requests.bucket,
+            Key: fullKey,
+            UploadId: uploadId,
+            MaxParts: pageSize,
+            PartNumberMarker: marker,
+          }),
+          { abortSignal },
+        );
+      } catch (error) {
+        const code = s3CodeOf(error);
+        // NoSuchKey is Ceph 16's word for an unknown upload.
+        if (code === 'NoSuchUpload' || code === 'NoSuchKey') return null;
+        throw error;
+      }
+    });
+    if (page === null) return null;
+    for (const part of page.Parts ?? []) sum += part.Size ?? 0;
+    if (!page.IsTruncated || !page.NextPartNumberMarker || page.NextPartNumberMarker === marker) return sum;
+    marker = page.NextPartNumberMarker;
+  }
+}

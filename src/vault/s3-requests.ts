@@ -1,0 +1,341 @@
+// One method per S3 request, each with its deadline, its key prefix and its errors mapped; policy lives in s3.ts.
+import type { Readable } from 'node:stream';
+import {
+  AbortMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  GetObjectCommand,
+  GetObjectLockConfigurationCommand,
+  GetObjectRetentionCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  PutObjectRetentionCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import type { Temporal } from 'temporal-polyfill';
+import { type Clock, fromDate, parseHttpDate, toDate, withDeadline } from '../clock.ts';
+import type { S3VaultConfig } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { READ_RETRY, retrying } from './retry.ts';
+import { contentMd5, makeS3Client } from './s3-client.ts';
+import { s3CodeOf, statusOf, vaultError } from './s3-errors.ts';
+import type { Lock, StoredObject } from './vault.ts';
+import { watchedStream } from './watched-stream.ts';
+
+export type S3LockMode = 'COMPLIANCE' | 'GOVERNANCE';
+
+export interface S3Lock extends Lock {
+  readonly mode: S3LockMode;
+}
+
+/** What a HEAD of one version says. */
+export interface HeadOfVersion extends StoredObject {
+  readonly lock: S3Lock | null;
+  readonly legalHold: boolean;
+}
+
+export interface BucketLockState {
+  readonly objectLock: boolean;
+  readonly versioning: boolean;
+  /** Printable default retention of the bucket, which would also lock objects that we leave unlocked; null: none. */
+  readonly defaultRetention: string | null;
+}
+
+interface CallOptions {
+  /** Bytes sent with the request: they lengthen its deadline. */
+  readonly bytes?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Repeat on transient errors, within the one deadline. Only for requests that change nothing. */
+  readonly repeat?: boolean;
+}
+
+/** Below this rate (bytes/ms, so 256 KiB/s) a request is taken for stuck. */
+const SLOWEST_BYTES_PER_MS = 262;
+
+/** The two headers of a lock, as one object to spread into a request. */
+export function lockHeaders(lock: S3Lock | null) {
+  return lock === null ? {} : { ObjectLockMode: lock.mode, ObjectLockRetainUntilDate: toDate(lock.retainUntil) };
+}
+
+export class S3Requests {
+  readonly config: S3VaultConfig;
+  readonly clock: Clock;
+  /** Writes, heads, listings. */
+  readonly writer: S3Client;
+  /** Downloads: no socket timeout, the stream watches itself. */
+  readonly #reader: S3Client;
+  readonly #pruner: S3Client;
+
+  constructor(config: S3VaultConfig, clock: Clock) {
+    this.config = config;
+    this.clock = clock;
+    this.writer = makeS3Client(config, config.credentials, clock, config.timeouts.requestMs);
+    this.#reader = makeS3Client(config, config.credentials, clock, 0);
+    this.#pruner = config.pruneCredentials ? makeS3Client(config, config.pruneCredentials, clock, config.timeouts.requestMs) : this.writer;
+  }
+
+  get bucket(): string {
+    return this.config.bucket;
+  }
+
+  /** The key in the bucket of a key in the vault. */
+  fullKey(key: string): string {
+    const prefix = this.config.prefix.replace(/^\/+|\/+$/g, '');
+    return prefix === '' ? key : `${prefix}/${key}`;
+  }
+
+  /** The key in the vault of a key in the bucket. */
+  vaultKey(fullKey: string): string {
+    return fullKey.slice(this.fullKey('').length);
+  }
+
+  /** Runs one request under its deadline. `doing` names it in errors. */
+  async call<T>(doing: string, options: CallOptions, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const limitMs = this.config.timeouts.requestMs + Math.ceil((options.bytes ?? 0) / SLOWEST_BYTES_PER_MS);
+    const late = (): CoffreError =>
+      new CoffreError('E_VAULT_TIMEOUT', `vault ${this.config.name}: ${doing}: no answer within ${limitMs / 1000} s`);
+    const attempt = async (signal: AbortSignal): Promise<T> => {
+      try {
+        return await send(signal);
+      } catch (error) {
+        throw vaultError(error, this.config.name, doing);
+      }
+    };
+    try {
+      return await withDeadline(
+        this.clock,
+        limitMs,
+        late,
+        (signal) => (options.repeat ? retrying(this.clock, READ_RETRY, () => attempt(signal), signal) : attempt(signal)),
+        options.signal,
+      );
+    } catch (error) {
+      throw vaultError(options.signal?.aborted ? abortReason(options.signal) : error, this.config.name, doing);
+    }
+  }
+
+  /** PUT of a whole object; its version id. Throws E_NO_OBJECT_LOCK when the store gives none. */
+  async put(key: string, body: Buffer, lock: S3Lock | null, signal?: AbortSignal): Promise<string> {
+    const answer = await this.call(`put ${key}`, { bytes: body.length, signal }, (abortSignal) =>
+      this.writer.send(
+        new PutObjectCommand({
+          Bucket: this.bucket,
+          Key: this.fullKey(key),
+          Body: body,
+          ContentMD5: contentMd5(body),
+          ...lockHeaders(lock),
+        }),
+        { abortSignal },
+      ),
+    );
+    if (!answer.VersionId) throw this.#unversioned(key);
+    return answer.VersionId;
+  }
+
+  /** What the store says of one version; null when it has no such version. */
+  async head(key: string, versionId: string): Promise<HeadOfVersion | null> {
+    let failedStatus: number | null = null;
+    const answer = await this.call(`head ${key}`, { repeat: true }, async (abortSignal) => {
+      try {
+        return await this.writer.send(new HeadObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
+          abortSignal,
+        });
+      } catch (error) {
+        failedStatus = statusOf(error);
+        if (failedStatus === null || ![400, 403, 404, 405].includes(failedStatus)) throw error;
+        return null;
+      }
+    });
+    if (answer === null) {
+      // The answer to a HEAD has no body, so a wrong secret, a missing bucket and a missing object look alike: a request
+      // whose answer has one tells them apart. 405 is a delete marker, 400 a version id the store cannot even parse.
+      await this.#explainRefusal(`head ${key}`);
+      if (failedStatus === 403) throw new CoffreError('E_VAULT_DENIED', `vault ${this.config.name}: head ${key}: HTTP 403`);
+      return null;
+    }
+    const { ObjectLockMode: mode, ObjectLockRetainUntilDate: until } = answer;
+    return {
+      key,
+      versionId: answer.VersionId ?? versionId,
+      sizeBytes: answer.ContentLength ?? 0,
+      lock: (mode === 'COMPLIANCE' || mode === 'GOVERNANCE') && until ? { mode, retainUntil: fromDate(until) } : null,
+      legalHold: answer.ObjectLockLegalHoldStatus === 'ON',
+    };
+  }
+
+  async #explainRefusal(doing: string): Promise<void> {
+    try {
+      await this.call(doing, { repeat: true }, (abortSignal) =>
+        this.writer.send(new GetBucketVersioningCommand({ Bucket: this.bucket }), { abortSignal }),
+      );
+    } catch (error) {
+      // A credential that may not read the versioning state was at least recognised.
+      if (error instanceof CoffreError && (error.code === 'E_VAULT_DENIED' || error.code === 'E_NO_OBJECT_LOCK')) return;
+      throw error;
+    }
+  }
+
+  /** The lock by its own request: some stores leave it out of HEAD. null when there is none. */
+  async retention(key: string, versionId: string): Promise<S3Lock | null> {
+    return await this.call(`read lock of ${key}`, { repeat: true }, async (abortSignal) => {
+      try {
+        const { Retention } = await this.writer.send(
+          new GetObjectRetentionCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }),
+          { abortSignal },
+        );
+        if (!Retention?.Mode || !Retention.RetainUntilDate) return null;
+        return { mode: Retention.Mode, retainUntil: fromDate(Retention.RetainUntilDate) };
+      } catch (error) {
+        const code = s3CodeOf(error);
+        const status = statusOf(error);
+        // AWS: NoSuchObjectLockConfiguration; Ceph 16: ObjectLockConfigurationNotFoundError, as for a bucket without locks.
+        if (code !== null && /ObjectLockConfiguration/.test(code)) return null;
+        if (status === 404 || status === 403 || status === 501) return null;
+        throw error;
+      }
+    });
+  }
+
+  async putRetention(key: string, versionId: string, lock: S3Lock, bypass = false): Promise<void> {
+    await this.call(`lock ${key}`, {}, (abortSignal) =>
+      (bypass ? this.#pruner : this.writer).send(
+        new PutObjectRetentionCommand({
+          Bucket: this.bucket,
+          Key: this.fullKey(key),
+          VersionId: versionId,
+          Retention: { Mode: lock.mode, RetainUntilDate: toDate(lock.retainUntil) },
+          ...(bypass ? { BypassGovernanceRetention: true } : {}),
+        }),
+        { abortSignal },
+      ),
+    );
+  }
+
+  /** Bytes of one version, as a stream that fails with CoffreErrors and never stalls for ever. */
+  async get(key: string, versionId: string, signal?: AbortSignal): Promise<Readable> {
+    const doing = `get ${key}`;
+    const answer = await this.call(doing, { repeat: true, signal }, async (abortSignal) => {
+      try {
+        return await this.#reader.send(new GetObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
+          abortSignal,
+        });
+      } catch (error) {
+        // 405: the version is a delete marker. InvalidArgument: a version id this store cannot have given.
+        if (statusOf(error) !== 405 && s3CodeOf(error) !== 'InvalidArgument') throw error;
+        throw new CoffreError('E_OBJECT_MISSING', `vault ${this.config.name}: ${doing}: version ${versionId} holds no object`);
+      }
+    });
+    const inactivityMs = this.config.timeouts.requestMs;
+    return watchedStream(this.clock, answer.Body as Readable, {
+      inactivityMs,
+      makeTimeout: () =>
+        new CoffreError('E_VAULT_TIMEOUT', `vault ${this.config.name}: ${doing}: nothing came for ${inactivityMs / 1000} s`),
+      mapError: (error) => vaultError(error, this.config.name, doing),
+      signal,
+    });
+  }
+
+  /** Deletes one version with the prune credential. A version already gone is success. Errors come as the store means them. */
+  async deleteVersion(key: string, versionId: string, bypass = false): Promise<void> {
+    await this.call(`delete ${key}`, {}, async (abortSignal) => {
+      try {
+        await this.#pruner.send(
+          new DeleteObjectCommand({
+            Bucket: this.bucket,
+            Key: this.fullKey(key),
+            VersionId: versionId,
+            ...(bypass ? { BypassGovernanceRetention: true } : {}),
+          }),
+          { abortSignal },
+        );
+      } catch (error) {
+        const code = s3CodeOf(error);
+        if (code !== 'NoSuchVersion' && code !== 'NoSuchKey') throw error;
+      }
+    });
+  }
+
+  /** Discards an unfinished upload and its parts; one already gone is success. */
+  async abortUpload(key: string, uploadId: string): Promise<void> {
+    const send = (client: S3Client) =>
+      this.call(`abort upload of ${key}`, { repeat: true }, async (abortSignal) => {
+        try {
+          await client.send(new AbortMultipartUploadCommand({ Bucket: this.bucket, Key: this.fullKey(key), UploadId: uploadId }), {
+            abortSignal,
+          });
+        } catch (error) {
+          // Ceph 16 also says NoSuchKey for an unknown upload.
+          const code = s3CodeOf(error);
+          if (code !== 'NoSuchUpload' && code !== 'NoSuchKey') throw error;
+        }
+      });
+    try {
+      await send(this.writer);
+    } catch (error) {
+      if (!(error instanceof CoffreError) || error.code !== 'E_VAULT_DENIED' || this.#pruner === this.writer) throw error;
+      await send(this.#pruner);
+    }
+  }
+
+  /** Whether the bucket can lock at all. Throws E_BUCKET_MISSING; a bucket without Object Lock is an answer, not an error. */
+  async bucketLockState(): Promise<BucketLockState> {
+    const versioning = await this.call('read versioning', { repeat: true }, (abortSignal) =>
+      this.writer.send(new GetBucketVersioningCommand({ Bucket: this.bucket }), { abortSignal }),
+    );
+    const configuration = await this.call('read object lock', { repeat: true }, async (abortSignal) => {
+      try {
+        const answer = await this.writer.send(new GetObjectLockConfigurationCommand({ Bucket: this.bucket }), { abortSignal });
+        return answer.ObjectLockConfiguration ?? null;
+      } catch (error) {
+        const code = s3CodeOf(error);
+        if (code !== null && /ObjectLockConfiguration|NotImplemented|MethodNotAllowed/.test(code)) return null;
+        if (statusOf(error) === 501) return null;
+        throw error;
+      }
+    });
+    const rule = configuration?.Rule?.DefaultRetention;
+    return {
+      objectLock: configuration?.ObjectLockEnabled === 'Enabled',
+      versioning: versioning.Status === 'Enabled',
+      defaultRetention: rule?.Mode ? `${rule.Mode} ${rule.Days ? `${rule.Days} days` : `${rule.Years ?? '?'} years`}` : null,
+    };
+  }
+
+  /** The Date header of an answer, also of a refusal: a skewed clock is refused and yet learns the store's time. */
+  async serverTime(): Promise<Temporal.Instant> {
+    let header: string | undefined;
+    const command = new HeadBucketCommand({ Bucket: this.bucket });
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        header = (result.response as { headers?: Record<string, string> } | undefined)?.headers?.date;
+        return result;
+      },
+      // Low: nearer to the wire than the step that turns a refusal into an exception.
+      { step: 'deserialize', priority: 'low', name: 'readDateHeader' },
+    );
+    await this.call('read the time', {}, (abortSignal) => this.writer.send(command, { abortSignal })).catch((error: unknown) => {
+      if (header === undefined) throw error;
+    });
+    const time = parseHttpDate(header ?? '');
+    if (time === null) throw new CoffreError('E_VAULT_IO', `vault ${this.config.name}: its answers carry no date`);
+    return time;
+  }
+
+  close(): void {
+    for (const client of new Set([this.writer, this.#reader, this.#pruner])) client.destroy();
+  }
+
+  #unversioned(key: string): CoffreError {
+    return new CoffreError('E_NO_OBJECT_LOCK', `vault ${this.config.name}: put ${key}: the store gave no version id`, {
+      hint: 'the bucket is not versioned: make a new one with Object Lock, which includes versioning',
+    });
+  }
+}
+
+/** An abort's reason, as an error vaultError() knows. */
+function abortReason(signal: AbortSignal): unknown {
+  const reason: unknown = signal.reason;
+  return reason instanceof CoffreError ? reason : Object.assign(new Error('aborted', { cause: reason }), { name: 'AbortError' });
+}

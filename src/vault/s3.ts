@@ -1,0 +1,213 @@
+// A vault in an S3 bucket with Object Lock: nothing counts as stored or locked that was not read back by version id.
+import type { Readable } from 'node:stream';
+import { Temporal } from 'temporal-polyfill';
+import type { Clock } from '../clock.ts';
+import type { S3VaultConfig } from '../config/config.ts';
+import { CoffreError, type ErrorCode } from '../errors.ts';
+import { LARGEST_PAGE, listUploads, listVersions } from './s3-listing.ts';
+import { type BucketLockState, type HeadOfVersion, type S3Lock, type S3LockMode, S3Requests } from './s3-requests.ts';
+import { uploadStream } from './s3-upload.ts';
+import type { ListedUpload, ListedVersion, Lock, PutRequest, PutStreamRequest, StoredObject, Vault } from './vault.ts';
+
+/** OVH refuses an extension within the first second of a version's life. */
+const YOUNG_VERSION_MS = 1_100;
+/** A new lock end closer than this to the old one is moved on: stores compare whole seconds. */
+const CLEARLY_LATER_MS = 1_000;
+
+/** `instant` moved up to the next whole second: a store that cuts off fractions would end a lock before its time. Pure. */
+export function ceilToSecond(instant: Temporal.Instant): Temporal.Instant {
+  const seconds = (instant.epochNanoseconds + 999_999_999n) / 1_000_000_000n;
+  return Temporal.Instant.fromEpochMilliseconds(Number(seconds) * 1_000);
+}
+
+/** Whether a lock as read back keeps what was promised: this mode, this long at least. Pure. */
+export function holds(lock: Lock | null, mode: S3LockMode, retainUntil: Temporal.Instant): boolean {
+  return lock !== null && lock.mode === mode && Temporal.Instant.compare(lock.retainUntil, retainUntil) >= 0;
+}
+
+export class S3Vault implements Vault {
+  readonly name: string;
+  readonly type = 's3';
+  readonly lockMode: S3LockMode;
+  /** Single requests, for the probe: everything else goes through the port. */
+  readonly requests: S3Requests;
+  readonly #clock: Clock;
+  readonly #pageSize: number;
+
+  /** Opens no connection and reads no credential yet. `pageSize` is how many rows a listing asks for at once. */
+  constructor(config: S3VaultConfig, clock: Clock, options: { readonly pageSize?: number } = {}) {
+    this.name = config.name;
+    this.lockMode = config.lock.mode;
+    this.requests = new S3Requests(config, clock);
+    this.#clock = clock;
+    this.#pageSize = options.pageSize ?? LARGEST_PAGE;
+  }
+
+  async put(request: PutRequest): Promise<StoredObject> {
+    const { key, body, signal } = request;
+    const lock = this.#lockFor(request.retainUntil);
+    const versionId = await this.requests.put(key, body, lock, signal).catch((error: unknown) => this.#explainLockRefusal(error, lock));
+    return await this.#settle(key, versionId, body.length, lock);
+  }
+
+  async putStream(request: PutStreamRequest): Promise<StoredObject> {
+    const lock = this.#lockFor(request.retainUntil);
+    let sentBytes = 0;
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of request.body) {
+        sentBytes += chunk.byteLength;
+        yield chunk;
+      }
+    }
+    const versionId = await uploadStream(this.requests, { ...request, body: counted() }, lock).catch((error: unknown) =>
+      this.#explainLockRefusal(error, lock),
+    );
+    return await this.#settle(request.key, versionId, sentBytes, lock);
+  }
+
+  async stat(key: string, versionId: string): Promise<StoredObject | null> {
+    const head = await this.requests.head(key, versionId);
+    return head === null ? null : asStored(head);
+  }
+
+  async extendLock(key: string, versionId: string, retainUntil: Temporal.Instant): Promise<Lock> {
+    const before = await this.requests.head(key, versionId);
+    if (before === null) throw this.#missing(key, versionId);
+    const current = before.lock ?? (await this.requests.retention(key, versionId));
+    let until = ceilToSecond(retainUntil);
+    if (current !== null) {
+      const laterMs = until.epochMilliseconds - current.retainUntil.epochMilliseconds;
+      if (laterMs <= 0) return current;
+      if (laterMs < CLEARLY_LATER_MS) until = ceilToSecond(current.retainUntil.add({ milliseconds: CLEARLY_LATER_MS }));
+    }
+    // COMPLIANCE never goes back to GOVERNANCE, whatever the configuration says by now.
+    const lock: S3Lock = { mode: current?.mode === 'COMPLIANCE' ? 'COMPLIANCE' : this.lockMode, retainUntil: until };
+    try {
+      await this.requests.putRetention(key, versionId, lock);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      await this.#clock.sleep(YOUNG_VERSION_MS);
+      await this.requests.putRetention(key, versionId, lock);
+    }
+    const readBack = await this.#readLock(key, versionId);
+    if (!holds(readBack, lock.mode, until)) throw this.#dropped(key, lock, readBack);
+    return readBack as S3Lock;
+  }
+
+  async get(key: string, versionId: string, signal?: AbortSignal): Promise<Readable> {
+    return await this.requests.get(key, versionId, signal);
+  }
+
+  listVersions(prefix: string): AsyncIterable<ListedVersion> {
+    return listVersions(this.requests, prefix, this.#pageSize);
+  }
+
+  listUploads(prefix: string): AsyncIterable<ListedUpload> {
+    return listUploads(this.requests, prefix, this.#pageSize);
+  }
+
+  async abortUpload(key: string, uploadId: string): Promise<void> {
+    await this.requests.abortUpload(key, uploadId);
+  }
+
+  async deleteVersion(key: string, versionId: string): Promise<void> {
+    if (versionId === '') throw new CoffreError('E_INTERNAL', `vault ${this.name}: delete ${key}: no version id`);
+    try {
+      await this.requests.deleteVersion(key, versionId);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      // Stores word a refusal by the lock like one by policy (AWS, Ceph: AccessDenied; MinIO: InvalidRequest).
+      const head = await this.requests.head(key, versionId).catch(() => null);
+      if (head?.legalHold) throw new CoffreError('E_LOCKED', `vault ${this.name}: ${key} has a legal hold`, { cause: error });
+      if (head?.lock && Temporal.Instant.compare(head.lock.retainUntil, this.#clock.now()) > 0) {
+        throw new CoffreError('E_LOCKED', `vault ${this.name}: ${key} is locked until ${head.lock.retainUntil}`, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  async serverTime(): Promise<Temporal.Instant> {
+    return await this.requests.serverTime();
+  }
+
+  /** What the bucket itself is set to. Throws E_BUCKET_MISSING, E_VAULT_AUTH, E_VAULT_DENIED, … */
+  async bucketLockState(): Promise<BucketLockState> {
+    return await this.requests.bucketLockState();
+  }
+
+  /** Throws E_NO_OBJECT_LOCK unless the bucket has Object Lock and versioning. */
+  async requireObjectLock(): Promise<BucketLockState> {
+    const state = await this.bucketLockState();
+    if (state.objectLock && state.versioning) return state;
+    const lacks = state.objectLock ? 'versioning is not enabled' : 'it has no Object Lock';
+    throw new CoffreError('E_NO_OBJECT_LOCK', `vault ${this.name}: bucket ${this.requests.bucket}: ${lacks}`);
+  }
+
+  async close(): Promise<void> {
+    this.requests.close();
+  }
+
+  #lockFor(retainUntil: Temporal.Instant | null): S3Lock | null {
+    return retainUntil === null ? null : { mode: this.lockMode, retainUntil: ceilToSecond(retainUntil) };
+  }
+
+  /**
+   * Reads a new version back, and its lock, which is given explicitly when the store dropped it (Ceph up to 18 does, on
+   * multipart). If we die in here the version is stored, perhaps unlocked, and in no manifest: prune's listing finds it.
+   */
+  async #settle(key: string, versionId: string, sizeBytes: number, lock: S3Lock | null): Promise<StoredObject> {
+    const head = await this.requests.head(key, versionId);
+    if (head === null) throw this.#missing(key, versionId);
+    if (head.sizeBytes !== sizeBytes || head.versionId !== versionId) {
+      throw new CoffreError('E_OBJECT_ALTERED', `vault ${this.name}: ${key}: sent ${sizeBytes} bytes, read back ${head.sizeBytes}`);
+    }
+    if (lock === null || holds(head.lock, lock.mode, lock.retainUntil)) return asStored(head);
+    let readBack = head.lock ?? (await this.requests.retention(key, versionId));
+    if (!holds(readBack, lock.mode, lock.retainUntil)) {
+      await this.requests.putRetention(key, versionId, lock);
+      readBack = await this.#readLock(key, versionId);
+    }
+    if (!holds(readBack, lock.mode, lock.retainUntil)) throw this.#dropped(key, lock, readBack);
+    return { key, versionId, sizeBytes, lock: readBack };
+  }
+
+  async #readLock(key: string, versionId: string): Promise<S3Lock | null> {
+    const head = await this.requests.head(key, versionId);
+    return head?.lock ?? (await this.requests.retention(key, versionId));
+  }
+
+  /** A bucket without Object Lock answers a lock header with a bare InvalidRequest: ask it what it is. */
+  async #explainLockRefusal(error: unknown, lock: S3Lock | null): Promise<never> {
+    if (lock !== null && error instanceof CoffreError && (error.code === 'E_VAULT_IO' || error.code === 'E_VAULT_DENIED')) {
+      const state = await this.bucketLockState().catch(() => null);
+      if (state && !state.objectLock) {
+        throw new CoffreError('E_NO_OBJECT_LOCK', `vault ${this.name}: bucket ${this.requests.bucket} has no Object Lock`, {
+          cause: error,
+        });
+      }
+    }
+    throw error;
+  }
+
+  #missing(key: string, versionId: string): CoffreError {
+    return new CoffreError('E_OBJECT_MISSING', `vault ${this.name}: ${key} has no version ${versionId}`);
+  }
+
+  #dropped(key: string, asked: S3Lock, got: Lock | null): CoffreError {
+    const shown = got === null ? 'none' : `${got.mode} until ${got.retainUntil}`;
+    return new CoffreError(
+      'E_LOCK_DROPPED',
+      `vault ${this.name}: ${key}: asked for ${asked.mode} until ${asked.retainUntil}, the store shows ${shown}`,
+      { hint: 'do not trust this store, or give the credential s3:GetObjectRetention if it lacks that right' },
+    );
+  }
+}
+
+const asStored = ({ key, versionId, sizeBytes, lock }: HeadOfVersion): StoredObject => ({ key, versionId, sizeBytes, lock });
+
+const REFUSALS: readonly ErrorCode[] = ['E_VAULT_DENIED', 'E_VAULT_IO', 'E_NO_OBJECT_LOCK'];
+
+/** The store understood and said no, as opposed to not answering. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof CoffreError && REFUSALS.includes(error.code);
+}
