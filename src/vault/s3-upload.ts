@@ -11,7 +11,7 @@ import {
   type UploadPartCommandOutput,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import { READ_RETRY, retrying } from './retry.ts';
 import { contentMd5 } from './s3-client.ts';
 import { vaultError } from './s3-errors.ts';
@@ -67,9 +67,8 @@ export async function uploadStream(requests: S3Requests, request: PutStreamReque
     );
   };
   const sendCreate = async (command: CreateMultipartUploadCommand) => {
-    const answer = await requests.call(`start upload of ${key}`, { signal }, (abortSignal) =>
-      requests.writer.send(command, { abortSignal }),
-    );
+    // Not stopped by any signal: an upload whose id never reached us could not be aborted.
+    const answer = await requests.call(`start upload of ${key}`, {}, (abortSignal) => requests.writer.send(command, { abortSignal }));
     uploadId = answer.UploadId ?? null;
     if (uploadId === null) throw new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: upload of ${key}: no upload id`);
     await request.onUpload?.(uploadId);
@@ -138,7 +137,7 @@ export async function uploadStream(requests: S3Requests, request: PutStreamReque
   } catch (error) {
     body.destroy();
     if (uploadId !== null) await requests.abortUpload(key, uploadId).catch(() => {});
-    throw vaultError(request.signal?.aborted ? (firstError ?? error) : (firstError ?? error), requests.config.name, `upload of ${key}`);
+    throw vaultError(firstError ?? error, requests.config.name, `upload of ${key}`);
   }
 }
 
@@ -154,7 +153,7 @@ async function* untilAborted(
     rejectAborted = reject;
   });
   aborted.catch(() => {});
-  const onAbort = (): void => rejectAborted(signal.reason);
+  const onAbort = (): void => rejectAborted(asCoffreError(signal.reason, 'E_INTERRUPTED', 'the upload was stopped'));
   if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   let ended = false;
@@ -168,7 +167,7 @@ async function* untilAborted(
       yield next.value;
     }
   } catch (error) {
-    fail(error);
+    fail(asCoffreError(error, 'E_INTERNAL', 'the stream to upload failed'));
     throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
