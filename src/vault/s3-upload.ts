@@ -11,11 +11,12 @@ import {
   type UploadPartCommandOutput,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { asCoffreError, CoffreError } from '../errors.ts';
+import { CoffreError } from '../errors.ts';
 import { READ_RETRY, retrying } from './retry.ts';
 import { contentMd5 } from './s3-client.ts';
 import { vaultError } from './s3-errors.ts';
 import { lockHeaders, type S3Lock, type S3Requests } from './s3-requests.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { PutStreamRequest } from './vault.ts';
 
 const MIB = 1024 * 1024;
@@ -138,40 +139,5 @@ export async function uploadStream(requests: S3Requests, request: PutStreamReque
     body.destroy();
     if (uploadId !== null) await requests.abortUpload(key, uploadId).catch(() => {});
     throw vaultError(firstError ?? error, requests.config.name, `upload of ${key}`);
-  }
-}
-
-/** `body`, which ends with the signal's reason as soon as it aborts, even while a read is under way. */
-async function* untilAborted(
-  body: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-  fail: (error: unknown) => void,
-): AsyncGenerator<Uint8Array> {
-  const iterator = body[Symbol.asyncIterator]();
-  let rejectAborted: (reason: unknown) => void = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    rejectAborted = reject;
-  });
-  aborted.catch(() => {});
-  const onAbort = (): void => rejectAborted(asCoffreError(signal.reason, 'E_INTERRUPTED', 'the upload was stopped'));
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  let ended = false;
-  try {
-    while (true) {
-      const next = await Promise.race([iterator.next(), aborted]);
-      if (next.done) {
-        ended = true;
-        return;
-      }
-      yield next.value;
-    }
-  } catch (error) {
-    fail(asCoffreError(error, 'E_INTERNAL', 'the stream to upload failed'));
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    // Not awaited: a source that hangs would keep the abort from being sent.
-    if (!ended) iterator.return?.()?.catch(() => {});
   }
 }
