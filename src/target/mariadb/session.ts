@@ -1,0 +1,275 @@
+// One connection to a MariaDB or MySQL server: SQL as bytes out, cells as bytes in, errors as codes.
+import type { Duplex, Readable } from 'node:stream';
+import type { Connection, ConnectionOptions, QueryOptions } from 'mysql2';
+import mysql from 'mysql2';
+import type { Secret } from '../../config/config.ts';
+import { CoffreError, type ErrorCode } from '../../errors.ts';
+
+/** Where a server is and who asks. `socketPath` wins over host and port. */
+export interface ServerAddress {
+  readonly user: string;
+  readonly password: Secret | null;
+  readonly host: string | null;
+  readonly port: number;
+  readonly socketPath: string | null;
+  /** Makes the byte stream to the server when neither leads there directly (an SSH tunnel). */
+  readonly stream?: () => Duplex;
+}
+
+/** A value as the server sent it; null is SQL NULL. */
+export type Cell = Buffer | null;
+
+/** What a statement without rows answered. `info` is the text of the OK packet: `Records: 3  Deleted: 0  Skipped: 0  Warnings: 0`. */
+export interface Done {
+  readonly affectedRows: number;
+  readonly warnings: number;
+  readonly info: string;
+}
+
+/** An error that the server answered, with its number; what it means depends on who asked. */
+export class ServerError extends Error {
+  override readonly name = 'ServerError';
+  readonly errno: number;
+  /** The connection is gone. */
+  readonly fatal: boolean;
+
+  constructor(message: string, errno: number, fatal: boolean) {
+    super(message);
+    this.errno = errno;
+    this.fatal = fatal;
+  }
+}
+
+/** The rows of a query as they arrive. `pause` holds back the server through TCP; `ended` settles once, after the last row. */
+export interface RowFlow {
+  pause(): void;
+  resume(): void;
+  readonly ended: Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 15_000;
+
+const AUTH_ERRNOS = new Set([1045, 1130, 1251, 1275, 1524, 1698, 1820, 1862, 2059, 3118, 3955, 4151]);
+const PRIVILEGE_ERRNOS = new Set([1044, 1095, 1142, 1143, 1227, 1370, 1410, 1419, 1449]);
+
+/** The code for an error number while connecting or asking for rights; null when the number says neither. */
+export function accessCode(errno: number): ErrorCode | null {
+  if (AUTH_ERRNOS.has(errno)) return 'E_DB_AUTH';
+  return PRIVILEGE_ERRNOS.has(errno) ? 'E_DB_PRIVILEGE' : null;
+}
+
+export function printableAddress(address: ServerAddress): string {
+  const where = address.stream ? 'the tunnel' : (address.socketPath ?? `${address.host ?? '127.0.0.1'}:${address.port}`);
+  return `${address.user}@${where}`;
+}
+
+/**
+ * Connects and sets what every session of coffre needs: utf8mb4, UTC, no inherited sql_mode, no server time limits.
+ * `localInfile` lets this client answer LOAD DATA LOCAL, and even then only `loadLocal` ever does.
+ * Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, and what reading the secret throws.
+ */
+export async function connect(address: ServerAddress, options: { readonly localInfile: boolean }): Promise<Session> {
+  const config: ConnectionOptions = {
+    user: address.user,
+    // Latin1 on our side means: a JavaScript string of bytes. The server is told utf8mb4 by SET NAMES below.
+    charset: 'LATIN1_SWEDISH_CI',
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    flags: [options.localInfile ? '+LOCAL_FILES' : '-LOCAL_FILES'],
+    rowsAsArray: true,
+    typeCast: false,
+    ...(address.password === null ? {} : { password: address.password.read() }),
+    ...(address.stream
+      ? { stream: address.stream }
+      : address.socketPath !== null
+        ? { socketPath: address.socketPath }
+        : { host: address.host ?? '127.0.0.1', port: address.port }),
+  };
+  const connection = mysql.createConnection(config);
+  await new Promise<void>((resolve, reject) => {
+    connection.on('error', () => {});
+    connection.connect((error) => (error ? reject(error) : resolve()));
+  }).catch((error: unknown) => {
+    connection.destroy();
+    throw connectError(error, address);
+  });
+  const session = new Session(connection);
+  try {
+    // First of all: with charset tracking mysql2 would follow SET NAMES and stop sending our bytes as they are.
+    await session.run("SET SESSION session_track_system_variables=''");
+    await session.run('SET NAMES utf8mb4');
+    await session.run("SET SESSION time_zone='+00:00', sql_mode='', net_read_timeout=7200, net_write_timeout=7200, wait_timeout=86400");
+    await session.run('/*M!100100 SET SESSION max_statement_time=0 */');
+    await session.run('/*M!100300 SET SESSION idle_transaction_timeout=0 */');
+  } catch (error) {
+    session.destroy();
+    throw connectError(error, address);
+  }
+  return session;
+}
+
+function connectError(error: unknown, address: ServerAddress): CoffreError {
+  if (error instanceof CoffreError) return error;
+  const { errno, message } = asServerError(error);
+  const code = accessCode(errno) ?? 'E_DB_CONNECT';
+  const what = code === 'E_DB_CONNECT' ? 'cannot connect to the database as' : 'the database server refused';
+  return new CoffreError(code, `${what} ${printableAddress(address)}: ${message}`, { cause: error });
+}
+
+interface DriverError {
+  readonly message?: string;
+  readonly code?: string;
+  readonly errno?: number | string;
+  readonly fatal?: boolean;
+}
+
+/** Drops what the driver hangs on its errors (the SQL, and so data) and keeps message and number. */
+export function asServerError(error: unknown): ServerError {
+  if (error instanceof ServerError) return error;
+  const driver = (error ?? {}) as DriverError;
+  const errno = typeof driver.errno === 'number' && driver.errno > 0 ? driver.errno : 0;
+  const message = driver.message || driver.code || 'unknown error';
+  return new ServerError(errno > 0 ? `${message} (${errno})` : message, errno, driver.fatal === true || errno === 0);
+}
+
+interface OkPacket {
+  readonly affectedRows?: number;
+  readonly warningStatus?: number;
+  readonly info?: string;
+}
+
+/** A connection in use by one caller at a time. Methods throw ServerError. */
+export class Session {
+  readonly #connection: Connection;
+  /** Of whoever waits for the running query. */
+  readonly #onLost = new Set<(error: ServerError) => void>();
+  #lost: ServerError | null = null;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    const lose = (error: ServerError): void => {
+      this.#lost ??= error;
+      for (const notify of this.#onLost) notify(this.#lost);
+    };
+    connection.on('error', (error: unknown) => lose(asServerError(error)));
+    connection.on('end', () => lose(new ServerError('the server closed the connection', 0, true)));
+  }
+
+  /** The server has closed it, or we have. */
+  get lost(): boolean {
+    return this.#lost !== null;
+  }
+
+  get threadId(): number {
+    return this.#connection.threadId ?? 0;
+  }
+
+  /** Every row of a small result, cells as bytes. */
+  cells(sql: string): Promise<Cell[][]> {
+    return this.#ask(sql).then((rows) => rows as Cell[][]);
+  }
+
+  /** Every row of a small result, cells as text. */
+  async texts(sql: string): Promise<(string | null)[][]> {
+    const rows = await this.cells(sql);
+    return rows.map((row) => row.map((cell) => (cell === null ? null : cell.toString('utf8'))));
+  }
+
+  /** The first cell of the first row, as text; null when there is none. */
+  async text(sql: string): Promise<string | null> {
+    return (await this.texts(sql))[0]?.[0] ?? null;
+  }
+
+  /** A statement without rows. Bytes are sent as they are. */
+  async run(sql: string | Uint8Array): Promise<Done> {
+    return asDone(await this.#ask(sql));
+  }
+
+  /**
+   * Runs LOAD DATA LOCAL and answers its one request for a file with `rows`, whatever name the server asks for.
+   * An error of `rows` looks like a normal end to the server: the statement then throws here, and the caller must roll back.
+   */
+  async loadLocal(sql: string, rows: Readable): Promise<Done> {
+    let asked = false;
+    const answer = await this.#ask(sql, () => {
+      if (asked) throw new ServerError('the server asked for a second file', 0, true);
+      asked = true;
+      return rows;
+    });
+    if (!asked) throw new ServerError('the server did not ask for the rows', 0, false);
+    return asDone(answer);
+  }
+
+  /** Starts a query and hands over each row at once; the caller pauses it when it has enough. */
+  flow(sql: string, onRow: (row: Cell[]) => void): RowFlow {
+    const connection = this.#connection;
+    const ended = new Promise<void>((resolve, reject) => {
+      if (this.#lost) {
+        reject(this.#lost);
+        return;
+      }
+      this.#onLost.add(reject);
+      const leave = (): void => {
+        this.#onLost.delete(reject);
+      };
+      const query = connection.query({ sql: bytes(sql), rowsAsArray: true } as QueryOptions);
+      query.on('result', (row) => onRow(row as unknown as Cell[]));
+      query.on('error', (error: unknown) => {
+        leave();
+        reject(asServerError(error));
+      });
+      query.on('end', () => {
+        leave();
+        resolve();
+      });
+    });
+    ended.catch(() => {});
+    return { pause: () => connection.pause(), resume: () => connection.resume(), ended };
+  }
+
+  /** Says goodbye; never throws. */
+  async end(): Promise<void> {
+    if (this.#lost) {
+      this.#connection.destroy();
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      this.#onLost.add(() => resolve());
+      this.#connection.end(() => resolve());
+    });
+    this.#connection.destroy();
+  }
+
+  /** Drops the connection; the server rolls back what was open. */
+  destroy(): void {
+    this.#lost ??= new ServerError('the connection was dropped', 0, true);
+    this.#connection.destroy();
+    for (const notify of this.#onLost) notify(this.#lost);
+  }
+
+  #ask(sql: string | Uint8Array, infileStreamFactory?: (path: string) => Readable): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost) {
+        reject(this.#lost);
+        return;
+      }
+      this.#onLost.add(reject);
+      const options = { sql: bytes(sql), rowsAsArray: true, ...(infileStreamFactory ? { infileStreamFactory } : {}) };
+      this.#connection.query(options as QueryOptions, (error: unknown, answer: unknown) => {
+        this.#onLost.delete(reject);
+        if (error) reject(error instanceof CoffreError ? error : asServerError(error));
+        else resolve(answer);
+      });
+    });
+  }
+}
+
+/** SQL as one character per byte, which the latin1 connection sends unchanged. */
+function bytes(sql: string | Uint8Array): string {
+  const buffer = typeof sql === 'string' ? Buffer.from(sql, 'utf8') : Buffer.from(sql.buffer, sql.byteOffset, sql.byteLength);
+  return buffer.toString('latin1');
+}
+
+function asDone(answer: unknown): Done {
+  const ok = (Array.isArray(answer) ? {} : (answer ?? {})) as OkPacket;
+  return { affectedRows: ok.affectedRows ?? 0, warnings: ok.warningStatus ?? 0, info: ok.info ?? '' };
+}
