@@ -11,6 +11,8 @@ const PAYLOAD_NONCE_BYTES = 16;
 const AEAD = 'chacha20-poly1305';
 const FIRST_LINE = Buffer.from('age-encryption.org/v1\n');
 const MAC_LINE = Buffer.from('\n--- ');
+/** 32 bytes in base64 without padding. */
+const MAC_CHARACTERS = 43;
 /** Ours have a few hundred bytes; one for a post-quantum recipient has 2 KB. */
 const MAX_HEADER_BYTES = 1024 * 1024;
 const NO_BYTES = Buffer.alloc(0);
@@ -200,7 +202,9 @@ function findHeaderEnd(start: Buffer): number | null {
   const macLine = start.indexOf(MAC_LINE);
   if (macLine === -1) return null;
   const end = start.indexOf('\n', macLine + MAC_LINE.length);
-  return end === -1 ? null : end + 1;
+  if (end === -1) return null;
+  if (end - macLine - MAC_LINE.length !== MAC_CHARACTERS) throw new CoffreError('E_FORMAT', 'age: the header ends in no MAC');
+  return end + 1;
 }
 
 function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {

@@ -1,9 +1,8 @@
 // A snapshot's index as a local file: written line by line as the run's journal, compressed when complete, read at speed.
 import { isUtf8 } from 'node:buffer';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { finished, pipeline } from 'node:stream/promises';
 import { CoffreError } from '../errors.ts';
 import type { IndexEntry } from '../source/source.ts';
 import { decodeEntry, encodeEntry } from './index-line.ts';
@@ -41,7 +40,7 @@ export class IndexWriter {
   static async resume(path: string): Promise<IndexWriter> {
     let entries = 0;
     let wholeBytes = 0;
-    for await (const block of blocks(createReadStream(path, { highWaterMark: READ_BYTES }), path)) {
+    for await (const block of blocks(readable(createReadStream(path, { highWaterMark: READ_BYTES }), path), path)) {
       if (!block.whole) break;
       wholeBytes += block.bytes.length;
       for (let at = block.bytes.indexOf(NEWLINE); at !== -1; at = block.bytes.indexOf(NEWLINE, at + 1)) entries += 1;
@@ -122,14 +121,25 @@ export function decodeIndex(plaintext: AsyncIterable<Uint8Array>, what: string):
  */
 export async function compressIndex(path: string, target: string): Promise<{ plainBytes: number; compressedBytes: number }> {
   const temporary = `${target}.tmp`;
-  const input = createReadStream(path, { highWaterMark: READ_BYTES });
-  const output = createWriteStream(temporary, { mode: 0o600, flush: true });
+  let plainBytes = 0;
+  let compressedBytes = 0;
+  async function* plain(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of readable(createReadStream(path, { highWaterMark: READ_BYTES }), path)) {
+      plainBytes += chunk.length;
+      yield chunk;
+    }
+  }
   try {
-    await state(target, pipeline(input, compress, output));
-    await state(
-      target,
-      finished(output).catch(() => {}),
-    );
+    const file = await state(target, open(temporary, 'w', 0o600));
+    try {
+      for await (const chunk of compress(plain())) {
+        await state(target, file.writeFile(chunk));
+        compressedBytes += chunk.length;
+      }
+      await state(target, file.sync());
+    } finally {
+      await file.close();
+    }
     await state(target, rename(temporary, target));
   } catch (error) {
     await unlink(temporary).catch(() => {});
@@ -137,11 +147,11 @@ export async function compressIndex(path: string, target: string): Promise<{ pla
   }
   const folder = await state(target, open(dirname(target), 'r'));
   try {
-    await folder.sync();
+    await state(target, folder.sync());
   } finally {
     await folder.close();
   }
-  return { plainBytes: input.bytesRead, compressedBytes: output.bytesWritten };
+  return { plainBytes, compressedBytes };
 }
 
 async function* readLines(source: AsyncIterable<Uint8Array>, what: string, endsWhole: boolean): AsyncGenerator<IndexEntry> {

@@ -6,14 +6,9 @@ import { isId } from './id.ts';
 
 /** `t` of a line. FORMAT.md lists the other keys. */
 const TYPE_TO_LETTER = { file: 'f', directory: 'd', symlink: 'l', hardlink: 'h', fifo: 'p', device: 'c' } as const;
-const LETTER_TO_TYPE: Readonly<Record<string, FileEntry['type']>> = {
-  f: 'file',
-  d: 'directory',
-  l: 'symlink',
-  h: 'hardlink',
-  p: 'fifo',
-  c: 'device',
-};
+const LETTER_TO_TYPE: ReadonlyMap<unknown, FileEntry['type']> = new Map(
+  Object.entries(TYPE_TO_LETTER).map(([type, letter]) => [letter, type as FileEntry['type']]),
+);
 
 /** What JSON.parse makes of a line, before anything was checked. */
 interface RawLine {
@@ -88,7 +83,7 @@ function encodePath(key: 'p' | 'l', path: BytePath): string {
 }
 
 function decodeFile(raw: RawLine): FileEntry {
-  const type = typeof raw.t === 'string' ? LETTER_TO_TYPE[raw.t] : undefined;
+  const type = LETTER_TO_TYPE.get(raw.t);
   if (type === undefined) throw new LineProblem('unknown type of entry');
   const path = decodePath(raw.p, raw.pb);
   if (path === undefined) throw new LineProblem('no path');
