@@ -58,6 +58,7 @@ export const ERRORS = {
   E_DB_READ: kind(3, 'backoff', 'the dump failed while reading', 'run it again; the server log says more'),
   E_DB_CHANGED: kind(3, 'backoff', 'a table was altered during the dump', 'run it again when the migration is over'),
   E_FILES_ROOT: kind(3, 'operator', 'the shop’s file tree cannot be read', 'check files.root and the rights of the user coffre runs as'),
+  E_FILES_READ: kind(3, 'backoff', 'reading the file tree failed', 'run it again; the message says what tar said'),
   E_INCOMPLETE: kind(
     8,
     'backoff',

@@ -1,0 +1,151 @@
+// Runs GNU tar as a child process: its arguments, its stdin and stdout, and what it complains about.
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { promisify } from 'node:util';
+import { CoffreError } from '../errors.ts';
+
+/** A path as bytes, one character per byte (latin1). */
+export type BytePath = string;
+
+/** One line that tar wrote to stderr. */
+export interface Complaint {
+  /** The member it is about; null when it names none. */
+  readonly path: BytePath | null;
+  readonly message: string;
+}
+
+export interface TarExit {
+  /** 0 done, 1 something changed while it was read, 2 something failed; null: ended by a signal. */
+  readonly status: number | null;
+  readonly complaints: readonly Complaint[];
+}
+
+export interface TarProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** After exit and after all output was read. Rejects with E_TOOL_MISSING when tar could not be started. */
+  readonly ended: Promise<TarExit>;
+  kill(): void;
+}
+
+const HINT = 'install GNU tar: apt-get install tar';
+/** Complaints beyond this are counted, not kept: memory must not grow with what tar dislikes. */
+const MOST_COMPLAINTS = 20_000;
+
+/**
+ * Extended attributes that are kept: the user's, and file capabilities. Others belong to the machine (SELinux labels,
+ * overlayfs), not to the shop.
+ */
+export const XATTR_ARGUMENTS: readonly string[] = ['--xattrs', '--xattrs-include=user.*', '--xattrs-include=security.capability', '--acls'];
+
+/**
+ * Writes an archive of exactly the paths given on stdin (NUL after each) to stdout. ctime is kept, atime is not: it would make
+ * the same tree give other bytes; so would the process id in the default name of extended headers.
+ */
+export function packArguments(root: string): string[] {
+  return [
+    `--directory=${root}`,
+    '--create',
+    '--file=-',
+    '--format=pax',
+    '--pax-option=delete=atime,exthdr.name=%d/PaxHeaders/%f',
+    '--blocking-factor=128',
+    '--sparse',
+    '--numeric-owner',
+    ...XATTR_ARGUMENTS,
+    '--quoting-style=escape',
+    '--null',
+    '--verbatim-files-from',
+    '--no-recursion',
+    '--files-from=-',
+  ];
+}
+
+/** Starts tar. `signal` kills it. */
+export function startTar(args: readonly string[], signal?: AbortSignal): TarProcess {
+  const child = spawn('tar', args, {
+    // Messages are parsed, so they must be in English; TAR_OPTIONS of the environment must not change what tar does.
+    env: { PATH: process.env.PATH, LC_ALL: 'C' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const kill = (): void => {
+    child.kill('SIGKILL');
+  };
+  if (signal?.aborted) kill();
+  signal?.addEventListener('abort', kill, { once: true });
+  // A child that dies early closes its stdin: its exit status and stderr say more than EPIPE.
+  child.stdin.on('error', () => {});
+  const complaints: Complaint[] = [];
+  createInterface({ input: child.stderr.setEncoding('latin1') }).on('line', (line) => {
+    const complaint = parseComplaint(line);
+    if (complaint && complaints.length < MOST_COMPLAINTS) complaints.push(complaint);
+  });
+  const ended = new Promise<TarExit>((resolve, reject) => {
+    child.once('error', (cause: NodeJS.ErrnoException) => {
+      if (child.pid === undefined) reject(new CoffreError('E_TOOL_MISSING', 'tar cannot be started', { cause, hint: HINT }));
+    });
+    child.once('close', (status) => {
+      resolve({ status, complaints });
+    });
+  }).finally(() => signal?.removeEventListener('abort', kill));
+  ended.catch(() => {});
+  return { stdin: child.stdin, stdout: child.stdout, ended, kill };
+}
+
+/** Writes all of `chunks` and closes; stops quietly when the reader is gone. */
+export async function feed(stdin: Writable, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of chunks) {
+    if (stdin.destroyed || stdin.closed) return;
+    if (!stdin.write(chunk)) await writable(stdin);
+  }
+  if (!stdin.destroyed) stdin.end();
+}
+
+async function writable(stdin: Writable): Promise<void> {
+  const stop = new AbortController();
+  const wait = (event: string): Promise<unknown> => once(stdin, event, { signal: stop.signal }).catch(() => {});
+  await Promise.race([wait('drain'), wait('close')]);
+  stop.abort();
+}
+
+/** The version of the installed GNU tar, such as `1.34`. Throws E_TOOL_MISSING when it is absent or another tar. */
+export async function gnuTarVersion(): Promise<string> {
+  let text: string;
+  try {
+    text = (await promisify(execFile)('tar', ['--version'], { env: { PATH: process.env.PATH, LC_ALL: 'C' } })).stdout;
+  } catch (cause) {
+    throw new CoffreError('E_TOOL_MISSING', 'tar cannot be started', { cause, hint: HINT });
+  }
+  const version = /^tar \(GNU tar\) (\S+)/.exec(text)?.[1];
+  if (version === undefined) throw new CoffreError('E_TOOL_MISSING', 'the tar in PATH is not GNU tar', { hint: HINT });
+  return version;
+}
+
+/** `tar: NAME: MESSAGE` with the name in quoting style escape; null for lines that say nothing of their own. */
+export function parseComplaint(line: string): Complaint | null {
+  const text = line.replace(/^tar: /, '');
+  if (text === '' || text.startsWith('Exiting with failure status due to previous errors')) return null;
+  const match = /^((?:[^\\:]|\\.)+): (.*)$/.exec(text);
+  if (!match) return { path: null, message: text };
+  const path = unescapeName(match[1] as string);
+  return { path: path.replace(/^\.\/$/, '.').replace(/(.)\/+$/, '$1'), message: match[2] as string };
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+function unescapeName(text: string): BytePath {
+  return text.replace(/\\([0-7]{3}|.)/g, (_, code: string) =>
+    code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (ESCAPES[code] ?? code),
+  );
+}
+
+/** A path for people: printable ASCII and what is valid UTF-8 as it is, the rest escaped. */
+export function printable(path: BytePath): string {
+  const bytes = Buffer.from(path, 'latin1');
+  const text = bytes.toString('utf8');
+  const source = Buffer.from(text, 'utf8').equals(bytes) ? text : path.replace(/[\x80-\xff]/g, (c) => `\\${c.charCodeAt(0).toString(8)}`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return source.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
+}

@@ -1,0 +1,316 @@
+// Walks the members of a pax archive as its bytes pass by, and decides for each whether it passes, is left out or gets records added.
+import { CoffreError } from '../errors.ts';
+import type { BytePath } from './gnu-tar.ts';
+
+export type MemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'device';
+
+/** One member as its headers describe it; paths are relative. */
+export interface TarMember {
+  readonly type: MemberType;
+  /** Without a trailing slash; `.` for the root. As written otherwise: a reader of foreign archives must check it. */
+  readonly path: BytePath;
+  readonly linkPath: BytePath;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: bigint;
+  /** null: the archive does not say. */
+  readonly ctimeNs: bigint | null;
+  /** Length of the content as a reader sees it: holes counted. */
+  readonly sizeBytes: number;
+  /** Length of what the archive stores for it. */
+  readonly storedBytes: number;
+  /** Stored as GNU sparse 1.0: a map of the data regions, then these regions. */
+  readonly sparse: boolean;
+}
+
+/** `pass` lets the member through as it is, `drop` leaves it out; records are added to its extended header. */
+export type MemberDecision = 'pass' | 'drop' | { readonly addRecords: Buffer };
+
+export interface TarVisitor {
+  member(member: TarMember): MemberDecision;
+  /** The stored bytes of the member announced last, in order. Called for dropped members too. */
+  data?(bytes: Buffer): void;
+  /** After the last stored byte of the member announced last. */
+  memberEnd?(): void;
+}
+
+const BLOCK_BYTES = 512;
+/** What an extended header may hold: the largest are lists of a directory's names. Beyond this it is no archive of ours. */
+const LONGEST_RECORDS_BYTES = 64 * 1024 * 1024;
+/** Two blocks of zeros end an archive. */
+export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
+
+const TYPES: Readonly<Record<string, MemberType>> = {
+  '0': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'device',
+  '4': 'device',
+  '5': 'directory',
+  '6': 'fifo',
+};
+
+const damaged = (what: string): CoffreError => new CoffreError('E_FORMAT', `tar: ${what}`);
+
+/** Feed it an archive's bytes; `push` returns what is to be passed on, without the end marker and the padding behind it. */
+export class TarMembers {
+  readonly #visitor: TarVisitor;
+  #state: 'header' | 'records' | 'data' | 'end' = 'header';
+  /** Header or records being gathered, when they span chunks or need to be looked at as one. */
+  #gathered: Buffer[] = [];
+  #gatheredBytes = 0;
+  #recordsBytes = 0;
+  #records: Map<string, Buffer> | null = null;
+  /** Raw bytes of the member's headers that came in earlier chunks: not yet passed on, as its decision is still open. */
+  #held: Buffer[] = [];
+  #open = false;
+  #dropping = false;
+  #dataLeft = 0;
+  #paddingLeft = 0;
+
+  constructor(visitor: TarVisitor) {
+    this.#visitor = visitor;
+  }
+
+  /** True once the end marker was seen. */
+  get ended(): boolean {
+    return this.#state === 'end';
+  }
+
+  /** Throws E_FORMAT at anything that is not a pax archive as coffre writes it. */
+  push(chunk: Buffer): Buffer[] {
+    const out: Buffer[] = [];
+    /** From here on nothing of this chunk was passed on or dropped. */
+    let keepFrom = 0;
+    /** Where the open member's headers began in this chunk. */
+    let memberFrom = 0;
+    let at = 0;
+    const emit = (end: number): void => {
+      if (end > keepFrom) out.push(chunk.subarray(keepFrom, end));
+      keepFrom = end;
+    };
+    while (at < chunk.length) {
+      if (this.#state === 'end') {
+        return out;
+      }
+      if (this.#state === 'data') {
+        if (this.#dataLeft > 0) {
+          const take = Math.min(this.#dataLeft, chunk.length - at);
+          this.#visitor.data?.(chunk.subarray(at, at + take));
+          this.#dataLeft -= take;
+          at += take;
+        } else {
+          const take = Math.min(this.#paddingLeft, chunk.length - at);
+          this.#paddingLeft -= take;
+          at += take;
+        }
+        if (this.#dataLeft === 0 && this.#paddingLeft === 0) {
+          this.#endMember();
+          if (this.#dropping) {
+            this.#dropping = false;
+            keepFrom = at;
+          }
+        }
+        continue;
+      }
+      if (!this.#open) {
+        this.#open = true;
+        memberFrom = at;
+      }
+      const wanted = this.#state === 'header' ? BLOCK_BYTES : Math.ceil(this.#recordsBytes / BLOCK_BYTES) * BLOCK_BYTES;
+      const take = Math.min(wanted - this.#gatheredBytes, chunk.length - at);
+      this.#gathered.push(chunk.subarray(at, at + take));
+      this.#gatheredBytes += take;
+      at += take;
+      if (this.#gatheredBytes < wanted) continue;
+      const block = this.#gathered.length === 1 ? (this.#gathered[0] as Buffer) : Buffer.concat(this.#gathered);
+      this.#gathered = [];
+      this.#gatheredBytes = 0;
+      if (this.#state === 'records') {
+        this.#records = parseRecords(block.subarray(0, this.#recordsBytes));
+        this.#state = 'header';
+        continue;
+      }
+      if (isZero(block)) {
+        if (this.#records) throw damaged('ends after an extended header');
+        this.#state = 'end';
+        this.#open = false;
+        emit(memberFrom);
+        return out;
+      }
+      checkSum(block);
+      const typeFlag = String.fromCharCode(block[156] as number);
+      if (typeFlag === 'x') {
+        if (this.#records) throw damaged('two extended headers for one member');
+        this.#recordsBytes = octal(block, 124, 12);
+        if (this.#recordsBytes > LONGEST_RECORDS_BYTES) throw damaged('an extended header is too long');
+        this.#state = 'records';
+        continue;
+      }
+      const member = describe(block, typeFlag, this.#records);
+      const decision = this.#visitor.member(member);
+      if (decision === 'pass') {
+        out.push(...this.#held);
+      } else {
+        emit(memberFrom);
+        if (decision === 'drop') {
+          this.#dropping = true;
+        } else {
+          out.push(...extendedHeader(member, this.#records, decision.addRecords), block);
+          keepFrom = at;
+        }
+      }
+      this.#held = [];
+      this.#records = null;
+      this.#open = false;
+      memberFrom = 0;
+      this.#dataLeft = member.storedBytes;
+      this.#paddingLeft = (BLOCK_BYTES - (member.storedBytes % BLOCK_BYTES)) % BLOCK_BYTES;
+      this.#state = 'data';
+      if (this.#dataLeft === 0) {
+        this.#endMember();
+        if (this.#dropping) {
+          this.#dropping = false;
+          keepFrom = at;
+        }
+      }
+    }
+    if (this.#open) {
+      emit(memberFrom);
+      // A copy, because the caller may reuse the chunk and because a few bytes should not keep it alive.
+      this.#held.push(Buffer.from(chunk.subarray(memberFrom)));
+      this.#gathered = this.#gathered.map((part) => Buffer.from(part));
+    } else if (!this.#dropping) {
+      emit(chunk.length);
+    }
+    return out;
+  }
+
+  #endMember(): void {
+    this.#state = 'header';
+    this.#visitor.memberEnd?.();
+  }
+}
+
+/** One pax record, `LENGTH KEY=VALUE\n`, where the length counts its own digits. */
+export function paxRecord(key: string, value: Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), value, Buffer.from('\n')]);
+  let length = rest.length;
+  while (length !== rest.length + String(length).length) length = rest.length + String(length).length;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
+function extendedHeader(member: TarMember, old: Map<string, Buffer> | null, added: Buffer): Buffer[] {
+  const records = Buffer.concat([...[...(old ?? [])].map(([key, value]) => paxRecord(key, value)), added]);
+  const header = Buffer.alloc(BLOCK_BYTES);
+  header.write('./PaxHeaders/directory', 0, 'latin1');
+  const field = (value: number, offset: number, length: number): void => {
+    header.write(value.toString(8).padStart(length - 1, '0'), offset, 'latin1');
+  };
+  field(0o644, 100, 8);
+  field(0, 108, 8);
+  field(0, 116, 8);
+  field(records.length, 124, 12);
+  field(Math.max(0, Math.min(Number(member.mtimeNs / 1_000_000_000n), 0o77777777777)), 136, 12);
+  header.write('        ', 148, 'latin1');
+  header.write('x', 156, 'latin1');
+  header.write('ustar\x0000', 257, 'latin1');
+  header.write(`${sumOf(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  const padding = Buffer.alloc((BLOCK_BYTES - (records.length % BLOCK_BYTES)) % BLOCK_BYTES);
+  return [header, records, padding];
+}
+
+function describe(block: Buffer, typeFlag: string, records: Map<string, Buffer> | null): TarMember {
+  const type = TYPES[typeFlag];
+  if (type === undefined) throw damaged(`a member of type ${JSON.stringify(typeFlag)}`);
+  if (block.toString('latin1', 257, 263) !== 'ustar\0') throw damaged('a header that is not ustar');
+  const text = (key: string): string | undefined => records?.get(key)?.toString('latin1');
+  const count = (key: string): number | undefined => {
+    const value = text(key);
+    if (value === undefined) return undefined;
+    const number = Number(value);
+    if (!/^\d+$/.test(value) || !Number.isSafeInteger(number)) throw damaged(`${key} is not a number`);
+    return number;
+  };
+  const major = text('GNU.sparse.major');
+  if (major === undefined ? records && [...records.keys()].some((key) => key.startsWith('GNU.sparse.')) : major !== '1') {
+    throw damaged('a sparse member in an older format than 1.0');
+  }
+  const prefix = cString(block, 345, 155);
+  const headerName = cString(block, 0, 100);
+  const path = text('GNU.sparse.name') ?? text('path') ?? (prefix ? `${prefix}/${headerName}` : headerName);
+  const hasContent = type === 'file';
+  const storedBytes = hasContent ? (count('size') ?? octal(block, 124, 12)) : 0;
+  if (type !== 'file' && type !== 'hardlink' && (count('size') ?? octal(block, 124, 12)) !== 0)
+    throw damaged('a special member with content');
+  const ctime = text('ctime');
+  const mtime = text('mtime');
+  return {
+    type,
+    path: path.replace(/^\.\/+$/, '.').replace(/(.)\/+$/, '$1'),
+    linkPath: text('linkpath') ?? cString(block, 157, 100),
+    mode: octal(block, 100, 8) & 0o7777,
+    uid: count('uid') ?? octal(block, 108, 8),
+    gid: count('gid') ?? octal(block, 116, 8),
+    mtimeNs: mtime === undefined ? BigInt(octal(block, 136, 12)) * 1_000_000_000n : nanoseconds(mtime),
+    ctimeNs: ctime === undefined ? null : nanoseconds(ctime),
+    sizeBytes: (major === undefined ? undefined : count('GNU.sparse.realsize')) ?? storedBytes,
+    storedBytes,
+    sparse: major !== undefined,
+  };
+}
+
+function parseRecords(bytes: Buffer): Map<string, Buffer> {
+  const records = new Map<string, Buffer>();
+  let at = 0;
+  while (at < bytes.length) {
+    const space = bytes.indexOf(0x20, at);
+    const length = space < 0 ? Number.NaN : Number(bytes.toString('latin1', at, space));
+    const end = at + length;
+    const equals = bytes.indexOf(0x3d, space);
+    if (!Number.isSafeInteger(length) || end > bytes.length || equals < 0 || equals >= end || bytes[end - 1] !== 0x0a) {
+      throw damaged('a malformed extended header');
+    }
+    const key = bytes.toString('latin1', space + 1, equals);
+    // Readers differ in which of two they believe: an archive that says a thing twice is refused.
+    if (records.has(key)) throw damaged(`an extended header says ${key} twice`);
+    records.set(key, Buffer.from(bytes.subarray(equals + 1, end - 1)));
+    at = end;
+  }
+  return records;
+}
+
+/** Decimal seconds with up to nine digits behind the point, as GNU tar writes them; negative before 1970. */
+function nanoseconds(text: string): bigint {
+  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
+  if (!match) throw damaged('a time that is not a number');
+  const value = BigInt(match[2] as string) * 1_000_000_000n + BigInt((match[3] ?? '').padEnd(9, '0').slice(0, 9));
+  return match[1] ? -value : value;
+}
+
+function octal(block: Buffer, offset: number, length: number): number {
+  if (((block[offset] as number) & 0x80) !== 0) throw damaged('a number in base 256');
+  const text = block.toString('latin1', offset, offset + length).replace(/[\0 ]+$/, '');
+  if (text === '') return 0;
+  if (!/^ *[0-7]+$/.test(text)) throw damaged('a number that is not octal');
+  return Number.parseInt(text, 8);
+}
+
+function cString(block: Buffer, offset: number, length: number): string {
+  const end = block.indexOf(0, offset);
+  return block.toString('latin1', offset, end < 0 ? offset + length : Math.min(end, offset + length));
+}
+
+function sumOf(block: Buffer): number {
+  let sum = 0;
+  for (let i = 0; i < BLOCK_BYTES; i++) sum += i >= 148 && i < 156 ? 0x20 : (block[i] as number);
+  return sum;
+}
+
+function checkSum(block: Buffer): void {
+  if (octal(block, 148, 8) !== sumOf(block)) throw damaged('a header with a wrong checksum');
+}
+
+const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
+const isZero = (block: Buffer): boolean => block.equals(ZERO_BLOCK);

@@ -1,0 +1,98 @@
+// The source `files`: a local tree, scanned by Node and packed by GNU tar.
+import { constants } from 'node:fs';
+import { open, realpath } from 'node:fs/promises';
+import type { Clock } from '../../clock.ts';
+import type { FilesConfig } from '../../config/config.ts';
+import { asCoffreError } from '../../errors.ts';
+import { gnuTarVersion } from '../../host/gnu-tar.ts';
+import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
+import { compileExcludes, type Excluded, PROFILE_EXCLUDES } from './exclude.ts';
+import { FilesReading } from './reading.ts';
+import { Scratch } from './scratch.ts';
+import { absolutePath, statRoot, walk, warningOf } from './walk.ts';
+
+/** Entries that doctor tries to open. */
+const SAMPLE_ENTRIES = 2000;
+
+export class FilesSource implements Source {
+  readonly kind = 'files';
+  readonly #config: FilesConfig;
+  readonly #clock: Clock;
+  readonly #excluded: Excluded;
+
+  constructor(config: FilesConfig, clock: Clock) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#excluded = compileExcludes([...PROFILE_EXCLUDES[config.profile], ...config.exclude]);
+  }
+
+  async open(options: OpenOptions): Promise<Reading> {
+    await gnuTarVersion();
+    const root = await this.#root();
+    const rootFound = await statRoot(root);
+    const scratch = new Scratch(options.scratchDir);
+    try {
+      for (const index of options.previous) await scratch.remember(index);
+      return new FilesReading({ root, rootFound, excluded: this.#excluded }, scratch, this.#clock, options.signal);
+    } catch (error) {
+      scratch.close();
+      throw error;
+    }
+  }
+
+  async check(): Promise<readonly Finding[]> {
+    const findings: Finding[] = [];
+    try {
+      findings.push({ name: 'tar', ok: true, detail: `GNU tar ${await gnuTarVersion()}` });
+    } catch (error) {
+      findings.push(failed('tar', error));
+    }
+    try {
+      findings.push(await this.#sample(await this.#root()));
+    } catch (error) {
+      findings.push(failed('files', error));
+    }
+    return findings;
+  }
+
+  /** A root that is a symbolic link (`current`, as deployment tools make it) is followed once: a switch meanwhile must not mix two trees. */
+  async #root(): Promise<string> {
+    const { root } = this.#config;
+    const real = await realpath(root, { encoding: 'buffer' }).catch(() => Buffer.from(root));
+    return Buffer.from(real.toString()).equals(real) ? real.toString() : root;
+  }
+
+  async #sample(root: string): Promise<Finding> {
+    const unreadable: Warning[] = [];
+    const warn = (warning: Warning): void => {
+      if (warning.kind === 'unreadable') unreadable.push(warning);
+    };
+    let seen = 0;
+    for await (const step of walk(root, await statRoot(root), this.#excluded, warn, new AbortController().signal)) {
+      if (step.type === 'directory') continue;
+      for (const { path, type } of step.files) {
+        // access(2) judges by the real user without its capabilities; only opening tells.
+        if (type === 'file') {
+          await open(absolutePath(root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+            .then((file) => file.close())
+            .catch((cause) => warn(warningOf(path, cause)));
+        }
+      }
+      seen += step.files.length;
+      if (seen >= SAMPLE_ENTRIES) break;
+    }
+    if (unreadable.length === 0) return { name: 'files', ok: true, detail: `${root} is readable (${seen} entries tried)` };
+    const [first] = unreadable;
+    return {
+      name: 'files',
+      ok: false,
+      detail: `${unreadable.length} of ${seen} entries of ${root} tried cannot be read, first ${first?.where}: ${first?.message}`,
+      hint: 'give coffre the right to read them (the service has CAP_DAC_READ_SEARCH) or exclude them',
+    };
+  }
+}
+
+function failed(name: string, error: unknown): Finding {
+  const failure = asCoffreError(error);
+  return { name, ok: false, detail: failure.message, hint: failure.hint };
+}

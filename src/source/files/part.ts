@@ -1,0 +1,218 @@
+// Parts of a tree: a group of files that becomes one tar segment, read through GNU tar, with what tar really stored as outcome.
+import type { Clock } from '../../clock.ts';
+import { CoffreError } from '../../errors.ts';
+import { type Complaint, feed, packArguments, printable, startTar, type TarExit } from '../../host/gnu-tar.ts';
+import { END_OF_ARCHIVE, type MemberDecision, type TarMember, TarMembers, type TarVisitor } from '../../host/tar-members.ts';
+import { type BytePath, type FileEntry, LARGE_PART_BYTES, type Part, type PartOutcome, type Warning } from '../source.ts';
+import { type ContentHash, contentHash } from './sparse-hash.ts';
+import type { Found } from './walk.ts';
+
+/**
+ * The kernel stamps ctime in ticks of up to 10 ms: a file changed this shortly before it was read may change again without a
+ * new ctime. Its entry gets a ctime of 0, which no file has, so that the next reading reads it again.
+ */
+const RACY_NS = 20_000_000n;
+
+/** What a part tells its reading when it was read to its end. */
+export type OnOutcome = (outcome: PartOutcome) => void;
+
+/**
+ * Packs exactly `paths` (under `root`, no recursion); yields the archive without its end marker. Throws E_TOOL_MISSING,
+ * E_FILES_ROOT, E_FILES_READ, or the signal's reason.
+ */
+export async function* pack(
+  root: string,
+  paths: Iterable<BytePath>,
+  visitor: TarVisitor,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, TarExit> {
+  signal.throwIfAborted();
+  const tar = startTar(packArguments(root), signal);
+  try {
+    const fed = feed(tar.stdin, nulTerminated(paths));
+    fed.catch(() => tar.kill());
+    const members = new TarMembers(visitor);
+    for await (const chunk of tar.stdout) yield* members.push(chunk as Buffer);
+    const exit = await tar.ended;
+    signal.throwIfAborted();
+    await fed;
+    if (!members.ended || exit.status === null || exit.status > 2) throw readingFailed(root, exit);
+    return exit;
+  } finally {
+    tar.kill();
+  }
+}
+
+function readingFailed(root: string, exit: TarExit): CoffreError {
+  const said = exit.complaints.map(({ path, message }) => `${path === null ? '' : `${printable(path)}: `}${message}`);
+  const text = `tar ended ${exit.status === null ? 'by a signal' : `with status ${exit.status}`}: ${said.slice(-3).join('; ') || 'no message'}`;
+  const lostRoot = exit.complaints.some(({ path }) => path === Buffer.from(root).toString('latin1'));
+  return new CoffreError(lostRoot ? 'E_FILES_ROOT' : 'E_FILES_READ', text);
+}
+
+function* nulTerminated(paths: Iterable<BytePath>): Generator<Buffer> {
+  let text = '';
+  for (const path of paths) {
+    text += `${path}\0`;
+    if (text.length >= 64 * 1024) {
+      yield Buffer.from(text, 'latin1');
+      text = '';
+    }
+  }
+  yield Buffer.from(text, 'latin1');
+}
+
+/** What a complaint means for the file it names; `stored` says whether the archive holds it. */
+export function warningKind({ message }: Complaint, stored: boolean): Warning['kind'] {
+  if (/^(file changed as we read it$|File shrank by )/.test(message)) return 'changed';
+  if (/^(Warning: )?Read error /.test(message)) return 'unreadable';
+  if (stored) return 'other';
+  if (/^File removed before we read it$|: No such file or directory$|: Not a directory$/.test(message)) return 'vanished';
+  if (/^(socket ignored|Unknown file type; file ignored)$/.test(message)) return 'skipped';
+  return 'unreadable';
+}
+
+/** Some files of a tree. All links of an inode must be in one part. */
+export class FilesPart implements Part {
+  readonly type = 'part';
+  readonly kind = 'tar';
+  readonly phase = 'files';
+  readonly name: string;
+  readonly estimatedBytes: number;
+  readonly #root: string;
+  readonly #files: readonly Found[];
+  readonly #clock: Clock;
+  readonly #onOutcome: OnOutcome;
+  #outcome: PartOutcome | null = null;
+
+  constructor(root: string, files: readonly Found[], estimatedBytes: number, clock: Clock, onOutcome: OnOutcome) {
+    this.#root = root;
+    this.#files = files;
+    this.#clock = clock;
+    this.#onOutcome = onOutcome;
+    this.estimatedBytes = estimatedBytes;
+    this.name = printable((files[0] as Found).path);
+  }
+
+  async *read(signal: AbortSignal): AsyncGenerator<Buffer> {
+    const wanted = new Map(this.#files.map((found) => [found.path, found]));
+    const entries = new Map<BytePath, FileEntry>();
+    let round = yield* this.#round(wanted, entries, signal);
+    const complaints = round.complaints;
+    const torn = complaints.filter((complaint) => warningKind(complaint, true) === 'changed');
+    // A second copy of a member follows the first, and the last one wins when the archive is extracted. Very large files
+    // are not doubled for that.
+    if (torn.length > 0 && this.estimatedBytes <= LARGE_PART_BYTES) {
+      round = yield* this.#round(withLinks(torn, wanted), entries, signal);
+      complaints.splice(0, complaints.length, ...complaints.filter((complaint) => !torn.includes(complaint)), ...round.complaints);
+    }
+    yield END_OF_ARCHIVE;
+    this.#outcome = this.#conclude(entries, complaints);
+    this.#onOutcome(this.#outcome);
+  }
+
+  outcome(): PartOutcome {
+    if (!this.#outcome) throw new CoffreError('E_INTERNAL', `part ${this.name} was not read to its end`);
+    return this.#outcome;
+  }
+
+  async *#round(
+    wanted: ReadonlyMap<BytePath, Found>,
+    entries: Map<BytePath, FileEntry>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Buffer, { complaints: Complaint[] }> {
+    const racyFromNs = BigInt(this.#clock.nowMs()) * 1_000_000n - RACY_NS;
+    const replaced: Complaint[] = [];
+    let open: { member: TarMember; found: Found; hash: ContentHash | null } | null = null;
+    const visitor: TarVisitor = {
+      member(member): MemberDecision {
+        const found = wanted.get(member.path);
+        if (!found || (member.type !== found.type && !(member.type === 'hardlink' && found.type === 'file'))) {
+          open = null;
+          replaced.push({ path: member.path, message: `became a ${member.type} after the scan` });
+          return 'drop';
+        }
+        open = { member, found, hash: member.type === 'file' ? contentHash(member) : null };
+        return 'pass';
+      },
+      data(bytes) {
+        open?.hash?.update(bytes);
+      },
+      memberEnd() {
+        if (!open) return;
+        const { member, found, hash } = open;
+        const entry = entryOf(member, found, hash?.digest() ?? null, racyFromNs);
+        const carrier = entry.type === 'hardlink' ? entries.get(member.linkPath) : undefined;
+        entries.set(found.path, carrier ? { ...entry, sizeBytes: carrier.sizeBytes } : entry);
+      },
+    };
+    const exit = yield* pack(this.#root, wanted.keys(), visitor, signal);
+    return { complaints: [...exit.complaints, ...replaced] };
+  }
+
+  #conclude(entries: ReadonlyMap<BytePath, FileEntry>, complaints: readonly Complaint[]): PartOutcome {
+    const warnings: Warning[] = [];
+    const unstable = new Set<BytePath>();
+    const explained = new Set<BytePath>();
+    for (const complaint of complaints) {
+      const { path, message } = complaint;
+      if (path === null || !this.#isMine(path)) {
+        warnings.push({ kind: 'other', where: path === null ? this.#root : printable(path), message });
+        continue;
+      }
+      const kind = message.startsWith('became a ') ? 'changed' : warningKind(complaint, entries.has(path));
+      if (kind === 'changed' || kind === 'unreadable') unstable.add(path);
+      // tar may say twice of one file that it changed (shrank, and its ctime).
+      if (explained.has(path) && kind === 'changed') continue;
+      explained.add(path);
+      warnings.push({ kind, where: printable(path), message });
+    }
+    const stored: FileEntry[] = [];
+    for (const { path } of this.#files) {
+      const entry = entries.get(path);
+      if (entry)
+        stored.push(
+          unstable.has(path) || (entry.target !== undefined && unstable.has(entry.target)) ? { ...entry, unstable: true } : entry,
+        );
+      else if (!explained.has(path)) warnings.push({ kind: 'unreadable', where: printable(path), message: 'tar did not store it' });
+    }
+    return { entries: stored, warnings };
+  }
+
+  #isMine(path: BytePath): boolean {
+    return this.#files.some((found) => found.path === path);
+  }
+}
+
+/** The files complained about, with all other links of their inodes: the second copy of one would part it from the others. */
+function withLinks(torn: readonly Complaint[], wanted: ReadonlyMap<BytePath, Found>): Map<BytePath, Found> {
+  const inode = (found: Found): string => `${found.device}:${found.inode}`;
+  const inodes = new Set<string>();
+  for (const { path } of torn) {
+    const found = path === null ? undefined : wanted.get(path);
+    if (found) inodes.add(inode(found));
+  }
+  return new Map([...wanted].filter(([, found]) => inodes.has(inode(found))));
+}
+
+export function entryOf(
+  member: TarMember,
+  found: Pick<Found, 'path' | 'inode' | 'ctimeNs' | 'sizeBytes'>,
+  sha256: string | null,
+  racyFromNs: bigint,
+): FileEntry {
+  const ctimeNs = member.ctimeNs ?? found.ctimeNs;
+  return {
+    type: member.type,
+    path: found.path,
+    sizeBytes: member.type === 'hardlink' ? found.sizeBytes : member.sizeBytes,
+    mode: member.mode,
+    uid: member.uid,
+    gid: member.gid,
+    mtimeNs: member.mtimeNs,
+    ctimeNs: ctimeNs >= racyFromNs ? 0n : ctimeNs,
+    inode: found.inode,
+    ...(member.type === 'hardlink' || member.type === 'symlink' ? { target: member.linkPath } : {}),
+    ...(sha256 === null ? {} : { sha256 }),
+  };
+}

@@ -1,0 +1,179 @@
+// One reading of a tree: the walk becomes carries (unchanged files) and parts (everything else), directories last.
+import { crc32 } from 'node:zlib';
+import type { Temporal } from 'temporal-polyfill';
+import type { Clock } from '../../clock.ts';
+import {
+  type Carry,
+  type FileEntry,
+  LARGE_PART_BYTES,
+  type Part,
+  type PartOutcome,
+  type Reading,
+  SEGMENT_TARGET_BYTES,
+  type SourceSummary,
+  type Warning,
+} from '../source.ts';
+import type { Excluded } from './exclude.ts';
+import { FilesPart } from './part.ts';
+import type { Scratch } from './scratch.ts';
+import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
+import { type Found, walk } from './walk.ts';
+
+/** Bounds what a part holds in memory besides its bytes. */
+const FILES_PER_PART = 4096;
+const ENTRIES_PER_CARRY = 1024;
+/** Header, extended header and its records, half a block of padding. */
+const BYTES_PER_MEMBER = 1792;
+/** Warnings kept; beyond this they are counted. */
+const MOST_WARNINGS = 10_000;
+
+export interface TreeToRead {
+  readonly root: string;
+  readonly rootFound: Found;
+  readonly excluded: Excluded;
+}
+
+export class FilesReading implements Reading {
+  readonly asOf: Temporal.Instant;
+  /** A scan before the scan would cost as much as the scan. */
+  readonly expectedBytes = null;
+  readonly #tree: TreeToRead;
+  readonly #scratch: Scratch;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  readonly #warnings: Warning[] = [];
+  #warningsLeftOut = 0;
+  #complete = true;
+  #files = 0;
+  #directories = 0;
+  #pending: Found[] = [];
+  #pendingBytes = 0;
+
+  constructor(tree: TreeToRead, scratch: Scratch, clock: Clock, signal: AbortSignal) {
+    this.#tree = tree;
+    this.#scratch = scratch;
+    this.#clock = clock;
+    this.#signal = signal;
+    this.asOf = clock.now();
+  }
+
+  async *items(): AsyncGenerator<Part | Carry> {
+    let carried: FileEntry[] = [];
+    for await (const step of walk(this.#tree.root, this.#tree.rootFound, this.#tree.excluded, this.#warn, this.#signal)) {
+      if (step.type === 'directory') {
+        this.#scratch.addDirectory(step.directory, step.dumpdir);
+        continue;
+      }
+      for (const found of step.files) {
+        // The links of one inode are spread over the tree and must end in one segment: they come after the walk.
+        if (found.type === 'file' && found.links > 1) {
+          this.#scratch.addLink(found);
+          continue;
+        }
+        const same = this.#scratch.unchanged(found);
+        if (same && same.type === found.type) {
+          carried.push(same);
+          if (carried.length >= ENTRIES_PER_CARRY) yield this.#carry(carried.splice(0));
+          continue;
+        }
+        yield* this.#add([found]);
+      }
+      if (step.last && this.#isBoundary(step.files.at(-1))) yield* this.#flush();
+    }
+    for (const group of this.#scratch.linkGroups()) {
+      const same = unchangedGroup(group.map((found) => this.#scratch.unchanged(found)));
+      if (!same) {
+        yield* this.#add(group);
+        continue;
+      }
+      carried.push(...same);
+      if (carried.length >= ENTRIES_PER_CARRY) yield this.#carry(carried.splice(0));
+    }
+    if (carried.length > 0) yield this.#carry(carried);
+    carried = [];
+    yield* this.#flush();
+    for (let from = 0; from < this.#scratch.directories; from += DIRECTORIES_PER_TAIL) {
+      const to = Math.min(from + DIRECTORIES_PER_TAIL, this.#scratch.directories);
+      yield new TailPart(this.#tree.root, this.#scratch, from, to, this.#take);
+    }
+  }
+
+  summary(): SourceSummary {
+    const left = this.#warningsLeftOut;
+    const more: Warning[] = left > 0 ? [{ kind: 'other', where: this.#tree.root, message: `${left} more warnings were left out` }] : [];
+    return {
+      complete: this.#complete,
+      warnings: [...this.#warnings, ...more],
+      counts: { files: this.#files, directories: this.#directories },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#scratch.close();
+  }
+
+  /** `files` go into one part together. */
+  *#add(files: readonly Found[]): Generator<Part> {
+    const bytes = files.reduce((sum, found) => sum + packedBytes(found), 0);
+    if (bytes > LARGE_PART_BYTES) {
+      yield new FilesPart(this.#tree.root, files, bytes, this.#clock, this.#take);
+      return;
+    }
+    if (this.#pendingBytes + bytes > LARGE_PART_BYTES || this.#pending.length + files.length > FILES_PER_PART) yield* this.#flush();
+    this.#pending.push(...files);
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes >= SEGMENT_TARGET_BYTES) yield* this.#flush();
+  }
+
+  *#flush(): Generator<Part> {
+    if (this.#pending.length > 0) yield new FilesPart(this.#tree.root, this.#pending, this.#pendingBytes, this.#clock, this.#take);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+  }
+
+  /**
+   * Whether a part may end after the directory of `last`: when it is nearly full, or half-way at a directory whose name says
+   * so, which makes later parts begin where they began in the last reading although files were added before them.
+   */
+  #isBoundary(last: Found | undefined): boolean {
+    const filled = Math.max(this.#pendingBytes / SEGMENT_TARGET_BYTES, this.#pending.length / FILES_PER_PART);
+    if (filled >= 0.75) return true;
+    const directory = last?.path.slice(0, Math.max(0, last.path.lastIndexOf('/'))) ?? '';
+    return filled >= 0.25 && crc32(Buffer.from(directory, 'latin1')) % 8 === 0;
+  }
+
+  #carry(entries: readonly FileEntry[]): Carry {
+    this.#files += entries.length;
+    return { type: 'carry', entries };
+  }
+
+  readonly #take = (outcome: PartOutcome): void => {
+    for (const entry of outcome.entries) {
+      if (entry.type === 'directory') this.#directories += 1;
+      else this.#files += 1;
+    }
+    for (const warning of outcome.warnings) this.#warn(warning);
+  };
+
+  readonly #warn = (warning: Warning): void => {
+    if (warning.kind === 'unreadable') this.#complete = false;
+    if (this.#warnings.length < MOST_WARNINGS) this.#warnings.push(warning);
+    else this.#warningsLeftOut += 1;
+  };
+}
+
+/** Upper estimate. Holes of large files are left out of it, but these stay large: what a file occupies may not be settled yet. */
+function packedBytes(found: Found): number {
+  if (found.type !== 'file') return BYTES_PER_MEMBER;
+  const large = found.sizeBytes > LARGE_PART_BYTES;
+  return BYTES_PER_MEMBER + (large ? Math.max(found.occupiedBytes, LARGE_PART_BYTES) : found.sizeBytes);
+}
+
+/** The older entries of an inode's links when they still hang together: all in one segment, with the one that has the content. */
+function unchangedGroup(links: readonly (FileEntry | null)[]): readonly FileEntry[] | null {
+  const same = links.filter((entry) => entry !== null);
+  const carrier = same.find((entry) => entry.type === 'file');
+  if (same.length < links.length || !carrier) return null;
+  const together = same.every((entry) => entry.segment === carrier.segment && (entry === carrier || entry.target === carrier.path));
+  return together ? same : null;
+}

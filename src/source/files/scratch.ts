@@ -1,0 +1,144 @@
+// What one reading must remember and must not hold in memory: older entries, hard links, directories. A throw-away SQLite file.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { BytePath, FileEntry, IndexEntry } from '../source.ts';
+import type { Found } from './walk.ts';
+
+/** A link of an inode that has several, with where its content lies already when nothing changed. */
+export interface Link {
+  readonly found: Found;
+  readonly carried: FileEntry | null;
+}
+
+export class Scratch {
+  readonly #path: string;
+  readonly #db: DatabaseSync;
+  readonly #addPrevious: StatementSync;
+  readonly #findPrevious: StatementSync;
+  readonly #addLink: StatementSync;
+  readonly #addDirectory: StatementSync;
+  #directories = 0;
+
+  constructor(scratchDir: string) {
+    this.#path = join(scratchDir, 'files-scan.sqlite');
+    rmSync(this.#path, { force: true });
+    this.#db = new DatabaseSync(this.#path);
+    this.#db.exec(`
+      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -8192;
+      CREATE TABLE previous (path TEXT PRIMARY KEY, state TEXT NOT NULL, segment TEXT NOT NULL, sha256 TEXT, target TEXT) WITHOUT ROWID;
+      CREATE TABLE links (device TEXT, inode TEXT, path TEXT, found TEXT NOT NULL, PRIMARY KEY (device, inode, path)) WITHOUT ROWID;
+      CREATE TABLE directories (number INTEGER PRIMARY KEY, path TEXT NOT NULL, inode TEXT NOT NULL, dumpdir BLOB);
+      BEGIN;
+    `);
+    // Of several older entries for one path the first one read in, from the preferred index, serves.
+    this.#addPrevious = this.#db.prepare('INSERT OR IGNORE INTO previous VALUES (?, ?, ?, ?, ?)');
+    this.#findPrevious = this.#db.prepare('SELECT state, segment, sha256, target FROM previous WHERE path = ?');
+    this.#addLink = this.#db.prepare('INSERT INTO links VALUES (?, ?, ?, ?)');
+    this.#addDirectory = this.#db.prepare('INSERT INTO directories VALUES (?, ?, ?, ?)');
+  }
+
+  /** Reads an older index in, whatever its order: entries of one part stand together in it, not those of one directory. */
+  async remember(entries: AsyncIterable<IndexEntry>): Promise<void> {
+    for await (const entry of entries) {
+      if (!('path' in entry) || entry.type === 'directory') continue;
+      if (entry.segment === undefined || entry.unstable) continue;
+      this.#addPrevious.run(entry.path, stateOf(entry), entry.segment, entry.sha256 ?? null, entry.target ?? null);
+    }
+  }
+
+  /** The older entry of a path whose type, size, times and inode are still the same; null when there is none. */
+  unchanged(found: Found): FileEntry | null {
+    const row = this.#findPrevious.get(found.path) as
+      | { state: string; segment: string; sha256: string | null; target: string | null }
+      | undefined;
+    if (!row) return null;
+    const isLink = found.type === 'file' && row.target !== null;
+    // A symbolic link's text cannot change without its ctime; mode and owner neither.
+    if (row.state !== stateOf({ ...found, type: isLink ? 'hardlink' : found.type })) return null;
+    return {
+      type: isLink ? 'hardlink' : found.type,
+      path: found.path,
+      sizeBytes: found.sizeBytes,
+      mode: found.mode,
+      uid: found.uid,
+      gid: found.gid,
+      mtimeNs: found.mtimeNs,
+      ctimeNs: found.ctimeNs,
+      inode: found.inode,
+      ...(row.target === null ? {} : { target: row.target }),
+      ...(row.sha256 === null ? {} : { sha256: row.sha256 }),
+      segment: row.segment,
+    };
+  }
+
+  addLink(found: Found): void {
+    this.#addLink.run(String(found.device), String(found.inode), found.path, encode(found));
+  }
+
+  /** All links seen, those of one inode together, in byte order of their paths. One inode's links are held at a time. */
+  *linkGroups(): Generator<readonly Found[]> {
+    let group: Found[] = [];
+    for (const row of this.#db.prepare('SELECT found FROM links ORDER BY device, inode, path').iterate()) {
+      const found = decode(row.found as string);
+      const first = group[0];
+      if (first && (first.inode !== found.inode || first.device !== found.device)) {
+        yield group;
+        group = [];
+      }
+      group.push(found);
+    }
+    if (group.length > 0) yield group;
+  }
+
+  addDirectory(directory: Found, dumpdir: Buffer | null): void {
+    this.#addDirectory.run(this.#directories++, directory.path, String(directory.inode), dumpdir);
+  }
+
+  get directories(): number {
+    return this.#directories;
+  }
+
+  /** Bytes that the lists of names take in directories `from` to before `to`. */
+  dumpdirBytes(from: number, to: number): number {
+    const row = this.#db.prepare('SELECT sum(length(dumpdir)) AS bytes FROM directories WHERE number >= ? AND number < ?').get(from, to);
+    return Number(row?.bytes ?? 0);
+  }
+
+  /** Directories `from` to before `to`, in the order of the walk. */
+  *listDirectories(from: number, to: number): Generator<{ path: BytePath; inode: bigint }> {
+    const rows = this.#db.prepare('SELECT path, inode FROM directories WHERE number >= ? AND number < ? ORDER BY number').iterate(from, to);
+    for (const row of rows) yield { path: row.path as string, inode: BigInt(row.inode as string) };
+  }
+
+  /** The same, with the lists of names. */
+  *listDumpdirs(from: number, to: number): Generator<{ path: BytePath; inode: bigint; dumpdir: Buffer | null }> {
+    const rows = this.#db
+      .prepare('SELECT path, inode, dumpdir FROM directories WHERE number >= ? AND number < ? ORDER BY number')
+      .iterate(from, to);
+    for (const row of rows) {
+      const dumpdir = row.dumpdir as Uint8Array | null;
+      yield { path: row.path as string, inode: BigInt(row.inode as string), dumpdir: dumpdir && Buffer.from(dumpdir) };
+    }
+  }
+
+  /** Closes and removes the file. Idempotent. */
+  close(): void {
+    if (this.#db.isOpen) this.#db.close();
+    rmSync(this.#path, { force: true });
+  }
+}
+
+type State = Pick<FileEntry, 'type' | 'sizeBytes' | 'mtimeNs' | 'ctimeNs' | 'inode'>;
+
+/** What must be the same for a file to count as unchanged. */
+function stateOf(entry: State): string {
+  const sizeBytes = entry.type === 'file' || entry.type === 'hardlink' ? entry.sizeBytes : 0;
+  return `${entry.type} ${sizeBytes} ${entry.mtimeNs} ${entry.ctimeNs} ${entry.inode}`;
+}
+
+const encode = (found: Found): string => JSON.stringify(found, (_, value) => (typeof value === 'bigint' ? `${value}n` : value));
+const decode = (text: string): Found =>
+  JSON.parse(text, (key, value) =>
+    key !== 'path' && typeof value === 'string' && /^-?\d+n$/.test(value) ? BigInt(value.slice(0, -1)) : value,
+  );

@@ -1,0 +1,154 @@
+// Walks a tree depth first, names in byte order, holding one directory at a time.
+import type { BigIntStats } from 'node:fs';
+import { lstat, readdir, stat } from 'node:fs/promises';
+import { CoffreError } from '../../errors.ts';
+import { printable } from '../../host/gnu-tar.ts';
+import type { BytePath, FileEntry, Warning } from '../source.ts';
+import type { Excluded } from './exclude.ts';
+
+/** What lstat says of one path; `file` stands for hard links too until their inode is looked at. */
+export interface Found {
+  readonly type: Exclude<FileEntry['type'], 'hardlink'>;
+  readonly path: BytePath;
+  readonly sizeBytes: number;
+  /** What its content occupies on disk: less than `sizeBytes` where there are holes. */
+  readonly occupiedBytes: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly inode: bigint;
+  readonly device: bigint;
+  readonly links: number;
+}
+
+/** Some of the entries of one directory that are no directories, in order. */
+export interface FoundFiles {
+  readonly type: 'files';
+  readonly files: readonly Found[];
+  /** True for the last group of its directory. */
+  readonly last: boolean;
+}
+
+/** A directory, reported after its files and before its subdirectories. */
+export interface FoundDirectory {
+  readonly type: 'directory';
+  readonly directory: Found;
+  /**
+   * Its content in the form of GNU tar's `GNU.dumpdir` record: for each name `Y` or, for directories, `D`, the name, NUL;
+   * one more NUL at the end. Null when it could not be listed.
+   */
+  readonly dumpdir: Buffer | null;
+}
+
+/** Paths asked about at once: enough to hide latency, few enough to keep the thread pool free for others. */
+const GROUP = 256;
+
+export function absolutePath(root: string, path: BytePath): Buffer {
+  return path === '.' ? Buffer.from(root) : Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path, 'latin1')]);
+}
+
+/** The root itself, symbolic links followed. Throws E_FILES_ROOT. */
+export async function statRoot(root: string): Promise<Found> {
+  let found: Found | null;
+  try {
+    found = describe('.', await stat(root, { bigint: true }));
+    // Listing now tells a missing right before anything else is begun.
+    await readdir(root);
+  } catch (cause) {
+    throw new CoffreError('E_FILES_ROOT', `${root} cannot be read: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
+  if (found?.type !== 'directory') throw new CoffreError('E_FILES_ROOT', `${root} is not a directory`);
+  return found;
+}
+
+/** null: gone, or a kind of file that cannot be kept (`warn` was told). */
+async function look(root: string, path: BytePath, warn: (warning: Warning) => void): Promise<Found | null> {
+  let stats: BigIntStats;
+  try {
+    stats = await lstat(absolutePath(root, path), { bigint: true });
+  } catch (cause) {
+    warn(warningOf(path, cause));
+    return null;
+  }
+  const found = describe(path, stats);
+  if (!found) warn({ kind: 'skipped', where: printable(path), message: stats.isSocket() ? 'a socket' : 'an unknown kind of file' });
+  return found;
+}
+
+export function warningOf(path: BytePath, cause: unknown): Warning {
+  const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+  return code === 'ENOENT' || code === 'ENOTDIR'
+    ? { kind: 'vanished', where: printable(path), message: 'gone before it was read' }
+    : { kind: 'unreadable', where: printable(path), message: code };
+}
+
+function describe(path: BytePath, stats: BigIntStats): Found | null {
+  const type = typeOf(stats);
+  if (!type) return null;
+  return {
+    type,
+    path,
+    sizeBytes: type === 'file' ? Number(stats.size) : 0,
+    occupiedBytes: type === 'file' ? Math.min(Number(stats.size), Number(stats.blocks) * 512) : 0,
+    mode: Number(stats.mode) & 0o7777,
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    mtimeNs: stats.mtimeNs,
+    ctimeNs: stats.ctimeNs,
+    inode: stats.ino,
+    device: stats.dev,
+    links: Number(stats.nlink),
+  };
+}
+
+function typeOf(stats: BigIntStats): Found['type'] | null {
+  if (stats.isFile()) return 'file';
+  if (stats.isDirectory()) return 'directory';
+  if (stats.isSymbolicLink()) return 'symlink';
+  if (stats.isFIFO()) return 'fifo';
+  if (stats.isBlockDevice() || stats.isCharacterDevice()) return 'device';
+  return null;
+}
+
+/** Throws the signal's reason when it aborts; everything else becomes a warning. */
+export async function* walk(
+  root: string,
+  rootFound: Found,
+  excluded: Excluded,
+  warn: (warning: Warning) => void,
+  signal: AbortSignal,
+): AsyncGenerator<FoundFiles | FoundDirectory> {
+  const waiting: Found[] = [rootFound];
+  for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
+    const prefix = directory.path === '.' ? '' : `${directory.path}/`;
+    let names: string[] | null = null;
+    try {
+      // latin1 keeps one character per byte, and its order as strings is the order of bytes.
+      names = (await readdir(absolutePath(root, directory.path), { encoding: 'latin1' })).sort(byBytes);
+    } catch (cause) {
+      warn(warningOf(directory.path, cause));
+    }
+    const subdirectories: Found[] = [];
+    const dumpdir: Buffer[] = [];
+    for (let at = 0; names && at < names.length; at += GROUP) {
+      signal.throwIfAborted();
+      const group = names.slice(at, at + GROUP);
+      const found = await Promise.all(group.map((name) => look(root, prefix + name, warn)));
+      const files: Found[] = [];
+      let listed = '';
+      for (const [index, one] of found.entries()) {
+        if (!one || excluded(one.path, one.type === 'directory')) continue;
+        listed += `${one.type === 'directory' ? 'D' : 'Y'}${group[index]}\0`;
+        (one.type === 'directory' ? subdirectories : files).push(one);
+      }
+      dumpdir.push(Buffer.from(listed, 'latin1'));
+      yield { type: 'files', files, last: at + GROUP >= names.length };
+    }
+    yield { type: 'directory', directory, dumpdir: names && Buffer.concat([...dumpdir, Buffer.alloc(1)]) };
+    for (const one of subdirectories.reverse()) waiting.push(one);
+  }
+}
+
+const byBytes = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
