@@ -1,25 +1,34 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
-import type { DatabaseConfig, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { ShopConfig, VaultConfig } from '../config/config.ts';
 import type { Source, SourceKind } from '../source/source.ts';
 import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
 
-/** Where a database restore writes. */
-export type DatabaseAddress = Pick<DatabaseConfig, 'name' | 'user' | 'host' | 'port' | 'socketPath' | 'password'>;
-
-export interface TargetOptions {
-  /** Allows a target that already holds something. */
-  readonly overwrite: boolean;
-}
-
 export interface Adapters {
-  /**
-   * `write`: with the vault's credentials. `prune`: with its pruneCredentials, where it has them.
-   * Throws E_SECRET_MISSING, E_SECRET_MODE, E_CONFIG. The caller closes the vault.
-   */
-  openVault(vault: VaultConfig, role?: 'write' | 'prune'): Promise<Vault>;
+  /** Connects to nothing yet: credentials are read and refused at the first request. The caller closes the vault. */
+  openVault(vault: VaultConfig): Promise<Vault>;
   /** Throws E_CONFIG when the shop has no such source. */
   openSource(shop: ShopConfig, kind: SourceKind): Promise<Source>;
-  openFilesTarget(directory: string, options: TargetOptions): Promise<FilesTarget>;
-  openDatabaseTarget(address: DatabaseAddress, options: TargetOptions): Promise<DatabaseTarget>;
 }
+
+export interface DatabaseTargetOptions {
+  /** Allows a database that is not empty: what is in it is dropped first. */
+  readonly overwrite: boolean;
+  /** Where the password is; null: in the environment, or none is needed. */
+  readonly passwordFile: string | null;
+}
+
+/** What only the restore unit has: where a restore writes. */
+export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
+  openFilesTarget(directory: string): Promise<FilesTarget>;
+  /** `url` as --to-database takes it. Throws E_USAGE, E_SECRET_MODE, E_SECRET_MISSING. */
+  openDatabaseTarget(url: string, options: DatabaseTargetOptions): Promise<DatabaseTarget>;
+}
+
+/**
+ * Restores and verifications read identities, so they run in a process of their own (restore-main.ts), which alone has the
+ * adapters for it; everywhere else the command line hands them over.
+ */
+export type RestoreSide =
+  | { readonly here: true; readonly adapters: RestoreAdapters }
+  | { readonly here: false /** Runs this same command line there and gives its exit status. */; run(): Promise<number> };

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { DEFAULT_CONFIG_FILE, loadConfig } from '../config/load.ts';
-import type { Adapters } from './adapters.ts';
+import type { Adapters, RestoreAdapters, RestoreSide } from './adapters.ts';
 import type { Io } from './io.ts';
 import { createLogger, type Logger, type LogLevel } from './log.ts';
 import { printResult, type Result } from './output.ts';
@@ -11,6 +11,7 @@ import { createProgress, type Progress } from './progress.ts';
 
 export interface CliContext {
   readonly adapters: Adapters;
+  readonly restore: RestoreSide;
   readonly clock: Clock;
   readonly io: Io;
 }
@@ -73,4 +74,14 @@ export function action<A extends unknown[]>(
     }
     printResult(context.io, json, result);
   };
+}
+
+/** As `action`, for a command of the restore unit: elsewhere the whole command line is handed over to it. */
+export function unitAction<A extends unknown[]>(
+  context: CliContext,
+  work: (invocation: Invocation, adapters: RestoreAdapters, ...args: A) => Promise<Result>,
+): (...args: unknown[]) => Promise<void> {
+  const { restore } = context;
+  if (!restore.here) return async () => context.io.setExitStatus(await restore.run());
+  return action<A>(context, (invocation, ...args) => work(invocation, restore.adapters, ...args));
 }

@@ -50,6 +50,10 @@ export interface ChunkEntry {
 
 export type IndexEntry = FileEntry | ChunkEntry;
 
+export function isFileEntry(entry: IndexEntry): entry is FileEntry {
+  return entry.type !== 'sql' && entry.type !== 'rows';
+}
+
 /** How a `.tsv` segment is loaded: kept in the manifest, executed by the restorer and by hand. */
 export interface LoadInstruction {
   readonly table: string;

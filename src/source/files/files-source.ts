@@ -5,8 +5,9 @@ import type { Clock } from '../../clock.ts';
 import type { FilesConfig } from '../../config/config.ts';
 import { asCoffreError } from '../../errors.ts';
 import { gnuTarVersion } from '../../host/gnu-tar.ts';
+import { compilePatterns, type PathMatch } from '../path-pattern.ts';
 import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
-import { compileExcludes, type Excluded, PROFILE_EXCLUDES } from './exclude.ts';
+import { PROFILE_EXCLUDES } from './exclude.ts';
 import { FilesReading } from './reading.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, statRoot, walk, warningOf } from './walk.ts';
@@ -18,12 +19,12 @@ export class FilesSource implements Source {
   readonly kind = 'files';
   readonly #config: FilesConfig;
   readonly #clock: Clock;
-  readonly #excluded: Excluded;
+  readonly #excluded: PathMatch;
 
   constructor(config: FilesConfig, clock: Clock) {
     this.#config = config;
     this.#clock = clock;
-    this.#excluded = compileExcludes([...PROFILE_EXCLUDES[config.profile], ...config.exclude]);
+    this.#excluded = compilePatterns([...PROFILE_EXCLUDES[config.profile], ...config.exclude]);
   }
 
   async open(options: OpenOptions): Promise<Reading> {

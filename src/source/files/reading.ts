@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
+import type { PathMatch } from '../path-pattern.ts';
 import {
   type Carry,
   type FileEntry,
@@ -13,7 +14,6 @@ import {
   type SourceSummary,
   type Warning,
 } from '../source.ts';
-import type { Excluded } from './exclude.ts';
 import { FilesPart } from './part.ts';
 import type { Scratch } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
@@ -30,7 +30,7 @@ const MOST_WARNINGS = 10_000;
 export interface TreeToRead {
   readonly root: string;
   readonly rootFound: Found;
-  readonly excluded: Excluded;
+  readonly excluded: PathMatch;
 }
 
 export class FilesReading implements Reading {

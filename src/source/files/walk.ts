@@ -3,8 +3,8 @@ import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
+import type { PathMatch } from '../path-pattern.ts';
 import type { BytePath, FileEntry, Warning } from '../source.ts';
-import type { Excluded } from './exclude.ts';
 
 /** What lstat says of one path; `file` stands for hard links too until their inode is looked at. */
 export interface Found {
@@ -116,7 +116,7 @@ function typeOf(stats: BigIntStats): Found['type'] | null {
 export async function* walk(
   root: string,
   rootFound: Found,
-  excluded: Excluded,
+  excluded: PathMatch,
   warn: (warning: Warning) => void,
   signal: AbortSignal,
 ): AsyncGenerator<FoundFiles | FoundDirectory> {

@@ -1,0 +1,46 @@
+// Before a manifest may enter a vault, every segment it names is locked there until the horizon, and read back.
+import type { Temporal } from 'temporal-polyfill';
+import type { Ledger } from '../billing/ledger.ts';
+import { CoffreError } from '../errors.ts';
+import type { LockNeed } from '../retention/horizon.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import type { Lock, Vault } from '../vault/vault.ts';
+import type { RunSegment } from './pack-parts.ts';
+
+/** Lock requests under way at once in one vault. */
+const LOCKS_IN_FLIGHT = 8;
+
+/**
+ * Extends what falls short and requires what was read back: mode of the vault, end not before `atLeast`.
+ * A lock that the catalog already knows to be long enough, from an earlier read-back, is not asked for again.
+ * Throws E_LOCK_DROPPED, E_OBJECT_MISSING or what the vault throws.
+ */
+export async function lockSegments(
+  ledger: Ledger,
+  vault: Vault,
+  segments: readonly RunSegment[],
+  needOf: (segment: RunSegment) => LockNeed,
+  signal: AbortSignal,
+): Promise<void> {
+  await inParallel(segments, LOCKS_IN_FLIGHT, async (segment) => {
+    signal.throwIfAborted();
+    const copy = segment.copies.get(vault.name);
+    if (!copy) throw new CoffreError('E_OBJECT_MISSING', `${vault.name}: ${segment.row.key} has no copy here`);
+    const need = needOf(segment);
+    if (copy.lock && holds(vault, copy.lock, need.atLeast)) return;
+    const lock = await vault.extendLock(segment.row.key, copy.versionId, need.extendTo);
+    if (!holds(vault, lock, need.atLeast)) {
+      throw new CoffreError(
+        'E_LOCK_DROPPED',
+        `${vault.name}: ${segment.row.key} is locked ${lock.mode} until ${lock.retainUntil}, needed ${vault.lockMode} until ${need.atLeast}`,
+      );
+    }
+    await ledger.lockRead(copy.objectId, lock);
+    copy.lock = lock;
+  });
+}
+
+/** Whether a lock as read back is what this vault promises, until `atLeast`. Stores keep whole seconds. */
+export function holds(vault: Vault, lock: Lock, atLeast: Temporal.Instant): boolean {
+  return lock.mode === vault.lockMode && lock.retainUntil.epochMilliseconds >= Math.floor(atLeast.epochMilliseconds / 1000) * 1000;
+}

@@ -1,0 +1,181 @@
+// What a run may build on: segments of the newest good snapshot and of runs that were cut off, pinned before they are relied on.
+import { existsSync } from 'node:fs';
+import { Temporal } from 'temporal-polyfill';
+import type { Catalog } from '../catalog/open.ts';
+import { pinSegments, type SegmentRow } from '../catalog/segments.ts';
+import { latestGood, objectsOf } from '../catalog/snapshots.ts';
+import { readIndex } from '../segment/index-file.ts';
+import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
+import type { Lock } from '../vault/vault.ts';
+import { indexCopyPath, journalPath } from './state-files.ts';
+import type { VaultSet } from './vault-set.ts';
+
+export interface ReuseRules {
+  readonly shop: string;
+  readonly source: SourceKind;
+  readonly runId: string;
+  /** fresh: only what cut-off runs left. reread: read everything, keep equal content. increment: skip what did not change. */
+  readonly mode: 'fresh' | 'reread' | 'increment';
+  /** Vaults of this run: a segment counts only when every one of them holds it. */
+  readonly vaults: readonly string[];
+  readonly nowMs: number;
+  readonly maxAgeMs: number;
+  /** A cut-off run is taken up only this long after its start: as long as its provisional locks last. */
+  readonly adoptWithinMs: number;
+}
+
+/** One vault's copy of a segment. */
+export interface Copy {
+  readonly objectId: number;
+  readonly versionId: string;
+  /** As last read back; null when the catalog does not know (an interrupted run's). */
+  lock: Lock | null;
+}
+
+export interface Candidate {
+  readonly row: SegmentRow;
+  /** By vault. */
+  readonly copies: ReadonlyMap<string, Copy>;
+}
+
+/** What was chosen and pinned, not yet confirmed by the vaults. */
+export interface Choice {
+  readonly rows: readonly SegmentRow[];
+  /** Runs whose leftovers were considered. */
+  readonly interruptedRuns: readonly string[];
+  /** The snapshot an increment builds on. */
+  readonly baseSnapshot: string | null;
+}
+
+export interface ReuseBase {
+  readonly byId: ReadonlyMap<string, Candidate>;
+  /** A stored segment with this part name and plaintext, or null. */
+  find(name: string, plainSha256: string): Candidate | null;
+  /** Indexes for the source to compare with, newest knowledge first. */
+  readonly previous: readonly AsyncIterable<IndexEntry>[];
+  readonly interruptedRuns: readonly string[];
+}
+
+/**
+ * Chooses and pins in one transaction: from then on prune leaves these segments alone until the run ends, even when
+ * their snapshots go.
+ */
+export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<Choice> {
+  return await catalog.transaction(async (tx) => {
+    const interrupted = await tx
+      .selectFrom('runs')
+      .select('id')
+      .where('shop', '=', rules.shop)
+      .where('source', '=', rules.source)
+      .where('kind', '=', 'backup')
+      .where('state', 'in', ['interrupted', 'failed'])
+      .where('startedAt', '>=', rules.nowMs - rules.adoptWithinMs)
+      .orderBy('id', 'desc')
+      .execute();
+    const base = rules.mode === 'fresh' ? null : await latestGood(catalog, rules.shop, rules.source, tx);
+    const interruptedRuns = interrupted.map((run) => run.id);
+    let candidates = tx
+      .selectFrom('segments')
+      .selectAll('segments')
+      .where('segments.shop', '=', rules.shop)
+      .where('segments.source', '=', rules.source)
+      .where('segments.createdAt', '>=', rules.nowMs - rules.maxAgeMs);
+    candidates = candidates.where((eb) => {
+      const inBase = eb.exists(
+        eb
+          .selectFrom('snapshotSegments')
+          .select('snapshotSegments.segmentId')
+          .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
+          .where('snapshotSegments.snapshotId', '=', base?.id ?? ''),
+      );
+      return interruptedRuns.length > 0 ? eb.or([eb('segments.runId', 'in', interruptedRuns), inBase]) : inBase;
+    });
+    for (const vault of rules.vaults) {
+      candidates = candidates.where((eb) =>
+        eb.exists(
+          eb
+            .selectFrom('objects')
+            .select('objects.id')
+            .whereRef('objects.refId', '=', 'segments.id')
+            .where('objects.kind', '=', 'segment')
+            .where('objects.state', '=', 'stored')
+            .where('objects.vault', '=', vault),
+        ),
+      );
+    }
+    const rows = rules.vaults.length === 0 ? [] : await candidates.orderBy('segments.id', 'desc').execute();
+    await pinSegments(
+      tx,
+      rules.runId,
+      rows.map((row) => row.id),
+    );
+    return { rows, interruptedRuns, baseSnapshot: base?.id ?? null };
+  });
+}
+
+/**
+ * Asks every vault whether it still holds what was chosen (one listing each) and leaves out what it does not: a segment that
+ * somebody removed must be stored anew, not be relied on. A vault that cannot list leaves the run.
+ */
+export async function confirmCopies(
+  catalog: Catalog,
+  rules: Pick<ReuseRules, 'shop' | 'source' | 'mode'>,
+  choice: Choice,
+  vaults: VaultSet,
+  signal: AbortSignal,
+  onMissing: (vault: string, key: string) => void,
+): Promise<ReuseBase> {
+  const confirmed = new Map(choice.rows.map((row) => [row.id, { row, copies: new Map<string, Copy>() }]));
+  if (choice.rows.length > 0) {
+    await vaults.each(signal, async (vault) => {
+      const there = new Map<string, number>();
+      for await (const version of vault.listVersions(`${rules.shop}/segments/`)) {
+        if (!version.isDeleteMarker) there.set(`${version.key}\0${version.versionId}`, version.sizeBytes);
+      }
+      const ids = choice.rows.map((row) => row.id);
+      for (const object of await objectsOf(catalog, vault.name, ids, 'segment')) {
+        const candidate = confirmed.get(object.refId ?? '');
+        if (!candidate || object.versionId === null) continue;
+        if (there.get(`${object.key}\0${object.versionId}`) !== candidate.row.storedBytes) {
+          onMissing(vault.name, object.key);
+          continue;
+        }
+        candidate.copies.set(vault.name, { objectId: object.id, versionId: object.versionId, lock: lockOf(object) });
+      }
+    });
+  }
+  const byId = new Map<string, Candidate>();
+  const byContent = new Map<string, Candidate>();
+  // rows come newest first: of equal segments the youngest serves, so that its maximum age is reached as late as possible
+  for (const candidate of confirmed.values()) {
+    if (!vaults.active.every((vault) => candidate.copies.has(vault.name))) continue;
+    byId.set(candidate.row.id, candidate);
+    const content = `${candidate.row.name}\0${candidate.row.plainSha256}`;
+    if (!byContent.has(content)) byContent.set(content, candidate);
+  }
+  const previous: AsyncIterable<IndexEntry>[] = [];
+  if (rules.source !== 'database') {
+    const indexes = choice.interruptedRuns.map((run) => journalPath(catalog.stateDir, run));
+    if (rules.mode === 'increment' && choice.baseSnapshot !== null)
+      indexes.push(indexCopyPath(catalog.stateDir, rules.shop, choice.baseSnapshot));
+    for (const path of indexes) if (existsSync(path)) previous.push(onlyReusable(readIndex(path), byId));
+  }
+  return {
+    byId,
+    find: (name, plainSha256) => byContent.get(`${name}\0${plainSha256}`) ?? null,
+    previous,
+    interruptedRuns: choice.interruptedRuns,
+  };
+}
+
+function lockOf(object: { readonly lockMode: string | null; readonly retainUntil: number | null }): Lock | null {
+  if (object.lockMode === null || object.retainUntil === null) return null;
+  return { mode: object.lockMode as Lock['mode'], retainUntil: Temporal.Instant.fromEpochMilliseconds(object.retainUntil) };
+}
+
+/** Directories are packed anew each time (the tail), so only what lies in a segment that may be reused is passed on. */
+async function* onlyReusable(entries: AsyncIterable<IndexEntry>, byId: ReadonlyMap<string, Candidate>): AsyncIterable<IndexEntry> {
+  for await (const entry of entries) {
+    if (isFileEntry(entry) && entry.type !== 'directory' && entry.segment !== undefined && byId.has(entry.segment)) yield entry;
+  }
+}

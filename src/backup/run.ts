@@ -1,0 +1,353 @@
+// One run of one source, readable top to bottom in crash order: what a crash leaves behind is said at each step.
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Temporal } from 'temporal-polyfill';
+import { Ledger } from '../billing/ledger.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { recordSnapshot } from '../catalog/snapshots.ts';
+import { acquireLock } from '../catalog/state-lock.ts';
+import { type Clock, withDeadline } from '../clock.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { LockNeed } from '../retention/horizon.ts';
+import { provisionalLockMs } from '../retention/margins.ts';
+import { newId } from '../segment/id.ts';
+import { compressIndex, IndexWriter } from '../segment/index-file.ts';
+import type { Source, SourceKind, Warning } from '../source/source.ts';
+import type { Lock, Vault } from '../vault/vault.ts';
+import { admitVaults, type OpenVault } from './admit.ts';
+import { type CommittedCopy, storeManifest } from './commit.ts';
+import { planHorizons } from './horizons.ts';
+import { lockSegments } from './locks.ts';
+import type { RunLog } from './log.ts';
+import { packParts, type RunSegment } from './pack-parts.ts';
+import type { OnProgress } from './progress.ts';
+import { chooseReuse, confirmCopies } from './reuse.ts';
+import { sealIndex } from './seal-index.ts';
+import { openShopKeys, storeIdentity } from './shop-keys.ts';
+import { indexCopyPath, journalPath, runDir, scratchPath } from './state-files.ts';
+import { VaultSet } from './vault-set.ts';
+
+export interface BackupDeps {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly openVault: OpenVault;
+  readonly openSource: (shop: ShopConfig, kind: SourceKind) => Promise<Source>;
+  readonly log: RunLog;
+  readonly onProgress: OnProgress;
+  /** Names and versions of what took part, for the manifest. */
+  readonly tools: Readonly<Record<string, string>>;
+}
+
+export interface BackupRequest {
+  readonly shop: ShopConfig;
+  readonly source: SourceKind;
+  /** Read everything, whatever was stored before. */
+  readonly full: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** CLI.md: one element of `snapshots` in `backup --json`. */
+export interface SnapshotResult {
+  readonly id: string;
+  readonly source: SourceKind;
+  readonly vaults: readonly string[];
+  readonly segments: number;
+  readonly reusedSegments: number;
+  readonly plainBytes: number;
+  /** Everything the snapshot consists of in one vault, reused segments included. */
+  readonly storedBytes: number;
+  /** What this run itself stored in one vault. */
+  readonly newBytes: number;
+  readonly files?: number;
+  readonly tables?: number;
+  readonly consistency?: unknown;
+  readonly lock: { readonly mode: string; readonly retainUntil: string; readonly verified: boolean };
+  readonly durationMs: number;
+  readonly full: boolean;
+  readonly complete: boolean;
+  readonly adoptedRuns: readonly string[];
+  readonly warnings: readonly Warning[];
+  /** Required vaults that do not have it, with the reason. */
+  readonly missing: readonly { readonly vault: string; readonly code: string; readonly message: string; readonly hint: string }[];
+}
+
+/**
+ * Takes one snapshot of one source of one shop. The result may be incomplete (something unreadable) or degraded (a vault
+ * left the run): it says so, and the caller must make that visible. Throws when there is no snapshot at all.
+ */
+export async function backupSource(deps: BackupDeps, request: BackupRequest): Promise<SnapshotResult> {
+  const { catalog, config } = deps;
+  const { shop } = request;
+  // Nobody else writes, prunes or resolves for this shop meanwhile; the operating system frees the lock when we die.
+  const lock = await acquireLock(catalog.stateDir, `shop-${shop.name}`);
+  if (!lock) throw new CoffreError('E_BUSY', `${shop.name}: another backup or prune of this shop is under way`);
+  const runId = newId(deps.clock);
+  const opened: Vault[] = [];
+  try {
+    // Runs of this shop that claim to be running are dead, since we hold the lock.
+    await markInterrupted(catalog, deps.clock, shop.name);
+    await startRun(catalog, deps.clock, { id: runId, kind: 'backup', shop: shop.name, source: request.source });
+    deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.started' }, 'backup started');
+    try {
+      const result = await withDeadline(
+        deps.clock,
+        config.limits.runDeadlineMs,
+        () => new CoffreError('E_DEADLINE', `${shop.name}: the ${request.source} backup took longer than limits.runDeadline`),
+        (signal) => takeSnapshot(deps, { ...request, signal }, runId, opened),
+        request.signal,
+      );
+      const shortfall = shortfallOf(shop.name, result);
+      await finishRun(catalog, deps.clock, runId, shortfall ? 'failed' : 'done', shortfall, result);
+      await rm(runDir(catalog.stateDir, runId), { recursive: true, force: true });
+      for (const adopted of result.adoptedRuns) await rm(runDir(catalog.stateDir, adopted), { recursive: true, force: true });
+      deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.done', snapshot: result.id }, 'backup done');
+      return result;
+    } catch (error) {
+      const failure = asCoffreError(error);
+      // What was stored stays, with the journal, for the next run to adopt; provisional locks end by themselves.
+      await finishRun(catalog, deps.clock, runId, 'failed', failure).catch(() => {});
+      await rm(scratchPath(catalog.stateDir, runId), { recursive: true, force: true });
+      deps.log.error({ run: runId, shop: shop.name, source: request.source, event: 'run.failed', code: failure.code }, failure.message);
+      throw failure;
+    }
+  } finally {
+    for (const vault of opened) await vault.close().catch(() => {});
+    lock.release();
+  }
+}
+
+async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: string, opened: Vault[]): Promise<SnapshotResult> {
+  const { catalog, clock, config } = deps;
+  const { shop, source } = request;
+  const startedMs = clock.monotonicMs();
+  const startedAt = clock.now();
+  const ledger = new Ledger(catalog, clock);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([request.signal, stop.signal]);
+  const tell = { run: runId, shop: shop.name, source };
+
+  // 1. Keys first: without recipient or signing key nothing may be written.
+  const keys = await openShopKeys(config, shop.name);
+
+  // 2. Vaults that answer, whose clock agrees and whose locks are proven; the others leave the run.
+  const vaults = new VaultSet(shop.vaults, (vault, error) =>
+    deps.log.error({ ...tell, event: 'vault.left', vault, code: error.code }, error.message),
+  );
+  await admitVaults(deps, ledger, vaults, opened, signal);
+  for (const vault of vaults.active) await ledger.resolveIntents(vault, shop.name);
+
+  // 3. What may be reused is pinned in the transaction that chooses it: prune leaves it alone from here on.
+  const provisionalMs = provisionalLockMs(config.limits.runDeadlineMs, shop.plan.retentionMs);
+  const rules = {
+    shop: shop.name,
+    source,
+    runId,
+    mode: reuseMode(request),
+    vaults: vaults.active.map((vault) => vault.name),
+    nowMs: clock.nowMs(),
+    maxAgeMs: config.limits.reuseMaxAgeMs,
+    adoptWithinMs: provisionalMs,
+  } as const;
+  const choice = await chooseReuse(catalog, rules);
+  const reuse = await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
+    deps.log.error({ ...tell, event: 'segment.missing', vault, key }, 'a stored segment is gone from its vault: it is stored anew'),
+  );
+
+  // 4. Read, seal, store: each segment durable in every vault under a provisional lock, then its lines in the journal.
+  //    A crash leaves objects whose locks end soon, and a journal that names only what is stored.
+  await mkdir(scratchPath(catalog.stateDir, runId), { recursive: true, mode: 0o700 });
+  const reader = await deps.openSource(shop, source);
+  const reading = await reader.open({ signal, previous: reuse.previous, scratchDir: scratchPath(catalog.stateDir, runId) });
+  const index = await IndexWriter.open(journalPath(catalog.stateDir, runId));
+  let packed: Awaited<ReturnType<typeof packParts>>;
+  let summary: ReturnType<typeof reading.summary>;
+  try {
+    packed = await packParts(
+      {
+        catalog,
+        ledger,
+        clock,
+        shop: shop.name,
+        source,
+        runId,
+        to: keys.to,
+        vaults,
+        reuse,
+        provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
+        signal,
+        abort: (reason) => stop.abort(asCoffreError(reason)),
+        onProgress: deps.onProgress,
+        onStored: (segment) =>
+          deps.log.debug({ ...tell, event: 'segment.stored', segment: segment.row.id, bytes: segment.row.storedBytes }, segment.row.name),
+      },
+      reading,
+      index,
+    );
+    summary = reading.summary();
+  } finally {
+    await index.close();
+    await reading.close();
+  }
+  if (packed.segments.length === 0) throw new CoffreError('E_INTERNAL', `${shop.name}: the ${source} source gave nothing`);
+
+  // 5. The horizon. A crash here leaves longer locks on segments that no manifest names: they go when those end.
+  const completedAt = clock.now();
+  const horizons = planHorizons(config, shop, source, completedAt);
+  const own = { atLeast: horizons.snapshotUntil, extendTo: horizons.snapshotUntil };
+  const needOf = (segment: RunSegment): LockNeed => (segment.fresh ? own : horizons.reused(segment.row.createdAt));
+  deps.log.debug({ ...tell, event: 'lock.started', segments: packed.segments.length }, 'extending locks');
+  await vaults.each(signal, async (vault) => {
+    await lockSegments(ledger, vault, packed.segments, needOf, signal);
+    await storeIdentity(deps, ledger, vault, keys, { shop: shop.name, runId, until: horizons.snapshotUntil, signal });
+  });
+  deps.log.debug({ ...tell, event: 'lock.done' }, 'locks read back');
+
+  // 6. Our own copy of the index, then per vault: index, manifest, catalog row. Only the row makes it a snapshot there.
+  const indexCopy = indexCopyPath(catalog.stateDir, shop.name, runId);
+  await mkdir(dirname(indexCopy), { recursive: true, mode: 0o700 });
+  await compressIndex(journalPath(catalog.stateDir, runId), indexCopy);
+  const sealedIndex = await sealIndex(journalPath(catalog.stateDir, runId), runDir(catalog.stateDir, runId), keys.to, signal);
+  const full = !packed.segments.some((segment) => !segment.fresh && !reuse.interruptedRuns.includes(segment.row.runId));
+  const freshStored = sum(packed.segments.filter((segment) => segment.fresh).map((segment) => segment.row.storedBytes));
+  const allStored = sum(packed.segments.map((segment) => segment.row.storedBytes));
+  const copies: CommittedCopy[] = [];
+  const durationMs = (): number => Math.round(clock.monotonicMs() - startedMs);
+  await vaults.each(signal, async (vault) => {
+    const copy = await storeManifest(
+      {
+        catalog,
+        ledger,
+        clock,
+        signal,
+        runId,
+        to: keys.to,
+        signingKey: keys.signingKey,
+        manifest: {
+          format: 1,
+          snapshot: runId,
+          shop: shop.name,
+          source,
+          startedAt: startedAt.toString(),
+          asOf: reading.asOf.toString(),
+          completedAt: completedAt.toString(),
+          full,
+          complete: summary.complete,
+          tools: deps.tools,
+          ...(summary.server ? { server: summary.server } : {}),
+          ...(summary.consistency ? { consistency: summary.consistency } : {}),
+          counts: summary.counts,
+          warnings: summary.warnings,
+          encryption: keys.identity === null ? 'none' : { recipient: keys.identity.recipient },
+        },
+        promisedUntil: horizons.promisedUntil,
+        horizon: horizons.snapshotUntil,
+        segments: packed.segments,
+        index: { ...sealedIndex, entries: packed.indexEntries },
+      },
+      vault,
+    );
+    deps.log.debug({ ...tell, event: 'manifest.stored', vault: vault.name }, 'manifest stored');
+    await recordSnapshot(catalog, {
+      snapshot: {
+        id: runId,
+        shop: shop.name,
+        source,
+        runId,
+        startedAt: startedAt.epochMilliseconds,
+        asOf: reading.asOf.epochMilliseconds,
+        completedAt: completedAt.epochMilliseconds,
+        full: full ? 1 : 0,
+        complete: summary.complete ? 1 : 0,
+        state: 'committed',
+        keepUntil: horizons.promisedUntil.epochMilliseconds,
+        plainBytes: packed.plainBytes,
+        storedBytes: allStored + copy.manifestBytes,
+        freshBytes: freshStored + copy.manifestBytes,
+        segments: packed.segments.length,
+        reusedSegments: packed.segments.filter((segment) => !segment.fresh).length,
+        counts: JSON.stringify(summary.counts),
+        warnings: JSON.stringify(summary.warnings),
+        consistency: summary.consistency ? JSON.stringify(summary.consistency) : null,
+        requiredVaults: JSON.stringify(shop.vaults),
+        durationMs: durationMs(),
+      },
+      segments: packed.segments.map((segment, seq) => ({ segmentId: segment.row.id, seq, partial: segment.partial ? 1 : 0 })),
+      copy: {
+        snapshotId: runId,
+        vault: vault.name,
+        committedAt: copy.committedAt,
+        manifestObject: copy.manifestObject,
+        indexObject: copy.indexObject,
+        verifiedAt: null,
+        verifyError: null,
+      },
+    });
+    copies.push(copy);
+    deps.log.debug({ ...tell, event: 'vault.committed', vault: vault.name }, 'snapshot committed');
+  });
+
+  const held = strongestLock(copies);
+  const firstCopy = copies[0] as CommittedCopy;
+  return {
+    id: runId,
+    source,
+    vaults: copies.map((copy) => copy.vault).sort(),
+    segments: packed.segments.length,
+    reusedSegments: packed.segments.filter((segment) => !segment.fresh).length,
+    plainBytes: packed.plainBytes,
+    storedBytes: allStored + firstCopy.manifestBytes,
+    newBytes: freshStored + firstCopy.manifestBytes,
+    ...(summary.counts.files === undefined ? {} : { files: summary.counts.files }),
+    ...(summary.counts.tables === undefined ? {} : { tables: summary.counts.tables }),
+    ...(summary.consistency ? { consistency: summary.consistency } : {}),
+    lock: { mode: held.mode, retainUntil: held.retainUntil.toString(), verified: held.mode !== 'advisory' },
+    durationMs: durationMs(),
+    full,
+    complete: summary.complete,
+    adoptedRuns: reuse.interruptedRuns,
+    warnings: summary.warnings,
+    missing: [...vaults.left].map(([vault, error]) => ({ vault, code: error.code, message: error.message, hint: error.hint })),
+  };
+}
+
+/** Why a snapshot that exists is not good, or null. */
+export function shortfallOf(
+  shop: string,
+  result: Pick<SnapshotResult, 'id' | 'complete' | 'missing' | 'warnings' | 'source'>,
+): CoffreError | null {
+  const [missing] = result.missing;
+  if (!result.complete) {
+    const unreadable = result.warnings.filter((warning) => warning.kind === 'unreadable');
+    const named = unreadable
+      .slice(0, 3)
+      .map((warning) => warning.where)
+      .join(', ');
+    return new CoffreError('E_INCOMPLETE', `${shop}: ${unreadable.length} not readable in ${result.source}: ${named}`);
+  }
+  if (missing) {
+    const reasons = result.missing.map((vault) => `${vault.vault}: ${vault.message} [${vault.code}]`).join('; ');
+    return new CoffreError('E_DEGRADED', `${shop}: snapshot ${result.id} is not in every vault: ${reasons}`, { hint: missing.hint });
+  }
+  return null;
+}
+
+/** Files: a full follows the plan's `full`; without it what did not change is skipped. A database is always read whole. */
+function reuseMode(request: BackupRequest): 'fresh' | 'reread' | 'increment' {
+  if (!request.full) return 'increment';
+  return request.source === 'database' ? 'fresh' : request.shop.plan.full;
+}
+
+/** The lock that protects: of the locked copies the one that lasts longest, else an advisory one. */
+function strongestLock(copies: readonly CommittedCopy[]): Lock {
+  const locks = copies.map((copy) => copy.lock);
+  const real = locks.filter((lock) => lock.mode !== 'advisory');
+  const [first, ...rest] = real.length > 0 ? real : locks;
+  return rest.reduce((a, b) => (Temporal.Instant.compare(a.retainUntil, b.retainUntil) >= 0 ? a : b), first as Lock);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,19 @@
+// Where the daemon keeps its own copies of indexes and manifests, and the working files of a run.
+import { join } from 'node:path';
+
+/** Working folder of one run; it outlives a killed run and holds its journal. */
+export const runDir = (stateDir: string, runId: string): string => join(stateDir, 'runs', runId);
+
+/** The index in the making: written part by part, so that it tells what a killed run had stored. */
+export const journalPath = (stateDir: string, runId: string): string => join(runDir(stateDir, runId), 'index.ndjson');
+
+/** Scratch space of the source. */
+export const scratchPath = (stateDir: string, runId: string): string => join(runDir(stateDir, runId), 'scratch');
+
+/** The daemon's own, unencrypted copy of a snapshot's index: it needs no identity to compare with it. */
+export const indexCopyPath = (stateDir: string, shop: string, snapshot: string): string =>
+  join(stateDir, 'indexes', shop, `${snapshot}.ndjson.zst`);
+
+/** The daemon's own copy of a signed manifest, as it was written into this vault. */
+export const manifestCopyPath = (stateDir: string, shop: string, snapshot: string, vault: string): string =>
+  join(stateDir, 'manifests', shop, `${snapshot}.${vault}.json`);

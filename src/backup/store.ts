@@ -1,0 +1,122 @@
+// Puts one object into one vault with the ledger kept exact: intent, PUT, read-back, acknowledgement; retries with jitter.
+
+import type { Temporal } from 'temporal-polyfill';
+import type { Ledger } from '../billing/ledger.ts';
+import type { Clock } from '../clock.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { PutStreamRequest, StoredObject, Vault } from '../vault/vault.ts';
+
+export interface StoreRequest {
+  readonly shop: string;
+  readonly key: string;
+  readonly kind: 'segment' | 'index' | 'manifest' | 'key' | 'state';
+  readonly refId: string;
+  readonly runId: string;
+  /** Hex SHA-256 of the stored bytes. */
+  readonly sha256: string;
+  readonly retainUntil: Temporal.Instant;
+  readonly signal: AbortSignal;
+}
+
+/** A version in a vault together with its row in the catalog. */
+export interface Stored {
+  readonly objectId: number;
+  readonly object: StoredObject;
+}
+
+/** Attempts for one object in one vault; the whole run's deadline bounds them too. */
+const ATTEMPTS = 5;
+const FIRST_PAUSE_MS = 500;
+
+/** Half to one and a half times an exponentially growing pause, so that many runs do not knock together. */
+export function pauseMs(attempt: number, random: () => number = Math.random): number {
+  return FIRST_PAUSE_MS * 2 ** attempt * (0.5 + random());
+}
+
+/**
+ * Stores a whole object. Each attempt has an intent row of its own: when its outcome stays unknown (time-out, cut
+ * connection) the row is left for `resolveIntents`, marked a stray, so that a version that landed after all is metered
+ * and later pruned, never taken for this one.
+ * Throws the last attempt's CoffreError.
+ */
+export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, request: StoreRequest, body: Buffer): Promise<Stored> {
+  for (let attempt = 0; ; attempt++) {
+    request.signal.throwIfAborted();
+    const objectId = await ledger.intent({
+      vault: vault.name,
+      shop: request.shop,
+      key: request.key,
+      kind: request.kind,
+      refId: request.refId,
+      runId: request.runId,
+      expectedBytes: body.length,
+    });
+    try {
+      const object = await vault.put({ key: request.key, body, retainUntil: request.retainUntil, signal: request.signal });
+      requireSize(vault, object, body.length);
+      await ledger.stored(objectId, object, request.sha256);
+      return { objectId, object };
+    } catch (error) {
+      const failure = asCoffreError(error, 'E_VAULT_IO', `${vault.name}: put ${request.key}`);
+      await ledger.abandon(objectId);
+      if (attempt + 1 >= ATTEMPTS || failure.retry !== 'backoff' || request.signal.aborted) throw failure;
+      await clock.sleep(pauseMs(attempt), request.signal);
+    }
+  }
+}
+
+/**
+ * Stores a stream whose length is not known: parts are metered as they are acknowledged. Not retried as a whole, since
+ * a stream can be read once only (the vault retries single parts); a failed upload is aborted and its parts released.
+ */
+export async function storeStream(
+  ledger: Ledger,
+  vault: Vault,
+  request: Omit<StoreRequest, 'sha256'>,
+  body: PutStreamRequest['body'],
+  estimatedBytes: number,
+  facts: () => { readonly storedBytes: number; readonly storedSha256: string },
+): Promise<Stored> {
+  const objectId = await ledger.intent({
+    vault: vault.name,
+    shop: request.shop,
+    key: request.key,
+    kind: request.kind,
+    refId: request.refId,
+    runId: request.runId,
+    expectedBytes: estimatedBytes,
+  });
+  let upload: string | null = null;
+  try {
+    const object = await vault.putStream({
+      key: request.key,
+      body,
+      estimatedBytes,
+      retainUntil: request.retainUntil,
+      signal: request.signal,
+      onUpload: async (uploadId) => {
+        upload = uploadId;
+      },
+      onParts: async (storedPartBytes) => {
+        if (upload !== null) await ledger.partsStored(objectId, upload, storedPartBytes);
+      },
+    });
+    const { storedBytes, storedSha256 } = facts();
+    requireSize(vault, object, storedBytes);
+    if (upload === null) await ledger.stored(objectId, object, storedSha256);
+    else await ledger.uploadCompleted(objectId, upload, object, storedSha256);
+    return { objectId, object };
+  } catch (error) {
+    await ledger.abandon(objectId);
+    throw asCoffreError(error, 'E_VAULT_IO', `${vault.name}: put ${request.key}`);
+  }
+}
+
+function requireSize(vault: Vault, object: StoredObject, expectedBytes: number): void {
+  if (object.sizeBytes !== expectedBytes) {
+    throw new CoffreError(
+      'E_OBJECT_ALTERED',
+      `${vault.name}: ${object.key} version ${object.versionId} holds ${object.sizeBytes} bytes, ${expectedBytes} were sent`,
+    );
+  }
+}

@@ -1,0 +1,127 @@
+// `coffre backup`: takes snapshots of a shop now.
+import { type Command, Option } from 'commander';
+import { type BackupDeps, backupSource, type SnapshotResult, shortfallOf } from '../backup/run.ts';
+import { openCatalog } from '../catalog/open.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { SourceKind } from '../source/source.ts';
+import { action, type CliContext } from './context.ts';
+import { formatBytes, formatDuration, table } from './output.ts';
+import { findShop } from './shop.ts';
+import { toolVersions } from './tools.ts';
+
+interface BackupOptions {
+  readonly source?: SourceKind;
+  readonly full?: boolean;
+}
+
+export function registerBackup(program: Command, context: CliContext): void {
+  program
+    .command('backup')
+    .description('take a snapshot of a shop now')
+    .argument('<shop>', 'shop to back up')
+    .addOption(
+      new Option('--source <source>', 'only this source (default: all that the shop has)').choices(['database', 'files', 'server']),
+    )
+    .option('--full', 'read everything anew, whatever was stored before')
+    .addHelpText('after', '\nExample:\n  coffre backup dupont\n  coffre --json backup dupont --source database\n')
+    .action(
+      action(context, async (invocation, shopName: string, options: BackupOptions) => {
+        const config = invocation.config();
+        const shop = findShop(config, shopName);
+        const sources = options.source ? [options.source] : sourcesOf(shop);
+        const catalog = await openCatalog(config.stateDir);
+        const bar = invocation.progress(shop.name);
+        const deps: BackupDeps = {
+          config,
+          catalog,
+          clock: context.clock,
+          openVault: context.adapters.openVault,
+          openSource: context.adapters.openSource,
+          log: invocation.log,
+          tools: await toolVersions(),
+          onProgress: (progress) => {
+            bar.title(`${progress.shop} ${progress.source}`);
+            bar.update({
+              doneBytes: progress.plainBytes,
+              totalBytes: progress.expectedBytes,
+              ...(progress.source === 'database' ? {} : { doneFiles: progress.files }),
+            });
+          },
+        };
+        const snapshots: SnapshotResult[] = [];
+        const failures: { source: SourceKind; error: CoffreError }[] = [];
+        try {
+          // One source's failure does not cost the others their snapshot.
+          for (const source of sources) {
+            invocation.signal.throwIfAborted();
+            try {
+              const result = await backupSource(deps, { shop, source, full: options.full === true, signal: invocation.signal });
+              snapshots.push(result);
+              const shortfall = shortfallOf(shop.name, result);
+              if (shortfall) failures.push({ source, error: shortfall });
+            } catch (error) {
+              failures.push({ source, error: asCoffreError(error) });
+            }
+          }
+        } finally {
+          bar.stop();
+          await catalog.close();
+        }
+        const first = failures[0]?.error;
+        return {
+          document: {
+            shop: shop.name,
+            snapshots,
+            failures: failures.map(({ source, error }) => ({ source, code: error.code, message: error.message, hint: error.hint })),
+          },
+          text: describe(config, snapshots, failures),
+          ...(first ? { failure: first } : {}),
+        };
+      }),
+    );
+}
+
+/** The sources a shop declares. Throws E_CONFIG when it has none. */
+export function sourcesOf(shop: ShopConfig): SourceKind[] {
+  const sources: SourceKind[] = [];
+  if (shop.database) sources.push('database');
+  if (shop.files) sources.push('files');
+  if (shop.server) sources.push('server');
+  if (sources.length === 0) throw new CoffreError('E_CONFIG', `shop ${shop.name} declares neither database nor files`);
+  return sources;
+}
+
+function describe(
+  config: Config,
+  snapshots: readonly SnapshotResult[],
+  failures: readonly { source: SourceKind; error: CoffreError }[],
+): string {
+  const rows = snapshots.map((snapshot) => [
+    snapshot.source,
+    snapshot.id,
+    formatBytes(snapshot.plainBytes),
+    formatBytes(snapshot.newBytes),
+    `${snapshot.segments} (${snapshot.reusedSegments} reused)`,
+    snapshot.vaults.join(', '),
+    `${snapshot.lock.mode} until ${snapshot.lock.retainUntil.slice(0, 19)}Z`,
+    formatDuration(snapshot.durationMs),
+  ]);
+  const lines =
+    rows.length === 0
+      ? []
+      : [
+          table(
+            ['source', 'snapshot', 'read', 'stored now', 'segments', 'vaults', 'locked', 'took'].map((title) => ({ title })),
+            rows,
+          ),
+        ];
+  for (const snapshot of snapshots) {
+    for (const warning of snapshot.warnings.slice(0, 20))
+      lines.push(`warning: ${snapshot.source}: ${warning.where}: ${warning.message} (${warning.kind})`);
+    if (snapshot.warnings.length > 20) lines.push(`… and ${snapshot.warnings.length - 20} more: coffre show ${snapshot.id}`);
+  }
+  for (const { source, error } of failures.slice(1)) lines.push(`failed: ${source}: ${error.message} [${error.code}]`);
+  if (config.encryption === 'none') lines.push('note: encryption is none: whoever reads the vault reads the shop');
+  return lines.join('\n');
+}

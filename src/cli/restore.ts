@@ -1,0 +1,262 @@
+// `coffre restore`: brings a shop's files and database back to a directory and a database. Runs in the restore unit.
+import { type Command, Option } from 'commander';
+import { Temporal } from 'temporal-polyfill';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { finishRun, startRun } from '../catalog/runs.ts';
+import { pinSegments } from '../catalog/segments.ts';
+import { getSnapshot, listSnapshots, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { chooseSnapshot } from '../restore/choose.ts';
+import { type RestoreDeps, type RestoredSource, restoreDatabase, restoreFiles } from '../restore/execute.ts';
+import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
+import { compilePaths } from '../restore/paths.ts';
+import { newId } from '../segment/id.ts';
+import type { SourceKind } from '../source/source.ts';
+import type { Vault } from '../vault/vault.ts';
+import type { RestoreAdapters } from './adapters.ts';
+import { type CliContext, type Invocation, unitAction } from './context.ts';
+import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
+import { findShop } from './shop.ts';
+
+interface RestoreOptions {
+  readonly at?: string;
+  readonly snapshot?: string;
+  readonly source?: SourceKind;
+  readonly toDir?: string;
+  readonly toDatabase?: string;
+  readonly passwordFile?: string;
+  readonly overwrite?: boolean;
+  readonly path: readonly string[];
+  readonly from?: string;
+  readonly dryRun?: boolean;
+}
+
+/** One source with the snapshot it comes from and where it goes. */
+interface Task {
+  readonly source: SourceKind;
+  readonly snapshot: SnapshotWithCopies;
+  readonly to: { readonly directory: string } | { readonly database: string };
+}
+
+export function registerRestore(program: Command, context: CliContext): void {
+  program
+    .command('restore')
+    .description('bring a shop back: its files into a directory, its database into a database')
+    .argument('<shop>', 'shop to restore')
+    .addOption(
+      new Option('--at <time>', 'as it was at this time (RFC 3339, or a date and time of the configured zone)').conflicts('snapshot'),
+    )
+    .option('--snapshot <id>', 'exactly this snapshot (the beginning of its id is enough)')
+    .addOption(new Option('--source <source>', 'only this source').choices(['database', 'files', 'server']))
+    .option('--to-dir <dir>', 'where the files go: a directory that is empty or does not exist yet')
+    .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
+    .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
+    .option('--overwrite', 'allow a database that is not empty: what is in it is dropped first')
+    .option(
+      '--path <pattern>',
+      'only files that match (may be given again): img/p/1, *.php',
+      (value: string, all: string[]) => [...all, value],
+      [],
+    )
+    .option('--from <vault>', 'read from this vault alone')
+    .option('--dry-run', 'say what would be restored, and from where')
+    .addHelpText(
+      'after',
+      '\nExample:\n  coffre restore dupont --to-dir /srv/restore/dupont --to-database "mysql://root@localhost/dupont_back?socketPath=/run/mysqld/mysqld.sock"\n' +
+        '  coffre restore dupont --at 2026-11-20T04:00 --to-dir /tmp/look --path "config/**"\n',
+    )
+    .action(
+      unitAction(context, (invocation, adapters, shop: string, options: RestoreOptions) =>
+        restore(context, invocation, adapters, shop, options),
+      ),
+    );
+}
+
+async function restore(context: CliContext, invocation: Invocation, adapters: RestoreAdapters, shopName: string, options: RestoreOptions) {
+  const config = invocation.config();
+  const shop = findShop(config, shopName);
+  const matches = compilePaths(options.path);
+  const { clock } = context;
+  const startedMs = clock.monotonicMs();
+  await using catalog = await openCatalog(config.stateDir);
+  const tasks = await plan(config, catalog, shop, options);
+  if (options.dryRun) return describePlan(config, shop, tasks);
+
+  const runId = newId(clock);
+  await startRun(catalog, clock, {
+    id: runId,
+    kind: 'restore',
+    shop: shop.name,
+    source: tasks.length === 1 ? (tasks[0] as Task).source : null,
+  });
+  const vaults: Vault[] = [];
+  const bar = invocation.progress(`restore ${shop.name}`);
+  try {
+    // Pinned, prune leaves these segments alone while they are read.
+    for (const task of tasks) {
+      const segments = await snapshotSegments(catalog, task.snapshot.id);
+      await catalog.transaction((tx) =>
+        pinSegments(
+          tx,
+          runId,
+          segments.map((segment) => segment.id),
+        ),
+      );
+    }
+    const identities = await shopIdentities(config, shop.name);
+    const trusted = await trustedKeys(config);
+    for (const vault of vaultOrder(config, shop, options.from ?? null)) vaults.push(await adapters.openVault(vault));
+    const deps: RestoreDeps = {
+      catalog,
+      clock,
+      vaults,
+      identities,
+      trusted,
+      signal: invocation.signal,
+      onProgress: (progress) => bar.update({ doneBytes: progress.doneBytes, totalBytes: progress.totalBytes }),
+    };
+    const restored: RestoredSource[] = [];
+    for (const task of tasks) {
+      bar.title(`restore ${shop.name} ${task.source}`);
+      if ('directory' in task.to) {
+        const target = await adapters.openFilesTarget(task.to.directory);
+        try {
+          restored.push(await restoreFiles(deps, task.snapshot, target, matches));
+        } finally {
+          await target.close();
+        }
+      } else {
+        const target = await adapters.openDatabaseTarget(task.to.database, {
+          overwrite: options.overwrite === true,
+          passwordFile: options.passwordFile ?? null,
+        });
+        try {
+          restored.push(await restoreDatabase(deps, task.snapshot, target));
+        } finally {
+          await target.close();
+        }
+      }
+    }
+    const document = {
+      shop: shop.name,
+      durationMs: Math.round(clock.monotonicMs() - startedMs),
+      bytes: restored.reduce((total, one) => total + one.bytes, 0),
+      verified: restored.every((one) => one.verified),
+      restored,
+    };
+    await finishRun(catalog, clock, runId, 'done', null, document);
+    return { document, text: describeRestored(config, restored) };
+  } catch (error) {
+    const failure = asCoffreError(error);
+    await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
+    throw failure;
+  } finally {
+    for (const vault of vaults) await vault.close().catch(() => {});
+  }
+}
+
+/** What goes where. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */
+async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options: RestoreOptions): Promise<Task[]> {
+  if (options.from !== undefined && !shop.vaults.includes(options.from)) {
+    throw new CoffreError('E_UNKNOWN_VAULT', `shop ${shop.name} has no vault ${JSON.stringify(options.from)}`, {
+      hint: `its vaults: ${shop.vaults.join(', ')}`,
+    });
+  }
+  if (options.toDir === undefined && options.toDatabase === undefined) {
+    throw new CoffreError('E_USAGE', 'say where to: --to-dir, --to-database or both');
+  }
+  const at = options.at === undefined ? null : parseInstant(options.at, config.timezone);
+  const targetOf = (source: SourceKind): Task['to'] | null => {
+    if (source === 'database') return options.toDatabase === undefined ? null : { database: options.toDatabase };
+    return options.toDir === undefined ? null : { directory: options.toDir };
+  };
+  if (options.snapshot !== undefined) {
+    const snapshot = await getSnapshot(catalog, options.snapshot);
+    if (snapshot.shop !== shop.name) throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${options.snapshot}`);
+    const to = targetOf(snapshot.source);
+    if (!to) {
+      const flag = snapshot.source === 'database' ? '--to-database' : '--to-dir';
+      throw new CoffreError('E_USAGE', `snapshot ${snapshot.id} is of ${snapshot.source}: it needs ${flag}`);
+    }
+    return [{ source: snapshot.source, snapshot, to }];
+  }
+  const sources: SourceKind[] = options.source ? [options.source] : ['files', 'database'];
+  const snapshots = await listSnapshots(catalog, shop.name);
+  const tasks: Task[] = [];
+  for (const source of sources) {
+    const to = targetOf(source);
+    if (!to) {
+      if (options.source) throw new CoffreError('E_USAGE', `${source} needs ${source === 'database' ? '--to-database' : '--to-dir'}`);
+      continue;
+    }
+    tasks.push({ source, to, snapshot: chooseSnapshot(snapshots, { shop: shop.name, source, at, from: options.from ?? null }) });
+  }
+  return tasks;
+}
+
+/** An instant with its offset, or a date and time of the configured zone. Throws E_USAGE. */
+export function parseInstant(text: string, timezone: string): Temporal.Instant {
+  try {
+    return Temporal.Instant.from(text);
+  } catch {
+    try {
+      return Temporal.PlainDateTime.from(text.replace(' ', 'T')).toZonedDateTime(timezone).toInstant();
+    } catch (cause) {
+      throw new CoffreError('E_USAGE', `${JSON.stringify(text)} is not a time`, {
+        hint: 'write 2026-11-20T04:00 (configured zone) or 2026-11-20T04:00:00+01:00',
+        cause,
+      });
+    }
+  }
+}
+
+function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[]) {
+  const rows = tasks.map((task) => [
+    task.source,
+    task.snapshot.id,
+    formatInstant(Temporal.Instant.fromEpochMilliseconds(task.snapshot.asOf), config.timezone),
+    formatBytes(task.snapshot.plainBytes),
+    task.snapshot.copies.map((copy) => copy.vault).join(', '),
+    task.snapshot.good ? 'good' : 'not good',
+  ]);
+  return {
+    document: {
+      shop: shop.name,
+      dryRun: true,
+      tasks: tasks.map((task) => ({
+        source: task.source,
+        snapshot: task.snapshot.id,
+        asOf: Temporal.Instant.fromEpochMilliseconds(task.snapshot.asOf).toString(),
+        bytes: task.snapshot.plainBytes,
+        vaults: task.snapshot.copies.map((copy) => copy.vault),
+        good: task.snapshot.good,
+      })),
+    },
+    text: table(
+      ['source', 'snapshot', 'as of', 'size', 'vaults', 'state'].map((title) => ({ title })),
+      rows,
+    ),
+  };
+}
+
+function describeRestored(config: Config, restored: readonly RestoredSource[]): string {
+  const lines = [
+    table(
+      ['source', 'snapshot', 'as of', 'written', 'what', 'took', 'checked'].map((title) => ({ title })),
+      restored.map((one) => [
+        one.source,
+        one.snapshot,
+        formatInstant(Temporal.Instant.from(one.asOf), config.timezone),
+        formatBytes(one.bytes),
+        one.tables === undefined ? `${one.files} files` : `${one.tables} tables, ${one.rows} rows`,
+        formatDuration(one.durationMs),
+        one.verified ? 'identical to the manifest' : 'NOT CHECKED',
+      ]),
+    ),
+  ];
+  for (const one of restored) {
+    for (const problem of one.problems) lines.push(`refused: ${problem.message} [${problem.code}]; another vault’s copy was used`);
+  }
+  return lines.join('\n');
+}

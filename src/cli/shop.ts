@@ -1,0 +1,18 @@
+// Finding a declared shop by its name, with the nearest one when there is none.
+import { closest } from 'fastest-levenshtein';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+
+/** Throws E_UNKNOWN_SHOP. */
+export function findShop(config: Config, name: string): ShopConfig {
+  const shop = config.shops.get(name);
+  if (shop) return shop;
+  const names = [...config.shops.keys()];
+  const hint = names.length === 0 ? `declare one under shops: in ${config.file}` : `did you mean ${closest(name, names)}?`;
+  throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${JSON.stringify(name)} in ${config.file}`, { hint });
+}
+
+/** The shop named, or all of them. Throws E_UNKNOWN_SHOP. */
+export function chosenShops(config: Config, name: string | undefined): ShopConfig[] {
+  return name === undefined ? [...config.shops.values()] : [findShop(config, name)];
+}

@@ -1,0 +1,211 @@
+// `coffre snapshots` and `coffre show`: what there is, from the catalog and the daemon's own copies of indexes and manifests.
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { Temporal } from 'temporal-polyfill';
+import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
+import { openCatalog } from '../catalog/open.ts';
+import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { CoffreError } from '../errors.ts';
+import { printablePath } from '../restore/members.ts';
+import { readIndex } from '../segment/index-file.ts';
+import type { SignedManifest } from '../segment/manifest-types.ts';
+import { type IndexEntry, isFileEntry } from '../source/source.ts';
+import { action, type CliContext } from './context.ts';
+import { formatBytes, formatInstant, table } from './output.ts';
+import { findShop } from './shop.ts';
+
+export function registerSnapshots(program: Command, context: CliContext): void {
+  program
+    .command('snapshots')
+    .description('list snapshots, newest first')
+    .argument('[shop]', 'only of this shop')
+    .addHelpText('after', '\nExample:\n  coffre snapshots dupont\n')
+    .action(
+      action(context, async (invocation, shop: string | undefined) => {
+        const config = invocation.config();
+        if (shop !== undefined) findShop(config, shop);
+        await using catalog = await openCatalog(config.stateDir);
+        const snapshots = await listSnapshots(catalog, shop === undefined ? {} : { shop });
+        return {
+          document: { snapshots: snapshots.map(snapshotDocument) },
+          text: table(
+            [
+              { title: 'snapshot' },
+              { title: 'shop' },
+              { title: 'source' },
+              { title: 'as of' },
+              { title: 'read', align: 'right' },
+              { title: 'stored', align: 'right' },
+              { title: 'vaults' },
+              { title: 'locked until' },
+              { title: 'verified' },
+              { title: 'state' },
+            ],
+            snapshots.map((snapshot) => [
+              snapshot.id,
+              snapshot.shop,
+              snapshot.source,
+              formatInstant(Temporal.Instant.fromEpochMilliseconds(snapshot.asOf), config.timezone),
+              formatBytes(snapshot.plainBytes),
+              formatBytes(snapshot.storedBytes),
+              snapshot.copies.map((copy) => copy.vault).join(', '),
+              lockedUntil(snapshot, config.timezone),
+              verifiedText(snapshot, config.timezone),
+              stateOf(snapshot),
+            ]),
+            'no snapshots yet: coffre backup SHOP takes one',
+          ),
+        };
+      }),
+    );
+}
+
+/** good, incomplete, degraded or damaged: one word for one snapshot. */
+export function stateOf(snapshot: SnapshotWithCopies): 'good' | 'incomplete' | 'damaged' | 'degraded' {
+  if (snapshot.good) return 'good';
+  if (snapshot.complete !== 1) return 'incomplete';
+  if (snapshot.copies.some((copy) => copy.verifyError !== null)) return 'damaged';
+  return 'degraded';
+}
+
+function snapshotDocument(snapshot: SnapshotWithCopies): object {
+  return {
+    id: snapshot.id,
+    shop: snapshot.shop,
+    source: snapshot.source,
+    state: stateOf(snapshot),
+    asOf: instantText(snapshot.asOf),
+    completedAt: instantText(snapshot.completedAt),
+    keepUntil: instantText(snapshot.keepUntil),
+    full: snapshot.full === 1,
+    plainBytes: snapshot.plainBytes,
+    storedBytes: snapshot.storedBytes,
+    segments: snapshot.segments,
+    reusedSegments: snapshot.reusedSegments,
+    vaults: snapshot.copies.map((copy) => ({
+      vault: copy.vault,
+      lock: copy.retainUntil === null ? null : { mode: copy.lockMode, retainUntil: instantText(copy.retainUntil) },
+      verifiedAt: copy.verifiedAt === null ? null : instantText(copy.verifiedAt),
+      verifyError: copy.verifyError,
+    })),
+    ...(JSON.parse(snapshot.counts) as object),
+    consistency: snapshot.consistency === null ? null : JSON.parse(snapshot.consistency),
+  };
+}
+
+export function instantText(epochMs: number): string {
+  return Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
+}
+
+/** The end of the lock that counts: the longest real one; an advisory one is said to be advisory. */
+function lockedUntil(snapshot: SnapshotWithCopies, timezone: string): string {
+  const ends = snapshot.copies.filter((copy) => copy.retainUntil !== null).sort((a, b) => (b.retainUntil ?? 0) - (a.retainUntil ?? 0));
+  const real = ends.find((copy) => copy.lockMode !== 'advisory');
+  const shown = real ?? ends[0];
+  if (!shown) return 'not locked';
+  const end = formatInstant(Temporal.Instant.fromEpochMilliseconds(shown.retainUntil ?? 0), timezone);
+  return real ? end : `${end} (advisory)`;
+}
+
+function verifiedText(snapshot: SnapshotWithCopies, timezone: string): string {
+  const failed = snapshot.copies.find((copy) => copy.verifyError !== null);
+  if (failed) return `${failed.vault}: ${failed.verifyError}`;
+  const times = snapshot.copies.map((copy) => copy.verifiedAt);
+  if (times.length === 0 || times.some((time) => time === null)) return 'not yet';
+  return formatInstant(Temporal.Instant.fromEpochMilliseconds(Math.min(...(times as number[]))), timezone);
+}
+
+/** Lines of an index that are kept for --json; a tree of a million files is for a path. */
+const MOST_ENTRIES = 100_000;
+
+export function registerShow(program: Command, context: CliContext): void {
+  program
+    .command('show')
+    .description('show a snapshot’s manifest, or the files or tables it holds')
+    .argument('<snapshot>', 'id, or the beginning of one')
+    .argument('[path]', 'a file, a folder (`.` for everything) or a table')
+    .addHelpText('after', '\nExample:\n  coffre show 01jd2k\n  coffre show 01jd2k img/p\n')
+    .action(
+      action(context, async (invocation, id: string, path: string | undefined) => {
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        const snapshot = await getSnapshot(catalog, id);
+        if (path === undefined) {
+          const manifest = await ownManifest(config.stateDir, snapshot);
+          const summary = snapshotDocument(snapshot);
+          return {
+            document: { snapshot: summary, warnings: JSON.parse(snapshot.warnings), manifest },
+            text: `${JSON.stringify({ ...summary, warnings: JSON.parse(snapshot.warnings) }, null, 2)}\n`,
+          };
+        }
+        const file = indexCopyPath(config.stateDir, snapshot.shop, snapshot.id);
+        if (!existsSync(file)) {
+          throw new CoffreError('E_STATE', `the local index of ${snapshot.id} is missing: ${file}`, {
+            hint: 'coffre catalog rebuild fetches it from a vault',
+          });
+        }
+        const wanted = Buffer.from(path.replace(/^\.\//, '').replace(/\/+$/, '') || '.').toString('latin1');
+        const entries: IndexEntry[] = [];
+        let more = 0;
+        for await (const entry of readIndex(file)) {
+          if (!isBelow(entry, wanted)) continue;
+          if (entries.length < MOST_ENTRIES) entries.push(entry);
+          else more++;
+        }
+        if (entries.length === 0)
+          throw new CoffreError('E_UNKNOWN_SNAPSHOT', `snapshot ${snapshot.id} holds no ${JSON.stringify(path)}`, {
+            hint: `coffre show ${snapshot.id} . lists everything`,
+          });
+        return {
+          document: { snapshot: snapshot.id, entries: entries.map(entryDocument), omitted: more },
+          text: `${table(
+            [{ title: 'mode' }, { title: 'owner' }, { title: 'size', align: 'right' }, { title: 'modified' }, { title: 'name' }],
+            entries.map((entry) => entryRow(entry, config.timezone)),
+          )}${more > 0 ? `\n… and ${more} more` : ''}`,
+        };
+      }),
+    );
+}
+
+async function ownManifest(stateDir: string, snapshot: SnapshotWithCopies): Promise<unknown> {
+  for (const copy of snapshot.copies) {
+    const path = manifestCopyPath(stateDir, snapshot.shop, snapshot.id, copy.vault);
+    if (existsSync(path)) return (JSON.parse(await readFile(path, 'utf8')) as SignedManifest).manifest;
+  }
+  return null;
+}
+
+function isBelow(entry: IndexEntry, wanted: string): boolean {
+  if (!isFileEntry(entry)) return wanted === '.' || entry.table === wanted || entry.name === wanted || wanted in entry.rows;
+  return wanted === '.' || entry.path === wanted || entry.path.startsWith(`${wanted}/`);
+}
+
+function entryDocument(entry: IndexEntry): object {
+  if (!isFileEntry(entry)) return entry;
+  return {
+    ...entry,
+    path: printablePath(entry.path),
+    ...(entry.target === undefined ? {} : { target: printablePath(entry.target) }),
+    mode: (entry.mode & 0o7777).toString(8).padStart(4, '0'),
+    mtime: Temporal.Instant.fromEpochNanoseconds(entry.mtimeNs).toString(),
+    mtimeNs: undefined,
+    ctimeNs: undefined,
+    inode: undefined,
+  };
+}
+
+function entryRow(entry: IndexEntry, timezone: string): string[] {
+  if (!isFileEntry(entry)) {
+    const rows = Object.values(entry.rows).reduce((a, b) => a + b, 0);
+    return ['', '', `${rows} rows`, '', entry.name];
+  }
+  const arrow = entry.target === undefined ? '' : ` -> ${printablePath(entry.target)}`;
+  return [
+    `${entry.type.slice(0, 1)} ${(entry.mode & 0o7777).toString(8).padStart(4, '0')}`,
+    `${entry.uid}:${entry.gid}`,
+    entry.type === 'file' ? formatBytes(entry.sizeBytes) : '',
+    formatInstant(Temporal.Instant.fromEpochNanoseconds(entry.mtimeNs), timezone),
+    `${printablePath(entry.path)}${arrow}`,
+  ];
+}

@@ -1,0 +1,131 @@
+// `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
+import { statSync } from 'node:fs';
+import type { Command } from 'commander';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { lastProbe, type Probe } from '../catalog/probes.ts';
+import { lastRuns } from '../catalog/runs.ts';
+import { listSnapshots } from '../catalog/snapshots.ts';
+import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { type ShopStatus, shopStatus } from '../schedule/status.ts';
+import { action, type CliContext } from './context.ts';
+import { formatBytes, formatDuration, table } from './output.ts';
+import { chosenShops } from './shop.ts';
+
+export function registerStatus(program: Command, context: CliContext): void {
+  program
+    .command('status')
+    .description('how every shop stands; exit status 1 when anything is red')
+    .argument('[shop]', 'only this shop')
+    .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
+    .action(
+      action(context, async (invocation, shopName: string | undefined) => {
+        const config = invocation.config();
+        const shops = chosenShops(config, shopName);
+        await using catalog = await openCatalog(config.stateDir);
+        const statuses: ShopStatus[] = [];
+        for (const shop of shops) statuses.push(await readStatus(config, catalog, shop, context.clock.nowMs()));
+        const bad = statuses.filter((status) => !status.ok);
+        const failure =
+          statuses.length === 0
+            ? new CoffreError('E_RED', 'no shop is declared: nothing is backed up', { hint: `declare one under shops: in ${config.file}` })
+            : bad.length > 0
+              ? new CoffreError('E_RED', `${bad.length} of ${statuses.length} shops ${bad.length === 1 ? 'is' : 'are'} red`)
+              : null;
+        return {
+          document: { ok: failure === null, shops: statuses },
+          text: describe(statuses),
+          ...(failure ? { failure } : {}),
+        };
+      }),
+    );
+}
+
+async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, nowMs: number): Promise<ShopStatus> {
+  const vaults = shop.vaults.flatMap((name) => config.vaults.get(name) ?? []);
+  const probes = new Map<string, Probe | null>();
+  for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vault.name));
+  const foreign = await catalog.db
+    .selectFrom('objects')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('shop', '=', shop.name)
+    .where('kind', '=', 'foreign')
+    .where('state', '=', 'stored')
+    .executeTakeFirstOrThrow();
+  return shopStatus({
+    nowMs,
+    timezone: config.timezone,
+    shop,
+    vaults,
+    snapshots: await listSnapshots(catalog, shop.name),
+    runs: await lastRuns(catalog, { shop: shop.name, limit: 200 }),
+    probes,
+    sameDevice: sameDevice(shop, vaults),
+    foreignVersions: Number(foreign.count),
+  });
+}
+
+/** Filesystem vaults on the block device of the shop's tree; one whose device cannot be read counts as such: unknown is red. */
+function sameDevice(shop: ShopConfig, vaults: readonly VaultConfig[]): Set<string> {
+  const found = new Set<string>();
+  if (shop.host.type !== 'local') return found;
+  for (const vault of vaults) {
+    if (vault.type !== 'filesystem') continue;
+    const ours = device(vault.path);
+    const theirs = shop.files ? device(shop.files.root) : device('/');
+    if (ours === null || ours === theirs) found.add(vault.name);
+  }
+  return found;
+}
+
+function device(path: string): number | null {
+  try {
+    return statSync(path).dev;
+  } catch {
+    return null;
+  }
+}
+
+function describe(statuses: readonly ShopStatus[]): string {
+  const rows = statuses.map((status) => [
+    status.ok ? 'green' : 'RED',
+    status.shop,
+    ...(['database', 'files'] as const).map((source) => age(status, source)),
+    `${status.copies.copies}-${status.copies.media.length}-${status.copies.offsite.length}-${status.copies.immutable.length}-${status.copies.verifyErrors}`,
+    status.quota.limitBytes === null
+      ? formatBytes(status.quota.usedBytes)
+      : `${formatBytes(status.quota.usedBytes)} of ${formatBytes(status.quota.limitBytes)}`,
+    restoreTime(status),
+    next(status),
+  ]);
+  const lines = [
+    table(
+      ['', 'shop', 'database', 'files', '3-2-1-1-0', 'size', 'recovery', 'next run'].map((title) => ({ title })),
+      rows,
+      'no shops are declared',
+    ),
+  ];
+  for (const status of statuses) for (const reason of status.red) lines.push(`RED   ${status.shop}: ${reason}`);
+  for (const status of statuses) for (const note of status.notes) lines.push(`note  ${status.shop}: ${note}`);
+  return lines.join('\n');
+}
+
+function age(status: ShopStatus, source: string): string {
+  const own = status.sources.find((candidate) => candidate.source === source);
+  if (!own) return '-';
+  return own.newestGood ? `${formatDuration(own.newestGood.ageMs)} ago` : 'NONE';
+}
+
+/** From the last measured restore, scaled to the shop's size, against the plan's target. */
+function restoreTime(status: ShopStatus): string {
+  const target = `target ${formatDuration(status.rto.targetMs)}`;
+  const { measured } = status.rto;
+  if (!measured || measured.bytes === 0) return `not measured, ${target}`;
+  const predictedMs = (measured.durationMs / measured.bytes) * Math.max(status.quota.usedBytes, measured.bytes);
+  return `about ${formatDuration(predictedMs)}, ${target}`;
+}
+
+function next(status: ShopStatus): string {
+  const times = status.sources.flatMap((source) => source.nextRun ?? []).sort();
+  return times[0] ?? 'nothing scheduled';
+}

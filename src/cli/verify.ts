@@ -1,0 +1,175 @@
+// `coffre verify`: asks the vaults, and with --read-data reads, whether what was stored is what is there. Runs in the restore unit.
+import type { Command } from 'commander';
+import { openCatalog } from '../catalog/open.ts';
+import { finishRun, startRun } from '../catalog/runs.ts';
+import { listSnapshots } from '../catalog/snapshots.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { Identities } from '../restore/fetch.ts';
+import { shopIdentities, trustedKeys } from '../restore/keys.ts';
+import { listShop, type VerifiedCopy, type VerifyDeps, verifyCopy } from '../restore/verify.ts';
+import { newId } from '../segment/id.ts';
+import { type CliContext, unitAction } from './context.ts';
+import { formatBytes, table } from './output.ts';
+import { chosenShops } from './shop.ts';
+
+interface VerifyOptions {
+  readonly readData?: string | true;
+}
+
+interface VerifiedSnapshot {
+  readonly id: string;
+  readonly source: string;
+  readonly vaults: readonly VerifiedCopy[];
+}
+
+export function registerVerify(program: Command, context: CliContext): void {
+  program
+    .command('verify')
+    .description('check existence, versions, locks and signatures of what is stored; with --read-data its bytes')
+    .argument('[shop]', 'only this shop')
+    .option('--read-data [percent]', 'read and hash this share of the segments (without a number: all)')
+    .addHelpText('after', '\nExample:\n  coffre verify dupont --read-data=10\n')
+    .action(
+      unitAction(context, async (invocation, adapters, shopName: string | undefined, options: VerifyOptions) => {
+        const config = invocation.config();
+        const percent = parsePercent(options.readData);
+        const shops = chosenShops(config, shopName);
+        const trusted = await trustedKeys(config);
+        await using catalog = await openCatalog(config.stateDir);
+        const bar = invocation.progress('verify');
+        const results: { shop: string; snapshots: VerifiedSnapshot[]; errors: { vault: string; code: string; message: string }[] }[] = [];
+        for (const shop of shops) {
+          const runId = newId(context.clock);
+          await startRun(catalog, context.clock, { id: runId, kind: 'verify', shop: shop.name, source: null });
+          const snapshots = new Map<string, { id: string; source: string; vaults: VerifiedCopy[] }>();
+          const errors: { vault: string; code: string; message: string }[] = [];
+          let identities: Identities | null;
+          try {
+            identities = await shopIdentities(config, shop.name);
+          } catch (error) {
+            // Without the identity signatures stay unchecked: unknown is red.
+            const failure = asCoffreError(error);
+            identities = null;
+            errors.push({ vault: '', code: failure.code, message: failure.message });
+          }
+          for (const name of shop.vaults) {
+            const vaultConfig = config.vaults.get(name);
+            if (!vaultConfig) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${name}`);
+            const alreadyRead = new Set<number>();
+            const deps: VerifyDeps = {
+              catalog,
+              clock: context.clock,
+              identities,
+              trusted,
+              signal: invocation.signal,
+              onProgress: (doneBytes, current) => {
+                bar.title(`verify ${shop.name} ${name} ${current}`);
+                bar.update({ doneBytes, totalBytes: null });
+              },
+            };
+            try {
+              const vault = await adapters.openVault(vaultConfig);
+              try {
+                const listing = await listShop(vault, shop.name);
+                for (const snapshot of await listSnapshots(catalog, shop.name)) {
+                  const entry = snapshots.get(snapshot.id) ?? { id: snapshot.id, source: snapshot.source, vaults: [] };
+                  snapshots.set(snapshot.id, entry);
+                  if (!snapshot.copies.some((copy) => copy.vault === name)) continue;
+                  entry.vaults.push(await verifyCopy(deps, vault, snapshot, listing, percent, alreadyRead));
+                }
+              } finally {
+                await vault.close().catch(() => {});
+              }
+            } catch (error) {
+              invocation.signal.throwIfAborted();
+              const failure = asCoffreError(error);
+              errors.push({ vault: name, code: failure.code, message: failure.message });
+            }
+          }
+          const result = { shop: shop.name, snapshots: [...snapshots.values()], errors };
+          const failure = failureOf([result]);
+          await finishRun(catalog, context.clock, runId, failure ? 'failed' : 'done', failure, result);
+          results.push(result);
+        }
+        const failure = failureOf(results);
+        return {
+          document: { ok: failure === null, readPercent: percent, shops: results },
+          text: describe(results),
+          ...(failure ? { failure } : {}),
+        };
+      }),
+    );
+}
+
+function parsePercent(value: string | true | undefined): number {
+  if (value === undefined) return 0;
+  if (value === true) return 100;
+  const percent = Number(value.replace(/%$/, ''));
+  if (!(percent > 0 && percent <= 100))
+    throw new CoffreError('E_USAGE', `--read-data takes a percentage above 0 and up to 100, not ${value}`);
+  return percent;
+}
+
+function failureOf(
+  results: readonly {
+    shop: string;
+    snapshots: readonly VerifiedSnapshot[];
+    errors: readonly { vault: string; code: string; message: string }[];
+  }[],
+): CoffreError | null {
+  for (const result of results) {
+    for (const snapshot of result.snapshots) {
+      const bad = snapshot.vaults.flatMap((copy) => copy.errors);
+      const [first] = bad;
+      if (first) {
+        const more = bad.length > 1 ? `, and ${bad.length - 1} more` : '';
+        return new CoffreError(
+          first.code as 'E_OBJECT_ALTERED',
+          `${result.shop} ${snapshot.source} ${snapshot.id}: ${first.message}${more}`,
+        );
+      }
+    }
+    const [error] = result.errors;
+    if (error) return new CoffreError(error.code as 'E_VAULT_UNREACHABLE', `${result.shop}: ${error.message}`);
+    if (result.snapshots.length === 0) return new CoffreError('E_RED', `${result.shop}: there is no snapshot to verify`);
+  }
+  return null;
+}
+
+function describe(
+  results: readonly {
+    shop: string;
+    snapshots: readonly VerifiedSnapshot[];
+    errors: readonly { vault: string; code: string; message: string }[];
+  }[],
+): string {
+  const rows: string[][] = [];
+  const lines: string[] = [];
+  for (const { shop, snapshots, errors } of results) {
+    for (const snapshot of snapshots) {
+      for (const copy of snapshot.vaults) {
+        rows.push([
+          shop,
+          snapshot.source,
+          snapshot.id,
+          copy.vault,
+          copy.ok ? 'ok' : 'RED',
+          String(copy.objects),
+          formatBytes(copy.readBytes),
+          copy.checked.join(', '),
+        ]);
+        for (const error of copy.errors) lines.push(`red: ${error.message} [${error.code}]`);
+      }
+    }
+    for (const error of errors) lines.push(`red: ${shop}: ${error.message} [${error.code}]`);
+  }
+  const titles = ['shop', 'source', 'snapshot', 'vault', 'result', 'objects', 'read', 'checked'];
+  return [
+    table(
+      titles.map((title) => ({ title })),
+      rows,
+      'no snapshots to verify',
+    ),
+    ...lines,
+  ].join('\n');
+}

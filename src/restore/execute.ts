@@ -1,0 +1,266 @@
+// A restore of one source: manifest, index, segments, each from the first vault whose copy is right, into a target.
+import type { Catalog } from '../catalog/open.ts';
+import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import type { Clock } from '../clock.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { decodeIndex } from '../segment/index-file.ts';
+import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
+import { type BytePath, type FileEntry, type IndexEntry, isFileEntry } from '../source/source.ts';
+import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import type { Vault } from '../vault/vault.ts';
+import {
+  type FetchedSegment,
+  fetchObject,
+  fromAnyCopy,
+  type Identities,
+  isStreamed,
+  type OpenedCopy,
+  type Problem,
+  readManifest,
+  segmentIn,
+} from './fetch.ts';
+import { planMembers } from './members.ts';
+
+export interface RestoreProgress {
+  readonly step: 'manifest' | 'segments' | 'check';
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly current: string;
+}
+
+export interface RestoreDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  /** Vaults to read from, in order of preference. */
+  readonly vaults: readonly Vault[];
+  readonly identities: Identities;
+  /** Fingerprints of signing keys. */
+  readonly trusted: readonly string[];
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+/** What one source's restore did. */
+export interface RestoredSource {
+  readonly snapshot: string;
+  readonly source: string;
+  readonly asOf: string;
+  readonly vaults: readonly string[];
+  /** Plaintext of the segments that were written. */
+  readonly bytes: number;
+  readonly segments: number;
+  readonly files?: number;
+  readonly tables?: number;
+  readonly rows?: number;
+  readonly durationMs: number;
+  /** The target was compared with the index (files) or its rows were counted (database), and nothing differs. */
+  readonly verified: boolean;
+  /** Copies that were refused although the restore went on with another. */
+  readonly problems: readonly Problem[];
+}
+
+/** Segments on their way at once; each at most LARGE_PART_BYTES stored. */
+const SEGMENTS_IN_FLIGHT = 3;
+
+/** Opens the copies whose manifest is right. Throws the first copy's error when none is. */
+export async function openCopies(
+  deps: RestoreDeps,
+  snapshot: SnapshotWithCopies,
+  onProblem: (problem: Problem) => void,
+): Promise<readonly OpenedCopy[]> {
+  const copies: OpenedCopy[] = [];
+  let first: CoffreError | null = null;
+  for (const vault of deps.vaults) {
+    if (!snapshot.copies.some((copy) => copy.vault === vault.name)) continue;
+    try {
+      copies.push({ vault, manifest: await readManifest(deps.catalog, vault, snapshot, deps.identities, deps.trusted, deps.signal) });
+    } catch (error) {
+      deps.signal.throwIfAborted();
+      const failure = asCoffreError(error);
+      onProblem({ vault: vault.name, key: `manifest of ${snapshot.id}`, code: failure.code, message: failure.message });
+      first ??= failure;
+    }
+  }
+  if (copies.length === 0) throw first ?? new CoffreError('E_OBJECT_MISSING', `no vault at hand holds snapshot ${snapshot.id}`);
+  return copies;
+}
+
+/** The index of a snapshot, checked as it streams; read it to its end before relying on what it said. */
+async function* readSnapshotIndex(
+  deps: RestoreDeps,
+  copies: readonly OpenedCopy[],
+  onProblem: (problem: Problem) => void,
+): AsyncGenerator<IndexEntry> {
+  // held in memory when small; a large index that turns out wrong half-way ends the restore before anything was written
+  const fetched = await fromAnyCopy(copies, 'index', deps.signal, onProblem, (copy) =>
+    fetchObject(copy, copy.manifest.index, deps.identities, deps.signal),
+  );
+  yield* decodeIndex(fetched.plaintext, `index of ${(copies[0] as OpenedCopy).manifest.snapshot}`);
+}
+
+/** Restores a tree. `matches` null: all of it. Throws target, vault and integrity codes; what was written stays for a look. */
+export async function restoreFiles(
+  deps: RestoreDeps,
+  snapshot: SnapshotWithCopies,
+  target: FilesTarget,
+  matches: ((path: BytePath) => boolean) | null,
+): Promise<RestoredSource> {
+  const started = deps.clock.monotonicMs();
+  const problems: Problem[] = [];
+  const onProblem = (problem: Problem): void => void problems.push(problem);
+  const copies = await openCopies(deps, snapshot, onProblem);
+  const { manifest } = copies[0] as OpenedCopy;
+  const plan = await planMembers(readSnapshotIndex(deps, copies, onProblem), manifest.segments, matches);
+  if (matches !== null && plan.members.size === 0) {
+    throw new CoffreError('E_USAGE', `nothing in snapshot ${snapshot.id} matches --path`, {
+      hint: `coffre show ${snapshot.id} lists what it holds`,
+    });
+  }
+  await target.prepare();
+
+  const needed = manifest.segments.filter((segment) => plan.members.has(segment.id));
+  const meter = new SegmentMeter(deps, needed);
+  const extract = (segment: ManifestSegment): Promise<void> =>
+    fromAnyCopy(copies, segment.key, deps.signal, onProblem, async (copy) => {
+      const fetched = await fetchObject(copy, segmentIn(copy, segment.id), deps.identities, deps.signal);
+      await target.extract(
+        { id: segment.id, phase: segment.phase, plaintext: fetched.plaintext, unverified: fetched.unverified },
+        plan.members.get(segment.id) ?? null,
+        deps.signal,
+      );
+      meter.done(segment);
+    });
+  // Segments of different snapshots never hold the same live path, so their order is free; directories come last.
+  await inParallel(
+    needed.filter((segment) => segment.phase !== 'tail'),
+    SEGMENTS_IN_FLIGHT,
+    extract,
+  );
+  for (const segment of needed.filter((segment) => segment.phase === 'tail')) await extract(segment);
+
+  meter.check();
+  const wanted = filterFiles(readSnapshotIndex(deps, copies, onProblem), matches);
+  const differences = await target.compare(wanted);
+  if (differences.length > 0) {
+    throw new CoffreError('E_OBJECT_ALTERED', `the restored tree differs from the index: ${differences.slice(0, 5).join('; ')}`, {
+      hint: `${differences.length} differences; something else may have written into the target meanwhile`,
+    });
+  }
+  return {
+    ...outcome(deps, snapshot, manifest, copies, needed, started, problems),
+    files: plan.files,
+    verified: true,
+  };
+}
+
+async function* filterFiles(entries: AsyncIterable<IndexEntry>, matches: ((path: BytePath) => boolean) | null): AsyncGenerator<FileEntry> {
+  for await (const entry of entries) {
+    if (!isFileEntry(entry)) continue;
+    if (matches === null || matches(entry.path)) yield entry;
+  }
+}
+
+/** Restores a database: pre, data, rows, post, in manifest order; then the server counts every table. */
+export async function restoreDatabase(deps: RestoreDeps, snapshot: SnapshotWithCopies, target: DatabaseTarget): Promise<RestoredSource> {
+  const started = deps.clock.monotonicMs();
+  const problems: Problem[] = [];
+  const onProblem = (problem: Problem): void => void problems.push(problem);
+  const copies = await openCopies(deps, snapshot, onProblem);
+  const { manifest } = copies[0] as OpenedCopy;
+  const expected = new Map<string, number>();
+  for await (const entry of readSnapshotIndex(deps, copies, onProblem)) {
+    if (isFileEntry(entry)) continue;
+    for (const [table, rows] of Object.entries(entry.rows)) expected.set(table, (expected.get(table) ?? 0) + rows);
+  }
+  await target.prepare();
+
+  const meter = new SegmentMeter(deps, manifest.segments);
+  const load = async (segment: ManifestSegment, fetched: FetchedSegment): Promise<void> => {
+    const incoming = { id: segment.id, phase: segment.phase, plaintext: fetched.plaintext, unverified: fetched.unverified };
+    if (segment.load) await target.loadRows(incoming, segment.load, deps.signal);
+    else await target.loadSql(incoming, deps.signal);
+  };
+  const fetch = (segment: ManifestSegment): Promise<FetchedSegment> =>
+    fromAnyCopy(copies, segment.key, deps.signal, onProblem, (copy) =>
+      fetchObject(copy, segmentIn(copy, segment.id), deps.identities, deps.signal),
+    );
+  // The next segment is fetched while this one loads; loading itself keeps the order.
+  let ahead: Promise<FetchedSegment> | null = null;
+  for (const [at, segment] of manifest.segments.entries()) {
+    deps.signal.throwIfAborted();
+    if (isStreamed(segment)) {
+      // its check comes with its end: the target keeps nothing of a bad one, so another copy may be tried from the start
+      await fromAnyCopy(copies, segment.key, deps.signal, onProblem, async (copy) =>
+        load(segment, await fetchObject(copy, segmentIn(copy, segment.id), deps.identities, deps.signal)),
+      );
+      ahead = null;
+    } else {
+      const fetched = await (ahead ?? fetch(segment));
+      const next = manifest.segments[at + 1];
+      ahead = next && !isStreamed(next) ? fetch(next) : null;
+      ahead?.catch(() => {});
+      await load(segment, fetched);
+    }
+    meter.done(segment);
+  }
+
+  meter.check();
+  const counted = await target.countRows([...expected.keys()]);
+  const wrong = counted.filter(({ table, rows }) => expected.get(table) !== rows);
+  if (wrong.length > 0) {
+    const named = wrong.slice(0, 5).map(({ table, rows }) => `${table}: ${rows} rows, ${expected.get(table)} expected`);
+    throw new CoffreError('E_LOAD_MISMATCH', `the restored database differs from the manifest: ${named.join('; ')}`);
+  }
+  return {
+    ...outcome(deps, snapshot, manifest, copies, manifest.segments, started, problems),
+    tables: manifest.counts.tables ?? expected.size,
+    rows: [...expected.values()].reduce((a, b) => a + b, 0),
+    verified: true,
+  };
+}
+
+function outcome(
+  deps: RestoreDeps,
+  snapshot: SnapshotWithCopies,
+  manifest: Manifest,
+  copies: readonly OpenedCopy[],
+  segments: readonly ManifestSegment[],
+  started: number,
+  problems: readonly Problem[],
+) {
+  return {
+    snapshot: snapshot.id,
+    source: snapshot.source,
+    asOf: manifest.asOf,
+    vaults: copies.map((copy) => copy.vault.name),
+    bytes: segments.reduce((total, segment) => total + segment.plainBytes, 0),
+    segments: segments.length,
+    durationMs: Math.round(deps.clock.monotonicMs() - started),
+    problems,
+  };
+}
+
+class SegmentMeter {
+  readonly #deps: RestoreDeps;
+  readonly #totalBytes: number;
+  #doneBytes = 0;
+
+  constructor(deps: RestoreDeps, segments: readonly ManifestSegment[]) {
+    this.#deps = deps;
+    this.#totalBytes = segments.reduce((total, segment) => total + segment.plainBytes, 0);
+  }
+
+  done(segment: ManifestSegment): void {
+    this.#doneBytes += segment.plainBytes;
+    this.#tell('segments', segment.name);
+  }
+
+  check(): void {
+    this.#tell('check', '');
+  }
+
+  #tell(step: RestoreProgress['step'], current: string): void {
+    this.#deps.onProgress({ step, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes, current });
+  }
+}

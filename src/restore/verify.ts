@@ -1,0 +1,238 @@
+// Verification: is everything of a snapshot there, as it was written, locked as promised, and signed by us?
+import { createHash, randomInt } from 'node:crypto';
+import type { Catalog } from '../catalog/open.ts';
+import { type ObjectRow, objectsOf, recordVerification, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
+import type { Clock } from '../clock.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { openBuffer, openStream, readStored } from '../segment/open.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import type { ListedVersion, Vault } from '../vault/vault.ts';
+import { type Identities, isStreamed, objectRow, readManifest } from './fetch.ts';
+
+export interface VerifyDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  /** Identities of the shop; null: not at hand, so signatures and plaintexts cannot be checked, which is said. */
+  readonly identities: Identities | null;
+  readonly trusted: readonly string[];
+  readonly signal: AbortSignal;
+  readonly onProgress: (doneBytes: number, current: string) => void;
+}
+
+export interface Finding {
+  readonly code: string;
+  readonly key: string;
+  readonly message: string;
+}
+
+export interface VerifiedCopy {
+  readonly vault: string;
+  readonly ok: boolean;
+  readonly objects: number;
+  /** Stored bytes that were read and hashed. */
+  readonly readBytes: number;
+  /** What was checked: a check that could not be made is not in here. */
+  readonly checked: readonly ('existence' | 'size' | 'lock' | 'signature' | 'data' | 'plaintext')[];
+  readonly errors: readonly Finding[];
+}
+
+/** Objects asked about at once in one vault. */
+const ASKS_IN_FLIGHT = 8;
+
+/** Everything below a shop's prefix in a vault, by key: one listing serves all its snapshots. */
+export async function listShop(vault: Vault, shop: string): Promise<ReadonlyMap<string, readonly ListedVersion[]>> {
+  const found = new Map<string, ListedVersion[]>();
+  for await (const version of vault.listVersions(`${shop}/`)) {
+    const list = found.get(version.key);
+    if (list) list.push(version);
+    else found.set(version.key, [version]);
+  }
+  return found;
+}
+
+/**
+ * Verifies one copy. `readPercent` 0 asks the store only; above that this share of the segments (chosen at random, rounded
+ * up) is read and hashed, and opened when the identity is at hand. `alreadyRead` spares objects that another snapshot of the same
+ * call has read. Never throws for what it finds: errors are the result, and are noted in the catalog.
+ */
+export async function verifyCopy(
+  deps: VerifyDeps,
+  vault: Vault,
+  snapshot: SnapshotWithCopies,
+  listing: ReadonlyMap<string, readonly ListedVersion[]>,
+  readPercent: number,
+  alreadyRead: Set<number>,
+): Promise<VerifiedCopy> {
+  const { catalog } = deps;
+  const copy = snapshot.copies.find((candidate) => candidate.vault === vault.name);
+  if (!copy) throw new CoffreError('E_INTERNAL', `${vault.name} has no copy of ${snapshot.id} to verify`);
+  const errors: Finding[] = [];
+  let readBytes = 0;
+  const segments = await snapshotSegments(catalog, snapshot.id);
+  const rows = await objectsOf(
+    catalog,
+    vault.name,
+    segments.map((segment) => segment.id),
+    'segment',
+  );
+  const rowOf = new Map(rows.map((row) => [row.refId, row]));
+  const note = (key: string, error: unknown): void => {
+    deps.signal.throwIfAborted();
+    const failure = asCoffreError(error);
+    errors.push({ code: failure.code, key, message: failure.message });
+  };
+
+  // 1. There, with its size, locked as promised, and nothing foreign on the same key.
+  const own: ObjectRow[] = [];
+  for (const id of [copy.manifestObject, copy.indexObject]) {
+    try {
+      own.push(await objectRow(catalog, id));
+    } catch (error) {
+      note(`object ${id}`, error);
+    }
+  }
+  for (const segment of segments) {
+    const row = rowOf.get(segment.id);
+    if (row) own.push(row);
+    else note(segment.key, new CoffreError('E_OBJECT_MISSING', `${vault.name}: ${segment.key} is not known to be stored here`));
+  }
+  await inParallel(own, ASKS_IN_FLIGHT, async (row) => {
+    try {
+      await checkObject(deps, vault, row, snapshot, listing.get(row.key) ?? []);
+    } catch (error) {
+      note(row.key, error);
+    }
+  });
+
+  // 2. The manifest says what we know, and we signed it.
+  if (deps.identities !== null) {
+    try {
+      const manifest = await readManifest(catalog, vault, snapshot, deps.identities, deps.trusted, deps.signal);
+      const named = new Map(manifest.segments.map((segment) => [segment.id, segment]));
+      for (const segment of segments) {
+        const said = named.get(segment.id);
+        if (!said || said.storedSha256 !== segment.storedSha256 || said.versionId !== rowOf.get(segment.id)?.versionId) {
+          throw new CoffreError('E_OBJECT_ALTERED', `${vault.name}: manifest and catalog differ about ${segment.key}`);
+        }
+      }
+    } catch (error) {
+      note(`manifest of ${snapshot.id}`, error);
+    }
+  }
+
+  // 3. Bytes: index always when reading, segments by share.
+  if (readPercent > 0) {
+    const chosen = sample(segments, readPercent);
+    for (const segment of chosen) {
+      const row = rowOf.get(segment.id);
+      if (!row?.versionId || alreadyRead.has(row.id)) continue;
+      try {
+        const what = `${vault.name}: ${row.key}`;
+        const stored = await vault.get(row.key, row.versionId, deps.signal);
+        const options = { what, expected: segment, identities: deps.identities ?? 'none', signal: deps.signal } as const;
+        if (deps.identities === null) await hashStored(stored, segment, what);
+        else if (isStreamed(segment)) await drain(openStream(stored, options));
+        else await drain(openBuffer(await readStored(stored, segment, what, deps.signal), options));
+        alreadyRead.add(row.id);
+        readBytes += segment.storedBytes;
+        deps.onProgress(readBytes, row.key);
+      } catch (error) {
+        note(row.key, error);
+      }
+    }
+  }
+  await recordVerification(catalog, snapshot.id, vault.name, deps.clock.nowMs(), errors[0]?.code ?? null);
+  return {
+    vault: vault.name,
+    ok: errors.length === 0,
+    objects: own.length,
+    readBytes,
+    checked: [
+      'existence',
+      'size',
+      'lock',
+      ...(deps.identities === null ? [] : (['signature'] as const)),
+      ...(readPercent > 0 ? (['data'] as const) : []),
+      ...(readPercent > 0 && deps.identities !== null ? (['plaintext'] as const) : []),
+    ],
+    errors,
+  };
+}
+
+async function checkObject(
+  deps: VerifyDeps,
+  vault: Vault,
+  row: ObjectRow,
+  snapshot: SnapshotWithCopies,
+  listed: readonly ListedVersion[],
+): Promise<void> {
+  const what = `${vault.name}: ${row.key}`;
+  const ours = listed.find((version) => version.versionId === row.versionId && !version.isDeleteMarker);
+  if (!ours) {
+    const instead = listed.length === 0 ? 'nothing is there' : `${listed.length} other version(s) are there`;
+    throw new CoffreError('E_OBJECT_MISSING', `${what} version ${row.versionId} is gone: ${instead}`);
+  }
+  if (ours.sizeBytes !== row.sizeBytes) {
+    throw new CoffreError('E_OBJECT_ALTERED', `${what} holds ${ours.sizeBytes} bytes, ${row.sizeBytes} were written`);
+  }
+  const known = await knownVersions(deps.catalog, vault.name, row.key);
+  const foreign = listed.find((version) => !known.has(version.versionId));
+  if (foreign) {
+    const kind = foreign.isDeleteMarker ? 'a delete marker' : 'a version';
+    throw new CoffreError('E_VERSION_FOREIGN', `${what}: ${kind} ${foreign.versionId} of ${foreign.modifiedAt} is not ours`);
+  }
+  const object = await vault.stat(row.key, row.versionId as string);
+  const lock = object?.lock ?? null;
+  const now = deps.clock.nowMs();
+  // Once its window has passed a snapshot needs no lock any more; the newest good one's is kept ahead by prune.
+  if (snapshot.keepUntil <= now) return;
+  if (!lock || lock.mode !== vault.lockMode) {
+    throw new CoffreError('E_LOCK_DROPPED', `${what} has ${lock ? `a ${lock.mode} lock` : 'no lock'}, ${vault.lockMode} was promised`);
+  }
+  if (lock.retainUntil.epochMilliseconds < Math.floor(snapshot.keepUntil / 1000) * 1000) {
+    throw new CoffreError('E_LOCK_DROPPED', `${what} is locked until ${lock.retainUntil}, less than promised`);
+  }
+}
+
+async function knownVersions(catalog: Catalog, vault: string, key: string): Promise<Set<string>> {
+  const rows = await catalog.db
+    .selectFrom('objects')
+    .select('versionId')
+    .where('vault', '=', vault)
+    .where('key', '=', key)
+    .where('kind', '!=', 'foreign')
+    .execute();
+  return new Set(rows.flatMap((row) => (row.versionId === null ? [] : [row.versionId])));
+}
+
+/** At least one of them, each with the same chance. */
+function sample<T>(items: readonly T[], percent: number): T[] {
+  const pool = [...items];
+  const count = Math.min(pool.length, Math.ceil((pool.length * percent) / 100));
+  for (let i = 0; i < count; i++) {
+    const j = randomInt(i, pool.length);
+    [pool[i], pool[j]] = [pool[j] as T, pool[i] as T];
+  }
+  return pool.slice(0, count);
+}
+
+async function hashStored(
+  stored: AsyncIterable<Uint8Array>,
+  expected: { storedBytes: number; storedSha256: string },
+  what: string,
+): Promise<void> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of stored) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  const actual = hash.digest('hex');
+  if (bytes !== expected.storedBytes || actual !== expected.storedSha256) {
+    throw new CoffreError('E_OBJECT_ALTERED', `${what}: SHA-256 of ${bytes} stored bytes is ${actual}, expected ${expected.storedSha256}`);
+  }
+}
+
+async function drain(plaintext: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of plaintext);
+}

@@ -1,0 +1,233 @@
+// How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
+import { Cron } from 'croner';
+import { Temporal } from 'temporal-polyfill';
+import type { Probe } from '../catalog/probes.ts';
+import type { RunRow } from '../catalog/runs.ts';
+import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import type { ShopConfig, VaultConfig } from '../config/config.ts';
+import type { SourceKind } from '../source/source.ts';
+
+/** How long after its slot a backup may still be on its way before its absence is red. */
+const GRACE_MS = 6 * 3600_000;
+/** A probe older than this proves nothing about today: it runs daily. */
+export const PROBE_VALID_MS = 26 * 3600_000;
+
+export interface StatusFacts {
+  readonly nowMs: number;
+  readonly timezone: string;
+  readonly shop: ShopConfig;
+  readonly vaults: readonly VaultConfig[];
+  readonly snapshots: readonly SnapshotWithCopies[];
+  /** Newest first. */
+  readonly runs: readonly RunRow[];
+  readonly probes: ReadonlyMap<string, Probe | null>;
+  /** Vaults that lie on the shop's own block device: they burn with it. */
+  readonly sameDevice: ReadonlySet<string>;
+  /** Versions on our keys that are not ours. */
+  readonly foreignVersions: number;
+}
+
+export interface SourceStatus {
+  readonly source: SourceKind;
+  readonly newestGood: {
+    readonly id: string;
+    readonly asOf: string;
+    readonly ageMs: number;
+    readonly vaults: readonly string[];
+    readonly lockedUntil: string | null;
+  } | null;
+  readonly lastRun: { readonly state: string; readonly startedAt: string; readonly error: string | null } | null;
+  readonly nextRun: string | null;
+  /** When the newest good one must be from, at the latest; null: nothing is scheduled. */
+  readonly dueSince: string | null;
+}
+
+export interface ShopStatus {
+  readonly shop: string;
+  readonly ok: boolean;
+  readonly sources: readonly SourceStatus[];
+  readonly copies: {
+    readonly copies: number;
+    readonly media: readonly string[];
+    readonly offsite: readonly string[];
+    readonly immutable: readonly string[];
+    readonly verifyErrors: number;
+    readonly ok: boolean;
+  };
+  readonly quota: { readonly usedBytes: number; readonly limitBytes: number | null };
+  readonly rto: { readonly targetMs: number; readonly measured: { readonly bytes: number; readonly durationMs: number } | null };
+  /** What is red, in words. */
+  readonly red: readonly string[];
+  /** Worth knowing, not red. */
+  readonly notes: readonly string[];
+}
+
+export function shopStatus(facts: StatusFacts): ShopStatus {
+  const { shop, nowMs } = facts;
+  const red: string[] = [];
+  const notes: string[] = [];
+  const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, red));
+  if (sources.length === 0) red.push('declares neither database nor files: nothing is backed up');
+  const copies = countCopies(facts, sources, red);
+  for (const vault of facts.vaults) {
+    const probe = facts.probes.get(vault.name) ?? null;
+    if (probe === null) red.push(`vault ${vault.name} was never probed: coffre doctor does it`);
+    else if (probe.outcome !== 'proven') red.push(`vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}`);
+    else if (nowMs - probe.at > PROBE_VALID_MS) red.push(`vault ${vault.name} was last probed at ${text(probe.at)}: too long ago`);
+  }
+  if (facts.foreignVersions > 0)
+    red.push(`${facts.foreignVersions} version(s) on our keys are not ours: coffre verify ${shop.name} names them`);
+  const usedBytes = sources.reduce((total, status) => {
+    const snapshot = facts.snapshots.find((candidate) => candidate.id === status.newestGood?.id);
+    return total + (snapshot?.plainBytes ?? 0);
+  }, 0);
+  const limitBytes = shop.plan.quotaBytes;
+  if (limitBytes !== null && usedBytes > limitBytes) notes.push(`over quota: ${usedBytes} of ${limitBytes} bytes`);
+  const measured = lastRestore(facts.runs);
+  if (measured === null) notes.push('no restore was ever measured: the recovery time is a guess');
+  return {
+    shop: shop.name,
+    ok: red.length === 0,
+    sources,
+    copies,
+    quota: { usedBytes, limitBytes },
+    rto: { targetMs: shop.plan.rto.targetMs, measured },
+    red,
+    notes,
+  };
+}
+
+function declaredSources(shop: ShopConfig): SourceKind[] {
+  return [
+    ...(shop.database ? (['database'] as const) : []),
+    ...(shop.files ? (['files'] as const) : []),
+    ...(shop.server ? (['server'] as const) : []),
+  ];
+}
+
+function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): SourceStatus {
+  const { shop, nowMs } = facts;
+  const own = facts.snapshots.filter((snapshot) => snapshot.source === source);
+  const good = own.find((snapshot) => snapshot.good) ?? null;
+  const run = facts.runs.find((candidate) => candidate.kind === 'backup' && candidate.source === source) ?? null;
+  const expressions = schedulesOf(shop, source);
+  const dueSinceMs = latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
+  if (!good) red.push(`${source}: no good snapshot${own.length > 0 ? ' (there are some that are not good)' : ''}`);
+  else if (dueSinceMs !== null && good.asOf < dueSinceMs)
+    red.push(`${source}: the newest good snapshot is of ${text(good.asOf)}, one was due at ${text(dueSinceMs)}`);
+  if (run && (run.state === 'failed' || run.state === 'interrupted')) {
+    red.push(
+      `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]`,
+    );
+  }
+  const lock = good ? lockEnd(good) : null;
+  if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
+    red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock)})`);
+  }
+  const next = earliest(expressions.map((expression) => nextDue(expression, facts.timezone, nowMs)));
+  return {
+    source,
+    newestGood: good && {
+      id: good.id,
+      asOf: text(good.asOf),
+      ageMs: Math.max(0, nowMs - good.asOf),
+      vaults: good.copies.map((copy) => copy.vault),
+      lockedUntil: lock === null ? null : text(lock),
+    },
+    lastRun: run && { state: run.state, startedAt: text(run.startedAt), error: run.errorCode },
+    nextRun: next === null ? null : text(next),
+    dueSince: dueSinceMs === null ? null : text(dueSinceMs),
+  };
+}
+
+/** 3-2-1-1-0: three copies with production, two kinds of media, one off site, one immutable, no verification error. */
+function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: string[]): ShopStatus['copies'] {
+  const { nowMs } = facts;
+  const newest = sources.map((status) => facts.snapshots.find((snapshot) => snapshot.id === status.newestGood?.id));
+  const holding = facts.vaults.filter(
+    (vault) =>
+      newest.length > 0 &&
+      newest.every((snapshot) => snapshot?.copies.some((copy) => copy.vault === vault.name)) &&
+      !facts.sameDevice.has(vault.name),
+  );
+  const immutable = holding.filter(
+    (vault) =>
+      vault.type === 's3' &&
+      facts.probes.get(vault.name)?.outcome === 'proven' &&
+      newest.every((snapshot) =>
+        snapshot?.copies.some((copy) => copy.vault === vault.name && copy.lockMode !== 'advisory' && (copy.retainUntil ?? 0) > nowMs),
+      ),
+  );
+  const media = [...new Set(['disk', ...holding.map((vault) => vault.media)])];
+  const offsite = holding.filter((vault) => vault.offsite);
+  const verifyErrors = facts.snapshots.flatMap((snapshot) => snapshot.copies).filter((copy) => copy.verifyError !== null).length;
+  const copies = 1 + holding.length;
+  for (const vault of facts.sameDevice) red.push(`vault ${vault} lies on the shop’s own disk: it does not count as a copy`);
+  if (copies < 3) red.push(`${copies} ${copies === 1 ? 'copy' : 'copies'} with production, 3 are wanted`);
+  if (media.length < 2) red.push(`one kind of media (${media.join(', ')}), 2 are wanted`);
+  if (offsite.length === 0) red.push('no copy off site');
+  if (immutable.length === 0) red.push('no immutable copy');
+  if (verifyErrors > 0)
+    red.push(`${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${facts.shop.name}`);
+  return {
+    copies,
+    media,
+    offsite: offsite.map((vault) => vault.name),
+    immutable: immutable.map((vault) => vault.name),
+    verifyErrors,
+    ok: copies >= 3 && media.length >= 2 && offsite.length > 0 && immutable.length > 0 && verifyErrors === 0,
+  };
+}
+
+function probeReason(probe: Probe): string {
+  return (
+    probe.steps
+      .filter((step) => step.outcome !== 'ok')
+      .map((step) => `${step.name}: ${step.detail}`)
+      .join('; ') || 'no reason kept'
+  );
+}
+
+/** The earliest end among the real locks of its manifests; the advisory one when there is no other. */
+function lockEnd(snapshot: SnapshotWithCopies): number | null {
+  const real = snapshot.copies.filter((copy) => copy.lockMode !== null && copy.lockMode !== 'advisory');
+  const ends = (real.length > 0 ? real : snapshot.copies).flatMap((copy) => (copy.retainUntil === null ? [] : [copy.retainUntil]));
+  return ends.length === 0 ? null : Math.min(...ends);
+}
+
+function lastRestore(runs: readonly RunRow[]): { readonly bytes: number; readonly durationMs: number } | null {
+  const run = runs.find((candidate) => candidate.kind === 'restore' && candidate.state === 'done' && candidate.detail !== null);
+  if (!run?.detail) return null;
+  const { bytes, durationMs } = JSON.parse(run.detail) as { bytes: number; durationMs: number };
+  return { bytes, durationMs };
+}
+
+function schedulesOf(shop: ShopConfig, source: SourceKind): string[] {
+  const { schedule } = shop.plan;
+  const expressions = source === 'files' ? [schedule.files, schedule.increments] : [schedule[source]];
+  return expressions.filter((expression) => expression !== null);
+}
+
+function lastDue(expression: string, timezone: string, atMs: number): number | null {
+  const reference = Temporal.Instant.fromEpochMilliseconds(atMs).toString();
+  return new Cron(expression, { timezone, paused: true }).previousRuns(1, reference)[0]?.getTime() ?? null;
+}
+
+function nextDue(expression: string, timezone: string, atMs: number): number | null {
+  const reference = Temporal.Instant.fromEpochMilliseconds(atMs).toString();
+  return new Cron(expression, { timezone, paused: true }).nextRun(reference)?.getTime() ?? null;
+}
+
+function latest(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : Math.max(...known);
+}
+
+function earliest(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : Math.min(...known);
+}
+
+function text(epochMs: number): string {
+  return Temporal.Instant.fromEpochMilliseconds(epochMs).toString({ smallestUnit: 'second' });
+}
