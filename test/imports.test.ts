@@ -47,6 +47,8 @@ describe('the checker', () => {
 
   test('finds nothing in a tree that keeps the rules', () => {
     expect(planted({})).toEqual([]);
+    const shared = { 'source/mariadb/read.ts': `import '../../target/mariadb/session.ts';`, 'target/mariadb/session.ts': '' };
+    expect(planted(shared)).toEqual([]);
   });
 
   test.each<[name: string, changed: Record<string, string>, finding: string]>([
@@ -84,6 +86,11 @@ describe('the checker', () => {
       'an adapter named by its neighbour',
       { 'vault/probe.ts': `import { s3 } from './s3.ts';\nexport const run = s3;` },
       'vault/probe.ts: names the adapter vault/s3.ts; only main.ts and restore-main.ts may',
+    ],
+    [
+      'an adapter that uses one of another kind',
+      { 'source/files/scan.ts': `import '../../target/mariadb/session.ts';`, 'target/mariadb/session.ts': '' },
+      'source/files/scan.ts: names the adapter target/mariadb/session.ts; only main.ts and restore-main.ts may',
     ],
     [
       'a vault that knows what is in a segment',
