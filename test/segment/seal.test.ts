@@ -108,7 +108,7 @@ describe('seal', () => {
     let closed = false;
     async function* source(): AsyncGenerator<Uint8Array> {
       try {
-        for (;;) yield seeded(200_000);
+        for (;;) yield randomBytes(200_000);
       } finally {
         closed = true;
       }
