@@ -1,0 +1,23 @@
+// Probe before trust: shows on the live vault that what it says about locks is true. At start, daily, and in doctor.
+import type { Clock } from '../clock.ts';
+import { CoffreError } from '../errors.ts';
+import { FilesystemVault } from './filesystem.ts';
+import { probeFilesystem } from './probe-filesystem.ts';
+import type { ProbeOptions, ProbeResult } from './probe-report.ts';
+import { probeS3 } from './probe-s3.ts';
+import { S3Vault } from './s3.ts';
+import type { Vault } from './vault.ts';
+
+/** Every probe writes below this, so that a listing tells its objects from all others. */
+export const PROBE_PREFIX = '_coffre/probe/';
+
+/**
+ * Probes `vault`. What the vault does or refuses is told by the steps and the outcome, never thrown; what the recorder
+ * throws (a catalog that cannot be written) is told as a failed step too. For a filesystem vault `proven` means usable:
+ * its locks stay advisory.
+ */
+export async function probeVault(vault: Vault, clock: Clock, options: ProbeOptions): Promise<ProbeResult> {
+  if (vault instanceof S3Vault) return await probeS3(vault, clock, options, PROBE_PREFIX);
+  if (vault instanceof FilesystemVault) return await probeFilesystem(vault, clock, options, PROBE_PREFIX);
+  throw new CoffreError('E_INTERNAL', `vault ${vault.name} is of a kind that has no probe`);
+}
