@@ -28,9 +28,27 @@ export interface FoundVersion {
   readonly cause: string;
 }
 
+export interface FoundUpload {
+  readonly vault: string;
+  readonly shop: string;
+  readonly key: string;
+  readonly uploadId: string;
+  /** Bytes of its parts, as the store lists them. */
+  readonly sizeBytes: number;
+  /** A row of the same key that coffre wrote; null: the key is not ours. */
+  readonly ours: ObjectRow | null;
+}
+
+const UPLOAD = 'upload:';
+
 /** `versionId` of the row that meters an unfinished upload. */
 export function uploadVersion(uploadId: string): string {
-  return `upload:${uploadId}`;
+  return UPLOAD + uploadId;
+}
+
+/** The upload's id again. */
+export function uploadId(versionId: string): string {
+  return versionId.slice(UPLOAD.length);
 }
 
 /** A row of objects with nothing known yet. */
@@ -64,7 +82,11 @@ export async function objectRow(tx: Kysely<Tables>, id: number): Promise<ObjectR
   return row;
 }
 
-export async function uploadRow(tx: Kysely<Tables>, object: ObjectRow, uploadId: string): Promise<ObjectRow | undefined> {
+export async function uploadRow(
+  tx: Kysely<Tables>,
+  object: Pick<ObjectRow, 'vault' | 'key'>,
+  uploadId: string,
+): Promise<ObjectRow | undefined> {
   return await tx
     .selectFrom('objects')
     .selectAll()
@@ -132,10 +154,11 @@ export async function markReleased(
 export async function meterUpload(
   tx: Kysely<Tables>,
   clock: Clock,
-  object: ObjectRow,
+  object: Pick<ObjectRow, 'vault' | 'shop' | 'key' | 'refId' | 'runId' | 'expectedBytes'>,
   uploadId: string,
   totalPartBytes: number,
   cause: string | null,
+  kind: 'upload' | 'foreign' = 'upload',
 ): Promise<void> {
   const versionId = uploadVersion(uploadId);
   const known = await uploadRow(tx, object, uploadId);
@@ -143,10 +166,30 @@ export async function meterUpload(
   if (known) await tx.updateTable('objects').set({ sizeBytes: totalPartBytes }).where('id', '=', known.id).execute();
   else {
     const nowMs = clock.nowMs();
-    const row = { ...blank({ ...object, kind: 'upload' }, nowMs), state: 'stored' as const, versionId, resolvedAt: nowMs };
+    const row = { ...blank({ ...object, kind }, nowMs), state: 'stored' as const, versionId, resolvedAt: nowMs };
     await insertObject(tx, { ...row, expectedBytes: object.expectedBytes, sizeBytes: totalPartBytes });
   }
   await append(tx, clock, { ...object, versionId, event: 'part', bytes: totalPartBytes - (known?.sizeBytes ?? 0), cause });
+}
+
+/** The counterpart of markReleased: state stored and the positive row. */
+export async function markReappeared(tx: Kysely<Tables>, clock: Clock, objectId: number, object: StoredObject): Promise<void> {
+  const row = await objectRow(tx, objectId);
+  if (row.state !== 'released') return;
+  const nowMs = clock.nowMs();
+  await tx
+    .updateTable('objects')
+    .set({ state: 'stored', sizeBytes: object.sizeBytes, ...lockColumns(object.lock, nowMs), resolvedAt: nowMs })
+    .where('id', '=', objectId)
+    .execute();
+  const cause = 'the store holds it again';
+  await append(tx, clock, { ...row, versionId: object.versionId, event: 'adjust', bytes: object.sizeBytes, cause });
+}
+
+export async function insertFoundUpload(tx: Kysely<Tables>, clock: Clock, found: FoundUpload): Promise<void> {
+  const { vault, shop, key } = found;
+  const as = found.ours ?? { vault, shop, key, refId: null, runId: null, expectedBytes: found.sizeBytes };
+  await meterUpload(tx, clock, as, found.uploadId, found.sizeBytes, 'as the store lists it', found.ours ? 'upload' : 'foreign');
 }
 
 export async function insertFound(tx: Kysely<Tables>, clock: Clock, found: FoundVersion): Promise<number> {

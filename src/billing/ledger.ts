@@ -4,11 +4,14 @@ import type { Clock } from '../clock.ts';
 import type { Lock, StoredObject, Vault } from '../vault/vault.ts';
 import {
   blank,
+  type FoundUpload,
   type FoundVersion,
   type Intent,
   insertFound,
+  insertFoundUpload,
   insertObject,
   lockColumns,
+  markReappeared,
   markReleased,
   markStored,
   meterUpload,
@@ -107,6 +110,16 @@ export class Ledger {
   /** The store holds a version on a key of ours that the catalog does not know. Returns objects.id; finding it twice counts once. */
   async foundVersion(found: FoundVersion): Promise<number> {
     return await this.#catalog.transaction((tx) => insertFound(tx, this.#clock, found));
+  }
+
+  /** The store holds a version again whose deletion it had confirmed, or which it had lost. */
+  async reappeared(objectId: number, object: StoredObject): Promise<void> {
+    await this.#catalog.transaction((tx) => markReappeared(tx, this.#clock, objectId, object));
+  }
+
+  /** The store holds this much of an unfinished upload that the catalog may not know. `ours`: a row of ours with the same key. */
+  async foundUpload(found: FoundUpload): Promise<void> {
+    await this.#catalog.transaction((tx) => insertFoundUpload(tx, this.#clock, found));
   }
 
   /**

@@ -142,12 +142,11 @@ async function resolveKey(catalog: Catalog, clock: Clock, vault: Vault, key: str
   });
 }
 
-/** Rows of a listing whose key is `key` and not merely begins with it. They come first, so the listing is left after them. */
+/** Rows of a listing whose key is `key` and not merely begins with it. */
 async function exactly<T extends ListedVersion | ListedUpload>(listing: AsyncIterable<T>, key: string): Promise<T[]> {
   const rows: T[] = [];
   for await (const row of listing) {
-    if (row.key !== key) break;
-    rows.push(row);
+    if (row.key === key) rows.push(row);
   }
   return rows;
 }

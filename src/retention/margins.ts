@@ -52,3 +52,6 @@ export function uploadMarginMs(retentionMs: number): number {
 export function inFlightMarginMs(retentionMs: number): number {
   return Math.min(IN_FLIGHT_MARGIN_MS, retentionMs);
 }
+
+/** A probe's objects are left alone this long: a probe that is under way in another process still needs them. Its locks last two minutes. */
+export const PROBE_MARGIN_MS = 15 * MINUTE_MS;

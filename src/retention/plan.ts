@@ -1,0 +1,230 @@
+// What prune would do to one shop: what goes, what stays, what waits for its lock, each with its reason. Pure: rows in, plan out.
+import type { ObjectsTable, SnapshotsTable } from '../catalog/tables.ts';
+import { orphanMarginMs, PROBE_MARGIN_MS, uploadMarginMs } from './margins.ts';
+import { type Decision, decide, type PolicySnapshot } from './policy.ts';
+
+/** A version (or an unfinished upload) that a vault holds. Instants are epoch milliseconds. */
+export interface PlanObject {
+  readonly id: number;
+  readonly vault: string;
+  readonly key: string;
+  readonly versionId: string;
+  readonly kind: ObjectsTable['kind'];
+  readonly refId: string | null;
+  readonly runId: string | null;
+  readonly tombstone: boolean;
+  readonly sizeBytes: number;
+  readonly retainUntil: number | null;
+  readonly createdAt: number;
+}
+
+export interface PlanSnapshot extends PolicySnapshot {
+  readonly source: SnapshotsTable['source'];
+  readonly copies: readonly { readonly vault: string; readonly manifestKey: string }[];
+  readonly segmentIds: readonly string[];
+}
+
+/** Everything that a plan depends on, read in one transaction. */
+export interface PlanFacts {
+  readonly nowMs: number;
+  readonly retentionMs: number;
+  readonly snapshots: readonly PlanSnapshot[];
+  /** Everything the vaults hold for this shop. */
+  readonly objects: readonly PlanObject[];
+  /** Segment id to the runs that rely on it. */
+  readonly pins: ReadonlyMap<string, readonly string[]>;
+  readonly aliveRuns: ReadonlySet<string>;
+}
+
+/** Deletion goes in this order, each stage only when the one before it is confirmed: a manifest never outlives a segment of its. */
+export const STAGES = ['manifest', 'index', 'segment'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export type Verdict =
+  | { readonly object: PlanObject; readonly fate: 'stays'; readonly reason: string }
+  | { readonly object: PlanObject; readonly fate: 'waits'; readonly reason: string; readonly until: number }
+  | { readonly object: PlanObject; readonly fate: 'goes'; readonly reason: string; readonly stage: Stage };
+
+export interface PrunePlan {
+  /** Newest first. A snapshot whose window has ended and whose locks have not is among the kept. */
+  readonly decisions: readonly Decision[];
+  /** Snapshots to be removed, those whose removal had begun included. */
+  readonly going: ReadonlyMap<string, Decision>;
+  /** One for each object. */
+  readonly verdicts: readonly Verdict[];
+}
+
+/**
+ * Plans one shop. With `optimistic`, what goes in an earlier stage counts as gone for the later ones: that is what a dry run prints.
+ * Without, only what is gone counts: the executor plans anew before each stage.
+ */
+export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
+  const snapshots = new Map(facts.snapshots.map((snapshot) => [snapshot.id, snapshot]));
+  const manifests = liveManifests(facts);
+  const decisions = decide(facts.snapshots, facts.nowMs).map((decision) => waitForLocks(decision, snapshots, manifests, facts.nowMs));
+  const going = new Map(decisions.filter((decision) => !decision.keep).map((decision) => [decision.snapshot, decision]));
+
+  const verdicts = new Map<number, Verdict>();
+  const ordered = [...facts.objects].sort((a, b) => rank(a) - rank(b));
+  const orphans = facts.objects.filter((object) => object.kind === 'manifest' && !snapshots.has(object.refId ?? ''));
+  const context: Context = { facts, snapshots, going, gone: new Set(), references: new Map(), manifests, orphans };
+  for (const snapshot of facts.snapshots) {
+    for (const segment of snapshot.segmentIds) {
+      const list = context.references.get(segment);
+      if (list) list.push(snapshot.id);
+      else context.references.set(segment, [snapshot.id]);
+    }
+  }
+  for (const object of ordered) {
+    const verdict = judge(context, object);
+    verdicts.set(object.id, verdict);
+    if (optimistic && verdict.fate === 'goes') context.gone.add(object.id);
+  }
+  return { decisions, going, verdicts: facts.objects.map((object) => verdicts.get(object.id) as Verdict) };
+}
+
+interface Context {
+  readonly facts: PlanFacts;
+  readonly snapshots: ReadonlyMap<string, PlanSnapshot>;
+  readonly going: ReadonlyMap<string, Decision>;
+  readonly gone: Set<number>;
+  readonly references: Map<string, string[]>;
+  /** `vault`, NUL, snapshot id → versions on that manifest's key. */
+  readonly manifests: ReadonlyMap<string, readonly PlanObject[]>;
+  /** Manifests of runs that were cut off before their snapshot was recorded. */
+  readonly orphans: readonly PlanObject[];
+}
+
+const at = (vault: string, snapshot: string): string => `${vault}\0${snapshot}`;
+
+function liveManifests(facts: PlanFacts): Map<string, PlanObject[]> {
+  const byKey = new Map<string, string>();
+  for (const snapshot of facts.snapshots) for (const copy of snapshot.copies) byKey.set(at(copy.vault, copy.manifestKey), snapshot.id);
+  for (const object of facts.objects) if (object.kind === 'manifest' && object.refId) byKey.set(at(object.vault, object.key), object.refId);
+  const manifests = new Map<string, PlanObject[]>();
+  for (const object of facts.objects) {
+    // a second version on a manifest's key shows a snapshot just as the first does; a foreign one is not signed by us
+    const snapshot = object.kind === 'foreign' || object.kind === 'upload' ? undefined : byKey.get(at(object.vault, object.key));
+    if (snapshot === undefined) continue;
+    const list = manifests.get(at(object.vault, snapshot));
+    if (list) list.push(object);
+    else manifests.set(at(object.vault, snapshot), [object]);
+  }
+  return manifests;
+}
+
+/** Removal begins when some vault can begin it: until then the snapshot is as good as before and may as well be used. */
+function waitForLocks(
+  decision: Decision,
+  snapshots: ReadonlyMap<string, PlanSnapshot>,
+  manifests: ReadonlyMap<string, readonly PlanObject[]>,
+  nowMs: number,
+): Decision {
+  const snapshot = snapshots.get(decision.snapshot);
+  if (decision.keep || !snapshot || snapshot.tombstone) return decision;
+  const ends = snapshot.copies.flatMap((copy) =>
+    (manifests.get(at(copy.vault, snapshot.id)) ?? []).map((object) => object.retainUntil ?? 0),
+  );
+  const first = Math.min(...ends);
+  if (ends.length === 0 || first <= nowMs) return decision;
+  return { ...decision, keep: true, reason: 'its window has ended, its lock has not', until: first };
+}
+
+/** Manifests and what hangs on their keys first, then indexes, then segments. */
+function rank(object: PlanObject): number {
+  return STAGES.indexOf(stageOf(object));
+}
+
+function stageOf(object: PlanObject): Stage {
+  if (object.kind === 'index' || object.kind === 'segment') return object.kind;
+  return 'manifest';
+}
+
+function judge(context: Context, object: PlanObject): Verdict {
+  const { facts, going } = context;
+  const stays = (reason: string): Verdict => ({ object, fate: 'stays', reason });
+  const waits = (reason: string, until: number): Verdict => ({ object, fate: 'waits', reason, until });
+  const release = (reason: string): Verdict => {
+    if (object.retainUntil !== null && object.retainUntil > facts.nowMs) return waits(reason, object.retainUntil);
+    return { object, fate: 'goes', reason, stage: stageOf(object) };
+  };
+  const age = facts.nowMs - object.createdAt;
+  const underWay = object.runId !== null && facts.aliveRuns.has(object.runId);
+
+  switch (object.kind) {
+    case 'foreign':
+      return stays('not written by coffre: only its owner may delete it');
+    case 'key':
+      return stays('an identity: without it nothing of the shop can be read');
+    case 'state':
+      return stays('a checkpoint of the state');
+    case 'probe':
+      return age < PROBE_MARGIN_MS ? stays('a probe may be under way') : release('left by a probe');
+    case 'upload':
+      if (underWay) return stays('its run is under way');
+      return age < uploadMarginMs(facts.retentionMs)
+        ? stays('its parts may still be arriving')
+        : release('an upload that nobody will finish');
+    case 'stray':
+      return underWay ? stays('its run is under way') : release('a second version that nothing needs');
+    case 'manifest':
+    case 'index': {
+      const decision = object.refId === null ? undefined : going.get(object.refId);
+      if (decision === undefined && object.refId !== null && context.snapshots.has(object.refId)) return stays('of a kept snapshot');
+      if (decision === undefined && !object.tombstone) {
+        if (underWay) return stays('its run is under way');
+        if (age < orphanMarginMs(facts.retentionMs)) return stays('of a run that was cut off: the next one may take it up');
+      }
+      const reason = decision?.reason ?? 'of a run that was cut off, and nobody took it up';
+      if (object.kind === 'manifest' || object.refId === null) return release(reason);
+      const holder = manifestStillThere(context, object.vault, object.refId);
+      return holder ? held(holder, waits, stays) : release(reason);
+    }
+    case 'segment':
+      return judgeSegment(context, object, { stays, waits, release, age, underWay });
+  }
+}
+
+interface Say {
+  readonly stays: (reason: string) => Verdict;
+  readonly waits: (reason: string, until: number) => Verdict;
+  readonly release: (reason: string) => Verdict;
+  readonly age: number;
+  readonly underWay: boolean;
+}
+
+function judgeSegment(context: Context, object: PlanObject, { stays, waits, release, age, underWay }: Say): Verdict {
+  const { facts, going } = context;
+  const users = object.refId === null ? [] : (context.references.get(object.refId) ?? []);
+  const keeper = users.find((id) => !going.has(id));
+  if (keeper !== undefined) return stays(`used by snapshot ${keeper}`);
+  for (const id of users) {
+    const holder = manifestStillThere(context, object.vault, id);
+    if (holder) return held(holder, waits, stays);
+  }
+  // chosen already, in a transaction that saw no user and no pin: from then on no run may choose it
+  if (object.tombstone) return release('nothing uses it');
+  const pinned = object.refId === null ? undefined : facts.pins.get(object.refId);
+  if (pinned?.[0] !== undefined) return stays(`run ${pinned[0]} relies on it`);
+  if (underWay) return stays('its run is under way');
+  if (users.length === 0) {
+    const orphan = context.orphans.find((manifest) => mayName(context, manifest, object));
+    if (orphan) return held(orphan, waits, stays);
+    if (age < orphanMarginMs(facts.retentionMs)) return stays('of a run that was cut off: the next one may take it up');
+  }
+  return release(users.length === 0 ? 'nothing uses it' : 'nothing kept uses it');
+}
+
+/** A manifest that no snapshot row stands for may name every segment of its run. */
+function mayName(context: Context, manifest: PlanObject, segment: PlanObject): boolean {
+  return !context.gone.has(manifest.id) && manifest.vault === segment.vault && manifest.runId !== null && manifest.runId === segment.runId;
+}
+
+function manifestStillThere(context: Context, vault: string, snapshot: string): PlanObject | undefined {
+  return context.manifests.get(at(vault, snapshot))?.find((object) => !context.gone.has(object.id));
+}
+
+function held(manifest: PlanObject, waits: Say['waits'], stays: Say['stays']): Verdict {
+  const reason = `its manifest ${manifest.key} is still there`;
+  return manifest.retainUntil === null ? stays(reason) : waits(reason, manifest.retainUntil);
+}

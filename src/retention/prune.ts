@@ -1,0 +1,295 @@
+// Prunes one shop: tombstones in the catalog, then manifests, indexes, segments, each released in the ledger once its deletion is
+// confirmed. A crash anywhere leaves tombstones, and the next prune goes on from them.
+import { Temporal } from 'temporal-polyfill';
+import { uploadId } from '../billing/entries.ts';
+import { Ledger } from '../billing/ledger.ts';
+import { audit } from '../catalog/audit.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
+import { acquireLock } from '../catalog/state-lock.ts';
+import type { Clock } from '../clock.ts';
+import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { newId } from '../segment/id.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import type { Vault } from '../vault/vault.ts';
+import { readFacts } from './facts.ts';
+import { keepAhead } from './keep-ahead.ts';
+import { inFlightMarginMs } from './margins.ts';
+import { type PlanObject, type PrunePlan, planPrune, STAGES, type Stage } from './plan.ts';
+import { type Finding, reconcile } from './reconcile.ts';
+import { type PruneResult, ResultBuilder } from './result.ts';
+import { dropReleasedCopies, forgetUnused, removableSnapshots } from './tidy.ts';
+
+/** Deletions under way at once in one vault. */
+const DELETIONS_IN_FLIGHT = 8;
+/** After these nothing more is tried in this vault: every further request would fail, or hang, in the same way. */
+const VAULT_IS_LOST: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'E_VAULT_UNREACHABLE',
+  'E_VAULT_TIMEOUT',
+  'E_VAULT_AUTH',
+  'E_VAULT_DENIED',
+  'E_BUCKET_MISSING',
+]);
+
+/** What has just been done. Tests stop here; nothing else may depend on it. */
+export type PruneStep =
+  | { readonly step: 'reconciled' | 'kept-ahead'; readonly vault: string }
+  | { readonly step: 'tombstoned'; readonly stage: Stage }
+  | { readonly step: 'deleted' | 'released'; readonly vault: string; readonly key: string }
+  | { readonly step: 'removed'; readonly snapshot: string };
+
+export interface PruneDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  /** Opens a vault by its configured name with a credential that may delete versions. Throws E_UNKNOWN_VAULT and vault codes. */
+  readonly openVault: (name: string) => Promise<Vault>;
+  /** Removes what this machine keeps of a snapshot beside the catalog (its index, its manifests). Must bear being called twice. */
+  readonly forgetSnapshot?: (shop: string, snapshot: string) => Promise<void>;
+  readonly steps?: (step: PruneStep) => void | Promise<void>;
+}
+
+export interface PruneRequest {
+  /** A shop, or `_coffre` for what probes left. */
+  readonly shop: string;
+  /** Vaults that the shop is configured with; those that still hold something of it are visited too. */
+  readonly vaults: readonly string[];
+  /** The plan's window: margins follow from it. */
+  readonly retentionMs: number;
+  /** limits.lockCeiling. */
+  readonly ceilingMs: number;
+  /** For the audit log. */
+  readonly who: string;
+  readonly signal?: AbortSignal;
+}
+
+/** What prune would do, from the catalog alone: no vault is asked, nothing is written, no lock is taken. */
+export async function planShop(catalog: Catalog, clock: Clock, request: Pick<PruneRequest, 'shop' | 'retentionMs'>): Promise<PruneResult> {
+  const nowMs = clock.nowMs();
+  const facts = await catalog.transaction((tx) => readFacts(catalog, tx, { ...request, nowMs }));
+  const plan = planPrune(facts, true);
+  const result = new ResultBuilder(request.shop, true);
+  result.decisions(plan.decisions);
+  for (const snapshot of facts.snapshots) {
+    const decision = plan.going.get(snapshot.id);
+    if (decision) for (const copy of snapshot.copies) result.removed(snapshot.id, copy.vault, decision.reason);
+  }
+  for (const verdict of plan.verdicts) {
+    if (verdict.fate === 'goes') result.released(verdict.object);
+  }
+  result.waiting(plan.verdicts, nowMs);
+  return result.build();
+}
+
+/**
+ * Prunes one shop while holding its lock. Troubles with single objects or vaults are in the result's `errors`, the rest goes on.
+ * Throws E_BUSY, E_STATE…, and the signal's reason.
+ */
+export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
+  const { catalog, clock } = deps;
+  const lock = await acquireLock(catalog.stateDir, `shop-${request.shop}`);
+  if (!lock) throw new CoffreError('E_BUSY', `${request.shop}: a backup or another prune of this shop is under way`);
+  const runId = newId(clock);
+  const opened: Vault[] = [];
+  try {
+    await markInterrupted(catalog, clock, request.shop);
+    await startRun(catalog, clock, { id: runId, kind: 'prune', shop: request.shop, source: null });
+    try {
+      const result = await new Prune(deps, request, opened).run();
+      const [first] = result.errors;
+      const failure = first ? new CoffreError(first.code, first.message) : null;
+      await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
+      if (result.removed.length > 0 || result.foreign.length > 0) {
+        await audit(catalog, clock, { who: request.who, what: 'prune', shop: request.shop, detail: result });
+      }
+      return result;
+    } catch (error) {
+      const failure = asCoffreError(error);
+      await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
+      throw failure;
+    }
+  } finally {
+    for (const vault of opened) await vault.close().catch(() => {});
+    lock.release();
+  }
+}
+
+class Prune {
+  readonly #deps: PruneDeps;
+  readonly #request: PruneRequest;
+  readonly #ledger: Ledger;
+  readonly #result: ResultBuilder;
+  /** Vaults that answer. */
+  readonly #vaults = new Map<string, Vault>();
+  readonly #opened: Vault[];
+
+  constructor(deps: PruneDeps, request: PruneRequest, opened: Vault[]) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#opened = opened;
+    this.#ledger = new Ledger(deps.catalog, deps.clock);
+    this.#result = new ResultBuilder(request.shop, false);
+  }
+
+  async run(): Promise<PruneResult> {
+    const { clock } = this.#deps;
+    // 1. Know what is there: nothing is decided on rows that a crash left open.
+    for (const name of await this.#vaultNames()) await this.#enter(name);
+    // 2. What must stay is locked before anything goes.
+    for (const vault of [...this.#vaults.values()]) await this.#guard(vault.name, () => this.#keepAhead(vault));
+    // 3. Stage by stage. The choice and its tombstones are one transaction: a run that pins is before it or after it.
+    let first: PrunePlan | null = null;
+    for (const stage of STAGES) {
+      const { plan, chosen } = await this.#choose(stage);
+      first ??= plan;
+      await this.#step({ step: 'tombstoned', stage });
+      await Promise.all([...this.#vaults.values()].map((vault) => this.#guard(vault.name, () => this.#deleteAll(vault, chosen))));
+      if (stage === 'manifest') await this.#dropCopies(plan);
+    }
+    // 4. What is gone everywhere is forgotten here.
+    await this.#finish();
+    const facts = await this.#facts();
+    const last = planPrune(facts, false);
+    this.#result.decisions(first?.decisions ?? []);
+    this.#result.waiting(last.verdicts, clock.nowMs());
+    return this.#result.build();
+  }
+
+  async #vaultNames(): Promise<string[]> {
+    const rows = await this.#deps.catalog.db
+      .selectFrom('objects')
+      .select('vault')
+      .distinct()
+      .where('shop', '=', this.#request.shop)
+      .where('state', 'in', ['intent', 'stored', 'tombstone'])
+      .execute();
+    return [...new Set([...this.#request.vaults, ...rows.map((row) => row.vault)])].sort();
+  }
+
+  async #enter(name: string): Promise<void> {
+    await this.#guard(name, async () => {
+      const { catalog, openVault } = this.#deps;
+      const { shop, retentionMs, signal } = this.#request;
+      const vault = await openVault(name);
+      this.#opened.push(vault);
+      const olderThanMs = inFlightMarginMs(retentionMs);
+      await this.#ledger.resolveIntents(vault, shop, signal ? { olderThanMs, signal } : { olderThanMs });
+      const findings = await reconcile(catalog, this.#ledger, vault, shop, signal);
+      this.#report(findings);
+      this.#vaults.set(name, vault);
+      await this.#step({ step: 'reconciled', vault: name });
+    });
+  }
+
+  #report(findings: readonly Finding[]): void {
+    for (const finding of findings) {
+      this.#result.foreign(finding);
+      if (finding.what !== 'missing') continue;
+      this.#result.error(
+        finding.vault,
+        new CoffreError('E_OBJECT_MISSING', `${finding.vault}: ${finding.key} is gone, and coffre did not delete it`),
+      );
+    }
+  }
+
+  async #keepAhead(vault: Vault): Promise<void> {
+    const { catalog, clock } = this.#deps;
+    const extensions = await keepAhead(catalog, this.#ledger, vault, { ...this.#request, now: clock.now() });
+    for (const extension of extensions) this.#result.extended(extension);
+    await this.#step({ step: 'kept-ahead', vault: vault.name });
+  }
+
+  async #facts() {
+    const { catalog, clock } = this.#deps;
+    return await catalog.transaction((tx) => readFacts(catalog, tx, { ...this.#request, nowMs: clock.nowMs() }));
+  }
+
+  /** Plans anew, and marks what this stage takes: from here on it is never used, and never forgotten until it is gone. */
+  async #choose(stage: Stage): Promise<{ plan: PrunePlan; chosen: PlanObject[] }> {
+    const { catalog, clock } = this.#deps;
+    return await catalog.transaction(async (tx) => {
+      const plan = planPrune(await readFacts(catalog, tx, { ...this.#request, nowMs: clock.nowMs() }), false);
+      const chosen = plan.verdicts.flatMap((verdict) => (verdict.fate === 'goes' && verdict.stage === stage ? [verdict.object] : []));
+      for (const ids of slices([...plan.going.keys()], IDS_AT_ONCE)) {
+        await tx.updateTable('snapshots').set({ state: 'tombstone' }).where('id', 'in', ids).where('state', '=', 'committed').execute();
+      }
+      const ids = chosen.map((object) => object.id);
+      for (const slice of slices(ids, IDS_AT_ONCE)) {
+        await tx.updateTable('objects').set({ state: 'tombstone' }).where('id', 'in', slice).where('state', '=', 'stored').execute();
+      }
+      return { plan, chosen };
+    });
+  }
+
+  async #deleteAll(vault: Vault, chosen: readonly PlanObject[]): Promise<void> {
+    const own = chosen.filter((object) => object.vault === vault.name);
+    await inParallel(own, DELETIONS_IN_FLIGHT, async (object) => {
+      this.#request.signal?.throwIfAborted();
+      try {
+        await this.#delete(vault, object);
+      } catch (error) {
+        const failure = asCoffreError(error, 'E_VAULT_IO', `${vault.name}: delete ${object.key}`);
+        // the vault as a whole: the guard takes it out
+        if (VAULT_IS_LOST.has(failure.code) || this.#request.signal?.aborted) throw failure;
+        this.#result.error(vault.name, failure, object.key);
+      }
+    });
+  }
+
+  async #delete(vault: Vault, object: PlanObject): Promise<void> {
+    try {
+      if (object.kind === 'upload') await vault.abortUpload(object.key, uploadId(object.versionId));
+      else await vault.deleteVersion(object.key, object.versionId);
+    } catch (error) {
+      if (!(error instanceof CoffreError) || error.code !== 'E_LOCKED') throw error;
+      // the lock is longer than we knew: its true end is what the next prune waits for
+      const lock = (await vault.stat(object.key, object.versionId))?.lock ?? null;
+      if (lock === null) throw error;
+      await this.#ledger.lockRead(object.id, lock);
+      return;
+    }
+    await this.#step({ step: 'deleted', vault: vault.name, key: object.key });
+    await this.#ledger.released(object.id);
+    this.#result.released(object);
+    await this.#step({ step: 'released', vault: vault.name, key: object.key });
+  }
+
+  async #dropCopies(plan: PrunePlan): Promise<void> {
+    for (const copy of await dropReleasedCopies(this.#deps.catalog, this.#request.shop)) {
+      this.#result.removed(copy.snapshotId, copy.vault, plan.going.get(copy.snapshotId)?.reason ?? 'its removal had begun');
+    }
+  }
+
+  async #finish(): Promise<void> {
+    const { catalog, forgetSnapshot } = this.#deps;
+    const { shop } = this.#request;
+    for (const snapshot of await removableSnapshots(catalog, shop)) {
+      // before the row says so: a crash in between only repeats it
+      await forgetSnapshot?.(shop, snapshot);
+      await catalog.transaction(async (tx) => {
+        await tx.deleteFrom('snapshotSegments').where('snapshotId', '=', snapshot).execute();
+        await tx.updateTable('snapshots').set({ state: 'removed' }).where('id', '=', snapshot).execute();
+      });
+      await this.#step({ step: 'removed', snapshot });
+    }
+    await forgetUnused(catalog, shop);
+  }
+
+  /** Runs `work` for one vault; its failure is noted and the vault left alone from then on. */
+  async #guard(name: string, work: () => Promise<void>): Promise<void> {
+    this.#request.signal?.throwIfAborted();
+    try {
+      await work();
+    } catch (error) {
+      if (this.#request.signal?.aborted) throw error;
+      const failure = asCoffreError(error, 'E_VAULT_IO', name);
+      this.#result.error(name, failure);
+      // a lock that could not be kept ahead is red, and no reason to keep what is not needed any more
+      if (failure.code !== 'E_LOCK_CEILING' && failure.code !== 'E_LOCK_DROPPED') this.#vaults.delete(name);
+    }
+  }
+
+  async #step(step: PruneStep): Promise<void> {
+    await this.#deps.steps?.(step);
+  }
+}

@@ -1,0 +1,97 @@
+// The end of a removal: rows of what no vault holds any more.
+import type { Catalog } from '../catalog/open.ts';
+import { keepsPins } from '../catalog/runs.ts';
+import { unpinRun } from '../catalog/segments.ts';
+
+/** Deletes the copy rows of tombstoned snapshots whose manifest's key holds nothing of ours in that vault any more; returns them. */
+export async function dropReleasedCopies(catalog: Catalog, shop: string): Promise<{ snapshotId: string; vault: string }[]> {
+  return await catalog.transaction(async (tx) => {
+    const copies = await tx
+      .selectFrom('snapshotVaults')
+      .innerJoin('snapshots', 'snapshots.id', 'snapshotVaults.snapshotId')
+      .innerJoin('objects as manifest', 'manifest.id', 'snapshotVaults.manifestObject')
+      .select(['snapshotVaults.snapshotId', 'snapshotVaults.vault'])
+      .where('snapshots.shop', '=', shop)
+      .where('snapshots.state', '=', 'tombstone')
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('objects')
+              .select('objects.id')
+              .whereRef('objects.vault', '=', 'snapshotVaults.vault')
+              .whereRef('objects.key', '=', 'manifest.key')
+              .where('objects.kind', 'not in', ['foreign', 'upload'])
+              .where('objects.state', 'in', ['intent', 'stored', 'tombstone']),
+          ),
+        ),
+      )
+      .execute();
+    for (const copy of copies) {
+      await tx.deleteFrom('snapshotVaults').where('snapshotId', '=', copy.snapshotId).where('vault', '=', copy.vault).execute();
+    }
+    return copies;
+  });
+}
+
+/** Tombstoned snapshots of which no vault holds a manifest or an index. */
+export async function removableSnapshots(catalog: Catalog, shop: string): Promise<string[]> {
+  const rows = await catalog.db
+    .selectFrom('snapshots')
+    .select('snapshots.id')
+    .where('snapshots.shop', '=', shop)
+    .where('snapshots.state', '=', 'tombstone')
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb.selectFrom('snapshotVaults').select('snapshotVaults.vault').whereRef('snapshotVaults.snapshotId', '=', 'snapshots.id'),
+        ),
+      ),
+    )
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('objects')
+            .select('objects.id')
+            .whereRef('objects.refId', '=', 'snapshots.id')
+            .where('objects.kind', 'in', ['manifest', 'index'])
+            .where('objects.state', 'in', ['intent', 'stored', 'tombstone']),
+        ),
+      ),
+    )
+    .execute();
+  return rows.map((row) => row.id);
+}
+
+/** Pins of runs that are over, and segments that no snapshot, pin or vault knows. Call it while holding the shop's lock. */
+export async function forgetUnused(catalog: Catalog, shop: string): Promise<void> {
+  await catalog.transaction(async (tx) => {
+    const pinning = await tx
+      .selectFrom('pins')
+      .innerJoin('runs', 'runs.id', 'pins.runId')
+      .select('runs.id')
+      .distinct()
+      .where('runs.shop', '=', shop)
+      .where('runs.state', '!=', 'running')
+      .execute();
+    for (const run of pinning) if (!(await keepsPins(tx, run.id))) await unpinRun(tx, run.id);
+    await tx
+      .deleteFrom('segments')
+      .where('shop', '=', shop)
+      .where('id', 'not in', tx.selectFrom('snapshotSegments').select('segmentId'))
+      .where('id', 'not in', tx.selectFrom('pins').select('segmentId'))
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('objects')
+              .select('objects.id')
+              .whereRef('objects.refId', '=', 'segments.id')
+              .where('objects.state', 'in', ['intent', 'stored', 'tombstone']),
+          ),
+        ),
+      )
+      .execute();
+  });
+}
