@@ -24,8 +24,16 @@ export interface TarMember {
   readonly sparse: boolean;
 }
 
-/** `pass` lets the member through as it is, `drop` leaves it out; records are added to its extended header. */
-export type MemberDecision = 'pass' | 'drop' | { readonly addRecords: Buffer };
+/** Changes to a member's headers. */
+export interface Rewrite {
+  /** Goes behind the records that its extended header has. */
+  readonly addRecords?: Buffer;
+  /** Replaces the name in its header (up to 100 bytes) and a `path` record: for sparse members, whose real name stands elsewhere. */
+  readonly headerName?: BytePath;
+}
+
+/** `pass` lets the member through as it is, `drop` leaves it out. */
+export type MemberDecision = 'pass' | 'drop' | Rewrite;
 
 export interface TarVisitor {
   member(member: TarMember): MemberDecision;
@@ -157,7 +165,7 @@ export class TarMembers {
         if (decision === 'drop') {
           this.#dropping = true;
         } else {
-          out.push(...extendedHeader(member, this.#records, decision.addRecords), block);
+          out.push(...rewritten(block, member, this.#records, decision));
           keepFrom = at;
         }
       }
@@ -201,10 +209,17 @@ export function paxRecord(key: string, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
-function extendedHeader(member: TarMember, old: Map<string, Buffer> | null, added: Buffer): Buffer[] {
-  const records = Buffer.concat([...[...(old ?? [])].map(([key, value]) => paxRecord(key, value)), added]);
+function rewritten(block: Buffer, member: TarMember, old: Map<string, Buffer> | null, rewrite: Rewrite): Buffer[] {
+  const kept = [...(old ?? [])].filter(([key]) => key !== 'path' || rewrite.headerName === undefined);
+  const records = Buffer.concat([...kept.map(([key, value]) => paxRecord(key, value)), rewrite.addRecords ?? Buffer.alloc(0)]);
+  const own = Buffer.from(block);
+  if (rewrite.headerName !== undefined) {
+    own.fill(0, 0, 100).write(rewrite.headerName, 0, 100, 'latin1');
+    own.fill(0, 345, 500);
+    writeSum(own);
+  }
   const header = Buffer.alloc(BLOCK_BYTES);
-  header.write('./PaxHeaders/directory', 0, 'latin1');
+  header.write('./PaxHeaders/member', 0, 'latin1');
   const field = (value: number, offset: number, length: number): void => {
     header.write(value.toString(8).padStart(length - 1, '0'), offset, 'latin1');
   };
@@ -213,12 +228,11 @@ function extendedHeader(member: TarMember, old: Map<string, Buffer> | null, adde
   field(0, 116, 8);
   field(records.length, 124, 12);
   field(Math.max(0, Math.min(Number(member.mtimeNs / 1_000_000_000n), 0o77777777777)), 136, 12);
-  header.write('        ', 148, 'latin1');
   header.write('x', 156, 'latin1');
   header.write('ustar\x0000', 257, 'latin1');
-  header.write(`${sumOf(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  writeSum(header);
   const padding = Buffer.alloc((BLOCK_BYTES - (records.length % BLOCK_BYTES)) % BLOCK_BYTES);
-  return [header, records, padding];
+  return [header, records, padding, own];
 }
 
 function describe(block: Buffer, typeFlag: string, records: Map<string, Buffer> | null): TarMember {
@@ -306,6 +320,10 @@ function sumOf(block: Buffer): number {
   let sum = 0;
   for (let i = 0; i < BLOCK_BYTES; i++) sum += i >= 148 && i < 156 ? 0x20 : (block[i] as number);
   return sum;
+}
+
+function writeSum(block: Buffer): void {
+  block.write(`${sumOf(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
 }
 
 function checkSum(block: Buffer): void {

@@ -127,13 +127,13 @@ export class FilesPart implements Part {
     const visitor: TarVisitor = {
       member(member): MemberDecision {
         const found = wanted.get(member.path);
-        if (!found || (member.type !== found.type && !(member.type === 'hardlink' && found.type === 'file'))) {
+        if (!found || (member.type !== found.type && member.type !== 'hardlink')) {
           open = null;
           replaced.push({ path: member.path, message: `became a ${member.type} after the scan` });
           return 'drop';
         }
         open = { member, found, hash: member.type === 'file' ? contentHash(member) : null };
-        return 'pass';
+        return member.sparse ? { headerName: sparseName(member.path) } : 'pass';
       },
       data(bytes) {
         open?.hash?.update(bytes);
@@ -193,6 +193,11 @@ function withLinks(torn: readonly Complaint[], wanted: ReadonlyMap<BytePath, Fou
     if (found) inodes.add(inode(found));
   }
   return new Map([...wanted].filter(([, found]) => inodes.has(inode(found))));
+}
+
+/** tar puts its process id here, and the same tree would give other bytes. Readers that know GNU sparse members never see it. */
+function sparseName(path: BytePath): BytePath {
+  return `GNUSparseFile.0/${path.slice(path.lastIndexOf('/') + 1).slice(0, 80)}`;
 }
 
 export function entryOf(

@@ -65,8 +65,9 @@ export class FilesReading implements Reading {
         continue;
       }
       for (const found of step.files) {
-        // The links of one inode are spread over the tree and must end in one segment: they come after the walk.
-        if (found.type === 'file' && found.links > 1) {
+        // The links of one inode are spread over the tree and must end in one segment: they come after the walk. (tar keeps no
+        // hard links of fifos and devices.)
+        if (found.links > 1 && (found.type === 'file' || found.type === 'symlink')) {
           this.#scratch.addLink(found);
           continue;
         }
@@ -169,10 +170,10 @@ function packedBytes(found: Found): number {
   return BYTES_PER_MEMBER + (large ? Math.max(found.occupiedBytes, LARGE_PART_BYTES) : found.sizeBytes);
 }
 
-/** The older entries of an inode's links when they still hang together: all in one segment, with the one that has the content. */
+/** The older entries of an inode's links when they still hang together: all in one segment, with the one that the others point to. */
 function unchangedGroup(links: readonly (FileEntry | null)[]): readonly FileEntry[] | null {
   const same = links.filter((entry) => entry !== null);
-  const carrier = same.find((entry) => entry.type === 'file');
+  const carrier = same.find((entry) => entry.type !== 'hardlink');
   if (same.length < links.length || !carrier) return null;
   const together = same.every((entry) => entry.segment === carrier.segment && (entry === carrier || entry.target === carrier.path));
   return together ? same : null;

@@ -53,11 +53,11 @@ export class Scratch {
       | { state: string; segment: string; sha256: string | null; target: string | null }
       | undefined;
     if (!row) return null;
-    const isLink = found.type === 'file' && row.target !== null;
+    const type = row.state.startsWith('hardlink ') ? 'hardlink' : found.type;
     // A symbolic link's text cannot change without its ctime; mode and owner neither.
-    if (row.state !== stateOf({ ...found, type: isLink ? 'hardlink' : found.type })) return null;
+    if (row.state !== stateOf({ ...found, type })) return null;
     return {
-      type: isLink ? 'hardlink' : found.type,
+      type,
       path: found.path,
       sizeBytes: found.sizeBytes,
       mode: found.mode,

@@ -6,7 +6,7 @@ import { printable } from '../../host/gnu-tar.ts';
 import type { PathMatch } from '../path-pattern.ts';
 import type { BytePath, FileEntry, Warning } from '../source.ts';
 
-/** What lstat says of one path; `file` stands for hard links too until their inode is looked at. */
+/** What lstat says of one path; a hard link has the type of its inode. */
 export interface Found {
   readonly type: Exclude<FileEntry['type'], 'hardlink'>;
   readonly path: BytePath;

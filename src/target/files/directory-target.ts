@@ -1,0 +1,104 @@
+// The target `--to-dir`: a fresh directory, filled by parallel GNU tar processes with what was checked before.
+import { randomBytes } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { CoffreError } from '../../errors.ts';
+import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
+import type { BytePath, FileEntry } from '../../source/source.ts';
+import type { FilesTarget, IncomingSegment } from '../target.ts';
+import { compareTree } from './compare.ts';
+import { extractTar, writeFailed } from './extract.ts';
+import { MemberGuard } from './member-guard.ts';
+
+export class DirectoryTarget implements FilesTarget {
+  readonly #directory: string;
+  /** Holds what is not proven yet, inside the target: on the same file system, so that a rename brings it out. */
+  readonly #staging: string;
+  readonly #guard = new MemberGuard();
+
+  /** `directory` is an absolute path. */
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#staging = join(directory, `.coffre-restore-${randomBytes(6).toString('hex')}`);
+  }
+
+  async prepare(): Promise<void> {
+    await gnuTarVersion();
+    try {
+      // Closed until the last segment sets the root's own mode: directories above a secret get theirs only then.
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      const [first] = await readdir(this.#directory);
+      if (first !== undefined) throw new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} is not empty: it holds ${first}`);
+    } catch (cause) {
+      throw cause instanceof CoffreError ? cause : writeFailed(this.#directory, cause);
+    }
+  }
+
+  async extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
+    const wanted = members && new Set(members);
+    if (!segment.unverified) {
+      await extractTar(this.#directory, segment.plaintext, wanted, this.#guard, signal);
+    } else if (segment.phase === 'tail') {
+      await this.#extractSpooled(segment, wanted, signal);
+    } else {
+      await this.#extractStaged(segment, wanted, signal);
+    }
+  }
+
+  compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
+    return compareTree(this.#directory, entries);
+  }
+
+  async close(): Promise<void> {
+    await rm(this.#staging, { recursive: true, force: true });
+  }
+
+  /** Directories cannot be renamed over those that are there: their archive is kept aside until its end proved it. */
+  async #extractSpooled(segment: IncomingSegment, wanted: ReadonlySet<BytePath> | null, signal: AbortSignal): Promise<void> {
+    const spool = join(this.#staging, `${segment.id}.tar`);
+    try {
+      await mkdir(this.#staging, { recursive: true, mode: 0o700 });
+      await pipeline(segment.plaintext, createWriteStream(spool, { mode: 0o600 }), { signal }).catch((cause) => {
+        signal.throwIfAborted();
+        throw cause instanceof CoffreError ? cause : writeFailed(this.#directory, cause);
+      });
+      // Staging must be gone before the directories get their times.
+      const file = await open(spool);
+      await rm(this.#staging, { recursive: true, force: true });
+      await extractTar(this.#directory, file.createReadStream({ highWaterMark: 256 * 1024 }), wanted, this.#guard, signal);
+    } finally {
+      await rm(this.#staging, { recursive: true, force: true });
+    }
+  }
+
+  async #extractStaged(segment: IncomingSegment, wanted: ReadonlySet<BytePath> | null, signal: AbortSignal): Promise<void> {
+    const stage = join(this.#staging, segment.id);
+    try {
+      await mkdir(stage, { recursive: true, mode: 0o700 });
+      const extracted = await extractTar(stage, segment.plaintext, wanted, this.#guard, signal);
+      const made = new Set<BytePath>();
+      for (const { path, type } of extracted) {
+        if (type === 'directory') continue;
+        const slash = path.lastIndexOf('/');
+        const parent = path.slice(0, Math.max(0, slash));
+        if (slash > 0 && !made.has(parent)) {
+          await mkdir(at(this.#directory, parent), { recursive: true });
+          made.add(parent);
+        }
+        await rename(at(stage, path), at(this.#directory, path)).catch((cause) => {
+          throw writeFailed(printable(path), cause);
+        });
+      }
+    } catch (cause) {
+      throw cause instanceof CoffreError || signal.aborted ? cause : writeFailed(this.#directory, cause);
+    } finally {
+      await rm(stage, { recursive: true, force: true });
+    }
+  }
+}
+
+function at(directory: string, path: BytePath): Buffer {
+  return Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(path, 'latin1')]);
+}
