@@ -83,9 +83,9 @@ describe('the checker', () => {
       'backup/run.ts: names the adapter vault/s3.ts; only main.ts and restore-main.ts may',
     ],
     [
-      'an adapter named by its neighbour',
-      { 'vault/probe.ts': `import { s3 } from './s3.ts';\nexport const run = s3;` },
-      'vault/probe.ts: names the adapter vault/s3.ts; only main.ts and restore-main.ts may',
+      'an adapter named by its port',
+      { 'vault/vault.ts': `import { s3 } from './s3.ts';\nexport type Vault = string;\nexport const run = s3;` },
+      'vault/vault.ts: names the adapter vault/s3.ts; only main.ts and restore-main.ts may',
     ],
     [
       'an adapter that uses one of another kind',

@@ -27,12 +27,9 @@ const ORDER = [
 /** The composition roots: nobody imports them, and they alone name adapters. */
 const ROOTS: readonly string[] = ['main.ts', 'restore-main.ts'];
 
-/** Files behind a port, and who else may import them: they themselves, or the folder that they share with their port. */
+/** Files behind a port, and who else may import them: their own folder, but never the port itself. */
 const ADAPTERS: readonly (readonly [files: RegExp, home: RegExp])[] = [
-  [/^vault\/s3\.ts$/, /^vault\/s3[^/]*\.ts$/],
-  [/^vault\/filesystem\.ts$/, /^vault\/filesystem[^/]*\.ts$/],
-  // parts of those two: their neighbours may share them, nobody outside
-  [/^vault\/(s3|filesystem)-[^/]+\.ts$/, /^vault\//],
+  [/^vault\/(s3|filesystem)[^/]*\.ts$/, /^vault\/(?!vault\.ts$)/],
   [/^source\/mariadb\//, /^source\/mariadb\//],
   [/^source\/files\//, /^source\/files\//],
   // reading and writing back speak the same protocol: what both need stands in target, the lower one
