@@ -1,9 +1,11 @@
 // The composition root of `coffre`: the only file, with restore-main.ts, that names adapters.
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Adapters } from './cli/adapters.ts';
 import { processIo } from './cli/io.ts';
 import { printError } from './cli/output.ts';
 import { runProgram } from './cli/program.ts';
+import { runUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 
@@ -14,16 +16,29 @@ const missing = (what: string): never => {
 // Adapters are loaded when first opened: `coffre errors` must not wait for an S3 SDK.
 const adapters: Adapters = {
   async openVault(vault) {
-    return missing(`a vault of type ${vault.type}`);
+    if (vault.type === 's3') {
+      const { S3Vault } = await import('./vault/s3.ts');
+      return new S3Vault(vault, systemClock);
+    }
+    const { FilesystemVault } = await import('./vault/filesystem.ts');
+    return new FilesystemVault(vault, systemClock);
   },
-  async openSource(_shop, kind) {
-    return missing(`the source ${kind}`);
+  async prepareVault(vault) {
+    const { FilesystemVault } = await import('./vault/filesystem.ts');
+    await new FilesystemVault(vault, systemClock).initialise();
   },
-  async openFilesTarget() {
-    return missing('restoring files');
-  },
-  async openDatabaseTarget() {
-    return missing('restoring a database');
+  async openSource(shop, kind) {
+    if (shop.host.type !== 'local') {
+      throw new CoffreError('E_CONFIG', `shop ${shop.name}: hosts of type ${shop.host.type} cannot be read yet`, {
+        hint: 'run coffre on that host, or give the shop a local host',
+      });
+    }
+    if (kind === 'files' && shop.files) {
+      const { FilesSource } = await import('./source/files/files-source.ts');
+      return new FilesSource(shop.files, systemClock);
+    }
+    if (kind === 'database' && shop.database) return missing('the source database');
+    throw new CoffreError('E_CONFIG', `shop ${shop.name} has no source ${kind}`, { hint: `declare ${kind} under shops: ${shop.name}` });
   },
 };
 
@@ -37,6 +52,11 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-await runProgram(argv, version, { adapters, clock: systemClock, io });
+await runProgram(argv, version, {
+  adapters,
+  restore: { here: false, run: () => runUnit(fileURLToPath(new URL('./restore-main.ts', import.meta.url)), argv, io) },
+  clock: systemClock,
+  io,
+});
 // Nothing is left to do: a socket that some library keeps open must not hold the terminal.
 systemClock.after(2000, () => process.exit(), { unref: true });

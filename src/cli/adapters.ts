@@ -1,5 +1,5 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
-import type { ShopConfig, VaultConfig } from '../config/config.ts';
+import type { FilesystemVaultConfig, ShopConfig, VaultConfig } from '../config/config.ts';
 import type { Source, SourceKind } from '../source/source.ts';
 import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -7,6 +7,8 @@ import type { Vault } from '../vault/vault.ts';
 export interface Adapters {
   /** Connects to nothing yet: credentials are read and refused at the first request. The caller closes the vault. */
   openVault(vault: VaultConfig): Promise<Vault>;
+  /** Makes a vault of a filesystem vault's folder; leaves one that it is already. See first-use.ts. */
+  prepareVault(vault: FilesystemVaultConfig): Promise<void>;
   /** Throws E_CONFIG when the shop has no such source. */
   openSource(shop: ShopConfig, kind: SourceKind): Promise<Source>;
 }

@@ -1,13 +1,32 @@
 // The command line as a whole: global options, one line for each command, and how a failure becomes an exit status.
 import { Command, CommanderError, Option } from 'commander';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { registerBackup } from './backup.ts';
 import type { CliContext } from './context.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerErrors } from './errors.ts';
+import { registerInit } from './init.ts';
+import { registerKeys } from './keys.ts';
 import { LOG_LEVELS } from './log.ts';
 import { printError } from './output.ts';
+import { registerPrune } from './prune.ts';
+import { registerRestore } from './restore.ts';
+import { registerShow, registerSnapshots } from './snapshots.ts';
+import { registerStatus } from './status.ts';
+import { registerVerify } from './verify.ts';
 
 /** All commands, in the order of --help. Adding a command is one line here. */
 function registerCommands(program: Command, context: CliContext): void {
+  registerInit(program, context);
+  registerDoctor(program, context);
+  registerBackup(program, context);
+  registerSnapshots(program, context);
+  registerShow(program, context);
+  registerRestore(program, context);
+  registerVerify(program, context);
+  registerPrune(program, context);
+  registerStatus(program, context);
+  registerKeys(program, context);
   registerErrors(program, context);
 }
 

@@ -239,13 +239,19 @@ export function resolveConfig(
     warn(['listen', 'http'], `is ${http}: tokens travel unencrypted unless a TLS proxy stands before it`);
   }
   const keyDir = absolute(written.encryption === 'none' ? 'keys' : written.encryption.keyDir);
+  const signingKeyFile = written.signing.keyFile === undefined ? resolve(keyDir, 'signing.key') : absolute(written.signing.keyFile);
+  for (const name of shops.keys()) {
+    // The shop's identity would be the signing key's file.
+    if (resolve(keyDir, `${name}.key`) === signingKeyFile)
+      report(['shops', name], `cannot be named so: ${signingKeyFile} is the signing key`);
+  }
   const config: Config = {
     file,
     timezone: written.timezone,
     stateDir: absolute(written.stateDir),
     listen: { socket: written.listen.socket === null ? null : absolute(written.listen.socket), http },
     encryption: written.encryption === 'none' ? 'none' : { keyDir, recovery: written.encryption.recovery },
-    signing: { keyFile: written.signing.keyFile === undefined ? resolve(keyDir, 'signing.key') : absolute(written.signing.keyFile) },
+    signing: { keyFile: signingKeyFile },
     vaults,
     plans,
     contracts,

@@ -1,0 +1,77 @@
+// Doctor's look at the keys: the signing key, one identity a shop, sealed copies, and that the secrets are nobody else's.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config, Secret, ShopConfig } from '../config/config.ts';
+import { secretFileProblem } from '../config/secret.ts';
+import { CoffreError } from '../errors.ts';
+import { loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
+import { fingerprint, loadSigningKey } from '../segment/signing-key.ts';
+import { type Check, redCheck } from './doctor.ts';
+
+export async function checkKeys(config: Config, shops: readonly ShopConfig[]): Promise<readonly Check[]> {
+  const checks: Check[] = [];
+  try {
+    const key = await loadSigningKey(config.signing.keyFile);
+    checks.push({ name: 'signing key', ok: true, detail: `${fingerprint(key)} in ${config.signing.keyFile}` });
+  } catch (error) {
+    checks.push(redCheck('signing key', error));
+  }
+  if (config.encryption !== 'none') {
+    for (const shop of shops) checks.push(await checkIdentity(config.encryption.keyDir, shop.name));
+  }
+  checks.push(...checkSecrets(config, shops));
+  return checks;
+}
+
+/** Reads what a backup needs (recipient, sealed copy) and only looks at the identity: doctor has no business with its content. */
+async function checkIdentity(keyDir: string, shop: string): Promise<Check> {
+  const name = `key of ${shop}`;
+  try {
+    const { keyId, recipient } = await loadRecipient(keyDir, shop);
+    const sealed = await loadSealedIdentity(keyDir, shop);
+    if (!sealed.subarray(0, 22).equals(Buffer.from('age-encryption.org/v1\n'))) {
+      throw new CoffreError('E_KEY', `${join(keyDir, `${shop}.age`)} is no age file`);
+    }
+    const path = join(keyDir, `${shop}.key`);
+    const stats = await stat(path).catch(() => null);
+    if (stats === null) {
+      return {
+        name,
+        ok: true,
+        warning: true,
+        detail: `${recipient} (${keyId}): its identity is not on this machine, restores need the recovery kit`,
+      };
+    }
+    const problem = secretFileProblem(stats, process.geteuid?.() ?? 0);
+    if (problem !== null) throw new CoffreError('E_SECRET_MODE', `${path}: ${problem}`, { hint: `chmod 600 ${path}` });
+    return { name, ok: true, detail: `${recipient} (${keyId})` };
+  } catch (error) {
+    const check = redCheck(name, error);
+    return error instanceof CoffreError && error.code === 'E_KEY' ? { ...check, hint: `coffre keys make ${shop}` } : check;
+  }
+}
+
+/** Every secret that the configuration names is there and private. */
+function checkSecrets(config: Config, shops: readonly ShopConfig[]): readonly Check[] {
+  const used = new Set(shops.flatMap((shop) => shop.vaults));
+  const secrets: [string, Secret | null][] = [
+    ...[...config.vaults.values()].flatMap((vault): [string, Secret | null][] =>
+      vault.type === 's3' && (used.has(vault.name) || shops.length === config.shops.size)
+        ? [
+            [`credentials of ${vault.name}`, vault.credentials],
+            [`prune credentials of ${vault.name}`, vault.pruneCredentials],
+          ]
+        : [],
+    ),
+    ...shops.map((shop): [string, Secret | null] => [`password of ${shop.name}`, shop.database?.password ?? null]),
+  ];
+  return secrets.flatMap(([name, secret]) => {
+    if (secret === null) return [];
+    try {
+      secret.read();
+      return [{ name, ok: true, detail: secret.from }];
+    } catch (error) {
+      return [redCheck(name, error)];
+    }
+  });
+}

@@ -1,0 +1,82 @@
+// Doctor's look at the shops: what each source finds, and whether 3-2-1 holds.
+
+import type { Catalog } from '../catalog/open.ts';
+import { lastProbe } from '../catalog/probes.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
+import { disksUnder } from '../host/block-device.ts';
+import type { SourceKind } from '../source/source.ts';
+import type { CliContext } from './context.ts';
+import { type Check, redCheck } from './doctor.ts';
+
+/** The findings of each source that the shop has. */
+export async function checkSources(context: CliContext, shop: ShopConfig): Promise<readonly Check[]> {
+  const kinds: SourceKind[] = [
+    ...(shop.database ? (['database'] as const) : []),
+    ...(shop.files ? (['files'] as const) : []),
+    ...(shop.server ? (['server'] as const) : []),
+  ];
+  const checks: Check[] = [];
+  for (const kind of kinds) {
+    try {
+      const source = await context.adapters.openSource(shop, kind);
+      const findings = await source.check();
+      checks.push(...findings.map((finding): Check => ({ ...finding, name: `${shop.name} ${kind}: ${finding.name}` })));
+    } catch (error) {
+      checks.push(redCheck(`${shop.name} ${kind}`, error));
+    }
+  }
+  return checks;
+}
+
+/** 3-2-1 and the immutable copy, in words. */
+export async function checkCopies(config: Config, catalog: Catalog | null, shop: ShopConfig): Promise<readonly Check[]> {
+  const rule = threeTwoOne(shop, config.vaults, await vaultFacts(config, catalog, shop));
+  const said = [
+    `${rule.copies} ${rule.copies === 1 ? 'copy' : 'copies'}`,
+    `${rule.media.length === 1 ? 'one kind' : `${rule.media.length} kinds`} of media (${rule.media.join(', ')})`,
+    rule.offsite.length > 0 ? `off site: ${rule.offsite.join(', ')}` : 'none off site',
+  ].join(', ');
+  return [
+    {
+      name: `${shop.name} 3-2-1`,
+      ok: rule.holds,
+      detail: rule.reasons.length > 0 ? `${said}: ${rule.reasons.join('; ')}` : said,
+      ...(!rule.holds && {
+        hint: 'three copies (production is one), two kinds of media, one off site: give the shop the vaults that are missing',
+      }),
+    },
+    {
+      name: `${shop.name} immutable copy`,
+      ok: rule.immutable.length > 0,
+      detail: rule.immutable.length > 0 ? `locked in ${rule.immutable.join(', ')}` : 'no vault of this shop has proven its lock',
+      ...(rule.immutable.length === 0 && {
+        hint: 'give the shop an s3 vault whose bucket has Object Lock; its own lines above say what is wrong with it',
+      }),
+    },
+  ];
+}
+
+/** What is known of each of the shop's vaults: disks shared with the shop, and the last lock probe. */
+export async function vaultFacts(config: Config, catalog: Catalog | null, shop: ShopConfig): Promise<ReadonlyMap<string, VaultFacts>> {
+  const facts = new Map<string, VaultFacts>();
+  const shopDisks = shop.host.type === 'local' ? await disksOfShop(shop) : new Set<string>();
+  for (const name of shop.vaults) {
+    const vault = config.vaults.get(name);
+    if (!vault) continue;
+    if (vault.type === 's3') {
+      const probe = catalog === null ? null : await lastProbe(catalog, name);
+      facts.set(name, { sharesDisk: false, lockProven: probe?.outcome === 'proven' });
+    } else {
+      const vaultDisks = await disksUnder(vault.path).catch(() => null);
+      const sharesDisk = shopDisks === null || vaultDisks === null ? null : [...vaultDisks].some((disk) => shopDisks.has(disk));
+      facts.set(name, { sharesDisk, lockProven: false });
+    }
+  }
+  return facts;
+}
+
+/** Of its files; a local database without files is taken to lie where its socket's server keeps it: unknown, so the root disk. */
+async function disksOfShop(shop: ShopConfig): Promise<ReadonlySet<string> | null> {
+  return await disksUnder(shop.files?.root ?? '/var/lib/mysql').catch(() => null);
+}

@@ -1,0 +1,56 @@
+// Doctor's look at one vault: the probe tries it for real, every byte of it in the ledger, and each of its steps is a line.
+import { proveVault } from '../backup/prove.ts';
+import { Ledger } from '../billing/ledger.ts';
+import type { Catalog } from '../catalog/open.ts';
+import type { Config, VaultConfig } from '../config/config.ts';
+import { ERRORS, type ErrorCode } from '../errors.ts';
+import type { CliContext } from './context.ts';
+import type { Check } from './doctor.ts';
+
+export interface VaultCheck {
+  readonly context: CliContext;
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly vault: VaultConfig;
+  /** Wait until the probe's own locks have ended and its objects are deleted, so that nothing stays pending. */
+  readonly waitForExpiry: boolean;
+}
+
+export async function checkVault({ context, config, catalog, vault, waitForExpiry }: VaultCheck): Promise<readonly Check[]> {
+  const { clock, io } = context;
+  const opened = await context.adapters.openVault(vault);
+  try {
+    const result = await proveVault({ config, catalog, clock }, new Ledger(catalog, clock), opened, io.signal, waitForExpiry);
+    const checks: Check[] = [];
+    let untried = 0;
+    for (const step of result.steps) {
+      const name = `vault ${vault.name}: ${step.name}`;
+      if (step.outcome === 'ok') checks.push({ name, ok: true, detail: step.detail });
+      else if (step.outcome === 'pending') checks.push({ name, ok: true, warning: true, detail: `pending: ${step.detail}` });
+      else if (step.detail.startsWith('not tried')) untried += 1;
+      else checks.push({ name, ok: false, ...explained(step.detail, result.code) });
+    }
+    if (untried > 0) {
+      checks.push({
+        name: `vault ${vault.name}`,
+        ok: false,
+        detail: `${untried} further steps were not tried`,
+        hint: 'repair what is red above',
+      });
+    }
+    if (result.outcome !== 'proven' && checks.every((check) => check.ok)) {
+      checks.push({ name: `vault ${vault.name}`, ok: false, detail: result.outcome, hint: ERRORS.E_LOCK_UNPROVEN.hint });
+    }
+    return checks;
+  } finally {
+    await opened.close();
+  }
+}
+
+/** A step's detail may begin with its own code; else the probe's is the reason. */
+function explained(detail: string, code: ErrorCode | null): Pick<Check, 'detail' | 'hint' | 'code'> {
+  const own = /^(E_[A-Z_]+): /.exec(detail)?.[1];
+  const known = own !== undefined && own in ERRORS ? (own as ErrorCode) : (code ?? 'E_LOCK_UNPROVEN');
+  const text = own === known ? detail.slice(own.length + 2) : detail;
+  return { detail: `${text} [${known}]`, hint: ERRORS[known].hint, code: known };
+}

@@ -1,0 +1,139 @@
+// `coffre doctor`: one line for each thing that must be right, green or red with a hint.
+import type { Command } from 'commander';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { action, type CliContext } from './context.ts';
+import { checkKeys } from './doctor-keys.ts';
+import { checkCopies, checkSources } from './doctor-shops.ts';
+import { checkState } from './doctor-state.ts';
+import { checkVault } from './doctor-vaults.ts';
+import { prepareNewVaults } from './first-use.ts';
+import type { Io } from './io.ts';
+import { printable } from './output.ts';
+
+/** One line. `warning` marks one that is green and unwise. */
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly hint?: string;
+  readonly code?: ErrorCode;
+  readonly warning?: true;
+}
+
+export interface Diagnosis {
+  readonly ok: boolean;
+  readonly checks: readonly Check[];
+  /** E_RED when not ok. */
+  readonly failure: CoffreError | null;
+}
+
+export function registerDoctor(program: Command, context: CliContext): void {
+  program
+    .command('doctor')
+    .description('check configuration, keys, state, vaults (with the lock probe), shops and 3-2-1; exit status 1 when anything is red')
+    .argument('[shop]', 'only this shop and what it uses')
+    .option('--wait', 'wait until the lock probe has seen its own locks end (about a minute)')
+    .addHelpText('after', '\nExample:\n  coffre doctor\n  coffre doctor dupont\n  coffre --json doctor\n')
+    .action(
+      action(context, async (invocation, shop: string | undefined, options: { wait?: boolean }) => {
+        const diagnosis = await runDoctor(context, invocation.config(), { shop: shop ?? null, waitForExpiry: options.wait === true });
+        return {
+          document: { ok: diagnosis.ok, checks: diagnosis.checks },
+          text: doctorText(diagnosis.checks, context.io),
+          ...(diagnosis.failure && { failure: diagnosis.failure }),
+        };
+      }),
+    );
+}
+
+/** Checks everything, or one shop and what it uses. A check that cannot run is red. Throws E_UNKNOWN_SHOP only. */
+export async function runDoctor(
+  context: CliContext,
+  config: Config,
+  { shop: shopName, waitForExpiry }: { readonly shop: string | null; readonly waitForExpiry: boolean },
+): Promise<Diagnosis> {
+  const only = shopName === null ? null : config.shops.get(shopName);
+  if (only === undefined) {
+    throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${shopName} in ${config.file}`, {
+      hint: config.shops.size > 0 ? `declared are ${[...config.shops.keys()].join(', ')}` : 'declare it under shops:',
+    });
+  }
+  const shops: readonly ShopConfig[] = only ? [only] : [...config.shops.values()];
+  const vaults = [...config.vaults.values()].filter((vault) => only === null || only.vaults.includes(vault.name));
+  const checks: Check[] = [
+    { name: 'configuration', ok: true, detail: `${config.file}: ${config.shops.size} shops, ${config.vaults.size} vaults` },
+    ...config.warnings.map((warning): Check => ({ name: 'configuration', ok: true, detail: warning, warning: true })),
+  ];
+  if (vaults.length === 0) {
+    checks.push({ name: 'vaults', ok: false, detail: 'no vault is declared', hint: 'declare one under vaults:' });
+  }
+  checks.push(...(await guarded('keys', () => checkKeys(config, shops))));
+  checks.push(...(await guarded('state', () => checkState(config.stateDir))));
+  let catalog: Catalog | null = null;
+  try {
+    catalog = await openCatalog(config.stateDir);
+  } catch (error) {
+    checks.push(redCheck('catalog', error));
+  }
+  try {
+    for (const vault of vaults) {
+      const name = `vault ${vault.name}`;
+      const open = catalog;
+      if (open === null) {
+        // What the probe stores must be in the ledger: without a catalog it may not run.
+        checks.push({ name, ok: false, detail: 'not tried without a catalog', hint: 'repair the catalog first' });
+        continue;
+      }
+      const check = { context, config, catalog: open, vault, waitForExpiry };
+      checks.push(
+        ...(await guarded(name, async () => {
+          await prepareNewVaults(context.adapters, config, open, [vault.name]);
+          return await checkVault(check);
+        })),
+      );
+    }
+    for (const shop of shops) {
+      checks.push(...(await guarded(`${shop.name}`, () => checkSources(context, shop))));
+      checks.push(...(await guarded(`${shop.name} 3-2-1`, () => checkCopies(config, catalog, shop))));
+    }
+  } finally {
+    await catalog?.close();
+  }
+  const red = checks.filter((check) => !check.ok).length;
+  return {
+    ok: red === 0,
+    checks,
+    failure: red === 0 ? null : new CoffreError('E_RED', `${red} of ${checks.length} checks ${red === 1 ? 'is' : 'are'} red`),
+  };
+}
+
+/** A check that fails in a way nobody foresaw is red like any other. An interruption ends all of it. */
+async function guarded(name: string, work: () => Promise<readonly Check[]>): Promise<readonly Check[]> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof CoffreError && error.code === 'E_INTERRUPTED') throw error;
+    return [redCheck(name, error)];
+  }
+}
+
+export function redCheck(name: string, error: unknown): Check {
+  const { code, message, hint } = asCoffreError(error);
+  return { name, ok: false, detail: `${message} [${code}]`, hint, code };
+}
+
+/** One line each; hints below what is red. Colours on a terminal, unless NO_COLOR is set. */
+export function doctorText(checks: readonly Check[], io: Pick<Io, 'stdoutIsTerminal' | 'env'>): string {
+  const colours = io.stdoutIsTerminal && !io.env.NO_COLOR;
+  const paint = (code: number, text: string): string => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const width = Math.max(...checks.map((check) => check.name.length));
+  return checks
+    .flatMap((check) => {
+      const mark = !check.ok ? paint(31, 'RED ') : check.warning ? paint(33, 'warn') : paint(32, 'ok  ');
+      const line = `${mark}  ${check.name.padEnd(width)}  ${printable(check.detail)}`;
+      return check.hint !== undefined && !check.ok ? [line, `${' '.repeat(width + 8)}HINT: ${printable(check.hint)}`] : [line];
+    })
+    .join('\n');
+}

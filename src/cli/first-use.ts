@@ -1,0 +1,50 @@
+// Makes a filesystem vault of a folder the first time it is used, and never again: later, a folder without its marker is an unmounted disk.
+import { readdir } from 'node:fs/promises';
+import type { Catalog } from '../catalog/open.ts';
+import type { Config } from '../config/config.ts';
+import type { Adapters } from './adapters.ts';
+
+/**
+ * Prepares those of the vaults named that the catalog has never seen anything in and whose folder is absent or empty.
+ * Call it before vaults are opened for writing. Throws E_VAULT_… when a folder cannot be made.
+ */
+export async function prepareNewVaults(
+  adapters: Pick<Adapters, 'prepareVault'>,
+  config: Config,
+  catalog: Catalog,
+  names: Iterable<string>,
+): Promise<void> {
+  for (const name of names) {
+    const vault = config.vaults.get(name);
+    if (vault?.type !== 'filesystem') continue;
+    if ((await isKnown(catalog, name)) || !(await isEmpty(vault.path))) continue;
+    await adapters.prepareVault(vault);
+  }
+}
+
+async function isKnown(catalog: Catalog, vault: string): Promise<boolean> {
+  const object = await catalog.db
+    .selectFrom('objects')
+    .select('id')
+    .where('vault', '=', vault)
+    .where('state', '!=', 'void')
+    .limit(1)
+    .executeTakeFirst();
+  if (object !== undefined) return true;
+  const probe = await catalog.db
+    .selectFrom('probes')
+    .select('id')
+    .where('vault', '=', vault)
+    .where('outcome', '=', 'proven')
+    .limit(1)
+    .executeTakeFirst();
+  return probe !== undefined;
+}
+
+async function isEmpty(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).every((name) => name === 'lost+found');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}

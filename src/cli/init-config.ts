@@ -1,0 +1,135 @@
+// The configuration that `coffre init` writes: what was answered, with the comments a sysadmin needs to go on from there. Pure.
+
+export interface InitAnswers {
+  readonly timezone: string;
+  readonly stateDir: string;
+  readonly keyDir: string;
+  readonly socket: string;
+  readonly encryption: 'age' | 'none';
+  readonly retention: string;
+  readonly filesystem: { readonly name: string; readonly path: string; readonly media: string | null; readonly offsite: boolean } | null;
+  readonly s3: {
+    readonly name: string;
+    readonly endpoint: string;
+    readonly region: string | null;
+    readonly bucket: string;
+    readonly prefix: string | null;
+    readonly offsite: boolean;
+    readonly lockMode: string;
+    readonly credentialsFile: string;
+    readonly pruneCredentialsFile: string | null;
+  } | null;
+  readonly shop: {
+    readonly name: string;
+    readonly filesRoot: string | null;
+    readonly filesProfile: string;
+    readonly database: {
+      readonly name: string;
+      readonly user: string;
+      readonly socketPath: string | null;
+      readonly host: string | null;
+      readonly port: string | null;
+      readonly passwordFile: string | null;
+    } | null;
+  } | null;
+}
+
+/** Text of a configuration file. `recovery` holds the agency's recipients, unused without encryption. */
+export function initConfigText(answers: InitAnswers, recovery: readonly string[]): string {
+  const { filesystem, s3, shop } = answers;
+  const vaultNames = [filesystem?.name, s3?.name].filter((name) => name !== undefined);
+  const lines: (string | null)[] = [
+    '# coffre: written by coffre init. config/coffre.example.yaml documents every key; coffre doctor checks this file.',
+    '',
+    `timezone: ${scalar(answers.timezone)}`,
+    `stateDir: ${scalar(answers.stateDir)}`,
+    `listen: { socket: ${scalar(answers.socket)} }`,
+    '',
+    ...(answers.encryption === 'none'
+      ? [
+          '# Stored in the clear: whoever reads a vault reads the shops.',
+          'encryption: none',
+          `signing: { keyFile: ${scalar(`${answers.keyDir}/signing.key`)} }`,
+        ]
+      : [
+          "# One identity a shop, sealed to the agency's recovery key, whose secret is on the paper kit only.",
+          'encryption:',
+          `  keyDir: ${scalar(answers.keyDir)}`,
+          '  recovery:',
+          ...recovery.map((recipient) => `    - ${scalar(recipient)}`),
+        ]),
+    '',
+    'vaults:',
+    ...(filesystem
+      ? [
+          `  ${filesystem.name}:`,
+          '    type: filesystem',
+          `    path: ${scalar(filesystem.path)}`,
+          filesystem.media === null ? null : `    media: ${scalar(filesystem.media)}`,
+          `    offsite: ${filesystem.offsite}`,
+        ]
+      : ['  # nas: { type: filesystem, path: /srv/coffre }']),
+    ...(s3
+      ? [
+          `  ${s3.name}:`,
+          '    type: s3',
+          `    endpoint: ${scalar(s3.endpoint)}`,
+          s3.region === null ? null : `    region: ${scalar(s3.region)}`,
+          `    bucket: ${scalar(s3.bucket)}`,
+          s3.prefix === null ? null : `    prefix: ${scalar(s3.prefix)}`,
+          `    offsite: ${s3.offsite}`,
+          '    # COMPLIANCE cannot be undone by anyone before its date; the bucket needs Object Lock.',
+          `    lock: { mode: ${scalar(s3.lockMode)} }`,
+          '    # JSON with accessKeyId and secretAccessKey, mode 600.',
+          `    credentialsFile: ${scalar(s3.credentialsFile)}`,
+          s3.pruneCredentialsFile === null ? null : `    pruneCredentialsFile: ${scalar(s3.pruneCredentialsFile)}`,
+        ]
+      : [
+          '  # offsite: { type: s3, endpoint: https://s3.example.net, region: fr-1, bucket: coffre, offsite: true,',
+          '  #            credentialsFile: /etc/coffre/offsite.json }',
+        ]),
+    '',
+    'plans:',
+    '  standard:',
+    `    retention: ${scalar(answers.retention)}`,
+    '    rto: { target: 4h, calendar: 24x7 }',
+    '    schedule: { database: "30 2 * * *", files: "0 3 * * 0", increments: "0 4 * * 1-6" }',
+    '',
+    'shops:',
+    ...(shop
+      ? [
+          `  ${shop.name}:`,
+          '    plan: standard',
+          `    vaults: [${vaultNames.join(', ')}]`,
+          ...(shop.database
+            ? [
+                '    database:',
+                `      name: ${scalar(shop.database.name)}`,
+                `      user: ${scalar(shop.database.user)}`,
+                shop.database.socketPath === null ? null : `      socketPath: ${scalar(shop.database.socketPath)}`,
+                shop.database.host === null ? null : `      host: ${scalar(shop.database.host)}`,
+                shop.database.port === null ? null : `      port: ${scalar(shop.database.port)}`,
+                shop.database.passwordFile === null ? null : `      passwordFile: ${scalar(shop.database.passwordFile)}`,
+              ]
+            : []),
+          ...(shop.filesRoot === null
+            ? []
+            : ['    files:', `      root: ${scalar(shop.filesRoot)}`, `      profile: ${scalar(shop.filesProfile)}`]),
+        ]
+      : [
+          '  # dupont:',
+          '  #   plan: standard',
+          `  #   vaults: [${vaultNames.join(', ')}]`,
+          '  #   database: { socketPath: /run/mysqld/mysqld.sock, user: coffre, passwordFile: /etc/coffre/dupont.password, name: dupont }',
+          '  #   files: { root: /var/www/dupont, profile: prestashop }',
+        ]),
+    '',
+  ];
+  return lines.filter((line) => line !== null).join('\n');
+}
+
+/** Plain where YAML reads it as this very text, quoted otherwise; whole numbers stay numbers. */
+function scalar(text: string): string {
+  const plain = /^[A-Za-z/][A-Za-z0-9_./:@-]*$/.test(text) && !/:$|^(true|false|null|yes|no|on|off)$/i.test(text);
+  return plain || /^\d+$/.test(text) || /^\d+[a-z]+$/.test(text) ? text : JSON.stringify(text);
+}
