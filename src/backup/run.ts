@@ -328,7 +328,7 @@ export function shortfallOf(
     return new CoffreError('E_INCOMPLETE', `${shop}: ${unreadable.length} not readable in ${result.source}: ${named}`);
   }
   if (missing) {
-    const reasons = result.missing.map((vault) => `${vault.vault}: ${vault.message} [${vault.code}]`).join('; ');
+    const reasons = result.missing.map((vault) => `${vault.message} [${vault.code}]`).join('; ');
     return new CoffreError('E_DEGRADED', `${shop}: snapshot ${result.id} is not in every vault: ${reasons}`, { hint: missing.hint });
   }
   return null;

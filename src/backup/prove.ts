@@ -1,0 +1,100 @@
+// The lock probe with its records: every byte it stores is in the ledger, its result in the catalog. Used before first use, and by doctor.
+import { Temporal } from 'temporal-polyfill';
+import type { Ledger } from '../billing/ledger.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { lastProbe, pendingProbeObjects, recordProbe } from '../catalog/probes.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
+import { CoffreError, type ErrorCode } from '../errors.ts';
+import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { probeVault } from '../vault/probe.ts';
+import type { PendingProbeObject, ProbeResult } from '../vault/probe-report.ts';
+import type { Vault } from '../vault/vault.ts';
+
+/** Shop name under which the ledger keeps what belongs to no shop. */
+export const DAEMON_SHOP = DAEMON_PREFIX.replace('/', '');
+
+/** A proof is used this long: the probe runs daily, and a run a little later than that must not wait for one. */
+const PROOF_VALID_MS = 26 * 3600_000;
+
+interface ProveDeps {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+}
+
+/** Probes `vault` now (with the credential it was opened with deleting), settles what earlier probes left, and keeps the result. */
+export async function proveVault(
+  deps: ProveDeps,
+  ledger: Ledger,
+  vault: Vault,
+  signal: AbortSignal,
+  waitForExpiry = false,
+): Promise<ProbeResult> {
+  const { catalog, clock, config } = deps;
+  await ledger.resolveIntents(vault, DAEMON_SHOP);
+  const rows = new Map<string, number>();
+  const pending: PendingProbeObject[] = [];
+  for (const row of await pendingProbeObjects(catalog, vault.name)) {
+    if (row.versionId === null) continue;
+    rows.set(`${row.key}\0${row.versionId}`, row.id);
+    pending.push({
+      key: row.key,
+      versionId: row.versionId,
+      sizeBytes: row.sizeBytes,
+      lockedUntil: row.retainUntil === null ? null : Temporal.Instant.fromEpochMilliseconds(row.retainUntil),
+    });
+  }
+  const intents = new Map<string, number>();
+  const result = await probeVault(vault, clock, {
+    pending,
+    skewLimitMs: config.limits.clockSkewMs,
+    waitForExpiry,
+    signal,
+    recorder: {
+      async intent(key, expectedBytes) {
+        const id = await ledger.intent({
+          vault: vault.name,
+          shop: DAEMON_SHOP,
+          key,
+          kind: 'probe',
+          refId: null,
+          runId: null,
+          expectedBytes,
+        });
+        intents.set(key, id);
+      },
+      async stored(object) {
+        const id = intents.get(object.key);
+        if (id === undefined) throw new CoffreError('E_INTERNAL', `the probe stored ${object.key} without an intent`);
+        await ledger.stored(id, object, null);
+        rows.set(`${object.key}\0${object.versionId}`, id);
+      },
+      async released(key, versionId) {
+        const id = rows.get(`${key}\0${versionId}`);
+        if (id !== undefined) await ledger.released(id, 'probe');
+      },
+    },
+  });
+  await recordProbe(catalog, clock, vault.name, result.outcome, result.steps);
+  return result;
+}
+
+/** Uses the last proof when it is young enough, else probes. Throws the code that says why the vault may not be trusted. */
+export async function requireProven(deps: ProveDeps, ledger: Ledger, vault: Vault, signal: AbortSignal): Promise<void> {
+  const last = await lastProbe(deps.catalog, vault.name);
+  const ageMs = last === null ? Number.POSITIVE_INFINITY : deps.clock.nowMs() - last.at;
+  // a proof from the future (the clock was set back) is none
+  if (last?.outcome === 'proven' && ageMs >= 0 && ageMs <= PROOF_VALID_MS) return;
+  const result = await proveVault(deps, ledger, vault, signal);
+  if (result.outcome === 'proven') return;
+  throw unproven(vault.name, result.code ?? 'E_LOCK_UNPROVEN', result.steps);
+}
+
+/** The error for a vault that a probe did not prove, with the steps that say why. */
+export function unproven(vault: string, code: ErrorCode, steps: ProbeResult['steps']): CoffreError {
+  const reasons = steps
+    .filter((step) => step.outcome === 'failed' || step.outcome === 'skipped')
+    .map((step) => `${step.name}: ${step.detail}`);
+  return new CoffreError(code, `${vault}: the lock probe did not pass: ${reasons.slice(0, 3).join('; ')}`);
+}

@@ -1,0 +1,107 @@
+// `coffre prune`: what goes and why, what stays and why, what waits for its lock; then does it, unless asked only to say.
+import { rm } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { type PruneDeps, planShop, pruneShop } from '../retention/prune.ts';
+import type { PruneResult } from '../retention/result.ts';
+import type { Adapters } from './adapters.ts';
+import { action, type CliContext } from './context.ts';
+import { formatBytes } from './output.ts';
+import { chosenShops } from './shop.ts';
+
+interface PruneOptions {
+  readonly dryRun?: boolean;
+}
+
+/** What belongs to no shop (probe objects) has no window: it goes as soon as its lock has ended. */
+const DAEMON_RETENTION_MS = 24 * 3600_000;
+
+export function registerPrune(program: Command, context: CliContext): void {
+  program
+    .command('prune')
+    .description('remove what is past its window, and say why everything else stays')
+    .argument('[shop]', 'only this shop')
+    .option('--dry-run', 'only say what would go, stay and wait')
+    .addHelpText('after', '\nExample:\n  coffre prune --dry-run\n  coffre --json prune dupont\n')
+    .action(
+      action(context, async (invocation, shopName: string | undefined, options: PruneOptions) => {
+        const config = invocation.config();
+        const shops = chosenShops(config, shopName);
+        await using catalog = await openCatalog(config.stateDir);
+        const deps = pruneDeps(config, catalog, context.clock, context.adapters);
+        const results: PruneResult[] = [];
+        const targets = [
+          ...shops.map((shop) => ({ shop: shop.name, vaults: shop.vaults, retentionMs: shop.plan.retentionMs })),
+          ...(shopName === undefined ? [{ shop: DAEMON_SHOP, vaults: [...config.vaults.keys()], retentionMs: DAEMON_RETENTION_MS }] : []),
+        ];
+        for (const target of targets) {
+          invocation.signal.throwIfAborted();
+          results.push(
+            options.dryRun
+              ? await planShop(catalog, context.clock, target)
+              : await pruneShop(deps, { ...target, ceilingMs: config.limits.lockCeilingMs, who: 'cli', signal: invocation.signal }),
+          );
+        }
+        const failure = pruneFailure(results);
+        return { document: { results }, text: results.map(describe).join('\n'), ...(failure ? { failure } : {}) };
+      }),
+    );
+}
+
+/** What a prune needs, with the credential that may delete. */
+export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, adapters: Pick<Adapters, 'openVault'>): PruneDeps {
+  return {
+    catalog,
+    clock,
+    openVault: async (name) => {
+      const vault = config.vaults.get(name);
+      if (!vault) {
+        throw new CoffreError('E_UNKNOWN_VAULT', `vault ${name} still holds objects and is not in ${config.file}`, {
+          hint: 'declare it again until it is empty',
+        });
+      }
+      return await adapters.openVault(vault, 'prune');
+    },
+    forgetSnapshot: async (shop, snapshot) => {
+      await rm(indexCopyPath(config.stateDir, shop, snapshot), { force: true });
+      for (const vault of config.vaults.keys()) await rm(manifestCopyPath(config.stateDir, shop, snapshot, vault), { force: true });
+    },
+  };
+}
+
+/** The first trouble of any shop; foreign versions on our keys are trouble too. */
+export function pruneFailure(results: readonly PruneResult[]): CoffreError | null {
+  for (const result of results) {
+    const [error] = result.errors;
+    if (error) return new CoffreError(error.code, error.message, { hint: error.hint });
+  }
+  for (const result of results) {
+    const [foreign] = result.foreign;
+    if (foreign)
+      return new CoffreError('E_VERSION_FOREIGN', `${result.shop}: ${foreign.vault}: ${foreign.key}: ${foreign.what} is not ours`);
+  }
+  return null;
+}
+
+function describe(result: PruneResult): string {
+  const verb = result.dryRun ? 'would go' : 'gone';
+  const lines = [`${result.shop}: ${formatBytes(result.releasedBytes)} ${result.dryRun ? 'would be released' : 'released'}`];
+  for (const { snapshot, vault, reason } of result.removed) lines.push(`  ${verb}   ${snapshot} in ${vault}: ${reason}`);
+  for (const { snapshot, reason, until } of result.kept)
+    lines.push(`  stays  ${snapshot}: ${reason}${until === null ? '' : ` (until ${until})`}`);
+  for (const { key, vault, until, objects, bytes } of result.waiting) {
+    lines.push(
+      `  waits  ${vault}: ${key} (${objects} ${objects === 1 ? 'object' : 'objects'}, ${formatBytes(bytes)}) is locked until ${until}`,
+    );
+  }
+  for (const { snapshot, vault, until, objects } of result.extended)
+    lines.push(`  locked ${snapshot} in ${vault}: ${objects} locks moved to ${until}`);
+  for (const finding of result.foreign) lines.push(`  RED    ${finding.vault}: ${finding.key}: ${finding.what}`);
+  for (const { vault, message, code } of result.errors) lines.push(`  RED    ${vault}: ${message} [${code}]`);
+  return lines.join('\n');
+}

@@ -1,0 +1,57 @@
+// The composition root of the restore unit: the only process that reads identities and writes into shops. Run by `coffre restore`
+// and `coffre verify`, with their command line.
+import { readFileSync } from 'node:fs';
+import type { Adapters, RestoreAdapters } from './cli/adapters.ts';
+import { processIo } from './cli/io.ts';
+import { printError } from './cli/output.ts';
+import { runProgram } from './cli/program.ts';
+import { systemClock } from './clock.ts';
+import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
+import { asCoffreError, CoffreError } from './errors.ts';
+
+const PASSWORD_VARIABLE = 'COFFRE_DB_PASSWORD';
+
+const openVault: Adapters['openVault'] = async (vault) => {
+  if (vault.type === 's3') {
+    const { S3Vault } = await import('./vault/s3.ts');
+    return new S3Vault(vault, systemClock);
+  }
+  const { FilesystemVault } = await import('./vault/filesystem.ts');
+  return new FilesystemVault(vault, systemClock);
+};
+
+const adapters: RestoreAdapters = {
+  openVault,
+  async openFilesTarget(directory) {
+    const { DirectoryTarget } = await import('./target/files/directory-target.ts');
+    return new DirectoryTarget(directory);
+  },
+  async openDatabaseTarget(url, options) {
+    const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
+    const { MariadbTarget } = await import('./target/mariadb/database.ts');
+    const { database, ...address } = parseDatabaseUrl(url);
+    const fromEnvironment = process.env[PASSWORD_VARIABLE] ? secretFromEnvironment(PASSWORD_VARIABLE, process.env) : null;
+    const password = options.passwordFile === null ? fromEnvironment : secretFromFile(options.passwordFile);
+    return new MariadbTarget({ ...address, password }, database, { overwrite: options.overwrite });
+  },
+};
+
+const io = processIo();
+const argv = process.argv.slice(2);
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    printError(io, argv.includes('--json'), asCoffreError(error));
+    process.exit(1);
+  });
+}
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+await runProgram(argv, version, {
+  adapters: {
+    openVault,
+    openSource: () => Promise.reject(new CoffreError('E_INTERNAL', 'the restore unit reads no shop')),
+  },
+  restore: { here: true, adapters },
+  clock: systemClock,
+  io,
+});
+systemClock.after(2000, () => process.exit(), { unref: true });

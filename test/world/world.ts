@@ -1,0 +1,170 @@
+// A whole installation on real servers, for tests and for anyone who wants to look: shop, vaults, keys, configuration, and the real
+// bin/coffre run against them.
+import { execFile, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { systemClock } from '../../src/clock.ts';
+import { makeIdentity, recipientOf } from '../../src/segment/age.ts';
+import { createIdentity } from '../../src/segment/identity-store.ts';
+import { makeSigningKey, saveSigningKey } from '../../src/segment/signing-key.ts';
+import { FilesystemVault } from '../../src/vault/filesystem.ts';
+import type { Bucket } from '../servers/s3.ts';
+import { freshBucket } from '../servers/s3.ts';
+
+const run = promisify(execFile);
+export const COFFRE = new URL('../../bin/coffre', import.meta.url).pathname;
+
+export interface WorldOptions {
+  /** Vaults of the shop, in order. Default: one S3 bucket with Object Lock. */
+  readonly vaults?: readonly ('nas' | 'offsite')[];
+  readonly retention?: string;
+  readonly database?: { readonly socketPath: string; readonly user: string; readonly name: string; readonly password?: string };
+  readonly files?: { readonly root: string; readonly exclude?: readonly string[]; readonly profile?: string };
+  /** Lines of YAML under `limits:`. */
+  readonly limits?: Readonly<Record<string, string>>;
+  readonly encryption?: 'none';
+  readonly full?: 'fresh' | 'reread';
+  /** Another way to the store (a fault proxy). */
+  readonly endpoint?: string;
+  readonly bucket?: Bucket;
+  readonly lockMode?: 'COMPLIANCE' | 'GOVERNANCE';
+}
+
+export interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a command's document, whose parts each test names
+  readonly json: any;
+}
+
+export interface World {
+  readonly dir: string;
+  readonly configFile: string;
+  readonly stateDir: string;
+  readonly keyDir: string;
+  readonly nasPath: string;
+  readonly bucket: Bucket;
+  /** The agency's recovery identity, as it would be on paper. */
+  readonly recovery: string;
+  readonly shop: 'dupont';
+  /** Runs bin/coffre with --json; its status may be anything. */
+  coffre(args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>> }): Promise<Outcome>;
+  /** The same, and the status must be 0. */
+  ok(args: readonly string[]): Promise<Outcome>;
+  /** Starts it and gives the process, for tests that kill it. */
+  start(args: readonly string[]): ReturnType<typeof spawn>;
+  writeConfig(options: WorldOptions): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function makeWorld(options: WorldOptions = {}): Promise<World> {
+  const dir = mkdtempSync(join(tmpdir(), 'coffre-world-'));
+  const bucket = options.bucket ?? (await freshBucket());
+  const configFile = join(dir, 'coffre.yaml');
+  const stateDir = join(dir, 'state');
+  const keyDir = join(dir, 'keys');
+  const nasPath = join(dir, 'nas');
+  mkdirSync(keyDir, { mode: 0o700 });
+  mkdirSync(nasPath, { mode: 0o700 });
+  await new FilesystemVault(
+    { name: 'nas', type: 'filesystem', path: nasPath, media: 'disk', site: 'here', offsite: false },
+    systemClock,
+  ).initialise();
+  const recovery = await makeIdentity();
+  await createIdentity({ keyDir, shop: 'dupont', recoveryRecipients: [await recipientOf(recovery)], clock: systemClock });
+  await saveSigningKey(join(keyDir, 'signing.key'), makeSigningKey());
+  const credentials = join(keyDir, 'offsite.json');
+  writeFileSync(credentials, JSON.stringify({ accessKeyId: bucket.store.accessKey, secretAccessKey: bucket.store.secretKey }), {
+    mode: 0o600,
+  });
+  const recipient = await recipientOf(recovery);
+
+  const writeConfig = (wanted: WorldOptions): void => {
+    const vaults = wanted.vaults ?? ['offsite'];
+    const lines = [
+      'timezone: Europe/Paris',
+      `stateDir: ${stateDir}`,
+      'listen: { socket: null, http: null }',
+      wanted.encryption === 'none' ? 'encryption: none' : `encryption: { keyDir: ${keyDir}, recovery: [${recipient}] }`,
+      `signing: { keyFile: ${join(keyDir, 'signing.key')} }`,
+      'vaults:',
+      `  nas: { type: filesystem, path: ${nasPath}, media: disk, site: here }`,
+      `  offsite: { type: s3, endpoint: "${wanted.endpoint ?? bucket.store.endpoint}", region: ${bucket.store.region}, bucket: ${bucket.name}, prefix: prod, forcePathStyle: true, media: object, site: there, offsite: true, lock: { mode: ${wanted.lockMode ?? 'COMPLIANCE'} }, credentialsFile: ${credentials} }`,
+      'plans:',
+      `  plan: { retention: ${wanted.retention ?? '14d'}, rto: { target: 4h, calendar: 24x7 }, full: ${wanted.full ?? 'fresh'} }`,
+      'contracts:',
+      '  csi-001: { vault: offsite, subscribedTB: 1, period: month, price: { perTBMonth: "23.00", currency: EUR, stepTB: 1 } }',
+      ...(wanted.limits ? ['limits:', ...Object.entries(wanted.limits).map(([key, value]) => `  ${key}: ${value}`)] : []),
+      'shops:',
+      '  dupont:',
+      '    plan: plan',
+      `    vaults: [${vaults.join(', ')}]`,
+      '    host: { type: local }',
+    ];
+    if (wanted.database) {
+      const { socketPath, user, name, password } = wanted.database;
+      const secret = join(keyDir, 'db.password');
+      if (password !== undefined) writeFileSync(secret, password, { mode: 0o600 });
+      lines.push(
+        `    database: { socketPath: ${socketPath}, user: ${user}, name: ${name}${password === undefined ? '' : `, passwordFile: ${secret}`} }`,
+      );
+    }
+    if (wanted.files) {
+      const { root, exclude = [], profile = 'generic' } = wanted.files;
+      lines.push(`    files: { root: ${root}, profile: ${profile}, exclude: ${JSON.stringify(exclude)} }`);
+    }
+    writeFileSync(configFile, `${lines.join('\n')}\n`);
+  };
+  writeConfig(options);
+
+  const coffre: World['coffre'] = async (args, { env = {} } = {}) => {
+    let status = 0;
+    let stdout = '';
+    let stderr = '';
+    try {
+      ({ stdout, stderr } = await run(COFFRE, ['--config', configFile, '--json', ...args], {
+        env: { ...process.env, ...env },
+        maxBuffer: 256 * 1024 * 1024,
+      }));
+    } catch (error) {
+      const failed = error as { code?: number | string; stdout?: string; stderr?: string };
+      if (typeof failed.code !== 'number') throw error;
+      status = failed.code;
+      stdout = failed.stdout ?? '';
+      stderr = failed.stderr ?? '';
+    }
+    let json: unknown = null;
+    try {
+      json = JSON.parse(stdout);
+    } catch {
+      // left null: a test that needs it fails on it, with stdout and stderr to look at
+    }
+    return { status, stdout, stderr, json };
+  };
+  return {
+    dir,
+    configFile,
+    stateDir,
+    keyDir,
+    nasPath,
+    bucket,
+    recovery,
+    shop: 'dupont',
+    coffre,
+    async ok(args) {
+      const outcome = await coffre(args);
+      if (outcome.status !== 0)
+        throw new Error(`coffre ${args.join(' ')} ended with ${outcome.status}\n${outcome.stdout}\n${outcome.stderr}`);
+      return outcome;
+    },
+    start: (args) => spawn(COFFRE, ['--config', configFile, '--json', ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),
+    writeConfig,
+    async [Symbol.asyncDispose]() {
+      rmSync(dir, { recursive: true, force: true });
+      if (!options.bucket) await bucket.release();
+    },
+  };
+}
