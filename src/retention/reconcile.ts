@@ -52,6 +52,11 @@ export async function reconcile(catalog: Catalog, ledger: Ledger, vault: Vault, 
     } else if (isUpload) await ledger.vanished(row.id, 'the store lists this upload no more');
     // a listing may lag behind: only a second, direct question makes it missing
     else if ((await vault.stat(row.key, row.versionId)) === null) {
+      // a probe in another process deletes its own; and what others wrote, others may delete
+      if (row.kind === 'probe') {
+        await ledger.released(row.id, 'the store does not have it any more');
+        continue;
+      }
       await ledger.vanished(row.id, 'the store does not have it any more');
       if (row.kind === 'foreign') continue;
       findings.push({ ...name(vault, row), what: 'missing', sizeBytes: row.sizeBytes });

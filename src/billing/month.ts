@@ -1,0 +1,22 @@
+// A calendar month in a contract's time zone, as two instants.
+import { Temporal } from 'temporal-polyfill';
+import { CoffreError } from '../errors.ts';
+
+/** Half-open: `start` belongs to it, `end` to the next one. */
+export interface Period {
+  readonly start: Temporal.Instant;
+  readonly end: Temporal.Instant;
+}
+
+/**
+ * `month` is YYYY-MM. It begins at the first instant of its first day there, also where clocks change at midnight; months with a
+ * change to or from summer time are an hour shorter or longer. Throws E_USAGE.
+ */
+export function monthPeriod(month: string, timezone: string): Period {
+  if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
+    throw new CoffreError('E_USAGE', `no month: ${JSON.stringify(month)}`, { hint: 'a month is written YYYY-MM, such as 2026-03' });
+  }
+  const first = Temporal.PlainDate.from(`${month}-01`);
+  const startOf = (day: Temporal.PlainDate): Temporal.Instant => day.toZonedDateTime({ timeZone: timezone }).toInstant();
+  return { start: startOf(first), end: startOf(first.add({ months: 1 })) };
+}

@@ -1,0 +1,158 @@
+// `coffre billing`: what the vaults hold for us, now or then; the peaks of a month; the rows that prove them.
+import { type Command, InvalidArgumentError } from 'commander';
+import { Temporal } from 'temporal-polyfill';
+import { checkChain } from '../billing/chain.ts';
+import { ledgerRows } from '../billing/ledger-rows.ts';
+import { levels } from '../billing/level.ts';
+import { monthPeaks } from '../billing/month-peaks.ts';
+import { openCatalog } from '../catalog/open.ts';
+import type { Config } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { action, type CliContext } from './context.ts';
+import { formatBytes, formatInstant, table } from './output.ts';
+import { parseInstant } from './restore.ts';
+
+interface LevelOptions {
+  readonly at?: string;
+  readonly vault?: string;
+  readonly shop?: string;
+}
+
+interface LedgerOptions {
+  readonly vault?: string;
+  readonly shop?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly limit: number;
+  readonly check?: boolean;
+}
+
+export function registerBilling(program: Command, context: CliContext): void {
+  const billing = program.command('billing').description('what is stored, what it peaked at, and the rows that prove it');
+
+  billing
+    .command('level')
+    .description('bytes that the vaults hold for us, by the ledger')
+    .option('--at <time>', 'at this instant; without an offset in the configured time zone')
+    .option('--vault <name>', 'only this vault')
+    .option('--shop <name>', 'only this shop')
+    .addHelpText('after', '\nExample:\n  coffre billing level\n  coffre --json billing level --at 2026-04-01T00:00 --vault offsite\n')
+    .action(
+      action(context, async (invocation, options: LevelOptions) => {
+        const config = invocation.config();
+        requireVault(config, options.vault);
+        const at = options.at === undefined ? context.clock.now() : parseInstant(options.at, config.timezone);
+        await using catalog = await openCatalog(config.stateDir);
+        const shops = await levels(catalog, { at: options.at === undefined ? undefined : at, vault: options.vault, shop: options.shop });
+        const vaults = new Map<string, number>();
+        for (const row of shops) vaults.set(row.vault, (vaults.get(row.vault) ?? 0) + row.levelBytes);
+        const levelBytes = shops.reduce((sum, row) => sum + row.levelBytes, 0);
+        return {
+          document: { at: at.toString(), levelBytes, vaults: [...vaults].map(([vault, bytes]) => ({ vault, levelBytes: bytes })), shops },
+          text: table(
+            [{ title: 'vault' }, { title: 'shop' }, { title: 'level', align: 'right' }, { title: 'bytes', align: 'right' }],
+            [
+              ...shops.map((row) => [row.vault, row.shop, formatBytes(row.levelBytes), String(row.levelBytes)]),
+              ...(shops.length > 1 ? [['all', '', formatBytes(levelBytes), String(levelBytes)]] : []),
+            ],
+            'nothing stored',
+          ),
+        };
+      }),
+    );
+
+  billing
+    .command('peaks')
+    .description('highest level of a month, for each contract and each shop')
+    .requiredOption('--month <YYYY-MM>', 'calendar month in the time zone of each contract')
+    .addHelpText('after', '\nExample:\n  coffre billing peaks --month 2026-03\n')
+    .action(
+      action(context, async (invocation, options: { readonly month: string }) => {
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        const document = await monthPeaks(catalog, {
+          month: options.month,
+          contracts: config.contracts.values(),
+          timezone: config.timezone,
+        });
+        const when = (at: string): string => formatInstant(Temporal.Instant.from(at), config.timezone);
+        const contracts = table(
+          [{ title: 'contract' }, { title: 'vault' }, { title: 'peak', align: 'right' }, { title: 'at' }],
+          document.contracts.map((row) => [row.contract, row.vault, formatBytes(row.peakBytes), when(row.at)]),
+          'no contracts declared',
+        );
+        const shops = table(
+          [{ title: 'shop' }, { title: 'vault' }, { title: 'peak', align: 'right' }, { title: 'at' }, { title: 'share', align: 'right' }],
+          document.shops.map((row) => {
+            const share = row.shareAtContractPeakBytes === null ? 'no contract' : formatBytes(row.shareAtContractPeakBytes);
+            return [row.shop, row.vault, formatBytes(row.peakBytes), when(row.at), share];
+          }),
+          'nothing stored in this month',
+        );
+        return { document, text: `${contracts}\n\n${shops}` };
+      }),
+    );
+
+  billing
+    .command('ledger')
+    .description('the rows behind every figure, oldest first')
+    .option('--vault <name>', 'only this vault')
+    .option('--shop <name>', 'only this shop')
+    .option('--from <time>', 'from this instant on')
+    .option('--to <time>', 'before this instant')
+    .option('--limit <rows>', 'at most so many, the newest of them', positive, 1000)
+    .option('--check', 'recompute the hash chain over the whole ledger')
+    .addHelpText('after', '\nExample:\n  coffre billing ledger --shop dupont --from 2026-03-01\n  coffre --json billing ledger --check\n')
+    .action(
+      action(context, async (invocation, options: LedgerOptions) => {
+        const config = invocation.config();
+        requireVault(config, options.vault);
+        const instant = (text: string | undefined) => (text === undefined ? undefined : parseInstant(text, config.timezone));
+        await using catalog = await openCatalog(config.stateDir);
+        const { vault, shop, limit } = options;
+        const rows = await ledgerRows(catalog, { vault, shop, from: instant(options.from), to: instant(options.to), limit });
+        const chain = options.check ? await checkChain(catalog) : null;
+        const broken = chain?.brokenAt ?? null;
+        const text = table(
+          [
+            { title: 'id', align: 'right' },
+            { title: 'at' },
+            { title: 'vault' },
+            { title: 'event' },
+            { title: 'bytes', align: 'right' },
+            { title: 'key' },
+          ],
+          rows.map((row) => [
+            String(row.id),
+            formatInstant(Temporal.Instant.fromEpochMilliseconds(row.at), config.timezone),
+            row.vault,
+            row.event,
+            String(row.bytes),
+            row.key,
+          ]),
+          'the ledger has no such rows',
+        );
+        const verdict =
+          broken === null ? `the chain holds over ${chain?.rows} rows, head ${chain?.head}` : `the chain breaks at row ${broken}`;
+        return {
+          document: {
+            rows: rows.map((row) => ({ ...row, at: Temporal.Instant.fromEpochMilliseconds(row.at).toString() })),
+            ...(chain ? { chain } : {}),
+          },
+          text: chain ? `${text}\n\n${verdict}` : text,
+          ...(broken === null
+            ? {}
+            : { failure: new CoffreError('E_RED', `the ledger was altered: its hash chain breaks at row ${broken}`) }),
+        };
+      }),
+    );
+}
+
+function requireVault(config: Config, name: string | undefined): void {
+  if (name !== undefined && !config.vaults.has(name)) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(name)}`);
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('a whole number above 0 is needed');
+  return Number(text);
+}
