@@ -9,6 +9,9 @@ import { systemClock } from './clock.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 
+/** The restore unit reads no shop and prepares no vault. */
+const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a task of the restore unit'));
+
 const PASSWORD_VARIABLE = 'COFFRE_DB_PASSWORD';
 
 const openVault: Adapters['openVault'] = async (vault) => {
@@ -46,10 +49,7 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 await runProgram(argv, version, {
-  adapters: {
-    openVault,
-    openSource: () => Promise.reject(new CoffreError('E_INTERNAL', 'the restore unit reads no shop')),
-  },
+  adapters: { openVault, prepareVault: notHere, openSource: notHere },
   restore: { here: true, adapters },
   clock: systemClock,
   io,

@@ -9,7 +9,7 @@ import type { Vault } from '../vault/vault.ts';
 import { requireProven } from './prove.ts';
 import type { VaultSet } from './vault-set.ts';
 
-export type OpenVault = (vault: VaultConfig, role?: 'write' | 'prune') => Promise<Vault>;
+export type OpenVault = (vault: VaultConfig) => Promise<Vault>;
 
 /**
  * Opens every required vault; one that is not fit leaves the run with its reason. Throws when none is left.

@@ -6,6 +6,7 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
 import { action, type CliContext } from './context.ts';
+import { prepareNewVaults } from './first-use.ts';
 import { formatBytes, formatDuration, table } from './output.ts';
 import { findShop } from './shop.ts';
 import { toolVersions } from './tools.ts';
@@ -49,6 +50,7 @@ export function registerBackup(program: Command, context: CliContext): void {
             });
           },
         };
+        await prepareNewVaults(context.adapters, config, catalog, shop.vaults);
         const snapshots: SnapshotResult[] = [];
         const failures: { source: SourceKind; error: CoffreError }[] = [];
         try {

@@ -53,7 +53,7 @@ export function registerPrune(program: Command, context: CliContext): void {
     );
 }
 
-/** What a prune needs, with the credential that may delete. */
+/** What a prune needs. */
 export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, adapters: Pick<Adapters, 'openVault'>): PruneDeps {
   return {
     catalog,
@@ -65,7 +65,7 @@ export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, adapte
           hint: 'declare it again until it is empty',
         });
       }
-      return await adapters.openVault(vault, 'prune');
+      return await adapters.openVault(vault);
     },
     forgetSnapshot: async (shop, snapshot) => {
       await rm(indexCopyPath(config.stateDir, shop, snapshot), { force: true });

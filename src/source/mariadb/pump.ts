@@ -1,0 +1,70 @@
+// Runs a query and turns its rows into chunks of bytes, never holding more than a few of them.
+import type { Cell, Session } from '../../target/mariadb/session.ts';
+import type { ByteWriter } from './encode.ts';
+
+/** Complete chunks beyond this make the server wait. */
+const HIGH_WATER_BYTES = 2 * 1024 * 1024;
+
+/**
+ * Yields the writer's complete chunks while `onRow` writes into it; an unfinished chunk stays in the writer.
+ * When the consumer stops early, the rest of the rows is read and dropped, so that the connection stays usable.
+ * Throws ServerError and what `onRow` throws.
+ */
+export async function* pump(
+  session: Session,
+  sql: string,
+  writer: ByteWriter,
+  onRow: (row: Cell[]) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  let wake = (): void => {};
+  let paused = false;
+  let ended = false;
+  let dropping = false;
+  let failure: { readonly error: unknown } | null = null;
+  const flow = session.flow(sql, (row) => {
+    if (dropping || failure) return;
+    try {
+      onRow(row);
+    } catch (error) {
+      failure = { error };
+    }
+    if (writer.readyBytes >= HIGH_WATER_BYTES && !paused) {
+      paused = true;
+      flow.pause();
+    }
+    if (writer.readyBytes > 0) wake();
+  });
+  flow.ended.then(
+    () => {
+      ended = true;
+      wake();
+    },
+    (error: unknown) => {
+      ended = true;
+      failure ??= { error };
+      wake();
+    },
+  );
+  const somethingToDo = (): boolean => writer.readyBytes > 0 || ended;
+  try {
+    for (;;) {
+      for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
+      if (ended) break;
+      if (paused) {
+        paused = false;
+        flow.resume();
+      }
+      if (!somethingToDo()) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+    const failed = failure as { readonly error: unknown } | null;
+    if (failed) throw failed.error;
+  } finally {
+    dropping = true;
+    if (paused) flow.resume();
+    await flow.ended.catch(() => {});
+  }
+}
