@@ -2,7 +2,9 @@
 import { Command, CommanderError, Option } from 'commander';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { registerBackup } from './backup.ts';
+import { registerBilling } from './billing.ts';
 import type { CliContext } from './context.ts';
+import { registerDaemon } from './daemon.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerErrors } from './errors.ts';
 import { registerInit } from './init.ts';
@@ -26,7 +28,9 @@ function registerCommands(program: Command, context: CliContext): void {
   registerVerify(program, context);
   registerPrune(program, context);
   registerStatus(program, context);
+  registerBilling(program, context);
   registerKeys(program, context);
+  registerDaemon(program, context);
   registerErrors(program, context);
 }
 

@@ -1,0 +1,104 @@
+// `coffre daemon`: the scheduler in the foreground, until it is told to stop.
+import type { Command } from 'commander';
+import { type BackupDeps, backupSource, shortfallOf } from '../backup/run.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { listSnapshots } from '../catalog/snapshots.ts';
+import { acquireLock } from '../catalog/state-lock.ts';
+import type { Config } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { pruneShop } from '../retention/prune.ts';
+import { backupOf, type Job, jobsOf } from '../schedule/jobs.ts';
+import { Scheduler } from '../schedule/scheduler.ts';
+import { catalogSlots } from '../schedule/slots.ts';
+import { action, type CliContext } from './context.ts';
+import { createLogger, type Logger } from './log.ts';
+import { pruneDeps, pruneFailure } from './prune.ts';
+import { coffreVersion, toolVersions } from './tools.ts';
+
+/** What belongs to no shop (probe objects) has no window: it goes as soon as its lock has ended. */
+const PROBES_RETENTION_MS = 24 * 3600_000;
+
+export function registerDaemon(program: Command, context: CliContext): void {
+  program
+    .command('daemon')
+    .description('run the schedules in the foreground (systemd runs this); SIGTERM stops it')
+    .addHelpText('after', '\nExample:\n  coffre --config /etc/coffre/coffre.yaml daemon\n')
+    .action(
+      action(context, async (invocation) => {
+        const config = invocation.config();
+        // a daemon's log is what it is read by: more than the warnings that are enough beside a command's result
+        const log = program.getOptionValue('logLevel') === undefined ? createLogger('info') : invocation.log;
+        using lock = await acquireLock(config.stateDir, 'daemon');
+        if (!lock) throw new CoffreError('E_DAEMON_RUNNING', `a daemon already runs on ${config.stateDir}`);
+        await using catalog = await openCatalog(config.stateDir);
+        const clean = await runDaemon(context, config, catalog, log, invocation.signal);
+        return { document: { stopped: true, interrupted: !clean }, text: '' };
+      }),
+    );
+}
+
+/** Runs until the signal; true when nothing was left unfinished beyond the time given to it. */
+async function runDaemon(context: CliContext, config: Config, catalog: Catalog, log: Logger, signal: AbortSignal): Promise<boolean> {
+  const jobs = jobsOf(config);
+  const backup: BackupDeps = {
+    config,
+    catalog,
+    clock: context.clock,
+    openVault: context.adapters.openVault,
+    openSource: context.adapters.openSource,
+    log,
+    tools: await toolVersions(),
+    onProgress: () => {},
+  };
+  const scheduler = new Scheduler({
+    clock: context.clock,
+    log,
+    jobs,
+    slots: catalogSlots(catalog),
+    concurrency: config.limits.concurrency,
+    hasSnapshot: async (job) => {
+      const source = backupOf(job.name)?.source;
+      return (await listSnapshots(catalog, { shop: job.shop, source })).length > 0;
+    },
+    work: (job, _dueAt, stop) => (job.name === 'prune' ? prune(context, backup, job, stop) : snapshot(backup, job, stop)),
+  });
+  for (const warning of config.warnings) log.warn({ event: 'config.warning' }, warning);
+  log.info(
+    {
+      event: 'daemon.started',
+      version: await coffreVersion(),
+      config: config.file,
+      pid: process.pid,
+      timezone: config.timezone,
+      shops: config.shops.size,
+      jobs: jobs.length,
+    },
+    'daemon started',
+  );
+  const clean = await scheduler.run(signal);
+  log.info({ event: 'daemon.stopped', clean }, clean ? 'daemon stopped' : 'daemon stopped without waiting for a run that did not end');
+  return clean;
+}
+
+/** Throws what made the run fail, and E_INCOMPLETE or E_DEGRADED for a snapshot that is not good. */
+async function snapshot(deps: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
+  const shop = deps.config.shops.get(job.shop);
+  const what = backupOf(job.name);
+  if (!shop || !what) throw new CoffreError('E_INTERNAL', `no backup job: ${job.shop} ${job.name}`);
+  const result = await backupSource(deps, { shop, ...what, signal });
+  const shortfall = shortfallOf(shop.name, result);
+  if (shortfall) throw shortfall;
+}
+
+async function prune(context: CliContext, { config, catalog }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
+  const result = await pruneShop(pruneDeps(config, catalog, context.clock, context.adapters), {
+    shop: job.shop,
+    vaults: config.shops.get(job.shop)?.vaults ?? [...config.vaults.keys()],
+    retentionMs: config.shops.get(job.shop)?.plan.retentionMs ?? PROBES_RETENTION_MS,
+    ceilingMs: config.limits.lockCeilingMs,
+    who: 'daemon',
+    signal,
+  });
+  const failure = pruneFailure([result]);
+  if (failure) throw failure;
+}

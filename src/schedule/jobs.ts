@@ -1,0 +1,57 @@
+// What the daemon does by itself: one job for each shop and schedule key of its plan, and prune every day.
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import type { SourceKind } from '../source/source.ts';
+import { parseSchedule, type Schedule } from './due.ts';
+
+/** Schedule keys of a plan, and `prune`, which no plan can leave out. */
+export type JobName = 'database' | 'files' | 'increments' | 'server' | 'prune';
+
+export interface Job {
+  /** A declared shop, or DAEMON_SHOP for what the daemon itself keeps in vaults (probes). */
+  readonly shop: string;
+  readonly name: JobName;
+  readonly schedule: Schedule;
+}
+
+/** After the night's backups of any usual plan, and before anyone looks at the bill. Early enough for a second try the same day. */
+const PRUNE_EXPRESSION = '30 6 * * *';
+
+/** What a backup job reads, and whether everything is read anew. null: not a backup. */
+export function backupOf(name: JobName): { readonly source: SourceKind; readonly full: boolean } | null {
+  switch (name) {
+    case 'database':
+      // a dump reads every row anyway; chunks that did not change keep their segment
+      return { source: 'database', full: false };
+    case 'files':
+      return { source: 'files', full: true };
+    case 'increments':
+      return { source: 'files', full: false };
+    case 'server':
+      return { source: 'server', full: true };
+    case 'prune':
+      return null;
+  }
+}
+
+/** Every job of a configuration. Throws E_CONFIG when an expression is none. */
+export function jobsOf(config: Config): Job[] {
+  const jobs: Job[] = [];
+  for (const shop of config.shops.values()) {
+    for (const name of ['database', 'files', 'increments', 'server'] as const) {
+      const expression = shop.plan.schedule[name];
+      if (expression !== null && has(shop, name))
+        jobs.push({ shop: shop.name, name, schedule: parseSchedule(expression, config.timezone) });
+    }
+  }
+  for (const shop of [...config.shops.keys(), DAEMON_SHOP]) {
+    jobs.push({ shop, name: 'prune', schedule: parseSchedule(PRUNE_EXPRESSION, config.timezone) });
+  }
+  return jobs;
+}
+
+function has(shop: ShopConfig, name: Exclude<JobName, 'prune'>): boolean {
+  if (name === 'database') return shop.database !== null;
+  if (name === 'server') return shop.server;
+  return shop.files !== null;
+}
