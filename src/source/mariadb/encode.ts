@@ -64,12 +64,12 @@ export class ByteWriter {
     let end = this.#end;
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes[at] as number;
-      const escape = escapes[byte] as number;
-      if (escape === 0) {
+      const letter = escapes[byte] as number;
+      if (letter === 0) {
         chunk[end++] = byte;
       } else {
         chunk[end++] = 0x5c;
-        chunk[end++] = escape;
+        chunk[end++] = letter;
       }
     }
     this.#advance(end - this.#end);
@@ -94,9 +94,9 @@ function escapeTable(pairs: Readonly<Record<number, string>>): Uint8Array {
 }
 
 /** What LOAD DATA would take for the end of a field or row, for an escape, or for the end of the text. */
-const TSV_ESCAPES = escapeTable({ 0x00: '0', 0x09: 't', 0x0a: 'n', 0x5c: '\\' });
+const TSV_ESCAPES = escapeTable({ 0: '0', 9: 't', 10: 'n', 92: '\\' });
 /** Newlines and carriage returns too: the mariadb client reads by lines and drops the latter. */
-const SQL_ESCAPES = escapeTable({ 0x00: '0', 0x0a: 'n', 0x0d: 'r', 0x1a: 'Z', 0x27: "'", 0x5c: '\\' });
+const SQL_ESCAPES = escapeTable({ 0: '0', 10: 'n', 13: 'r', 26: 'Z', 39: "'", 92: '\\' });
 
 /** One line; `row` may hold more cells than there are columns. */
 export function writeTsvRow(writer: ByteWriter, columns: readonly ColumnPlan[], row: readonly Cell[]): void {

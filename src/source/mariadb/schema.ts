@@ -173,7 +173,10 @@ async function readIndexes(session: Session, schema: string): Promise<Map<string
 
 /** History can be inserted from 10.11 on, and only when the period is of timestamps. */
 function historyKind(own: TableColumns, create: string, server: ServerInfo): TableInfo['history'] {
-  const byTransaction = own.start !== null && /GENERATED ALWAYS AS ROW START/.test(create) && own.columns.some((c) => c.name === own.start && c.type === 'bigint');
+  const byTransaction =
+    own.start !== null &&
+    /GENERATED ALWAYS AS ROW START/.test(create) &&
+    own.columns.some((c) => c.name === own.start && c.type === 'bigint');
   return server.number >= 101_100 && !byTransaction ? 'insertable' : 'current';
 }
 

@@ -1,0 +1,259 @@
+// The parts of a database reading: SQL texts, small tables together, key ranges of larger ones, rows too wide for either.
+import { CoffreError } from '../../errors.ts';
+import { buildLoadStatement } from '../../target/mariadb/load-statement.ts';
+import { quoteName } from '../../target/mariadb/names.ts';
+import type { Cell } from '../../target/mariadb/session.ts';
+import { type Part, type PartOutcome, type Phase, SEGMENT_TARGET_BYTES, type SegmentKind } from '../source.ts';
+import type { ColumnPlan } from './columns.ts';
+import { ByteWriter, writeSqlRow, writeTsvRow, writeTsvValue } from './encode.ts';
+import type { TablePlan } from './plan.ts';
+import type { ReadContext } from './reading.ts';
+import { DATA_HEAD, DATA_TAIL, LENIENT, STRICT } from './script.ts';
+import { type Cut, keyHash, rowWithKey, type Span, TableCursor, type WideRow } from './table-cursor.ts';
+
+const MiB = 1024 * 1024;
+/** A planned range should fit as a whole; only one that turns out much larger is cut. */
+const RANGE_CUT: Cut = { from: 38 * MiB, limit: 44 * MiB };
+/** What has no planned bounds is cut near the size that segments aim at. */
+const CHAIN_CUT: Cut = { from: 24 * MiB, limit: 40 * MiB };
+const STATEMENT_BYTES = 512 * 1024;
+/** A piece of a wide value, in bytes or characters (of four bytes at most). */
+const PIECE = 2 * MiB;
+
+/** Name of a table within a part's name. */
+const inName = (table: string): string => encodeURIComponent(table);
+const hexHash = (key: readonly Cell[]): string => keyHash(key).toString(16).padStart(8, '0');
+
+abstract class DatabasePart implements Part {
+  readonly type = 'part' as const;
+  readonly kind: SegmentKind;
+  readonly phase: Phase;
+  readonly name: string;
+  readonly estimatedBytes: number;
+  protected readonly context: ReadContext;
+  protected readonly rows: Record<string, number> = {};
+  #done: () => void;
+  #complete = false;
+
+  constructor(context: ReadContext, kind: SegmentKind, phase: Phase, name: string, estimatedBytes: number) {
+    this.context = context;
+    this.kind = kind;
+    this.phase = phase;
+    this.name = name;
+    this.estimatedBytes = estimatedBytes;
+    this.#done = () => {};
+  }
+
+  /** Called when the part is handed to the consumer. */
+  handOut(): this {
+    this.#done = this.context.handOut();
+    return this;
+  }
+
+  async *read(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    const writer = new ByteWriter();
+    try {
+      yield* this.content(writer, signal);
+      writer.flush();
+      for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
+      for (const count of Object.values(this.rows)) this.context.rows += count;
+      this.#complete = true;
+    } finally {
+      this.#done();
+    }
+  }
+
+  outcome(): PartOutcome {
+    if (!this.#complete) throw new CoffreError('E_INTERNAL', `the part ${this.name} was not read to its end`);
+    return {
+      entries: [{ type: this.kind === 'sql' ? 'sql' : 'rows', name: this.name, rows: { ...this.rows } }],
+      warnings: [],
+    };
+  }
+
+  protected count(table: string, rows = 1): void {
+    this.rows[table] = (this.rows[table] ?? 0) + rows;
+  }
+
+  protected abstract content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined>;
+}
+
+/** A text that is known already: phases pre and post. */
+export class TextPart extends DatabasePart {
+  readonly #text: Buffer;
+
+  constructor(context: ReadContext, phase: Phase, text: Buffer) {
+    super(context, 'sql', phase, phase, text.length);
+    this.#text = text;
+  }
+
+  protected override async *content(_writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    signal.throwIfAborted();
+    for (let at = 0; at < this.#text.length; at += MiB) yield this.#text.subarray(at, at + MiB);
+  }
+}
+
+/** Rows as INSERTs, of many tables. */
+export class DataPart extends DatabasePart {
+  readonly #spans: readonly Span[];
+
+  constructor(context: ReadContext, name: string, spans: readonly Span[]) {
+    const estimate = spans.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
+    super(context, 'sql', 'data', name, Math.min(estimate, SEGMENT_TARGET_BYTES));
+    this.#spans = spans;
+  }
+
+  protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    return this.context.exclusively(`part ${this.name}`, signal, () => this.#tables(writer));
+  }
+
+  async *#tables(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
+    writer.text(DATA_HEAD);
+    for (const [index, span] of this.#spans.entries()) {
+      const cursor = new TableCursor(this.context, span);
+      yield* this.#table(writer, cursor, span.plan);
+      if (cursor.finished) continue;
+      const rest = [{ ...span, after: cursor.after }, ...this.#spans.slice(index + 1)];
+      const place = cursor.after ? hexHash(cursor.after) : '';
+      this.context.find(new DataPart(this.context, `data/${inName(span.plan.name)}/${place}`, rest));
+      break;
+    }
+    writer.text(DATA_TAIL);
+  }
+
+  async *#table(writer: ByteWriter, cursor: TableCursor, plan: TablePlan): AsyncGenerator<Buffer, void, undefined> {
+    const table = plan.name;
+    const head = Buffer.from(
+      `INSERT INTO ${quoteName(table)} (${plan.columns.map((column) => quoteName(column.name)).join(',')}) VALUES\n`,
+    );
+    this.count(table, 0);
+    let statementStart = -1;
+    const close = (): void => {
+      if (statementStart >= 0) writer.text(';\n');
+      statementStart = -1;
+    };
+    const onRow = (row: Cell[], enumError: boolean): void => {
+      if (enumError) {
+        close();
+        writer.text(LENIENT);
+      }
+      if (statementStart < 0) {
+        statementStart = writer.total;
+        writer.raw(head);
+      } else {
+        writer.text(',\n');
+      }
+      writeSqlRow(writer, plan.columns, row);
+      this.count(table);
+      if (enumError || writer.total - statementStart >= STATEMENT_BYTES) close();
+      if (enumError) writer.text(STRICT);
+    };
+    const onWideRow = (row: WideRow): void => this.context.find(new WideRowPart(this.context, plan, row));
+    yield* cursor.read(writer, CHAIN_CUT, { onRow, onWideRow });
+    close();
+  }
+}
+
+/** Rows of one table as LOAD DATA reads them. */
+export abstract class TsvPart extends DatabasePart {
+  protected readonly plan: TablePlan;
+
+  constructor(context: ReadContext, plan: TablePlan, name: string, estimatedBytes: number) {
+    super(context, 'tsv', 'rows', name, estimatedBytes);
+    this.plan = plan;
+    this.count(plan.name, 0);
+  }
+
+  override outcome(): PartOutcome {
+    const { entries, warnings } = super.outcome();
+    const table = this.plan.name;
+    const columns = this.plan.columns.map((column) => ({ name: column.name, form: column.tsv }));
+    const rows = this.rows[table] ?? 0;
+    return {
+      entries: entries.map((entry) => ({ ...entry, table })) as PartOutcome['entries'],
+      load: { table, statement: buildLoadStatement({ table, columns }), rows },
+      warnings,
+    };
+  }
+}
+
+export class RangePart extends TsvPart {
+  readonly #span: Span;
+
+  constructor(context: ReadContext, span: Span, estimatedBytes: number) {
+    const { plan, range, after } = span;
+    const from = after ? `after-${hexHash(after)}` : range ? String(range.low) : 'all';
+    super(context, plan, `rows/${inName(plan.name)}/${from}`, Math.min(estimatedBytes, SEGMENT_TARGET_BYTES));
+    this.#span = span;
+  }
+
+  protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    return this.context.exclusively(`table ${this.plan.name}`, signal, () => this.#range(writer));
+  }
+
+  async *#range(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
+    const { plan, range, after } = this.#span;
+    const cursor = new TableCursor(this.context, this.#span);
+    let enumErrors = false;
+    yield* cursor.read(writer, range && !after ? RANGE_CUT : CHAIN_CUT, {
+      onRow: (row, enumError) => {
+        if (enumError) {
+          enumErrors = true;
+          return;
+        }
+        writeTsvRow(writer, plan.columns, row);
+        this.count(plan.name);
+      },
+      onWideRow: (row) => this.context.find(new WideRowPart(this.context, plan, row)),
+    });
+    if (!cursor.finished) this.context.find(new RangePart(this.context, { ...this.#span, after: cursor.after }, SEGMENT_TARGET_BYTES));
+    // LOAD DATA warns about an ENUM's error value, and no warning is accepted: those rows go into INSERTs. The rest of the range has its own.
+    if (enumErrors) {
+      const span = { ...this.#span, upTo: cursor.finished ? null : cursor.after, onlyEnumErrors: true };
+      this.context.find(new DataPart(this.context, `data/${this.name.slice('rows/'.length)}/enum-errors`, [span]));
+    }
+  }
+}
+
+/** One row that holds a value too large for memory: its values follow each other in pieces. */
+export class WideRowPart extends TsvPart {
+  readonly #key: readonly Cell[];
+
+  constructor(context: ReadContext, plan: TablePlan, row: WideRow) {
+    super(context, plan, `rows/${inName(plan.name)}/row-${hexHash(row.key)}`, row.estimatedBytes);
+    this.#key = row.key;
+  }
+
+  protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    return this.context.exclusively(`table ${this.plan.name}`, signal, () => this.#row(writer));
+  }
+
+  async *#row(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
+    const source = `FROM ${quoteName(this.plan.name)} WHERE ${rowWithKey(this.plan, this.#key)}`;
+    for (const [index, column] of this.plan.columns.entries()) {
+      if (index > 0) writer.byte(0x09);
+      yield* this.#value(writer, column, source);
+    }
+    writer.byte(0x0a);
+    this.count(this.plan.name);
+  }
+
+  async *#value(writer: ByteWriter, column: ColumnPlan, source: string): AsyncGenerator<Buffer, void, undefined> {
+    const { session, maxAllowedPacket } = this.context;
+    const length = column.wide ? (column.tsv === 'hex' ? `OCTET_LENGTH(${column.select})` : `CHAR_LENGTH(${column.select})`) : 'NULL';
+    const total = await session.text(`SELECT ${length} ${source}`);
+    if (total === null) {
+      const [row] = await session.cells(`SELECT ${column.select} ${source}`);
+      if (!row) throw new CoffreError('E_DB_READ', `a row of ${this.plan.name} vanished within the snapshot`);
+      writeTsvValue(writer, column, row[0] as Cell);
+      return;
+    }
+    const piece = Math.min(column.tsv === 'hex' ? PIECE * 4 : PIECE, Math.floor(maxAllowedPacket / 8));
+    for (let at = 0; at < Number(total); at += piece) {
+      const [row] = await session.cells(`SELECT SUBSTRING(${column.select}, ${at + 1}, ${piece}) ${source}`);
+      if (!row?.[0]) throw new CoffreError('E_DB_READ', `a value of ${this.plan.name} cannot be read in pieces`);
+      writeTsvValue(writer, column, row[0]);
+      for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
+    }
+  }
+}

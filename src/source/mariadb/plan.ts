@@ -1,0 +1,123 @@
+// Decides how each table's rows are cut into segments: together with others, by ranges of a key, or as one flow.
+
+import { quoteName } from '../../target/mariadb/names.ts';
+import type { Cell } from '../../target/mariadb/session.ts';
+import { SEGMENT_TARGET_BYTES } from '../source.ts';
+import { type ColumnPlan, isInteger, isOrdered, keyLiteral, planColumn } from './columns.ts';
+import type { IndexInfo, TableInfo } from './schema.ts';
+
+/** A unique key whose order can be followed with comparisons. */
+export interface KeyPlan {
+  readonly index: string;
+  /** Positions in the table plan's columns. */
+  readonly at: readonly number[];
+  /** The first column is an integer: ranges of it make chunks whose bounds do not move. */
+  readonly integer: boolean;
+}
+
+export interface TablePlan {
+  readonly name: string;
+  /** What is selected and inserted, in table order; period columns of a history last. */
+  readonly columns: readonly ColumnPlan[];
+  readonly key: KeyPlan | null;
+  /** ` FOR SYSTEM_TIME ALL` when history is read. */
+  readonly history: string;
+  /** Columns of ENUM type, whose error value no text stands for. */
+  readonly enums: readonly string[];
+  readonly estimatedBytes: number;
+}
+
+/** Tables below this travel together in the data segments. */
+export const SMALL_TABLE_BYTES = 1024 * 1024;
+/** What is estimated for a row when the server knows nothing. */
+const DEFAULT_ROW_BYTES = 100;
+
+export function planTable(table: TableInfo): TablePlan {
+  const columns = table.columns.filter((column) => !column.generated).map(planColumn);
+  if (table.period) {
+    for (const name of [table.period.start, table.period.end]) {
+      columns.push(planColumn({ name, type: 'timestamp', charset: null, nullable: false, generated: false }));
+    }
+  }
+  return {
+    name: table.name,
+    columns,
+    // With history a key's value stands in several rows.
+    key: table.period
+      ? null
+      : usableKey(
+          table.indexes,
+          columns,
+          table.columns.filter((c) => c.nullable).map((c) => c.name),
+        ),
+    history: table.period ? ' FOR SYSTEM_TIME ALL' : '',
+    enums: table.columns.filter((column) => column.type === 'enum' && !column.generated).map((column) => column.name),
+    estimatedBytes: Math.max(table.dataBytes ?? 0, (table.rows ?? 0) * DEFAULT_ROW_BYTES),
+  };
+}
+
+function usableKey(indexes: readonly IndexInfo[], columns: readonly ColumnPlan[], nullable: readonly string[]): KeyPlan | null {
+  for (const index of indexes) {
+    const at = index.columns.map((part) => columns.findIndex((column) => column.name === part.name));
+    const fits = index.columns.every((part, position) => {
+      const column = columns[at[position] as number];
+      return column !== undefined && !part.prefix && !part.nullable && !nullable.includes(part.name) && isOrdered(column.type);
+    });
+    if (index.unique && fits) return { index: index.name, at, integer: isInteger((columns[at[0] as number] as ColumnPlan).type) };
+  }
+  return null;
+}
+
+/** A range of the first key column: from `low` (inclusive) to `high` (exclusive). */
+export interface Range {
+  readonly low: bigint;
+  readonly high: bigint;
+}
+
+/**
+ * Cuts `min`…`max` at multiples of a power of two, so that the same keys fall into the same chunk from run to run, whatever
+ * was added at the end. The width is the largest whose share of `bytes` stays within a segment.
+ */
+export function integerRanges(min: bigint, max: bigint, bytes: number): Range[] {
+  const span = max - min + 1n;
+  let width = 1n;
+  while (width < span && (Number(width * 2n) / Number(span)) * bytes <= SEGMENT_TARGET_BYTES) width *= 2n;
+  if (width >= span && bytes <= SEGMENT_TARGET_BYTES) return [{ low: floorTo(min, width), high: floorTo(max, width) + width }];
+  const ranges: Range[] = [];
+  for (let low = floorTo(min, width); low <= max; low += width) ranges.push({ low, high: low + width });
+  return ranges;
+}
+
+function floorTo(value: bigint, width: bigint): bigint {
+  const rest = ((value % width) + width) % width;
+  return value - rest;
+}
+
+/** Column list and source of a SELECT over `plan`, without conditions. */
+export function selectFrom(plan: TablePlan, extra: readonly string[] = []): string {
+  const list = [...plan.columns.map((column) => column.select), ...extra];
+  const force = plan.key && plan.history === '' ? ` FORCE INDEX (${quoteName(plan.key.index)})` : '';
+  return `SELECT ${list.length > 0 ? list.join(', ') : '1'} FROM ${quoteName(plan.name)}${plan.history}${force}`;
+}
+
+export function keyNames(plan: TablePlan, key: KeyPlan): string[] {
+  return key.at.map((at) => quoteName((plan.columns[at] as ColumnPlan).name));
+}
+
+/** `a > 1 OR (a = 1 AND b > 2)`: rows after the one whose key is `after`, as an index can find them. */
+export function afterKey(plan: TablePlan, key: KeyPlan, after: readonly Cell[]): string {
+  const names = keyNames(plan, key);
+  const literals = key.at.map((at, index) => keyLiteral(plan.columns[at] as ColumnPlan, after[index] as Buffer));
+  let condition = '';
+  for (let index = names.length - 1; index >= 0; index--) {
+    const here = `${names[index]} > ${literals[index]}`;
+    condition = condition === '' ? here : `(${here} OR (${names[index]} = ${literals[index]} AND ${condition}))`;
+  }
+  return condition;
+}
+
+export function equalsKey(plan: TablePlan, key: KeyPlan, value: readonly Cell[]): string {
+  return keyNames(plan, key)
+    .map((name, index) => `${name} = ${keyLiteral(plan.columns[key.at[index] as number] as ColumnPlan, value[index] as Buffer)}`)
+    .join(' AND ');
+}

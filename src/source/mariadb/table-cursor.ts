@@ -1,0 +1,161 @@
+// Walks over a table's rows by pages of its key, so that reading can stop after any row and go on later from there.
+import { crc32 } from 'node:zlib';
+import type { Cell } from '../../target/mariadb/session.ts';
+import type { ByteWriter } from './encode.ts';
+import { afterKey, equalsKey, keyNames, type Range, selectFrom, type TablePlan } from './plan.ts';
+import { pump } from './pump.ts';
+import type { ReadContext } from './reading.ts';
+
+/** A value longer than this is read in pieces, apart from the other rows: memory holds pages of shorter ones only. */
+export const WIDE_VALUE_BYTES = 4 * 1024 * 1024;
+/** Plaintext that one query should bring. */
+const PAGE_BYTES = 8 * 1024 * 1024;
+const FIRST_PAGE_ROWS = 1_000;
+const MAX_PAGE_ROWS = 200_000;
+/** Within about this many bytes after `from` a cut is expected. */
+const CUT_WITHIN_BYTES = 4 * 1024 * 1024;
+
+export interface Span {
+  readonly plan: TablePlan;
+  readonly range: Range | null;
+  /** Key of the row before the first one. */
+  readonly after: readonly Cell[] | null;
+  /** Key of the last row; null: to the end of the range. */
+  readonly upTo?: readonly Cell[] | null;
+  /** Only rows that hold the error value of an ENUM. */
+  readonly onlyEnumErrors: boolean;
+}
+
+/** When to stop: by chance of the key from `from` on, so that the place does not move when rows are added before it; at once at `limit`. */
+export interface Cut {
+  readonly from: number;
+  readonly limit: number;
+}
+
+export interface WideRow {
+  readonly key: readonly Cell[];
+  readonly estimatedBytes: number;
+}
+
+export interface CursorEvents {
+  onRow(row: Cell[], enumError: boolean): void;
+  /** Not given to `onRow`: the row has to be read in pieces. */
+  onWideRow(row: WideRow): void;
+}
+
+export class TableCursor {
+  readonly #context: ReadContext;
+  readonly #span: Span;
+  #after: readonly Cell[] | null;
+  #finished = false;
+
+  constructor(context: ReadContext, span: Span) {
+    this.#context = context;
+    this.#span = span;
+    this.#after = span.after;
+  }
+
+  /** No row is left. */
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Key of the last row that was read. */
+  get after(): readonly Cell[] | null {
+    return this.#after;
+  }
+
+  /** Reads until the end, or until the writer's total says to cut. A table without a key is never cut. */
+  async *read(writer: ByteWriter, cut: Cut, events: CursorEvents): AsyncGenerator<Buffer, void, undefined> {
+    const { plan } = this.#span;
+    const { key } = plan;
+    const start = writer.total;
+    let pageRows = FIRST_PAGE_ROWS;
+    let rows = 0;
+    for (;;) {
+      let inPage = 0;
+      let stop = false;
+      const onRow = (row: Cell[]): void => {
+        if (stop) return;
+        inPage++;
+        rows++;
+        const before = writer.total;
+        const extras = row.splice(plan.columns.length);
+        const wideBytes = wideColumns(plan).length > 0 ? Number(extras.shift()) : 0;
+        const enumError = plan.enums.length > 0 && extras.shift()?.[0] === 0x31;
+        if (wideBytes > 0) events.onWideRow({ key: keyOf(plan, row), estimatedBytes: wideBytes });
+        else events.onRow(row, enumError);
+        if (!key) return;
+        this.#after = keyOf(plan, row);
+        stop = writer.total >= cut.limit || (writer.total >= cut.from && isCutPoint(this.#after, writer.total - before));
+      };
+      yield* pump(this.#context.session, this.#sql(pageRows), writer, onRow);
+      if (!key || (!stop && inPage < pageRows)) {
+        this.#finished = true;
+        return;
+      }
+      if (stop) return;
+      pageRows = Math.max(100, Math.min(MAX_PAGE_ROWS, Math.floor(PAGE_BYTES / Math.max(1, (writer.total - start) / rows))));
+    }
+  }
+
+  #sql(pageRows: number): string {
+    const { plan, range, upTo, onlyEnumErrors } = this.#span;
+    const { key } = plan;
+    const conditions: string[] = [];
+    if (key && range) {
+      const first = keyNames(plan, key)[0];
+      conditions.push(`${first} >= ${range.low}`, `${first} < ${range.high}`);
+    }
+    if (key && this.#after) conditions.push(afterKey(plan, key, this.#after));
+    if (key && upTo) conditions.push(`NOT (${afterKey(plan, key, upTo)})`);
+    if (onlyEnumErrors) conditions.push(enumErrorExpression(plan));
+    const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
+    const order = key ? ` ORDER BY ${keyNames(plan, key).join(', ')} LIMIT ${pageRows}` : '';
+    return selectForReading(plan) + where + order;
+  }
+}
+
+/** Columns, then how large a row too wide is, then whether an ENUM holds its error value; the latter two where they can be. */
+export function selectForReading(plan: TablePlan): string {
+  const wide = wideColumns(plan);
+  const extra: string[] = [];
+  if (wide.length > 0) {
+    const tooWide = wide.map((column) => `OCTET_LENGTH(${column.select}) > ${WIDE_VALUE_BYTES}`).join(' OR ');
+    const size = wide.map((column) => `IFNULL(OCTET_LENGTH(${column.select}), 0) * ${column.tsv === 'hex' ? 2 : 1}`).join(' + ');
+    extra.push(`IF(${tooWide}, ${size}, 0)`);
+  }
+  if (plan.enums.length > 0) extra.push(enumErrorExpression(plan));
+  const columns = plan.columns.map((column) =>
+    wide.includes(column)
+      ? { ...column, select: `IF(OCTET_LENGTH(${column.select}) > ${WIDE_VALUE_BYTES}, NULL, ${column.select})` }
+      : column,
+  );
+  return selectFrom({ ...plan, columns }, extra);
+}
+
+/** Without a key a row cannot be found again, so it is read as it is, whatever its size. */
+function wideColumns(plan: TablePlan): TablePlan['columns'] {
+  return plan.key ? plan.columns.filter((column) => column.wide) : [];
+}
+
+function enumErrorExpression(plan: TablePlan): string {
+  const columns = plan.columns.filter((column) => plan.enums.includes(column.name));
+  return `(${columns.map((column) => `IFNULL(${column.select} = 0, 0)`).join(' OR ')})`;
+}
+
+export function keyOf(plan: TablePlan, row: readonly Cell[]): Cell[] {
+  // Copies: the cells are views into a packet that would otherwise stay in memory.
+  return (plan.key?.at ?? []).map((at) => (row[at] ? Buffer.from(row[at]) : null));
+}
+
+/** A number that depends on the key alone; used for cuts and names. */
+export function keyHash(key: readonly Cell[]): number {
+  return key.reduce((hash, cell) => crc32(cell ?? Buffer.alloc(0), hash), key.length);
+}
+
+function isCutPoint(key: readonly Cell[], rowBytes: number): boolean {
+  return keyHash(key) < (rowBytes / CUT_WITHIN_BYTES) * 2 ** 32;
+}
+
+export const rowWithKey = (plan: TablePlan, key: readonly Cell[]): string => (plan.key ? equalsKey(plan, plan.key, key) : '1');
