@@ -66,8 +66,8 @@ function* nulTerminated(paths: Iterable<BytePath>): Generator<Buffer> {
 export function warningKind({ message }: Complaint, stored: boolean): Warning['kind'] {
   if (/^(file changed as we read it$|File shrank by )/.test(message)) return 'changed';
   if (/^(Warning: )?Read error /.test(message)) return 'unreadable';
-  if (stored) return 'other';
   if (/^File removed before we read it$|: No such file or directory$|: Not a directory$/.test(message)) return 'vanished';
+  if (stored) return 'other';
   if (/^(socket ignored|Unknown file type; file ignored)$/.test(message)) return 'skipped';
   return 'unreadable';
 }

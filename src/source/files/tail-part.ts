@@ -44,6 +44,11 @@ export class TailPart implements Part {
     const entries: FileEntry[] = [];
     const warnings: Warning[] = [];
     const repeated = new Set(this.#ancestorsOfFirst());
+    /** Could not be listed, and the scan has said so. */
+    const unlisted = new Set<BytePath>();
+    const leftOut = ({ path, dumpdir }: { path: BytePath; dumpdir: Buffer | null }): void => {
+      if (!dumpdir) unlisted.add(path);
+    };
     const visitor: TarVisitor = {
       member(member): MemberDecision {
         if (member.type !== 'directory') {
@@ -53,7 +58,10 @@ export class TailPart implements Part {
         if (repeated.delete(member.path)) return 'pass';
         // tar leaves out what it cannot read, and keeps the order.
         for (let row = rows.next(); !row.done; row = rows.next()) {
-          if (row.value.path !== member.path) continue;
+          if (row.value.path !== member.path) {
+            leftOut(row.value);
+            continue;
+          }
           entries.push(entryOf(member, { ...row.value, ctimeNs: 0n, sizeBytes: 0 }, null, 0n));
           return row.value.dumpdir ? { addRecords: paxRecord('GNU.dumpdir', row.value.dumpdir) } : 'pass';
         }
@@ -62,12 +70,13 @@ export class TailPart implements Part {
     };
     const exit = yield* pack(this.#root, this.#paths(), visitor, signal);
     yield END_OF_ARCHIVE;
+    for (const row of rows) leftOut(row);
     const stored = new Set(entries.map((entry) => entry.path));
     for (const complaint of exit.complaints) {
       const path = complaint.path ?? '.';
       const kind = warningKind(complaint, stored.has(path));
       // A directory that gets a file while tar looks at it is an ordinary thing in a living shop.
-      if (kind !== 'changed') warnings.push({ kind, where: printable(path), message: complaint.message });
+      if (kind !== 'changed' && !unlisted.has(path)) warnings.push({ kind, where: printable(path), message: complaint.message });
     }
     this.#outcome = { entries, warnings };
     this.#onOutcome(this.#outcome);

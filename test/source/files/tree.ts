@@ -78,6 +78,19 @@ line'; printf 6 > 'col:on'; printf 7 > '[glob]*?'; printf 8 > ' blanks at both e
   );
 }
 
+/** Runs `work` as somebody without rights: file modes do not stop root. */
+export async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return await work();
+  process.setegid?.(65534);
+  process.seteuid?.(65534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
+
 export interface StoredSegment {
   readonly id: string;
   readonly phase: Phase;

@@ -1,5 +1,5 @@
 // Restores snapshots taken by tests: through the target, and by hand with GNU tar alone.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import type { BytePath, FileEntry } from '../../../src/source/source.ts';
 import { DirectoryTarget } from '../../../src/target/files/directory-target.ts';
@@ -38,14 +38,21 @@ export async function restore(snapshot: TakenSnapshot, directory: string, unveri
   }
 }
 
-/** The procedure of FORMAT.md, once zstd and age are done: every segment in manifest order, the tail with -G. */
+/**
+ * The procedure of FORMAT.md, once zstd and age are done: every segment in manifest order, then the tail with -G. When a segment
+ * complains, a path changed between file and directory: the tail with -G clears the way, and the segment comes again.
+ */
 export function restoreByHand(snapshot: TakenSnapshot, directory: string): void {
   mkdirSync(directory, { recursive: true });
-  for (const segment of snapshot.segments) {
-    const tail = segment.phase === 'tail' ? ['--incremental'] : ['--recursive-unlink'];
-    execFileSync('tar', ['-xpf', '-', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', ...tail, '-C', directory], {
-      input: segment.bytes,
-      env: { PATH: process.env.PATH, LC_ALL: 'C' },
-    });
+  const extract = (content: Buffer, ...more: string[]): boolean => {
+    const args = ['-xpf', '-', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', ...more, '-C', directory];
+    return spawnSync('tar', args, { input: content, env: { PATH: process.env.PATH, LC_ALL: 'C' } }).status === 0;
+  };
+  const tails = snapshot.segments.filter((segment) => segment.phase === 'tail');
+  for (const { phase, bytes: content } of snapshot.segments) {
+    if (phase === 'tail' || extract(content)) continue;
+    for (const tail of tails) extract(tail.bytes, '--incremental');
+    extract(content);
   }
+  for (const tail of tails) if (!extract(tail.bytes, '--incremental')) throw new Error('the tail could not be extracted');
 }
