@@ -173,11 +173,13 @@ export class FilesystemVault implements Vault {
       0,
       async () => {
         await this.ready();
-        const opened = await open(objectPath(this.root, key), constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
-          // ELOOP: a link where our object was.
-          if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'].includes(errnoOf(error))) throw this.#missing(key, versionId);
-          throw error;
-        });
+        const opened = await open(objectPath(this.root, key), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+          (error: unknown) => {
+            // ELOOP: a link where our object was. Not blocking: nor does a pipe that lies there hold us up.
+            if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'].includes(errnoOf(error))) throw this.#missing(key, versionId);
+            throw error;
+          },
+        );
         const stats = await opened.stat({ bigint: true });
         if (stats.isFile() && versionIdOf(stats) === versionId) return opened;
         await opened.close();
