@@ -1,0 +1,168 @@
+// The real daemon as a child process, on a real store: what systemd would see of it.
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, onTestFinished, test } from 'vitest';
+import { openCatalog } from '../../src/catalog/open.ts';
+import { catalogSlots } from '../../src/schedule/slots.ts';
+import { startFaultProxy } from '../servers/fault-proxy.ts';
+import { until } from '../servers/rig.ts';
+import { freshBucket } from '../servers/s3.ts';
+import { Random } from '../shop/random.ts';
+import { makeWorld, type World, type WorldOptions } from '../world/world.ts';
+
+interface LogLine {
+  readonly event?: string;
+  readonly level: string;
+  readonly shop?: string;
+  readonly job?: string;
+  readonly code?: string;
+  readonly msg: string;
+}
+
+interface Daemon {
+  readonly lines: LogLine[];
+  readonly pid: number;
+  /** Waits for a line with this event. */
+  saw(event: string, job?: string): Promise<LogLine>;
+  signal(name: NodeJS.Signals): void;
+  /** Exit status, null when a signal ended it; and its standard output. */
+  ended(): Promise<{ readonly status: number | null; readonly stdout: string }>;
+}
+
+async function world(options: WorldOptions = {}, megabytes = 1): Promise<World> {
+  const root = mkdtempSync(join(tmpdir(), 'coffre-daemon-shop-'));
+  mkdirSync(join(root, 'img'));
+  for (let i = 0; i < megabytes; i++) writeFileSync(join(root, `img/${i}.jpg`), new Random(`daemon/${i}`).bytes(1_000_000));
+  const made = await makeWorld({ ...options, files: { root } });
+  onTestFinished(async () => {
+    await made[Symbol.asyncDispose]();
+    rmSync(root, { recursive: true, force: true });
+  });
+  return made;
+}
+
+function startDaemon(it: World): Daemon {
+  const child = it.start(['daemon']);
+  const lines: LogLine[] = [];
+  let stdout = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  if (child.stderr) createInterface({ input: child.stderr }).on('line', (line) => lines.push(JSON.parse(line) as LogLine));
+  const end = once(child, 'close');
+  onTestFinished(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await end;
+  });
+  return {
+    lines,
+    pid: child.pid ?? 0,
+    async saw(event, job) {
+      const find = (): LogLine | undefined => lines.find((line) => line.event === event && (job === undefined || line.job === job));
+      await until(
+        `the daemon logs ${event}: ${JSON.stringify(lines.slice(-5))}`,
+        60_000,
+        () => find() !== undefined || child.exitCode !== null,
+      );
+      const line = find();
+      if (!line) throw new Error(`the daemon ended without logging ${event}: ${stdout} ${lines.map((one) => one.msg).join('; ')}`);
+      return line;
+    },
+    signal: (name) => void child.kill(name),
+    async ended() {
+      const [status] = (await end) as [number | null];
+      return { status, stdout };
+    },
+  };
+}
+
+test('a shop without a snapshot is backed up at once; SIGTERM ends the daemon with status 0 and one document on stdout', async () => {
+  const it = await world();
+  const daemon = startDaemon(it);
+  await daemon.saw('daemon.started');
+  await daemon.saw('job.done', 'files');
+  daemon.signal('SIGTERM');
+  const { status, stdout } = await daemon.ended();
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toEqual({ stopped: true, interrupted: false });
+  expect(daemon.lines.at(-1)?.event).toBe('daemon.stopped');
+  const { json } = await it.ok(['snapshots']);
+  expect(json.snapshots).toHaveLength(1);
+
+  const again = startDaemon(it);
+  await again.saw('daemon.started');
+  again.signal('SIGINT');
+  expect((await again.ended()).status).toBe(0);
+  expect(again.lines.some((line) => line.event === 'job.started')).toBe(false);
+});
+
+test('a second daemon on the same state is refused with E_DAEMON_RUNNING and status 7; SIGKILL of the first frees it', async () => {
+  const it = await world();
+  const first = startDaemon(it);
+  await first.saw('daemon.started');
+  const second = await it.coffre(['daemon']);
+  expect(second.status).toBe(7);
+  expect(second.json.error.code).toBe('E_DAEMON_RUNNING');
+  await first.saw('job.done', 'files');
+  first.signal('SIGKILL');
+  await first.ended();
+  const third = startDaemon(it);
+  await third.saw('daemon.started');
+  third.signal('SIGTERM');
+  expect((await third.ended()).status).toBe(0);
+});
+
+test('slots missed while it was down are made up for by one run', async () => {
+  const it = await world();
+  await it.ok(['backup', 'dupont']);
+  const catalog = await openCatalog(it.stateDir);
+  const slots = catalogSlots(catalog);
+  const { Temporal } = await import('temporal-polyfill');
+  const nineDaysAgo = Temporal.Now.instant().subtract({ hours: 9 * 24 });
+  for (const job of ['files', 'increments', 'prune'] as const) await slots.taken('dupont', job, nineDaysAgo);
+  await catalog.close();
+
+  const daemon = startDaemon(it);
+  await daemon.saw('job.done', 'files');
+  await daemon.saw('job.done', 'prune');
+  daemon.signal('SIGTERM');
+  expect((await daemon.ended()).status).toBe(0);
+  expect(daemon.lines.filter((line) => line.event === 'job.started').map((line) => `${line.shop} ${line.job}`)).toEqual([
+    'dupont files',
+    'dupont prune',
+  ]);
+  const { json } = await it.ok(['snapshots']);
+  expect(json.snapshots).toHaveLength(2);
+});
+
+test('SIGTERM in the middle of a backup: interrupted in bounded time, status 0, taken up and finished at the next start', async () => {
+  const bucket = await freshBucket();
+  const proxy = await startFaultProxy(Number(new URL(bucket.store.endpoint).port));
+  onTestFinished(async () => {
+    await proxy.stop();
+    await bucket.release();
+  });
+  const it = await world({ bucket, endpoint: proxy.endpoint }, 40);
+  // the vault is proven first, at full speed
+  const proven = await it.coffre(['doctor']);
+  expect(proven.json).not.toBeNull();
+  proxy.set({ mode: 'throttle', bytesPerSecond: 500_000 });
+  const daemon = startDaemon(it);
+  await daemon.saw('run.started');
+  const started = performance.now();
+  daemon.signal('SIGTERM');
+  const { status } = await daemon.ended();
+  expect(status).toBe(0);
+  expect(performance.now() - started).toBeLessThan(45_000);
+  expect(daemon.lines.map((line) => line.event)).toContain('job.interrupted');
+
+  proxy.set({ mode: 'pass' });
+  const again = startDaemon(it);
+  await again.saw('job.done', 'files');
+  again.signal('SIGTERM');
+  expect((await again.ended()).status).toBe(0);
+  expect((await it.ok(['snapshots'])).json.snapshots).toHaveLength(1);
+}, 180_000);
