@@ -114,6 +114,9 @@ export function writeTsvValue(writer: ByteWriter, column: ColumnPlan, value: Cel
   else writer.escaped(value, TSV_ESCAPES);
 }
 
+/** Stands for the error value of an ENUM, which may have '' among its proper values: only the number 0 means it. */
+export const ENUM_ERROR = Buffer.from('0');
+
 /** `(1,'two',0x33)`. */
 export function writeSqlRow(writer: ByteWriter, columns: readonly ColumnPlan[], row: readonly Cell[]): void {
   writer.byte(0x28);
@@ -125,7 +128,7 @@ export function writeSqlRow(writer: ByteWriter, columns: readonly ColumnPlan[], 
       continue;
     }
     const form = (columns[index] as ColumnPlan).sql;
-    if (form === 'bare') {
+    if (form === 'bare' || value === ENUM_ERROR) {
       writer.raw(value);
     } else if (form === 'hex') {
       writer.text(value.length === 0 ? "''" : '0x');

@@ -5,7 +5,7 @@ import { ByteWriter, writeTsvRow } from './encode.ts';
 import { DataPart, TsvPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
 import { type ReadContext, readError, SAVEPOINT } from './reading.ts';
-import { selectForReading } from './table-cursor.ts';
+import { markEnumErrors, selectForReading } from './table-cursor.ts';
 
 const HIGH_WATER_BYTES = 2 * 1024 * 1024;
 
@@ -95,7 +95,7 @@ export class TableFlow {
 
   #onRow(row: Cell[]): void {
     if (this.#dropping) return;
-    const enumError = this.plan.enums.length > 0 && row.pop()?.[0] === 0x31;
+    const enumError = this.plan.enums.length > 0 && markEnumErrors(this.plan, row, row.pop());
     if (enumError) {
       this.#enumErrors = true;
     } else {

@@ -37,7 +37,10 @@ export interface Program {
   readonly timeZone: string | null;
 }
 
-const VIEW_BROKEN = new Set([1356, 1146, 1305, 1054, 1143, 1142, 1370, 1449]);
+/** Its tables, columns or functions are gone, or its definer may not read them: making it again would fail. */
+const VIEW_BROKEN = new Set([1054, 1146, 1305, 1356]);
+/** Its definer is gone, or we may not look: it can be made again all the same. */
+const VIEW_CLOSED = new Set([1142, 1143, 1370, 1449]);
 
 /** Throws ServerError, E_DB_PRIVILEGE when a body cannot be seen. */
 export async function readPrograms(session: Session, database: string, schema: DatabaseSchema): Promise<Programs> {
@@ -79,9 +82,10 @@ async function readView(session: Session, name: string, warnings: Warning[]): Pr
     columns = (await session.texts(`SHOW FIELDS FROM ${quoteName(name)}`)).map(([field]) => field as string);
   } catch (error) {
     const { errno, message } = asServerError(error);
-    if (!VIEW_BROKEN.has(errno)) throw error;
-    broken = true;
-    warnings.push({ kind: 'other', where: name, message: `the view cannot be used and is kept as a comment: ${message}` });
+    if (!VIEW_BROKEN.has(errno) && !VIEW_CLOSED.has(errno)) throw error;
+    columns = ['unknown'];
+    broken = VIEW_BROKEN.has(errno);
+    if (broken) warnings.push({ kind: 'other', where: name, message: `the view cannot be used and is kept as a comment: ${message}` });
   }
   return { name, columns, create: cellText(row?.[1]), charset: cellText(row?.[2]), collation: cellText(row?.[3]), broken };
 }

@@ -3,6 +3,7 @@ import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { splitCreateTable } from './ddl.ts';
 import type { Program, Programs, ViewDefinition } from './programs.ts';
 import type { DatabaseSchema, TableInfo } from './schema.ts';
+import { orderViews } from './view-order.ts';
 
 /** Text here is one character per byte; names and comments of ours go through `utf8`. */
 const utf8 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
@@ -59,7 +60,7 @@ export function writePost(schema: DatabaseSchema, programs: Programs): Buffer {
   // Placeholders first: a view may use another one, or a function that uses one.
   for (const view of usable) out.push(placeholder(view));
   for (const routine of programs.routines) out.push(define(routine, schema));
-  for (const view of usable) out.push(defineView(view));
+  for (const view of orderViews(usable)) out.push(defineView(view));
   for (const view of programs.views.filter((each) => each.broken)) out.push(comment(`view that could not be used:\n${view.create}`));
   for (const trigger of programs.triggers) out.push(define(trigger, schema));
   for (const event of programs.events) out.push(define(event, schema));

@@ -1,7 +1,8 @@
 // Walks over a table's rows by pages of its key, so that reading can stop after any row and go on later from there.
 import { crc32 } from 'node:zlib';
+import { quoteName } from '../../target/mariadb/names.ts';
 import type { Cell } from '../../target/mariadb/session.ts';
-import type { ByteWriter } from './encode.ts';
+import { type ByteWriter, ENUM_ERROR } from './encode.ts';
 import { afterKey, equalsKey, keyNames, type Range, selectFrom, type TablePlan } from './plan.ts';
 import { pump } from './pump.ts';
 import type { ReadContext } from './reading.ts';
@@ -82,7 +83,7 @@ export class TableCursor {
         const before = writer.total;
         const extras = row.splice(plan.columns.length);
         const wideBytes = wideColumns(plan).length > 0 ? Number(extras.shift()) : 0;
-        const enumError = plan.enums.length > 0 && extras.shift()?.[0] === 0x31;
+        const enumError = plan.enums.length > 0 && markEnumErrors(plan, row, extras.shift());
         if (wideBytes > 0) events.onWideRow({ key: keyOf(plan, row), estimatedBytes: wideBytes });
         else events.onRow(row, enumError);
         if (!key) return;
@@ -109,7 +110,7 @@ export class TableCursor {
     }
     if (key && this.#after) conditions.push(afterKey(plan, key, this.#after));
     if (key && upTo) conditions.push(`NOT (${afterKey(plan, key, upTo)})`);
-    if (onlyEnumErrors) conditions.push(enumErrorExpression(plan));
+    if (onlyEnumErrors) conditions.push(`(${enumErrors(plan).join(' OR ')})`);
     const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
     const order = key ? ` ORDER BY ${keyNames(plan, key).join(', ')} LIMIT ${pageRows}` : '';
     return selectForReading(plan) + where + order;
@@ -125,7 +126,7 @@ export function selectForReading(plan: TablePlan): string {
     const size = wide.map((column) => `IFNULL(OCTET_LENGTH(${column.select}), 0) * ${column.tsv === 'hex' ? 2 : 1}`).join(' + ');
     extra.push(`IF(${tooWide}, ${size}, 0)`);
   }
-  if (plan.enums.length > 0) extra.push(enumErrorExpression(plan));
+  if (plan.enums.length > 0) extra.push(`CONCAT(${enumErrors(plan).join(', ')})`);
   const columns = plan.columns.map((column) =>
     wide.includes(column)
       ? { ...column, select: `IF(OCTET_LENGTH(${column.select}) > ${WIDE_VALUE_BYTES}, NULL, ${column.select})` }
@@ -139,9 +140,19 @@ function wideColumns(plan: TablePlan): TablePlan['columns'] {
   return plan.key ? plan.columns.filter((column) => column.wide) : [];
 }
 
-function enumErrorExpression(plan: TablePlan): string {
-  const columns = plan.columns.filter((column) => plan.enums.includes(column.name));
-  return `(${columns.map((column) => `IFNULL(${column.select} = 0, 0)`).join(' OR ')})`;
+function enumErrors(plan: TablePlan): string[] {
+  return plan.enums.map((name) => `IFNULL(${quoteName(name)} = 0, 0)`);
+}
+
+/** `flags`: a 1 for each ENUM that holds its error value. Puts the mark for it into the row; true when there was one. */
+export function markEnumErrors(plan: TablePlan, row: Cell[], flags: Cell | undefined): boolean {
+  let found = false;
+  for (const [index, name] of plan.enums.entries()) {
+    if (flags?.[index] !== 0x31) continue;
+    row[plan.columns.findIndex((column) => column.name === name)] = ENUM_ERROR;
+    found = true;
+  }
+  return found;
 }
 
 export function keyOf(plan: TablePlan, row: readonly Cell[]): Cell[] {

@@ -56,5 +56,10 @@ export async function dropContents(session: Session, contents: Contents): Promis
   for (const name of contents.views) await session.run(`DROP VIEW IF EXISTS ${quoteName(name)}`);
   for (const name of contents.tables) await session.run(`DROP TABLE IF EXISTS ${quoteName(name)}`);
   for (const name of contents.sequences) await session.run(`DROP SEQUENCE IF EXISTS ${quoteName(name)}`);
-  for (const [kind, name] of contents.routines) await session.run(`DROP ${kind} IF EXISTS ${quoteName(name)}`);
+  for (const [kind, name] of contents.routines) {
+    // Up to MariaDB 11 the word PACKAGE is only known in this mode.
+    if (kind === 'PACKAGE') await session.run("SET SESSION sql_mode='ORACLE'");
+    await session.run(`DROP ${kind} IF EXISTS ${quoteName(name)}`);
+    if (kind === 'PACKAGE') await session.run("SET SESSION sql_mode=''");
+  }
 }

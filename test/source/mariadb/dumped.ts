@@ -1,0 +1,85 @@
+// Reads a database source to its end and keeps the parts, as the segment layer would; and gives them back to a target.
+import { systemClock } from '../../../src/clock.ts';
+import type { DatabaseConfig } from '../../../src/config/config.ts';
+import { DatabaseSource } from '../../../src/source/mariadb/database.ts';
+import type { Part, PartOutcome, Phase, SegmentKind, SourceSummary } from '../../../src/source/source.ts';
+import { MariadbTarget, type MariadbTargetOptions } from '../../../src/target/mariadb/database.ts';
+import type { DatabaseTarget, IncomingSegment } from '../../../src/target/target.ts';
+
+export interface DumpedPart {
+  readonly name: string;
+  readonly kind: SegmentKind;
+  readonly phase: Phase;
+  readonly estimatedBytes: number;
+  readonly bytes: Buffer;
+  readonly outcome: PartOutcome;
+}
+
+export interface Dumped {
+  /** In restore order. */
+  readonly parts: readonly DumpedPart[];
+  readonly summary: SourceSummary;
+}
+
+export interface Where {
+  readonly socketPath: string;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+export function databaseConfig(where: Where, name: string, excludeData: readonly string[] = []): DatabaseConfig {
+  const { password } = where;
+  return {
+    name,
+    user: where.user ?? 'root',
+    host: null,
+    port: 3306,
+    socketPath: where.socketPath,
+    password: password === undefined ? null : { read: () => password, from: 'the test' },
+    excludeData,
+  };
+}
+
+const never = new AbortController().signal;
+export const PHASES: readonly Phase[] = ['pre', 'data', 'rows', 'post'];
+
+export async function dumpParts(config: DatabaseConfig, onPart?: (part: Part) => void): Promise<Dumped> {
+  const source = new DatabaseSource(config, { clock: systemClock });
+  const reading = await source.open({ signal: never, previous: [], scratchDir: '/nowhere' });
+  try {
+    const parts: DumpedPart[] = [];
+    for await (const item of reading.items()) {
+      if (item.type !== 'part') throw new Error('a database source carries nothing');
+      onPart?.(item);
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of item.read(never)) chunks.push(Buffer.from(chunk));
+      const { name, kind, phase, estimatedBytes } = item;
+      parts.push({ name, kind, phase, estimatedBytes, bytes: Buffer.concat(chunks), outcome: item.outcome() });
+    }
+    parts.sort((a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase));
+    return { parts, summary: reading.summary() };
+  } finally {
+    await reading.close();
+  }
+}
+
+export function makeTarget(where: Where, database: string, options: Partial<MariadbTargetOptions> = {}): MariadbTarget {
+  const { user, password, host, port, socketPath } = databaseConfig(where, database);
+  return new MariadbTarget({ user, password, host, port, socketPath }, database, { overwrite: false, ...options });
+}
+
+/** Cuts the bytes at odd places: a target must not care. */
+export function incoming(part: Pick<DumpedPart, 'name' | 'phase' | 'bytes'>, pieceBytes = 64 * 1024 + 7): IncomingSegment {
+  async function* plaintext(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < part.bytes.length; at += pieceBytes) yield part.bytes.subarray(at, at + pieceBytes);
+  }
+  return { id: part.name, phase: part.phase, plaintext: plaintext(), unverified: false };
+}
+
+export async function restoreParts(target: DatabaseTarget, dumped: Dumped): Promise<void> {
+  await target.prepare();
+  for (const part of dumped.parts) {
+    if (part.outcome.load) await target.loadRows(incoming(part), part.outcome.load, never);
+    else await target.loadSql(incoming(part), never);
+  }
+}
