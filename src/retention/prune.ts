@@ -19,7 +19,7 @@ import { inFlightMarginMs } from './margins.ts';
 import { type PlanObject, type PrunePlan, planPrune, STAGES, type Stage } from './plan.ts';
 import { type Finding, reconcile } from './reconcile.ts';
 import { type PruneResult, ResultBuilder } from './result.ts';
-import { dropReleasedCopies, forgetUnused, removableSnapshots } from './tidy.ts';
+import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots } from './tidy.ts';
 
 /** Deletions under way at once in one vault. */
 const DELETIONS_IN_FLIGHT = 8;
@@ -144,7 +144,7 @@ class Prune {
       first ??= plan;
       await this.#step({ step: 'tombstoned', stage });
       await Promise.all([...this.#vaults.values()].map((vault) => this.#guard(vault.name, () => this.#deleteAll(vault, chosen))));
-      if (stage === 'manifest') await this.#dropCopies(plan);
+      if (stage === 'manifest') await this.#afterManifests(plan);
     }
     // 4. What is gone everywhere is forgotten here.
     await this.#finish();
@@ -254,7 +254,9 @@ class Prune {
     await this.#step({ step: 'released', vault: vault.name, key: object.key });
   }
 
-  async #dropCopies(plan: PrunePlan): Promise<void> {
+  /** With the manifests went what held their segments. */
+  async #afterManifests(plan: PrunePlan): Promise<void> {
+    await dropDeadPins(this.#deps.catalog, this.#request.shop);
     for (const copy of await dropReleasedCopies(this.#deps.catalog, this.#request.shop)) {
       this.#result.removed(copy.snapshotId, copy.vault, plan.going.get(copy.snapshotId)?.reason ?? 'its removal had begun');
     }
@@ -272,7 +274,7 @@ class Prune {
       });
       await this.#step({ step: 'removed', snapshot });
     }
-    await forgetUnused(catalog, shop);
+    await forgetSegments(catalog, shop);
   }
 
   /** Runs `work` for one vault; its failure is noted and the vault left alone from then on. */

@@ -64,8 +64,8 @@ export async function removableSnapshots(catalog: Catalog, shop: string): Promis
   return rows.map((row) => row.id);
 }
 
-/** Pins of runs that are over, and segments that no snapshot, pin or vault knows. Call it while holding the shop's lock. */
-export async function forgetUnused(catalog: Catalog, shop: string): Promise<void> {
+/** Drops the pins of runs that are over, once no vault holds a manifest of theirs that no snapshot row stands for. */
+export async function dropDeadPins(catalog: Catalog, shop: string): Promise<void> {
   await catalog.transaction(async (tx) => {
     const pinning = await tx
       .selectFrom('pins')
@@ -76,6 +76,12 @@ export async function forgetUnused(catalog: Catalog, shop: string): Promise<void
       .where('runs.state', '!=', 'running')
       .execute();
     for (const run of pinning) if (!(await keepsPins(tx, run.id))) await unpinRun(tx, run.id);
+  });
+}
+
+/** Deletes the rows of segments that no snapshot, pin or vault knows. Call it while holding the shop's lock. */
+export async function forgetSegments(catalog: Catalog, shop: string): Promise<void> {
+  await catalog.transaction(async (tx) => {
     await tx
       .deleteFrom('segments')
       .where('shop', '=', shop)
