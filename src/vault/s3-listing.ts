@@ -92,6 +92,8 @@ export async function* listUploads(requests: S3Requests, prefix: string, pageSiz
     );
     for (const upload of page.Uploads ?? []) {
       const fullKey = upload.Key ?? '';
+      // Ceph 16 compares the prefix with its own longer name of the upload, and so returns keys shorter than the prefix.
+      if (!fullKey.startsWith(requests.fullKey(prefix))) continue;
       const uploadId = upload.UploadId ?? '';
       const sizeBytes = await partBytes(requests, fullKey, uploadId, pageSize);
       if (sizeBytes === null) continue;

@@ -47,7 +47,7 @@ export class S3Vault implements Vault {
     const { key, body, signal } = request;
     const lock = this.#lockFor(request.retainUntil);
     const versionId = await this.requests.put(key, body, lock, signal).catch((error: unknown) => this.#explainLockRefusal(error, lock));
-    return await this.#settle(key, versionId, body.length, lock);
+    return await this.#settle(key, versionId, body.length, lock).catch((error: unknown) => this.#explainLockRefusal(error, lock));
   }
 
   async putStream(request: PutStreamRequest): Promise<StoredObject> {
@@ -62,7 +62,7 @@ export class S3Vault implements Vault {
     const versionId = await uploadStream(this.requests, { ...request, body: counted() }, lock).catch((error: unknown) =>
       this.#explainLockRefusal(error, lock),
     );
-    return await this.#settle(request.key, versionId, sentBytes, lock);
+    return await this.#settle(request.key, versionId, sentBytes, lock).catch((error: unknown) => this.#explainLockRefusal(error, lock));
   }
 
   async stat(key: string, versionId: string): Promise<StoredObject | null> {
@@ -80,8 +80,9 @@ export class S3Vault implements Vault {
       if (laterMs <= 0) return current;
       if (laterMs < CLEARLY_LATER_MS) until = ceilToSecond(current.retainUntil.add({ milliseconds: CLEARLY_LATER_MS }));
     }
-    // COMPLIANCE never goes back to GOVERNANCE, whatever the configuration says by now.
-    const lock: S3Lock = { mode: current?.mode === 'COMPLIANCE' ? 'COMPLIANCE' : this.lockMode, retainUntil: until };
+    // The mode stays what it is, whatever the configuration says by now: stores refuse to change it without the bypass
+    // (Ceph 16 also from GOVERNANCE to COMPLIANCE). The caller sees the mode that was read back.
+    const lock: S3Lock = { mode: current?.mode ?? this.lockMode, retainUntil: until };
     try {
       await this.requests.putRetention(key, versionId, lock);
     } catch (error) {

@@ -56,3 +56,12 @@ export async function s3Bench(changes: Partial<S3VaultConfig> = {}): Promise<Vau
     },
   };
 }
+
+/** The system's clock, moved. */
+export function movedClock(byMs: number): Clock {
+  return {
+    ...systemClock,
+    now: () => systemClock.now().add({ milliseconds: byMs }),
+    nowMs: () => systemClock.nowMs() + byMs,
+  };
+}

@@ -31,7 +31,16 @@ describe('S3 vault over a bad line', () => {
     direct = vaultOn(bucket);
     large = await direct.put({ key: randomKey('large'), body: largeBody, retainUntil: null });
   });
-  afterEach(() => proxy.set({ mode: 'pass' }));
+  /** What the proxy holds back is lost: it must not reach the store after the test. */
+  const restore = (): void => {
+    proxy.set({ mode: 'reset' });
+    proxy.set({ mode: 'pass' });
+  };
+  afterEach(async () => {
+    restore();
+    // repeated until it works: the client's idle sockets were reset too
+    await vault.stat(large.key, large.versionId);
+  });
   afterAll(async () => {
     await vault?.close();
     await direct?.close();
@@ -95,7 +104,7 @@ describe('S3 vault over a bad line', () => {
         'E_VAULT_TIMEOUT',
         20_000,
       );
-      proxy.set({ mode: 'pass' });
+      restore();
       expect(await versionsBelow(direct, key)).toEqual([]);
       const left = await uploadsBelow(direct, key);
       expect(left).toHaveLength(1);
@@ -177,14 +186,19 @@ describe('S3 vault over a bad line', () => {
 
     it('for good during a multipart upload - E_VAULT_UNREACHABLE, and what stays is listed', async () => {
       const key = randomKey('parts');
-      const onParts = async (): Promise<void> => proxy.set({ mode: 'reset' });
+      const told: number[] = [];
+      const onParts = async (sum: number): Promise<void> => {
+        told.push(sum);
+        proxy.set({ mode: 'reset' });
+      };
       await failure(
         vault.putStream({ key, body: someStream(30_000_000).body(), estimatedBytes: 3e7, retainUntil: null, onParts }),
         'E_VAULT_UNREACHABLE',
       );
       proxy.set({ mode: 'pass' });
       expect(await versionsBelow(direct, key)).toEqual([]);
-      expect(await uploadsBelow(direct, key)).toHaveLength(1);
+      const [left] = await uploadsBelow(direct, key);
+      expect(left?.sizeBytes).toBeGreaterThanOrEqual(told.at(-1) ?? Number.POSITIVE_INFINITY);
     });
   });
 });
