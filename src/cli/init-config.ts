@@ -108,7 +108,9 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
                 `      user: ${scalar(shop.database.user)}`,
                 shop.database.socketPath === null ? null : `      socketPath: ${scalar(shop.database.socketPath)}`,
                 shop.database.host === null ? null : `      host: ${scalar(shop.database.host)}`,
-                shop.database.port === null ? null : `      port: ${scalar(shop.database.port)}`,
+                shop.database.port === null
+                  ? null
+                  : `      port: ${/^\d+$/.test(shop.database.port) ? shop.database.port : scalar(shop.database.port)}`,
                 shop.database.passwordFile === null ? null : `      passwordFile: ${scalar(shop.database.passwordFile)}`,
               ]
             : []),
@@ -128,8 +130,8 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
   return lines.filter((line) => line !== null).join('\n');
 }
 
-/** Plain where YAML reads it as this very text, quoted otherwise; whole numbers stay numbers. */
+/** Plain where YAML reads it as this very text, quoted otherwise. */
 function scalar(text: string): string {
   const plain = /^[A-Za-z/][A-Za-z0-9_./:@-]*$/.test(text) && !/:$|^(true|false|null|yes|no|on|off)$/i.test(text);
-  return plain || /^\d+$/.test(text) || /^\d+[a-z]+$/.test(text) ? text : JSON.stringify(text);
+  return plain || /^\d+[a-z]+$/.test(text) ? text : JSON.stringify(text);
 }

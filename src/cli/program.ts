@@ -15,6 +15,7 @@ import { registerPrune } from './prune.ts';
 import { registerRestore } from './restore.ts';
 import { registerShow, registerSnapshots } from './snapshots.ts';
 import { registerStatus } from './status.ts';
+import { registerVault } from './vault.ts';
 import { registerVerify } from './verify.ts';
 
 /** All commands, in the order of --help. Adding a command is one line here. */
@@ -29,6 +30,7 @@ function registerCommands(program: Command, context: CliContext): void {
   registerPrune(program, context);
   registerStatus(program, context);
   registerBilling(program, context);
+  registerVault(program, context);
   registerKeys(program, context);
   registerDaemon(program, context);
   registerErrors(program, context);
