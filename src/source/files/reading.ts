@@ -140,7 +140,7 @@ export class FilesReading implements Reading {
     const filled = Math.max(this.#pendingBytes / SEGMENT_TARGET_BYTES, this.#pending.length / FILES_PER_PART);
     if (filled >= 0.75) return true;
     const directory = last?.path.slice(0, Math.max(0, last.path.lastIndexOf('/'))) ?? '';
-    return filled >= 0.25 && crc32(Buffer.from(directory, 'latin1')) % 8 === 0;
+    return filled >= 0.5 && crc32(Buffer.from(directory, 'latin1')) % 32 === 0;
   }
 
   #carry(entries: readonly FileEntry[]): Carry {

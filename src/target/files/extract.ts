@@ -83,7 +83,8 @@ async function* checked(plaintext: AsyncIterable<Uint8Array>, members: TarMember
 function complaintsOf(directory: string, status: number | null, complaints: readonly Complaint[]): CoffreError {
   const said = complaints.map(({ path, message }) => (path === null ? message : `${printable(path)}: ${message}`));
   const what = `tar ended ${status === null ? 'by a signal' : `with status ${status}`} in ${directory}: ${said.slice(0, 3).join('; ') || 'no message'}`;
-  const full = complaints.some(({ message }) => /No space left on device|Disk quota exceeded/.test(message));
+  // A write that the file system cut short is how tar meets the end of space in the middle of a file.
+  const full = complaints.some(({ message }) => /No space left on device|Disk quota exceeded|^Wrote only /.test(message));
   return new CoffreError(full ? 'E_TARGET_SPACE' : 'E_TARGET_WRITE', what);
 }
 
