@@ -9,7 +9,7 @@ import { checkDatabase } from './check.ts';
 import { FlowPart, TableFlow } from './flow.ts';
 import { measure, type PlannedTable } from './measure.ts';
 import { DataPart, RangePart, TextPart } from './parts.ts';
-import { planTable, SMALL_TABLE_BYTES, type TablePlan } from './plan.ts';
+import { DEFAULT_SIZES, planTable, type Sizes, type TablePlan } from './plan.ts';
 import { ReadContext, readError } from './reading.ts';
 import { writePost, writePre } from './script.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
@@ -18,20 +18,20 @@ export interface DatabaseSourceOptions {
   readonly clock: Clock;
   /** A byte stream to the server, where it is reached through a tunnel. */
   readonly stream?: () => Duplex;
+  readonly sizes?: Sizes;
 }
-
-/** Small tables in one segment, by their estimates: well below the size at which a part must be streamed. */
-const DATA_PART_BYTES = 16 * 1024 * 1024;
 
 export class DatabaseSource implements Source {
   readonly kind = 'database';
   readonly #config: DatabaseConfig;
   readonly #address: ServerAddress;
   readonly #clock: Clock;
+  readonly #sizes: Sizes;
 
   constructor(config: DatabaseConfig, options: DatabaseSourceOptions) {
     this.#config = config;
     this.#clock = options.clock;
+    this.#sizes = options.sizes ?? DEFAULT_SIZES;
     this.#address = {
       user: config.user,
       password: config.password,
@@ -47,7 +47,7 @@ export class DatabaseSource implements Source {
     const snapshot = await openSnapshot(this.#address, this.#config.name, this.#clock);
     try {
       options.signal.throwIfAborted();
-      const context = new ReadContext(snapshot.session, snapshot.server.maxAllowedPacket);
+      const context = new ReadContext(snapshot.session, snapshot.server.maxAllowedPacket, this.#sizes);
       const tables: PlannedTable[] = [];
       for (const table of snapshot.schema.tables) {
         if (table.definitionOnly || this.#config.excludeData.includes(table.name)) continue;
@@ -55,7 +55,7 @@ export class DatabaseSource implements Source {
           const message = 'only its present rows are kept: this server cannot take history back';
           context.warnings.push({ kind: 'skipped', where: table.name, message });
         }
-        tables.push(await measure(snapshot.session, planTable(table)));
+        tables.push(await measure(snapshot.session, planTable(table), this.#sizes));
       }
       return new DatabaseReading(snapshot, context, tables);
     } catch (error) {
@@ -98,7 +98,7 @@ class DatabaseReading implements Reading {
       }
     }
     for (const { plan, ranges } of this.#tables) {
-      if (ranges || plan.estimatedBytes < SMALL_TABLE_BYTES) continue;
+      if (ranges || plan.estimatedBytes < this.#context.sizes.smallTable) continue;
       yield* this.#flowParts(plan);
     }
     for (;;) {
@@ -114,8 +114,8 @@ class DatabaseReading implements Reading {
     const groups: TablePlan[][] = [];
     let bytes = Number.POSITIVE_INFINITY;
     for (const { plan, ranges } of this.#tables) {
-      if (ranges || plan.estimatedBytes >= SMALL_TABLE_BYTES) continue;
-      if (bytes + plan.estimatedBytes > DATA_PART_BYTES) {
+      if (ranges || plan.estimatedBytes >= this.#context.sizes.smallTable) continue;
+      if (bytes + plan.estimatedBytes > this.#context.sizes.segment / 2) {
         groups.push([]);
         bytes = 0;
       }

@@ -1,6 +1,5 @@
 // A table without a usable key: one query, held open while its rows fill one segment after the other.
 import type { Cell, RowFlow } from '../../target/mariadb/session.ts';
-import { SEGMENT_TARGET_BYTES } from '../source.ts';
 import { ByteWriter, writeTsvRow } from './encode.ts';
 import { DataPart, TsvPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
@@ -50,12 +49,12 @@ export class TableFlow {
       signal.throwIfAborted();
       for (;;) {
         for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
-        if (this.#ended || writer.total >= SEGMENT_TARGET_BYTES) break;
+        if (this.#ended || writer.total >= this.#context.sizes.segment) break;
         if (this.#paused) {
           this.#paused = false;
           this.#flow.resume();
         }
-        if (writer.readyBytes === 0 && !this.#ended && writer.total < SEGMENT_TARGET_BYTES) {
+        if (writer.readyBytes === 0 && !this.#ended && writer.total < this.#context.sizes.segment) {
           await new Promise<void>((resolve) => {
             this.#wake = resolve;
           });
@@ -102,7 +101,7 @@ export class TableFlow {
       writeTsvRow(this.#writer, this.plan.columns, row);
       this.#rows++;
     }
-    const full = this.#writer.total >= SEGMENT_TARGET_BYTES;
+    const full = this.#writer.total >= this.#context.sizes.segment;
     if ((full || this.#writer.readyBytes >= HIGH_WATER_BYTES) && !this.#paused) {
       this.#paused = true;
       this.#flow?.pause();
@@ -116,7 +115,7 @@ export class FlowPart extends TsvPart {
 
   constructor(context: ReadContext, flow: TableFlow, number: number) {
     const name = `rows/${encodeURIComponent(flow.plan.name)}/${String(number).padStart(4, '0')}`;
-    super(context, flow.plan, name, SEGMENT_TARGET_BYTES);
+    super(context, flow.plan, name, context.sizes.segment);
     this.#flow = flow;
   }
 

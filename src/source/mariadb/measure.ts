@@ -3,7 +3,7 @@
 import { quoteName } from '../../target/mariadb/names.ts';
 import type { Session } from '../../target/mariadb/session.ts';
 import type { ColumnPlan } from './columns.ts';
-import { integerRanges, keyNames, type Range, SMALL_TABLE_BYTES, selectFrom, type TablePlan } from './plan.ts';
+import { integerRanges, keyNames, type Range, type Sizes, selectFrom, type TablePlan } from './plan.ts';
 
 export interface PlannedTable {
   readonly plan: TablePlan;
@@ -12,8 +12,8 @@ export interface PlannedTable {
 }
 
 /** Throws ServerError. */
-export async function measure(session: Session, plan: TablePlan): Promise<PlannedTable> {
-  const small = plan.estimatedBytes < SMALL_TABLE_BYTES;
+export async function measure(session: Session, plan: TablePlan, sizes: Sizes): Promise<PlannedTable> {
+  const small = plan.estimatedBytes < sizes.smallTable;
   if (!plan.key) return { plan: small ? await measureWithoutKey(session, plan) : plan, ranges: null };
   if (small) return { plan, ranges: null };
   if (!plan.key.integer) return { plan, ranges: [null] };
@@ -21,7 +21,7 @@ export async function measure(session: Session, plan: TablePlan): Promise<Planne
   const from = selectFrom({ ...plan, columns: [] }).replace(/^SELECT 1/, `SELECT MIN(${first}), MAX(${first})`);
   const [row] = await session.texts(from);
   if (!row?.[0] || !row[1]) return { plan, ranges: [null] };
-  const ranges = integerRanges(BigInt(row[0]), BigInt(row[1]), plan.estimatedBytes);
+  const ranges = integerRanges(BigInt(row[0]), BigInt(row[1]), plan.estimatedBytes, sizes.segment);
   return { plan, ranges: ranges.length > 1 ? await withoutEmpty(session, plan, first, ranges) : ranges };
 }
 

@@ -3,7 +3,7 @@ import { CoffreError } from '../../errors.ts';
 import { buildLoadStatement } from '../../target/mariadb/load-statement.ts';
 import { quoteName } from '../../target/mariadb/names.ts';
 import type { Cell } from '../../target/mariadb/session.ts';
-import { type Part, type PartOutcome, type Phase, SEGMENT_TARGET_BYTES, type SegmentKind } from '../source.ts';
+import type { Part, PartOutcome, Phase, SegmentKind } from '../source.ts';
 import type { ColumnPlan } from './columns.ts';
 import { ByteWriter, writeSqlRow, writeTsvRow, writeTsvValue } from './encode.ts';
 import type { TablePlan } from './plan.ts';
@@ -13,9 +13,9 @@ import { type Cut, keyHash, rowWithKey, type Span, TableCursor, type WideRow } f
 
 const MiB = 1024 * 1024;
 /** A planned range should fit as a whole; only one that turns out much larger is cut. */
-const RANGE_CUT: Cut = { from: 38 * MiB, limit: 44 * MiB };
+const rangeCut = (segment: number): Cut => ({ from: segment * 1.2, within: segment / 16, limit: segment * 1.4 });
 /** What has no planned bounds is cut near the size that segments aim at. */
-const CHAIN_CUT: Cut = { from: 24 * MiB, limit: 40 * MiB };
+const chainCut = (segment: number): Cut => ({ from: segment * 0.75, within: segment / 8, limit: segment * 1.25 });
 const STATEMENT_BYTES = 512 * 1024;
 /** A piece of a wide value, in bytes or characters (of four bytes at most). */
 const PIECE = 2 * MiB;
@@ -99,7 +99,7 @@ export class DataPart extends DatabasePart {
 
   constructor(context: ReadContext, name: string, spans: readonly Span[]) {
     const estimate = spans.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
-    super(context, 'sql', 'data', name, Math.min(estimate, SEGMENT_TARGET_BYTES));
+    super(context, 'sql', 'data', name, Math.min(estimate, context.sizes.segment));
     this.#spans = spans;
   }
 
@@ -149,7 +149,7 @@ export class DataPart extends DatabasePart {
       if (enumError) writer.text(STRICT);
     };
     const onWideRow = (row: WideRow): void => this.context.find(new WideRowPart(this.context, plan, row));
-    yield* cursor.read(writer, CHAIN_CUT, { onRow, onWideRow });
+    yield* cursor.read(writer, chainCut(this.context.sizes.segment), { onRow, onWideRow });
     close();
   }
 }
@@ -183,7 +183,7 @@ export class RangePart extends TsvPart {
   constructor(context: ReadContext, span: Span, estimatedBytes: number) {
     const { plan, range, after } = span;
     const from = after ? `after-${hexHash(after)}` : range ? String(range.low) : 'all';
-    super(context, plan, `rows/${inName(plan.name)}/${from}`, Math.min(estimatedBytes, SEGMENT_TARGET_BYTES));
+    super(context, plan, `rows/${inName(plan.name)}/${from}`, Math.min(estimatedBytes, context.sizes.segment));
     this.#span = span;
   }
 
@@ -195,7 +195,7 @@ export class RangePart extends TsvPart {
     const { plan, range, after } = this.#span;
     const cursor = new TableCursor(this.context, this.#span);
     let enumErrors = false;
-    yield* cursor.read(writer, range && !after ? RANGE_CUT : CHAIN_CUT, {
+    yield* cursor.read(writer, (range && !after ? rangeCut : chainCut)(this.context.sizes.segment), {
       onRow: (row, enumError) => {
         if (enumError) {
           enumErrors = true;
@@ -206,7 +206,8 @@ export class RangePart extends TsvPart {
       },
       onWideRow: (row) => this.context.find(new WideRowPart(this.context, plan, row)),
     });
-    if (!cursor.finished) this.context.find(new RangePart(this.context, { ...this.#span, after: cursor.after }, SEGMENT_TARGET_BYTES));
+    if (!cursor.finished)
+      this.context.find(new RangePart(this.context, { ...this.#span, after: cursor.after }, this.context.sizes.segment));
     // LOAD DATA warns about an ENUM's error value, and no warning is accepted: those rows go into INSERTs. The rest of the range has its own.
     if (enumErrors) {
       const span = { ...this.#span, upTo: cursor.finished ? null : cursor.after, onlyEnumErrors: true };

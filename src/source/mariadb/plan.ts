@@ -27,8 +27,16 @@ export interface TablePlan {
   readonly estimatedBytes: number;
 }
 
-/** Tables below this travel together in the data segments. */
-export const SMALL_TABLE_BYTES = 1024 * 1024;
+/** How rows are spread over segments, in bytes of plaintext. */
+export interface Sizes {
+  /** Tables below this travel together in the data segments. */
+  readonly smallTable: number;
+  /** What a segment should hold. A part may reach one and a half times this, and never more but for a single row. */
+  readonly segment: number;
+}
+
+export const DEFAULT_SIZES: Sizes = { smallTable: 1024 * 1024, segment: SEGMENT_TARGET_BYTES };
+
 /** What is estimated for a row when the server knows nothing. */
 const DEFAULT_ROW_BYTES = 100;
 
@@ -78,11 +86,11 @@ export interface Range {
  * Cuts `min`…`max` at multiples of a power of two, so that the same keys fall into the same chunk from run to run, whatever
  * was added at the end. The width is the largest whose share of `bytes` stays within a segment.
  */
-export function integerRanges(min: bigint, max: bigint, bytes: number): Range[] {
+export function integerRanges(min: bigint, max: bigint, bytes: number, segmentBytes: number): Range[] {
   const span = max - min + 1n;
   let width = 1n;
-  while (width < span && (Number(width * 2n) / Number(span)) * bytes <= SEGMENT_TARGET_BYTES) width *= 2n;
-  if (width >= span && bytes <= SEGMENT_TARGET_BYTES) return [{ low: floorTo(min, width), high: floorTo(max, width) + width }];
+  while (width < span && (Number(width * 2n) / Number(span)) * bytes <= segmentBytes) width *= 2n;
+  if (width >= span && bytes <= segmentBytes) return [{ low: floorTo(min, width), high: floorTo(max, width) + width }];
   const ranges: Range[] = [];
   for (let low = floorTo(min, width); low <= max; low += width) ranges.push({ low, high: low + width });
   return ranges;

@@ -2,6 +2,7 @@
 import { CoffreError } from '../../errors.ts';
 import { accessCode, asServerError, type Session } from '../../target/mariadb/session.ts';
 import type { Part, Warning } from '../source.ts';
+import type { Sizes } from './plan.ts';
 
 const CHANGED_ERRNOS = new Set([1051, 1054, 1146, 1412, 1932]);
 export const SAVEPOINT = 'coffre';
@@ -23,6 +24,7 @@ export class ReadContext {
   readonly session: Session;
   /** Largest packet that the server sends: no row, and no piece of one, may be longer. */
   readonly maxAllowedPacket: number;
+  readonly sizes: Sizes;
   readonly warnings: Warning[] = [];
   rows = 0;
   /** Parts found while others were read: rest of a range, rows too large for it. They come before the phase post. */
@@ -32,9 +34,10 @@ export class ReadContext {
   #closed: CoffreError | null = null;
   readonly #onClose: ((error: CoffreError) => void)[] = [];
 
-  constructor(session: Session, maxAllowedPacket: number) {
+  constructor(session: Session, maxAllowedPacket: number, sizes: Sizes) {
     this.session = session;
     this.maxAllowedPacket = maxAllowedPacket;
+    this.sizes = sizes;
   }
 
   find(part: TrackedPart): void {

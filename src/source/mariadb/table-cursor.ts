@@ -13,8 +13,6 @@ export const WIDE_VALUE_BYTES = 4 * 1024 * 1024;
 const PAGE_BYTES = 8 * 1024 * 1024;
 const FIRST_PAGE_ROWS = 1_000;
 const MAX_PAGE_ROWS = 200_000;
-/** Within about this many bytes after `from` a cut is expected. */
-const CUT_WITHIN_BYTES = 4 * 1024 * 1024;
 
 export interface Span {
   readonly plan: TablePlan;
@@ -30,6 +28,8 @@ export interface Span {
 /** When to stop: by chance of the key from `from` on, so that the place does not move when rows are added before it; at once at `limit`. */
 export interface Cut {
   readonly from: number;
+  /** Within about this many bytes after `from` a cut is expected. */
+  readonly within: number;
   readonly limit: number;
 }
 
@@ -88,7 +88,7 @@ export class TableCursor {
         else events.onRow(row, enumError);
         if (!key) return;
         this.#after = keyOf(plan, row);
-        stop = writer.total >= cut.limit || (writer.total >= cut.from && isCutPoint(this.#after, writer.total - before));
+        stop = writer.total >= cut.limit || (writer.total >= cut.from && isCutPoint(this.#after, (writer.total - before) / cut.within));
       };
       yield* pump(this.#context.session, this.#sql(pageRows), writer, onRow);
       if (!key || (!stop && inPage < pageRows)) {
@@ -165,8 +165,8 @@ export function keyHash(key: readonly Cell[]): number {
   return key.reduce((hash, cell) => crc32(cell ?? Buffer.alloc(0), hash), key.length);
 }
 
-function isCutPoint(key: readonly Cell[], rowBytes: number): boolean {
-  return keyHash(key) < (rowBytes / CUT_WITHIN_BYTES) * 2 ** 32;
+function isCutPoint(key: readonly Cell[], chance: number): boolean {
+  return keyHash(key) < chance * 2 ** 32;
 }
 
 export const rowWithKey = (plan: TablePlan, key: readonly Cell[]): string => (plan.key ? equalsKey(plan, plan.key, key) : '1');

@@ -2,6 +2,7 @@
 import { systemClock } from '../../../src/clock.ts';
 import type { DatabaseConfig } from '../../../src/config/config.ts';
 import { DatabaseSource } from '../../../src/source/mariadb/database.ts';
+import { DEFAULT_SIZES, type Sizes } from '../../../src/source/mariadb/plan.ts';
 import type { Part, PartOutcome, Phase, SegmentKind, SourceSummary } from '../../../src/source/source.ts';
 import { MariadbTarget, type MariadbTargetOptions } from '../../../src/target/mariadb/database.ts';
 import type { DatabaseTarget, IncomingSegment } from '../../../src/target/target.ts';
@@ -43,8 +44,13 @@ export function databaseConfig(where: Where, name: string, excludeData: readonly
 const never = new AbortController().signal;
 export const PHASES: readonly Phase[] = ['pre', 'data', 'rows', 'post'];
 
-export async function dumpParts(config: DatabaseConfig, onPart?: (part: Part) => void): Promise<Dumped> {
-  const source = new DatabaseSource(config, { clock: systemClock });
+export interface DumpOptions {
+  readonly sizes?: Sizes;
+  readonly onPart?: (part: Part) => void;
+}
+
+export async function dumpParts(config: DatabaseConfig, { sizes = DEFAULT_SIZES, onPart }: DumpOptions = {}): Promise<Dumped> {
+  const source = new DatabaseSource(config, { clock: systemClock, sizes });
   const reading = await source.open({ signal: never, previous: [], scratchDir: '/nowhere' });
   try {
     const parts: DumpedPart[] = [];
