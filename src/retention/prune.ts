@@ -1,6 +1,5 @@
 // Prunes one shop: tombstones in the catalog, then manifests, indexes, segments, each released in the ledger once its deletion is
 // confirmed. A crash anywhere leaves tombstones, and the next prune goes on from them.
-import { Temporal } from 'temporal-polyfill';
 import { uploadId } from '../billing/entries.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { audit } from '../catalog/audit.ts';

@@ -52,8 +52,8 @@ export async function reconcile(catalog: Catalog, ledger: Ledger, vault: Vault, 
     } else if (isUpload) await ledger.vanished(row.id, 'the store lists this upload no more');
     // a listing may lag behind: only a second, direct question makes it missing
     else if ((await vault.stat(row.key, row.versionId)) === null) {
-      // a probe in another process deletes its own; and what others wrote, others may delete
-      if (row.kind === 'probe') {
+      // A tombstone is ours: we died between its deletion and its row. So is a probe's object, deleted by a probe under way.
+      if (row.state === 'tombstone' || row.kind === 'probe') {
         await ledger.released(row.id, 'the store does not have it any more');
         continue;
       }
