@@ -9,10 +9,6 @@ import { runUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 
-const missing = (what: string): never => {
-  throw new CoffreError('E_INTERNAL', `${what} is not part of this build`);
-};
-
 // Adapters are loaded when first opened: `coffre errors` must not wait for an S3 SDK.
 const adapters: Adapters = {
   async openVault(vault) {
@@ -37,7 +33,15 @@ const adapters: Adapters = {
       const { FilesSource } = await import('./source/files/files-source.ts');
       return new FilesSource(shop.files, systemClock);
     }
-    if (kind === 'database' && shop.database) return missing('the source database');
+    if (kind === 'database' && shop.database) {
+      const { DatabaseSource } = await import('./source/mariadb/database.ts');
+      return new DatabaseSource(shop.database, { clock: systemClock });
+    }
+    if (kind === 'server' && shop.server) {
+      throw new CoffreError('E_CONFIG', `shop ${shop.name}: the whole server cannot be read yet`, {
+        hint: 'leave `server: true` out for now',
+      });
+    }
     throw new CoffreError('E_CONFIG', `shop ${shop.name} has no source ${kind}`, { hint: `declare ${kind} under shops: ${shop.name}` });
   },
 };
