@@ -1,0 +1,145 @@
+import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { Ledger } from '../../src/billing/ledger.ts';
+import { openCatalog } from '../../src/catalog/open.ts';
+import { listSnapshots } from '../../src/catalog/snapshots.ts';
+import { systemClock } from '../../src/clock.ts';
+import { pruneShop } from '../../src/retention/prune.ts';
+import type { PruneResult } from '../../src/retention/result.ts';
+import { newId } from '../../src/segment/id.ts';
+import { segmentKey } from '../../src/segment/layout.ts';
+import { until } from '../servers/rig.ts';
+import { type Bucket, freshBucket, inventory } from '../servers/s3.ts';
+import { tempDir } from '../temp-dir.ts';
+import { s3Config, vaultOn } from '../vault/s3-bench.ts';
+import { expectLevel, expectNothingMissing, SHOP, take, type World } from './world.ts';
+
+const RETENTION_MS = 6_000;
+let bucket: Bucket;
+
+beforeAll(async () => {
+  bucket = await freshBucket();
+});
+afterAll(() => bucket.release());
+
+test('a window of seconds on a store with Object Lock - strays, foreign versions, markers, uploads and ends of locks, to the byte', async () => {
+  const prefix = 'seconds';
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const vault = vaultOn(bucket, { prefix });
+  onTestFinished(() => vault.close());
+  const world: World = { catalog, clock: systemClock, vaults: [vault], retentionMs: RETENTION_MS };
+  const held = async (): Promise<number> => (await inventory(bucket, `${prefix}/`)).totalBytes;
+  const prune = (): Promise<PruneResult> =>
+    pruneShop(
+      { catalog, clock: systemClock, openVault: async () => vaultOn(bucket, { prefix }) },
+      { shop: SHOP, vaults: ['offsite'], retentionMs: RETENTION_MS, ceilingMs: 600_000, who: 'test' },
+    );
+  const check = async (): Promise<void> => {
+    await expectNothingMissing(catalog, [vault]);
+    await expectLevel(catalog, vault, await held());
+  };
+
+  const first = await take(world, { fresh: [1000, 2000] });
+  const second = await take(world, { fresh: [300], reuse: first.segments.slice(0, 1) });
+  await check();
+
+  // a PUT that was thought lost and landed twice, an upload that was cut off
+  const ledger = new Ledger(catalog, systemClock);
+  const id = newId(systemClock);
+  const key = segmentKey(SHOP, id, 'tar', false);
+  for (let i = 0; i < 2; i++) {
+    const row = await ledger.intent({ vault: 'offsite', shop: SHOP, key, kind: 'segment', refId: id, runId: 'gone', expectedBytes: 700 });
+    await vault.put({ key, body: Buffer.alloc(700, 1), retainUntil: systemClock.now().add({ seconds: 3 }) });
+    if (i === 0) await ledger.abandon(row);
+  }
+  await expect(
+    vault.putStream({
+      key: segmentKey(SHOP, newId(systemClock), 'tar', false),
+      body: (async function* () {
+        yield Buffer.alloc(6_000_000, 1);
+        throw new Error('cut');
+      })(),
+      estimatedBytes: 9_000_000,
+      retainUntil: null,
+      onUpload: async () => {},
+    }),
+  ).rejects.toThrow();
+  // somebody with a stolen credential: a version on our key, and a marker that hides one
+  const victim = `${prefix}/${segmentKey(SHOP, first.segments[0] as string, 'tar', false)}`;
+  await bucket.client.send(new PutObjectCommand({ Bucket: bucket.name, Key: victim, Body: Buffer.alloc(42) }));
+  await bucket.client.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: victim }));
+
+  const early = await prune();
+  await check();
+  expect(early.errors).toEqual([]);
+  expect(early.foreign.map((row) => [row.what, row.sizeBytes]).sort()).toEqual([
+    ['delete marker', 0],
+    ['foreign version', 42],
+  ]);
+  expect(early.removed).toEqual([]);
+  expect((await listSnapshots(catalog)).map((row) => row.id)).toEqual([second.snapshot, first.snapshot]);
+
+  // each prune keeps the newest good one's lock ahead; the older one and the leftovers go as their locks end
+  let last = early;
+  await until(
+    'everything that may go has gone',
+    40_000,
+    async () => {
+      last = await prune();
+      expect(last.errors).toEqual([]);
+      await check();
+      return (
+        (await listSnapshots(catalog)).length === 1 &&
+        last.waiting.length === 0 &&
+        (await inventory(bucket, `${prefix}/`)).versions.length <= 6
+      );
+    },
+    700,
+  );
+
+  const { versions, uploads } = await inventory(bucket, `${prefix}/`);
+  expect(uploads).toEqual([]);
+  // kept: two segments, index, manifest; and what is not ours: a version and a marker
+  expect(
+    versions
+      .map((row) => row.sizeBytes)
+      .sort((a, b) => a - b)
+      .filter((bytes) => [0, 42, 300, 1000].includes(bytes)),
+  ).toEqual([0, 42, 300, 1000]);
+  expect(versions).toHaveLength(6);
+  expect((await listSnapshots(catalog))[0]).toMatchObject({ id: second.snapshot, good: true });
+  for (const row of versions.filter((it) => it.sizeBytes === 1000 || it.sizeBytes === 300)) {
+    await expect(
+      bucket.client.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: row.key, VersionId: row.versionId })),
+    ).rejects.toMatchObject({
+      name: 'AccessDenied',
+    });
+  }
+});
+
+test('a credential that the store refuses - the vault is left alone, said with its code, nothing is forgotten', async () => {
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const vault = vaultOn(bucket, { prefix: 'refused' });
+  onTestFinished(() => vault.close());
+  const world: World = { catalog, clock: systemClock, vaults: [vault], retentionMs: 2_000 };
+  await take(world, { fresh: [10] });
+  await take(world, { fresh: [20] });
+  const wrong = s3Config(bucket);
+  const result = await pruneShop(
+    {
+      catalog,
+      clock: systemClock,
+      openVault: async () =>
+        vaultOn(bucket, {
+          prefix: 'refused',
+          credentials: { from: 'test', read: () => JSON.stringify({ accessKeyId: 'x', secretAccessKey: wrong.bucket }) },
+        }),
+    },
+    { shop: SHOP, vaults: ['offsite'], retentionMs: 2_000, ceilingMs: 600_000, who: 'test' },
+  );
+  expect(result.errors).toEqual([expect.objectContaining({ vault: 'offsite', code: 'E_VAULT_AUTH' })]);
+  expect((await listSnapshots(catalog)).length).toBe(2);
+  await expectLevel(catalog, vault, (await inventory(bucket, 'refused/')).totalBytes);
+});
