@@ -11,6 +11,7 @@ import { backupOf, type Job, jobsOf } from '../schedule/jobs.ts';
 import { Scheduler } from '../schedule/scheduler.ts';
 import { catalogSlots } from '../schedule/slots.ts';
 import { action, type CliContext } from './context.ts';
+import { prepareNewVaults } from './first-use.ts';
 import { createLogger, type Logger } from './log.ts';
 import { pruneDeps, pruneFailure } from './prune.ts';
 import { coffreVersion, toolVersions } from './tools.ts';
@@ -60,7 +61,7 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
       const source = backupOf(job.name)?.source;
       return (await listSnapshots(catalog, { shop: job.shop, source })).length > 0;
     },
-    work: (job, _dueAt, stop) => (job.name === 'prune' ? prune(context, backup, job, stop) : snapshot(backup, job, stop)),
+    work: (job, _dueAt, stop) => (job.name === 'prune' ? prune(context, backup, job, stop) : snapshot(context, backup, job, stop)),
   });
   for (const warning of config.warnings) log.warn({ event: 'config.warning' }, warning);
   log.info(
@@ -81,10 +82,11 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
 }
 
 /** Throws what made the run fail, and E_INCOMPLETE or E_DEGRADED for a snapshot that is not good. */
-async function snapshot(deps: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
+async function snapshot(context: CliContext, deps: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
   const shop = deps.config.shops.get(job.shop);
   const what = backupOf(job.name);
   if (!shop || !what) throw new CoffreError('E_INTERNAL', `no backup job: ${job.shop} ${job.name}`);
+  await prepareNewVaults(context.adapters, deps.config, deps.catalog, shop.vaults);
   const result = await backupSource(deps, { shop, ...what, signal });
   const shortfall = shortfallOf(shop.name, result);
   if (shortfall) throw shortfall;

@@ -89,7 +89,8 @@ export async function runDoctor(
       const check = { context, config, catalog: open, vault, waitForExpiry };
       checks.push(
         ...(await guarded(name, async () => {
-          await prepareNewVaults(context.adapters, config, open, [vault.name]);
+          const failure = (await prepareNewVaults(context.adapters, config, open, [vault.name])).get(vault.name);
+          if (failure !== undefined) throw failure;
           return await checkVault(check);
         })),
       );

@@ -2,24 +2,33 @@
 import { readdir } from 'node:fs/promises';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
+import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { Adapters } from './adapters.ts';
 
 /**
  * Prepares those of the vaults named that the catalog has never seen anything in and whose folder is absent or empty.
- * Call it before vaults are opened for writing. Throws E_VAULT_… when a folder cannot be made.
+ * Call it before vaults are opened for writing.
+ * Returns what could not be prepared, by vault: it stays what it is, and whoever opens it finds it so. Throws E_CATALOG only.
  */
 export async function prepareNewVaults(
   adapters: Pick<Adapters, 'prepareVault'>,
   config: Config,
   catalog: Catalog,
   names: Iterable<string>,
-): Promise<void> {
+): Promise<ReadonlyMap<string, CoffreError>> {
+  const failures = new Map<string, CoffreError>();
   for (const name of names) {
     const vault = config.vaults.get(name);
     if (vault?.type !== 'filesystem') continue;
     if ((await isKnown(catalog, name)) || !(await isEmpty(vault.path))) continue;
-    await adapters.prepareVault(vault);
+    try {
+      await adapters.prepareVault(vault);
+    } catch (error) {
+      // A vault that is not fit costs the others nothing.
+      failures.set(name, asCoffreError(error, 'E_VAULT_IO', `vault ${name}`));
+    }
   }
+  return failures;
 }
 
 async function isKnown(catalog: Catalog, vault: string): Promise<boolean> {
