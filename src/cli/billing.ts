@@ -2,12 +2,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { checkChain } from '../billing/chain.ts';
+import { Ledger } from '../billing/ledger.ts';
 import { ledgerRows } from '../billing/ledger-rows.ts';
 import { levels } from '../billing/level.ts';
 import { monthPeaks } from '../billing/month-peaks.ts';
-import { openCatalog } from '../catalog/open.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
 import { parseInstant } from './restore.ts';
@@ -43,12 +44,27 @@ export function registerBilling(program: Command, context: CliContext): void {
         requireVault(config, options.vault);
         const at = options.at === undefined ? context.clock.now() : parseInstant(options.at, config.timezone);
         await using catalog = await openCatalog(config.stateDir);
+        const unsettled = options.at === undefined ? await settle(context, config, catalog) : [];
         const shops = await levels(catalog, { at: options.at === undefined ? undefined : at, vault: options.vault, shop: options.shop });
         const vaults = new Map<string, number>();
         for (const row of shops) vaults.set(row.vault, (vaults.get(row.vault) ?? 0) + row.levelBytes);
         const levelBytes = shops.reduce((sum, row) => sum + row.levelBytes, 0);
         return {
-          document: { at: at.toString(), levelBytes, vaults: [...vaults].map(([vault, bytes]) => ({ vault, levelBytes: bytes })), shops },
+          document: {
+            at: at.toString(),
+            levelBytes,
+            vaults: [...vaults].map(([vault, bytes]) => ({ vault, levelBytes: bytes })),
+            shops,
+            unsettled,
+          },
+          ...(unsettled[0]
+            ? {
+                failure: new CoffreError(
+                  unsettled[0].code,
+                  `${unsettled[0].vault}: what a cut-off run left is not known: ${unsettled[0].message}`,
+                ),
+              }
+            : {}),
           text: table(
             [{ title: 'vault' }, { title: 'shop' }, { title: 'level', align: 'right' }, { title: 'bytes', align: 'right' }],
             [
@@ -155,4 +171,36 @@ function requireVault(config: Config, name: string | undefined): void {
 function positive(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('a whole number above 0 is needed');
   return Number(text);
+}
+
+interface Unsettled {
+  readonly vault: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/**
+ * The level of this moment includes what runs that died had under way: their vaults are asked first. A vault that cannot
+ * be asked is reported: then the level is what is known, not what is.
+ */
+async function settle(context: CliContext, config: Config, catalog: Catalog): Promise<Unsettled[]> {
+  const open = await catalog.db.selectFrom('objects').select('vault').distinct().where('state', '=', 'intent').execute();
+  const ledger = new Ledger(catalog, context.clock);
+  const unsettled: Unsettled[] = [];
+  for (const { vault: name } of open) {
+    try {
+      const vaultConfig = config.vaults.get(name);
+      if (!vaultConfig) throw new CoffreError('E_UNKNOWN_VAULT', `vault ${name} is not in ${config.file} any more`);
+      const vault = await context.adapters.openVault(vaultConfig);
+      try {
+        await ledger.resolveIntents(vault, null);
+      } finally {
+        await vault.close();
+      }
+    } catch (error) {
+      const { code, message } = asCoffreError(error);
+      unsettled.push({ vault: name, code, message });
+    }
+  }
+  return unsettled;
 }

@@ -31,6 +31,6 @@ describe('a shop of files, two vaults', () => {
     expect(JSON.stringify(level.json)).toContain(String(store.totalBytes));
 
     const again = await world.ok(['backup', 'dupont']);
-    expect(again.json.snapshots[0].reusedSegments).toBe(1);
+    expect(again.json.snapshots[0].reusedSegments).toBe(2);
   });
 });
