@@ -177,7 +177,7 @@ test('files and directories without the right to read them - each is named, the 
   chmodSync(join(root, 'before'), 0o000);
   const snapshot = await asNobody(() => take(root, new Map()));
   expect(snapshot.summary.complete).toBe(false);
-  expect(snapshot.summary.warnings).toEqual([
+  expect(snapshot.summary.warnings.toSorted((a, b) => (a.where < b.where ? -1 : 1))).toEqual([
     { kind: 'unreadable', where: 'before', message: 'Cannot open: Permission denied' },
     { kind: 'unreadable', where: 'closed', message: 'EACCES' },
   ]);

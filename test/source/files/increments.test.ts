@@ -160,6 +160,6 @@ test('any changes over any rounds - the last snapshot restores to the tree, thro
       expect(describeTree(join(dir, 'by-hand'))).toBe(wanted);
       for (const name of readdirSync(dir)) rmSync(join(dir, name), { recursive: true });
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   );
 });
