@@ -6,7 +6,7 @@ import { secretFileProblem } from '../config/secret.ts';
 import { CoffreError } from '../errors.ts';
 import { loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
 import { fingerprint, loadSigningKey } from '../segment/signing-key.ts';
-import { type Check, redCheck } from './doctor.ts';
+import { type Check, redCheck } from './doctor-check.ts';
 
 export async function checkKeys(config: Config, shops: readonly ShopConfig[]): Promise<readonly Check[]> {
   const checks: Check[] = [];
@@ -14,7 +14,11 @@ export async function checkKeys(config: Config, shops: readonly ShopConfig[]): P
     const key = await loadSigningKey(config.signing.keyFile);
     checks.push({ name: 'signing key', ok: true, detail: `${fingerprint(key)} in ${config.signing.keyFile}` });
   } catch (error) {
-    checks.push(redCheck('signing key', error));
+    const check = redCheck('signing key', error);
+    const isNew = check.code === 'E_KEY';
+    checks.push(
+      isNew ? { ...check, hint: 'new installation: coffre keys make; an older one: bring the key file back from your copy' } : check,
+    );
   }
   if (config.encryption !== 'none') {
     for (const shop of shops) checks.push(await checkIdentity(config.encryption.keyDir, shop.name));

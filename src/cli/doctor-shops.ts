@@ -7,7 +7,7 @@ import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
 import { disksUnder } from '../host/block-device.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext } from './context.ts';
-import { type Check, redCheck } from './doctor.ts';
+import { type Check, redCheck } from './doctor-check.ts';
 
 /** The findings of each source that the shop has. */
 export async function checkSources(context: CliContext, shop: ShopConfig): Promise<readonly Check[]> {

@@ -2,7 +2,7 @@
 import { mkdtemp, rmdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoffreError } from '../errors.ts';
-import { type Check, redCheck } from './doctor.ts';
+import { type Check, redCheck } from './doctor-check.ts';
 import { formatBytes } from './output.ts';
 
 /** The catalog, the indexes and the journals of running backups want this much at least. */

@@ -5,7 +5,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { Config, VaultConfig } from '../config/config.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { CliContext } from './context.ts';
-import type { Check } from './doctor.ts';
+import type { Check } from './doctor-check.ts';
 
 export interface VaultCheck {
   readonly context: CliContext;

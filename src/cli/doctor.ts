@@ -2,8 +2,9 @@
 import type { Command } from 'commander';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { CoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
+import { type Check, redCheck } from './doctor-check.ts';
 import { checkKeys } from './doctor-keys.ts';
 import { checkCopies, checkSources } from './doctor-shops.ts';
 import { checkState } from './doctor-state.ts';
@@ -11,16 +12,6 @@ import { checkVault } from './doctor-vaults.ts';
 import { prepareNewVaults } from './first-use.ts';
 import type { Io } from './io.ts';
 import { printable } from './output.ts';
-
-/** One line. `warning` marks one that is green and unwise. */
-export interface Check {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly detail: string;
-  readonly hint?: string;
-  readonly code?: ErrorCode;
-  readonly warning?: true;
-}
 
 export interface Diagnosis {
   readonly ok: boolean;
@@ -118,11 +109,6 @@ async function guarded(name: string, work: () => Promise<readonly Check[]>): Pro
     if (error instanceof CoffreError && error.code === 'E_INTERRUPTED') throw error;
     return [redCheck(name, error)];
   }
-}
-
-export function redCheck(name: string, error: unknown): Check {
-  const { code, message, hint } = asCoffreError(error);
-  return { name, ok: false, detail: `${message} [${code}]`, hint, code };
 }
 
 /** One line each; hints below what is red. Colours on a terminal, unless NO_COLOR is set. */

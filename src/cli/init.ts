@@ -8,10 +8,11 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { makeIdentity, recipientOf } from '../segment/age.ts';
 import { createIdentity } from '../segment/identity-store.ts';
 import { writeNewFile } from '../segment/key-file.ts';
-import { exportPublicKey, fingerprint, loadSigningKey, makeSigningKey, saveSigningKey } from '../segment/signing-key.ts';
+import { exportPublicKey, fingerprint } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { doctorText, runDoctor } from './doctor.ts';
 import { type InitAnswers, initConfigText } from './init-config.ts';
+import { ensureSigningKey } from './keys.ts';
 import { type Ask, openQuestions } from './questions.ts';
 import { recoveryKitText } from './recovery-kit.ts';
 
@@ -111,7 +112,7 @@ Example:
 
         await makeFolders(config, file, answers.keyDir);
         for (const vault of config.vaults.values()) if (vault.type === 'filesystem') await context.adapters.prepareVault(vault);
-        const signingKey = await signingKeyOf(config);
+        const signingKey = await ensureSigningKey(config.signing.keyFile);
         // The kit before anything that is sealed to it: die here and no key depends on an identity that nobody has.
         const kit = recoveryKitText({
           config,
@@ -329,14 +330,4 @@ async function makeFolders(config: Config, file: string, keyDir: string): Promis
       throw asCoffreError(error, 'E_STATE', `cannot make ${path}`);
     }
   }
-}
-
-/** The signing key that is there, or a new one. */
-async function signingKeyOf(config: Config) {
-  const exists = await stat(config.signing.keyFile).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) await saveSigningKey(config.signing.keyFile, makeSigningKey());
-  return await loadSigningKey(config.signing.keyFile);
 }

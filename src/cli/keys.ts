@@ -1,11 +1,13 @@
 // `coffre keys`: what is public of the keys, keys for new shops, and the recovery kit once more.
-import { resolve } from 'node:path';
+import type { KeyObject } from 'node:crypto';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import { createIdentity, loadRecipient } from '../segment/identity-store.ts';
 import { writeNewFile } from '../segment/key-file.ts';
-import { exportPublicKey, fingerprint, loadSigningKey } from '../segment/signing-key.ts';
+import { exportPublicKey, fingerprint, loadSigningKey, makeSigningKey, saveSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { table } from './output.ts';
 import { recoveryKitText } from './recovery-kit.ts';
@@ -25,13 +27,14 @@ export function registerKeys(program: Command, context: CliContext): void {
     .action(
       action(context, async (invocation, shop: string | undefined) => {
         const config = invocation.config();
-        if (config.encryption === 'none') {
-          throw new CoffreError('E_USAGE', 'there are no shop keys with encryption: none', { hint: 'set encryption in the configuration' });
-        }
         if (shop !== undefined && !config.shops.has(shop)) throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${shop} in ${config.file}`);
-        const { keyDir, recovery } = config.encryption;
-        for (const name of shop === undefined ? config.shops.keys() : [shop]) {
-          await createIdentity({ keyDir, shop: name, recoveryRecipients: recovery, clock: context.clock });
+        await ensureSigningKey(config.signing.keyFile);
+        if (config.encryption !== 'none') {
+          const { keyDir, recovery } = config.encryption;
+          await makeKeyFolder(keyDir);
+          for (const name of shop === undefined ? config.shops.keys() : [shop]) {
+            await createIdentity({ keyDir, shop: name, recoveryRecipients: recovery, clock: context.clock });
+          }
         }
         return await showKeys(config);
       }),
@@ -59,6 +62,27 @@ export function registerKeys(program: Command, context: CliContext): void {
         return { document: { file }, text: `recovery kit (without the recovery identity) in ${file}` };
       }),
     );
+}
+
+/** The signing key that is there, or a new one. Throws E_KEY when there is one that cannot be used, E_SECRET_MODE, E_STATE. */
+export async function ensureSigningKey(keyFile: string): Promise<KeyObject> {
+  const exists = await stat(keyFile).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) {
+    await makeKeyFolder(dirname(keyFile));
+    await saveSigningKey(keyFile, makeSigningKey());
+  }
+  return await loadSigningKey(keyFile);
+}
+
+async function makeKeyFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw asCoffreError(error, 'E_STATE', `cannot make ${folder}`);
+  }
 }
 
 async function showKeys(config: Config) {

@@ -68,7 +68,7 @@ export class FilesystemVault implements Vault {
     const folder = await stat(this.root).catch(() => null);
     const why = folder ? `${this.root} has no ${MARKER_FILE}` : `${this.root} is not there`;
     throw new CoffreError('E_VAULT_UNREACHABLE', `vault ${this.name}: ${why}`, {
-      hint: 'mount its disk; for a new vault run coffre init, which makes the folder',
+      hint: `mount its disk; for a new disk in its place run coffre vault prepare ${this.name}`,
     });
   }
 

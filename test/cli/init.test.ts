@@ -148,6 +148,14 @@ describe('keys', () => {
     });
   });
 
+  it('a configuration written by hand - keys make makes all it names, private', async () => {
+    const dir = await tempDir();
+    const config = join(dir, 'coffre.yaml');
+    await writeFile(config, 'encryption: none\nsigning: { keyFile: a/b/signing.key }\n');
+    expect(await coffreJson(['--config', config, 'keys', 'make'])).toMatchObject({ status: 0, json: { encryption: 'none' } });
+    expect([await modeOf(join(dir, 'a/b')), await modeOf(join(dir, 'a/b/signing.key'))]).toEqual(['700', '600']);
+  });
+
   it('the recovery kit once more - without the identity, never over a file', async () => {
     const { dir, config, init } = await place();
     const { json } = await init();
