@@ -13,11 +13,8 @@ import { catalogSlots } from '../schedule/slots.ts';
 import { action, type CliContext } from './context.ts';
 import { prepareNewVaults } from './first-use.ts';
 import { createLogger, type Logger } from './log.ts';
-import { pruneDeps, pruneFailure } from './prune.ts';
+import { pruneDeps, pruneFailure, pruneTarget } from './prune.ts';
 import { coffreVersion, toolVersions } from './tools.ts';
-
-/** What belongs to no shop (probe objects) has no window: it goes as soon as its lock has ended. */
-const PROBES_RETENTION_MS = 24 * 3600_000;
 
 export function registerDaemon(program: Command, context: CliContext): void {
   program
@@ -93,14 +90,8 @@ async function snapshot(context: CliContext, deps: BackupDeps, job: Job, signal:
 }
 
 async function prune(context: CliContext, { config, catalog }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
-  const result = await pruneShop(pruneDeps(config, catalog, context.clock, context.adapters), {
-    shop: job.shop,
-    vaults: config.shops.get(job.shop)?.vaults ?? [...config.vaults.keys()],
-    retentionMs: config.shops.get(job.shop)?.plan.retentionMs ?? PROBES_RETENTION_MS,
-    ceilingMs: config.limits.lockCeilingMs,
-    who: 'daemon',
-    signal,
-  });
+  const deps = pruneDeps(config, catalog, context.clock, context.adapters);
+  const result = await pruneShop(deps, { ...pruneTarget(config, job.shop), who: 'daemon', signal });
   const failure = pruneFailure([result]);
   if (failure) throw failure;
 }

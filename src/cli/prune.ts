@@ -7,7 +7,7 @@ import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { type PruneDeps, planShop, pruneShop } from '../retention/prune.ts';
+import { type PruneDeps, type PruneRequest, planShop, pruneShop } from '../retention/prune.ts';
 import type { PruneResult } from '../retention/result.ts';
 import type { Adapters } from './adapters.ts';
 import { action, type CliContext } from './context.ts';
@@ -35,22 +35,31 @@ export function registerPrune(program: Command, context: CliContext): void {
         await using catalog = await openCatalog(config.stateDir);
         const deps = pruneDeps(config, catalog, context.clock, context.adapters);
         const results: PruneResult[] = [];
-        const targets = [
-          ...shops.map((shop) => ({ shop: shop.name, vaults: shop.vaults, retentionMs: shop.plan.retentionMs })),
-          ...(shopName === undefined ? [{ shop: DAEMON_SHOP, vaults: [...config.vaults.keys()], retentionMs: DAEMON_RETENTION_MS }] : []),
-        ];
+        const names = [...shops.map((shop) => shop.name), ...(shopName === undefined ? [DAEMON_SHOP] : [])];
+        const targets = names.map((name) => pruneTarget(config, name));
         for (const target of targets) {
           invocation.signal.throwIfAborted();
           results.push(
             options.dryRun
               ? await planShop(catalog, context.clock, target)
-              : await pruneShop(deps, { ...target, ceilingMs: config.limits.lockCeilingMs, who: 'cli', signal: invocation.signal }),
+              : await pruneShop(deps, { ...target, who: 'cli', signal: invocation.signal }),
           );
         }
         const failure = pruneFailure(results);
         return { document: { results }, text: results.map(describe).join('\n'), ...(failure ? { failure } : {}) };
       }),
     );
+}
+
+/** What a prune of this shop (or of DAEMON_SHOP) looks at. */
+export function pruneTarget(config: Config, name: string): Omit<PruneRequest, 'who' | 'signal'> {
+  const shop = config.shops.get(name);
+  return {
+    shop: name,
+    vaults: shop?.vaults ?? [...config.vaults.keys()],
+    retentionMs: shop?.plan.retentionMs ?? DAEMON_RETENTION_MS,
+    ceilingMs: config.limits.lockCeilingMs,
+  };
 }
 
 /** What a prune needs. */

@@ -1,14 +1,14 @@
 // `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
-import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { lastRuns } from '../catalog/runs.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
-import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { type ShopStatus, shopStatus } from '../schedule/status.ts';
 import { action, type CliContext } from './context.ts';
+import { vaultFacts } from './doctor-shops.ts';
 import { formatBytes, formatDuration, table } from './output.ts';
 import { chosenShops } from './shop.ts';
 
@@ -60,30 +60,9 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
     snapshots: await listSnapshots(catalog, shop.name),
     runs: await lastRuns(catalog, { shop: shop.name, limit: 200 }),
     probes,
-    sameDevice: sameDevice(shop, vaults),
+    vaultFacts: await vaultFacts(config, catalog, shop),
     foreignVersions: Number(foreign.count),
   });
-}
-
-/** Filesystem vaults on the block device of the shop's tree; one whose device cannot be read counts as such: unknown is red. */
-function sameDevice(shop: ShopConfig, vaults: readonly VaultConfig[]): Set<string> {
-  const found = new Set<string>();
-  if (shop.host.type !== 'local') return found;
-  for (const vault of vaults) {
-    if (vault.type !== 'filesystem') continue;
-    const ours = device(vault.path);
-    const theirs = shop.files ? device(shop.files.root) : device('/');
-    if (ours === null || ours === theirs) found.add(vault.name);
-  }
-  return found;
-}
-
-function device(path: string): number | null {
-  try {
-    return statSync(path).dev;
-  } catch {
-    return null;
-  }
 }
 
 function describe(statuses: readonly ShopStatus[]): string {

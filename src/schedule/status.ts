@@ -5,6 +5,7 @@ import type { Probe } from '../catalog/probes.ts';
 import type { RunRow } from '../catalog/runs.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig, VaultConfig } from '../config/config.ts';
+import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
 import type { SourceKind } from '../source/source.ts';
 
 /** How long after its slot a backup may still be on its way before its absence is red. */
@@ -21,8 +22,8 @@ export interface StatusFacts {
   /** Newest first. */
   readonly runs: readonly RunRow[];
   readonly probes: ReadonlyMap<string, Probe | null>;
-  /** Vaults that lie on the shop's own block device: they burn with it. */
-  readonly sameDevice: ReadonlySet<string>;
+  /** What is known of each vault apart from what it holds. */
+  readonly vaultFacts: ReadonlyMap<string, VaultFacts>;
   /** Versions on our keys that are not ours. */
   readonly foreignVersions: number;
 }
@@ -140,43 +141,34 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
   };
 }
 
-/** 3-2-1-1-0: three copies with production, two kinds of media, one off site, one immutable, no verification error. */
+/** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */
 function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: string[]): ShopStatus['copies'] {
-  const { nowMs } = facts;
+  const { nowMs, shop } = facts;
   const newest = sources.map((status) => facts.snapshots.find((snapshot) => snapshot.id === status.newestGood?.id));
-  const holding = facts.vaults.filter(
-    (vault) =>
-      newest.length > 0 &&
-      newest.every((snapshot) => snapshot?.copies.some((copy) => copy.vault === vault.name)) &&
-      !facts.sameDevice.has(vault.name),
+  const holds = (vault: VaultConfig): boolean =>
+    newest.length > 0 && newest.every((snapshot) => snapshot?.copies.some((copy) => copy.vault === vault.name));
+  const isLocked = (vault: VaultConfig): boolean =>
+    newest.every((snapshot) =>
+      snapshot?.copies.some((copy) => copy.vault === vault.name && copy.lockMode !== 'advisory' && (copy.retainUntil ?? 0) > nowMs),
+    );
+  const holding = facts.vaults.filter(holds);
+  const rule = threeTwoOne(
+    { vaults: holding.map((vault) => vault.name) },
+    new Map(facts.vaults.map((vault) => [vault.name, vault])),
+    new Map(
+      holding.map((vault) => {
+        const known = facts.vaultFacts.get(vault.name) ?? { sharesDisk: null, lockProven: false };
+        return [vault.name, { ...known, lockProven: known.lockProven && isLocked(vault) }];
+      }),
+    ),
   );
-  const immutable = holding.filter(
-    (vault) =>
-      vault.type === 's3' &&
-      facts.probes.get(vault.name)?.outcome === 'proven' &&
-      newest.every((snapshot) =>
-        snapshot?.copies.some((copy) => copy.vault === vault.name && copy.lockMode !== 'advisory' && (copy.retainUntil ?? 0) > nowMs),
-      ),
-  );
-  const media = [...new Set(['disk', ...holding.map((vault) => vault.media)])];
-  const offsite = holding.filter((vault) => vault.offsite);
   const verifyErrors = facts.snapshots.flatMap((snapshot) => snapshot.copies).filter((copy) => copy.verifyError !== null).length;
-  const copies = 1 + holding.length;
-  for (const vault of facts.sameDevice) red.push(`vault ${vault} lies on the shop’s own disk: it does not count as a copy`);
-  if (copies < 3) red.push(`${copies} ${copies === 1 ? 'copy' : 'copies'} with production, 3 are wanted`);
-  if (media.length < 2) red.push(`one kind of media (${media.join(', ')}), 2 are wanted`);
-  if (offsite.length === 0) red.push('no copy off site');
-  if (immutable.length === 0) red.push('no immutable copy');
+  red.push(...rule.reasons);
+  if (rule.immutable.length === 0) red.push('no immutable copy');
   if (verifyErrors > 0)
-    red.push(`${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${facts.shop.name}`);
-  return {
-    copies,
-    media,
-    offsite: offsite.map((vault) => vault.name),
-    immutable: immutable.map((vault) => vault.name),
-    verifyErrors,
-    ok: copies >= 3 && media.length >= 2 && offsite.length > 0 && immutable.length > 0 && verifyErrors === 0,
-  };
+    red.push(`${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name}`);
+  const { copies, media, offsite, immutable } = rule;
+  return { copies, media, offsite, immutable, verifyErrors, ok: rule.holds && immutable.length > 0 && verifyErrors === 0 };
 }
 
 function probeReason(probe: Probe): string {
