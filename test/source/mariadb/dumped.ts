@@ -23,7 +23,9 @@ export interface Dumped {
 }
 
 export interface Where {
-  readonly socketPath: string;
+  readonly socketPath: string | null;
+  readonly host?: string;
+  readonly port?: number;
   readonly user?: string;
   readonly password?: string;
 }
@@ -33,8 +35,8 @@ export function databaseConfig(where: Where, name: string, excludeData: readonly
   return {
     name,
     user: where.user ?? 'root',
-    host: null,
-    port: 3306,
+    host: where.host ?? null,
+    port: where.port ?? 3306,
     socketPath: where.socketPath,
     password: password === undefined ? null : { read: () => password, from: 'the test' },
     excludeData,
