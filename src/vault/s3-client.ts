@@ -8,6 +8,8 @@ import { CoffreError } from '../errors.ts';
 
 /** Free sockets close after this: stores close idle ones too, and a PUT sent into a closing one has an unknown outcome. */
 const IDLE_SOCKET_MS = 4_000;
+/** Then the file is read again, so that rotated credentials need no restart (the SDK asks five minutes before the end). */
+const CREDENTIALS_KEPT_MS = 15 * 60_000;
 const MAX_SOCKETS = 32;
 
 interface Credentials {
@@ -43,7 +45,10 @@ export function makeS3Client(config: S3VaultConfig, secret: Secret, clock: Clock
     endpoint: config.endpoint,
     region: config.region,
     forcePathStyle: config.forcePathStyle,
-    credentials: async () => parseCredentials(secret),
+    credentials: async () => ({
+      ...parseCredentials(secret),
+      expiration: toDate(clock.now().add({ milliseconds: CREDENTIALS_KEPT_MS })),
+    }),
     maxAttempts: 1,
     // CRC trailers on streams (the SDK's default) are refused by several stores.
     requestChecksumCalculation: 'WHEN_REQUIRED',

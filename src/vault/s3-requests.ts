@@ -50,8 +50,11 @@ interface CallOptions {
   readonly repeat?: boolean;
 }
 
-/** Below this rate (bytes/ms, so 256 KiB/s) a request is taken for stuck. */
-const SLOWEST_BYTES_PER_MS = 262;
+/**
+ * Below this rate (bytes/ms, so 64 KiB/s) a request is taken for stuck. Low, because several share a line; a store that
+ * takes nothing at all is noticed sooner, by the silent socket.
+ */
+const SLOWEST_BYTES_PER_MS = 65;
 
 /** The two headers of a lock, as one object to spread into a request. */
 export function lockHeaders(lock: S3Lock | null) {

@@ -14,6 +14,9 @@ const YOUNG_VERSION_MS = 1_100;
 /** A new lock end closer than this to the old one is moved on: stores compare whole seconds. */
 const CLEARLY_LATER_MS = 1_000;
 
+/** A refusal this soon after a lock's end is still the lock's: the store's clock may be that much behind ours. */
+const LOCK_END_MARGIN_MS = 60_000;
+
 /** `instant` moved up to the next whole second: a store that cuts off fractions would end a lock before its time. Pure. */
 export function ceilToSecond(instant: Temporal.Instant): Temporal.Instant {
   const seconds = (instant.epochNanoseconds + 999_999_999n) / 1_000_000_000n;
@@ -120,7 +123,8 @@ export class S3Vault implements Vault {
       // Stores word a refusal by the lock like one by policy (AWS, Ceph: AccessDenied; MinIO: InvalidRequest).
       const head = await this.requests.head(key, versionId).catch(() => null);
       if (head?.legalHold) throw new CoffreError('E_LOCKED', `vault ${this.name}: ${key} has a legal hold`, { cause: error });
-      if (head?.lock && Temporal.Instant.compare(head.lock.retainUntil, this.#clock.now()) > 0) {
+      const stillLocked = this.#clock.now().subtract({ milliseconds: LOCK_END_MARGIN_MS });
+      if (head?.lock && Temporal.Instant.compare(head.lock.retainUntil, stillLocked) > 0) {
         throw new CoffreError('E_LOCKED', `vault ${this.name}: ${key} is locked until ${head.lock.retainUntil}`, { cause: error });
       }
       throw error;

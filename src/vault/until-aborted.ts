@@ -11,15 +11,19 @@ export async function* untilAborted(
   onFailure: (error: Error) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
   const iterator = body[Symbol.asyncIterator]();
-  const aborted = Promise.withResolvers<never>();
-  aborted.promise.catch(() => {});
-  const onAbort = (): void => aborted.reject(asCoffreError(signal.reason, 'E_INTERRUPTED', 'writing was stopped'));
-  if (signal.aborted) onAbort();
+  // One promise for each read, not a race against one that lives as long as the stream: that one would keep every chunk.
+  let rejectRead: (reason: Error) => void = () => {};
+  const stopped = (): Error => asCoffreError(signal.reason, 'E_INTERRUPTED', 'writing was stopped');
+  const onAbort = (): void => rejectRead(stopped());
   signal.addEventListener('abort', onAbort, { once: true });
   let ended = false;
   try {
     while (true) {
-      const next = await Promise.race([iterator.next(), aborted.promise]);
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        rejectRead = reject;
+        if (signal.aborted) reject(stopped());
+        else iterator.next().then(resolve, reject);
+      });
       if (next.done) {
         ended = true;
         return;
