@@ -73,6 +73,7 @@ export async function packParts(context: PackContext, reading: Reading, index: I
   let storedBytes = 0;
   let indexEntries = 0;
   let files = 0;
+  let reusedSegments = 0;
   let journal: Promise<void> = Promise.resolve();
 
   const progress = (current: string): void =>
@@ -84,7 +85,7 @@ export async function packParts(context: PackContext, reading: Reading, index: I
       expectedBytes: reading.expectedBytes,
       storedBytes,
       segments: inOrder.length,
-      reusedSegments: inOrder.filter((segment) => !segment.fresh).length,
+      reusedSegments,
       files,
       current,
     });
@@ -94,6 +95,7 @@ export async function packParts(context: PackContext, reading: Reading, index: I
     const segment: RunSegment = { row, fresh: false, partial, copies: new Map(copies) };
     used.set(row.id, segment);
     inOrder.push(segment);
+    reusedSegments++;
     return segment;
   };
   // journal lines follow the order of the parts, whatever the order in which their uploads end
@@ -127,34 +129,40 @@ export async function packParts(context: PackContext, reading: Reading, index: I
         plainBytes += chunkBytes;
         progress(part.name);
       };
-      if (part.estimatedBytes > LARGE_PART_BYTES) {
-        const segment = await storeLarge(context, part, count);
-        release();
-        inOrder.push(segment);
-        storedBytes += segment.row.storedBytes;
-        context.onStored(segment);
-        record(Promise.resolve(), () => placed(part.outcome().entries, segment.row.id));
-      } else {
-        const sealed = await seal(counted(part.read(signal), count), {
-          recipients: context.to,
-          signal,
-          estimatedBytes: part.estimatedBytes,
-        });
-        const outcome = part.outcome();
-        const twin = reuse.find(part.name, sealed.facts.plainSha256);
-        if (twin) {
-          release();
-          reused(twin, false).partial = false;
-          record(Promise.resolve(), () => placed(outcome.entries, twin.row.id));
-        } else {
-          const row = newRow(context, part, sealed.facts, outcome.load);
-          const segment: RunSegment = { row, fresh: true, partial: false, copies: new Map() };
+      try {
+        if (part.estimatedBytes > LARGE_PART_BYTES) {
+          const segment = await storeLarge(context, part, count);
           inOrder.push(segment);
-          storedBytes += row.storedBytes;
-          const upload = storeSmall(context, segment, sealed.stored).finally(release);
-          upload.then(() => context.onStored(segment)).catch((error) => context.abort(error));
-          record(upload, () => placed(outcome.entries, row.id));
+          storedBytes += segment.row.storedBytes;
+          context.onStored(segment);
+          record(Promise.resolve(), () => placed(part.outcome().entries, segment.row.id));
+          release();
+        } else {
+          const sealed = await seal(counted(part.read(signal), count), {
+            recipients: context.to,
+            signal,
+            estimatedBytes: part.estimatedBytes,
+          });
+          const outcome = part.outcome();
+          const twin = reuse.find(part.name, sealed.facts.plainSha256);
+          if (twin) {
+            reused(twin, false).partial = false;
+            record(Promise.resolve(), () => placed(outcome.entries, twin.row.id));
+            release();
+          } else {
+            const row = newRow(context, part, sealed.facts, outcome.load);
+            const segment: RunSegment = { row, fresh: true, partial: false, copies: new Map() };
+            inOrder.push(segment);
+            storedBytes += row.storedBytes;
+            // the slot is held until the upload ended: that is what bounds memory
+            const upload = storeSmall(context, segment, sealed.stored).finally(release);
+            upload.then(() => context.onStored(segment)).catch((error) => context.abort(error));
+            record(upload, () => placed(outcome.entries, row.id));
+          }
         }
+      } catch (error) {
+        release();
+        throw error;
       }
       files += part.outcome().entries.length;
       progress(part.name);

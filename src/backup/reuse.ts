@@ -18,6 +18,8 @@ export interface ReuseRules {
   readonly mode: 'fresh' | 'reread' | 'increment';
   /** Vaults of this run: a segment counts only when every one of them holds it. */
   readonly vaults: readonly string[];
+  /** A snapshot is encrypted as a whole or not at all. */
+  readonly encrypted: boolean;
   readonly nowMs: number;
   readonly maxAgeMs: number;
   /** A cut-off run is taken up only this long after its start: as long as its provisional locks last. */
@@ -79,7 +81,8 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
       .selectAll('segments')
       .where('segments.shop', '=', rules.shop)
       .where('segments.source', '=', rules.source)
-      .where('segments.createdAt', '>=', rules.nowMs - rules.maxAgeMs);
+      .where('segments.createdAt', '>=', rules.nowMs - rules.maxAgeMs)
+      .where('segments.key', rules.encrypted ? 'like' : 'not like', '%.age');
     candidates = candidates.where((eb) => {
       const inBase = eb.exists(
         eb

@@ -1,13 +1,13 @@
 // One run of one source, readable top to bottom in crash order: what a crash leaves behind is said at each step.
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { recordSnapshot } from '../catalog/snapshots.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
-import { type Clock, withDeadline } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LockNeed } from '../retention/horizon.ts';
@@ -92,17 +92,15 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
     await startRun(catalog, deps.clock, { id: runId, kind: 'backup', shop: shop.name, source: request.source });
     deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.started' }, 'backup started');
     try {
-      const result = await withDeadline(
-        deps.clock,
-        config.limits.runDeadlineMs,
-        () => new CoffreError('E_DEADLINE', `${shop.name}: the ${request.source} backup took longer than limits.runDeadline`),
-        (signal) => takeSnapshot(deps, { ...request, signal }, runId, opened),
-        request.signal,
-      );
+      const result = await withinDeadline(deps, request, (signal) => takeSnapshot(deps, { ...request, signal }, runId, opened));
       const shortfall = shortfallOf(shop.name, result);
       await finishRun(catalog, deps.clock, runId, shortfall ? 'failed' : 'done', shortfall, result);
       await rm(runDir(catalog.stateDir, runId), { recursive: true, force: true });
-      for (const adopted of result.adoptedRuns) await rm(runDir(catalog.stateDir, adopted), { recursive: true, force: true });
+      await sweepRunDirs(
+        catalog,
+        deps.clock.nowMs() - provisionalLockMs(config.limits.runDeadlineMs, shop.plan.retentionMs),
+        result.adoptedRuns,
+      );
       deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.done', snapshot: result.id }, 'backup done');
       return result;
     } catch (error) {
@@ -116,6 +114,25 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
   } finally {
     for (const vault of opened) await vault.close().catch(() => {});
     lock.release();
+  }
+}
+
+/**
+ * Stops the work at limits.runDeadline, or when the caller says so, and waits until it has really stopped: nothing of this run may
+ * still write when the shop's lock is let go. Every step obeys the signal or has a deadline of its own.
+ */
+async function withinDeadline<T>(deps: BackupDeps, request: BackupRequest, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = new AbortController();
+  const timer = deps.clock.after(deps.config.limits.runDeadlineMs, () =>
+    limit.abort(new CoffreError('E_DEADLINE', `${request.shop.name}: the ${request.source} backup took longer than limits.runDeadline`)),
+  );
+  const signal = AbortSignal.any([request.signal, limit.signal]);
+  try {
+    return await work(signal);
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    timer.cancel();
   }
 }
 
@@ -147,6 +164,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     runId,
     mode: reuseMode(request),
     vaults: vaults.active.map((vault) => vault.name),
+    encrypted: keys.to !== 'none',
     nowMs: clock.nowMs(),
     maxAgeMs: config.limits.reuseMaxAgeMs,
     adoptWithinMs: provisionalMs,
@@ -249,6 +267,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
       },
       vault,
     );
+    signal.throwIfAborted();
     deps.log.debug({ ...tell, event: 'manifest.stored', vault: vault.name }, 'manifest stored');
     await recordSnapshot(catalog, {
       snapshot: {
@@ -311,6 +330,17 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     warnings: summary.warnings,
     missing: [...vaults.left].map(([vault, error]) => ({ vault, code: error.code, message: error.message, hint: error.hint })),
   };
+}
+
+/** Removes the working folders of runs that nobody takes up any more: adopted ones, and those whose provisional locks have ended. */
+async function sweepRunDirs(catalog: Catalog, beforeMs: number, adopted: readonly string[]): Promise<void> {
+  const ids = await readdir(join(catalog.stateDir, 'runs')).catch(() => []);
+  for (const id of ids) {
+    const run = await catalog.db.selectFrom('runs').select(['state', 'startedAt']).where('id', '=', id).executeTakeFirst();
+    if (run?.state === 'running') continue;
+    if (run && run.startedAt >= beforeMs && run.state !== 'done' && !adopted.includes(id)) continue;
+    await rm(runDir(catalog.stateDir, id), { recursive: true, force: true });
+  }
 }
 
 /** Why a snapshot that exists is not good, or null. */
