@@ -60,6 +60,8 @@ async function startIn(rig: Rig, options: MariadbOptions): Promise<Mariadb> {
     '--no-defaults',
     ...asRoot,
     `--datadir=${dataDir}`,
+    // not /tmp: another server that starts there would remove this one's temporary tables
+    `--tmpdir=${tmpDir}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
   ]);

@@ -91,16 +91,12 @@ class DatabaseReading implements Reading {
     yield new TextPart(context, 'pre', writePre(schema)).handOut();
     for (const part of this.#dataParts()) yield part.handOut();
     for (const { plan, ranges } of this.#tables) {
-      if (!ranges) continue;
       const bytes = plan.estimatedBytes / Math.max(1, ranges.length);
       for (const range of ranges) {
         yield new RangePart(context, { plan, range, after: null, onlyEnumErrors: false }, bytes).handOut();
       }
     }
-    for (const { plan, ranges } of this.#tables) {
-      if (ranges || plan.estimatedBytes < this.#context.sizes.smallTable) continue;
-      yield* this.#flowParts(plan);
-    }
+    for (const { plan, way } of this.#tables) if (way === 'flow') yield* this.#flowParts(plan);
     for (;;) {
       await context.settled();
       const part = context.nextFound();
@@ -113,8 +109,8 @@ class DatabaseReading implements Reading {
   #dataParts(): DataPart[] {
     const groups: TablePlan[][] = [];
     let bytes = Number.POSITIVE_INFINITY;
-    for (const { plan, ranges } of this.#tables) {
-      if (ranges || plan.estimatedBytes >= this.#context.sizes.smallTable) continue;
+    for (const { plan, way } of this.#tables) {
+      if (way !== 'together') continue;
       if (bytes + plan.estimatedBytes > this.#context.sizes.segment / 2) {
         groups.push([]);
         bytes = 0;

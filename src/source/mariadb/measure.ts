@@ -7,22 +7,29 @@ import { integerRanges, keyNames, type Range, type Sizes, selectFrom, type Table
 
 export interface PlannedTable {
   readonly plan: TablePlan;
-  /** Ranges to be read apart from each other; a null range is the whole table. null: small, or without a key. */
-  readonly ranges: readonly (Range | null)[] | null;
+  /** As INSERTs with other tables, as ranges of a key, or as one flow because there is no key. */
+  readonly way: 'together' | 'ranges' | 'flow';
+  /** To be read apart from each other; a null range is the whole table. */
+  readonly ranges: readonly (Range | null)[];
 }
 
 /** Throws ServerError. */
 export async function measure(session: Session, plan: TablePlan, sizes: Sizes): Promise<PlannedTable> {
   const small = plan.estimatedBytes < sizes.smallTable;
-  if (!plan.key) return { plan: small ? await measureWithoutKey(session, plan) : plan, ranges: null };
-  if (small) return { plan, ranges: null };
-  if (!plan.key.integer) return { plan, ranges: [null] };
+  // Where all fields are hexadecimal, LOAD DATA would not notice a row that ends too soon.
+  const hexOnly = plan.columns.every((column) => column.tsv === 'hex');
+  if (!plan.key) {
+    const measured = small ? await measureWithoutKey(session, plan) : plan;
+    return { plan: measured, way: hexOnly || measured.estimatedBytes < sizes.smallTable ? 'together' : 'flow', ranges: [] };
+  }
+  if (small || hexOnly) return { plan, way: 'together', ranges: [] };
+  if (!plan.key.integer) return { plan, way: 'ranges', ranges: [null] };
   const first = keyNames(plan, plan.key)[0] as string;
   const from = selectFrom({ ...plan, columns: [] }).replace(/^SELECT 1/, `SELECT MIN(${first}), MAX(${first})`);
   const [row] = await session.texts(from);
-  if (!row?.[0] || !row[1]) return { plan, ranges: [null] };
+  if (!row?.[0] || !row[1]) return { plan, way: 'ranges', ranges: [null] };
   const ranges = integerRanges(BigInt(row[0]), BigInt(row[1]), plan.estimatedBytes, sizes.segment);
-  return { plan, ranges: ranges.length > 1 ? await withoutEmpty(session, plan, first, ranges) : ranges };
+  return { plan, way: 'ranges', ranges: ranges.length > 1 ? await withoutEmpty(session, plan, first, ranges) : ranges };
 }
 
 /** Rows cannot be cut off without a key, so a table that only seems small is counted first. */

@@ -99,7 +99,9 @@ export class DataPart extends DatabasePart {
 
   constructor(context: ReadContext, name: string, spans: readonly Span[]) {
     const estimate = spans.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
-    super(context, 'sql', 'data', name, Math.min(estimate, context.sizes.segment));
+    // Without a key there is no cutting: then it may be as large as it seems.
+    const bounded = spans.every(({ plan }) => plan.key !== null);
+    super(context, 'sql', 'data', name, bounded ? Math.min(estimate, context.sizes.segment) : estimate);
     this.#spans = spans;
   }
 

@@ -12,7 +12,7 @@ const HEX = /^(?:[0-9A-Fa-f]{2})+$/;
 
 /**
  * Statements of about `statementBytes` (one row may exceed it). Values travel as they stand in the file: text becomes a
- * string literal, hex a hex literal. Throws E_FORMAT for a line with other than the table's fields or without its end.
+ * string literal, hex a hex literal. Throws E_LOAD_MISMATCH for a line with other than the table's fields or without its end.
  */
 export async function* insertStatements(
   { table, columns }: TsvTable,
@@ -23,7 +23,7 @@ export async function* insertStatements(
   const comma = Buffer.from(',');
   let pieces: Buffer[] = [];
   let size = 0;
-  for await (const line of lines(tsv)) {
+  for await (const line of lines(tsv, table)) {
     const row = rowLiteral(line, columns, table);
     pieces.push(pieces.length === 0 ? head : comma, row);
     size += row.length + 1;
@@ -37,7 +37,7 @@ export async function* insertStatements(
 }
 
 /** Lines without their newline; an escaped newline (backslash before it) would belong to the value, but coffre writes `\n`. */
-async function* lines(tsv: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+async function* lines(tsv: AsyncIterable<Uint8Array>, table: string): AsyncGenerator<Buffer> {
   let rest: Buffer[] = [];
   for await (const chunk of tsv) {
     const buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
@@ -52,7 +52,7 @@ async function* lines(tsv: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
     }
     if (start < buffer.length) rest.push(Buffer.from(buffer.subarray(start)));
   }
-  if (rest.length > 0) throw new CoffreError('E_FORMAT', 'a .tsv segment ends within a row');
+  if (rest.length > 0) throw new CoffreError('E_LOAD_MISMATCH', `${table}: its rows end within a row`);
 }
 
 function rowLiteral(line: Buffer, columns: readonly TsvColumn[], table: string): Buffer {
@@ -65,7 +65,7 @@ function rowLiteral(line: Buffer, columns: readonly TsvColumn[], table: string):
     let stop = line.indexOf(TAB, at);
     if (stop < 0) stop = line.length;
     if ((stop === line.length) !== (index === columns.length - 1)) {
-      throw new CoffreError('E_FORMAT', `a row of ${table} has other than ${columns.length} fields`);
+      throw new CoffreError('E_LOAD_MISMATCH', `a row of ${table} has other than ${columns.length} fields`);
     }
     if (index > 0) out[end++] = 0x2c;
     if (stop - at === 2 && line[at] === BACKSLASH && line[at + 1] === CAPITAL_N) end += out.write('NULL', end, 'latin1');
@@ -80,7 +80,7 @@ function rowLiteral(line: Buffer, columns: readonly TsvColumn[], table: string):
 function hexLiteral(line: Buffer, start: number, stop: number, out: Buffer, end: number, table: string): number {
   if (start === stop) return end + out.write("''", end, 'latin1');
   const text = line.toString('latin1', start, stop);
-  if (!HEX.test(text)) throw new CoffreError('E_FORMAT', `a row of ${table} has a field that is not hexadecimal`);
+  if (!HEX.test(text)) throw new CoffreError('E_LOAD_MISMATCH', `a row of ${table} has a field that is not hexadecimal`);
   return end + out.write(`0x${text}`, end, 'latin1');
 }
 

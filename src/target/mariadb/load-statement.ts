@@ -29,9 +29,16 @@ export const LOAD_SESSION =
   "sql_mode='STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION'" +
   ' /*M!100201 , check_constraint_checks=0 */ /*M!101100 , system_versioning_insert_history=1 */';
 
+/**
+ * UNHEX makes NULL of what is not hexadecimal and says nothing; the cast then gives the warning that refuses the load.
+ * NULL stays NULL.
+ */
+const unhex = (field: string): string => `IFNULL(UNHEX(${field}),CAST(${field} AS SIGNED))`;
+
+/** A row that ends too soon is warned of only when a column, not a variable, is its last field: the source sees to that. */
 export function buildLoadStatement({ table, columns }: TsvTable): string {
   const fields = columns.map((column, at) => (column.form === 'hex' ? `@v${at}` : quoteName(column.name)));
-  const decoded = columns.flatMap((column, at) => (column.form === 'hex' ? [`${quoteName(column.name)}=UNHEX(@v${at})`] : []));
+  const decoded = columns.flatMap((column, at) => (column.form === 'hex' ? [`${quoteName(column.name)}=${unhex(`@v${at}`)}`] : []));
   return `${HEAD}${quoteName(table)} ${FORMAT} (${fields.join(',')})${decoded.length > 0 ? ` SET ${decoded.join(',')}` : ''}`;
 }
 
@@ -66,7 +73,7 @@ export function parseLoadStatement(statement: string): TsvTable {
     if (column.form !== 'hex') continue;
     if (!take(separator)) throw refuse();
     column.name = takeName();
-    if (!take(`=UNHEX(@v${index})`)) throw refuse();
+    if (!take(`=${unhex(`@v${index}`)}`)) throw refuse();
     separator = ',';
   }
   if (at !== statement.length || buildLoadStatement({ table, columns }) !== statement) throw refuse();

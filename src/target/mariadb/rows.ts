@@ -12,6 +12,7 @@ import { asServerError, type Done, type Session } from './session.ts';
 const PACKET_BYTES = 512 * 1024;
 /** LOAD DATA LOCAL is off: not allowed (old), capability disabled (MariaDB), local data disabled (MySQL 8). */
 const REFUSED_ERRNOS = new Set([1148, 4166, 3948]);
+const NEWLINE = 0x0a;
 const RESULT_TOO_LONG = '1301';
 const WARNINGS_SHOWN = 3;
 
@@ -57,7 +58,7 @@ async function loadOrInsert(
   rows: number,
   options: RowsOptions,
 ): Promise<void> {
-  const source = Readable.from(packets(plaintext), { objectMode: false });
+  const source = Readable.from(packets(plaintext, table.table), { objectMode: false });
   try {
     const done = await session.loadLocal(buildLoadStatement(table), source);
     await proveLoad(session, done, table.table, rows);
@@ -71,13 +72,19 @@ async function loadOrInsert(
   }
 }
 
-/** Cuts into pieces that fit a packet. Never an empty one: to the server that is the end of the file. */
-async function* packets(plaintext: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+/**
+ * Cuts into pieces that fit a packet. Never an empty one: to the server that is the end of the file.
+ * A last row without its newline was cut off; the server would take what is left of it.
+ */
+async function* packets(plaintext: AsyncIterable<Uint8Array>, table: string): AsyncGenerator<Buffer> {
+  let last = NEWLINE;
   for await (const chunk of plaintext) {
+    last = chunk.at(-1) ?? last;
     for (let at = 0; at < chunk.length; at += PACKET_BYTES) {
       yield Buffer.from(chunk.buffer, chunk.byteOffset + at, Math.min(PACKET_BYTES, chunk.length - at));
     }
   }
+  if (last !== NEWLINE) throw new CoffreError('E_LOAD_MISMATCH', `${table}: its rows end within a row`);
 }
 
 async function proveLoad(session: Session, done: Done, table: string, rows: number): Promise<void> {

@@ -30,7 +30,8 @@ function server(where: Where, reach: readonly string[], stop: () => Promise<void
   const client = (program: string, args: readonly string[], input: Buffer | string = ''): Promise<Buffer> =>
     new Promise((resolve, reject) => {
       const env = { ...process.env, ...(where.password === undefined ? {} : { MYSQL_PWD: where.password }) };
-      const child = spawn(program, [...reach, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
+      // Through `cat`: what Node gives a child as its input is a socket, and /dev/stdin of a socket cannot be opened.
+      const child = spawn('sh', ['-c', 'cat | "$0" "$@"', program, ...reach, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
       const out: Buffer[] = [];
       const err: Buffer[] = [];
       child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
