@@ -17,14 +17,14 @@ export interface Coffre {
   json(args: readonly string[], accept?: readonly number[]): Promise<any>;
 }
 
-/** Commands with this configuration file. */
-export function coffreWith(configFile: string): Coffre {
-  const run = (args: readonly string[], accept: readonly number[]): Promise<Answer> =>
+/** Commands with this configuration file. `watched`: their progress bars are drawn on our standard error, which is a terminal. */
+export function coffreWith(configFile: string, watched: boolean): Coffre {
+  const run = (args: readonly string[], accept: readonly number[], stderrTo: 'pipe' | 'inherit'): Promise<Answer> =>
     new Promise((resolve, reject) => {
-      const child = spawn(COFFRE, ['--config', configFile, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(COFFRE, ['--config', configFile, ...args], { stdio: ['ignore', 'pipe', stderrTo] });
       let [stdout, stderr] = ['', ''];
-      child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+      child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+      child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
       child.once('error', reject);
       child.once('close', (code, signal) => {
         const status = code ?? 128;
@@ -33,9 +33,9 @@ export function coffreWith(configFile: string): Coffre {
       });
     });
   return {
-    text: (args, accept = [0]) => run(args, accept),
+    text: (args, accept = [0]) => run(args, accept, watched ? 'inherit' : 'pipe'),
     async json(args, accept = [0]) {
-      return JSON.parse((await run(['--json', ...args], accept)).stdout);
+      return JSON.parse((await run(['--json', ...args], accept, 'pipe')).stdout);
     },
   };
 }

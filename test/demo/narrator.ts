@@ -9,8 +9,10 @@ export interface Narrator {
   proof(holds: boolean, text: string): void;
   /** What could not be shown here, and why. */
   missing(text: string): void;
-  /** A command line that a reader could have typed, and what it printed. */
-  command(line: string, output: string): void;
+  /** A command line that a reader could have typed: said before it runs. */
+  command(line: string): void;
+  /** What it printed. */
+  output(text: string): void;
   plain(text: string): void;
 }
 
@@ -36,9 +38,9 @@ export function createNarrator({ write, color, elapsedMs }: Style): Narrator {
     say: (text) => write(`   ${text}\n`),
     proof: (holds, text) => write(`   ${holds ? paint(32, '✓') : paint(31, '✗ NOT SO:')} ${text}\n`),
     missing: (text) => write(`   ${paint(33, '– not shown:')} ${text}\n`),
-    command(line, output) {
-      write(`   ${paint(36, `$ ${line}`)}\n`);
-      const lines = output.trimEnd().split('\n');
+    command: (line) => write(`   ${paint(36, `$ ${line}`)}\n`),
+    output(text) {
+      const lines = text.trimEnd().split('\n');
       for (const one of lines.slice(0, LONGEST_OUTPUT)) write(`     ${one}\n`);
       if (lines.length > LONGEST_OUTPUT) write(`     … and ${lines.length - LONGEST_OUTPUT} more lines\n`);
     },

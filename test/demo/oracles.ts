@@ -111,6 +111,9 @@ export interface LockAttempts {
   readonly weak: string | null;
 }
 
+/** Requests under way at once. */
+const ATTACKERS = 6;
+
 /** Tries, with a credential that may delete versions, to delete every version under `prefix` and to shorten its lock. */
 export async function attackLocks(
   client: S3Client,
@@ -123,22 +126,26 @@ export async function attackLocks(
   let [refused, notShortened, answer] = [0, 0, ''];
   let until: string | null = null;
   let weak: string | null = null;
-  for (const { key: Key, versionId: VersionId } of versions) {
+  const attack = async (Key: string, VersionId: string): Promise<void> => {
     const object = { Bucket: bucket, Key, VersionId };
-    const shorten = await refusal(
-      client.send(new PutObjectRetentionCommand({ ...object, Retention: { Mode: mode, RetainUntilDate: toDate(soon) } })),
-    );
-    if (shorten !== null) notShortened += 1;
+    const shorter = { Mode: mode, RetainUntilDate: toDate(soon) };
+    if ((await refusal(client.send(new PutObjectRetentionCommand({ ...object, Retention: shorter })))) !== null) notShortened += 1;
     const deletion = await refusal(client.send(new DeleteObjectCommand(object)));
     const remains = (await refusal(client.send(new HeadObjectCommand(object)))) === null;
     if (deletion !== null && remains) refused += 1;
     else weak ??= Key;
     answer ||= deletion ?? '';
-    if (!remains) continue;
+    if (!remains) return;
     const { Retention } = await client.send(new GetObjectRetentionCommand(object)).catch(() => ({ Retention: undefined }));
     const end = Retention?.RetainUntilDate?.toISOString() ?? null;
     if (end !== null && (until === null || end < until)) until = end;
-  }
+  };
+  const waiting = [...versions];
+  await Promise.all(
+    Array.from({ length: ATTACKERS }, async () => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) await attack(next.key, next.versionId);
+    }),
+  );
   return { versions: versions.length, refused, notShortened, lockedUntil: until, answer, weak };
 }
 
