@@ -22,7 +22,12 @@ if (what === 'lock') {
   const catalog = await openCatalog(stateDir);
   for (let i = 0; i < Number(count); i++) {
     await catalog.transaction(async (tx) => {
-      const row = await tx.selectFrom('slots').select('lastDueAt').where('shop', '=', 'dupont').where('job', '=', 'count').executeTakeFirst();
+      const row = await tx
+        .selectFrom('slots')
+        .select('lastDueAt')
+        .where('shop', '=', 'dupont')
+        .where('job', '=', 'count')
+        .executeTakeFirst();
       await tx
         .insertInto('slots')
         .values({ shop: 'dupont', job: 'count', lastDueAt: (row?.lastDueAt ?? 0) + 1 })

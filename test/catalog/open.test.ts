@@ -92,7 +92,10 @@ describe('transactions', () => {
         Array.from({ length: 20 }, (_, i) =>
           catalog.transaction(async (tx) => {
             await tx.selectFrom('slots').selectAll().execute();
-            await tx.insertInto('slots').values({ shop: `s${side}`, job: `j${i}`, lastDueAt: 1 }).execute();
+            await tx
+              .insertInto('slots')
+              .values({ shop: `s${side}`, job: `j${i}`, lastDueAt: 1 })
+              .execute();
           }),
         ),
       ),
@@ -107,6 +110,27 @@ describe('transactions', () => {
     const catalog = await open(stateDir);
     const row = await catalog.db.selectFrom('slots').select('lastDueAt').executeTakeFirstOrThrow();
     expect(row.lastDueAt).toBe(200);
+  });
+});
+
+describe('a full disk', () => {
+  test('in the middle of a transaction - E_STATE_SPACE, nothing of it stays, and it goes on when there is space again', async () => {
+    const catalog = await open(await tempDir());
+    const pragma = async (text: string): Promise<void> => {
+      await catalog.db.executeQuery({ sql: `pragma ${text}`, parameters: [], query: {} as never, queryId: {} as never });
+    };
+    // SQLite's own way to have no more space
+    await pragma('max_page_count = 1');
+    const fill = (rows: number): Promise<void> =>
+      catalog.transaction(async (tx) => {
+        const detail = 'x'.repeat(2000);
+        for (let i = 0; i < rows; i++) await tx.insertInto('audit').values({ at: i, who: 'w', what: 'w', shop: null, detail }).execute();
+      });
+    await expect(fill(2000)).rejects.toMatchObject({ code: 'E_STATE_SPACE' });
+    expect(await catalog.db.selectFrom('audit').select('id').execute()).toEqual([]);
+    await pragma('max_page_count = 1000000');
+    await fill(20);
+    expect(await catalog.db.selectFrom('audit').select('id').execute()).toHaveLength(20);
   });
 });
 
