@@ -1,4 +1,7 @@
 // Turns a reading into stored segments: each part is sealed once and goes to every vault of the run under a provisional lock.
+import { createReadStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -9,7 +12,7 @@ import { newId } from '../segment/id.ts';
 import type { IndexWriter } from '../segment/index-file.ts';
 import { segmentKey } from '../segment/layout.ts';
 import type { SealedFacts } from '../segment/manifest-types.ts';
-import { type SealOptions, seal, sealStream } from '../segment/seal.ts';
+import { type SealOptions, sealOrSpill, sealStream } from '../segment/seal.ts';
 import { type IndexEntry, LARGE_PART_BYTES, type Part, type Reading, type SourceKind } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { OnProgress } from './progress.ts';
@@ -42,6 +45,7 @@ export interface PackContext {
   readonly vaults: VaultSet;
   readonly reuse: ReuseBase;
   readonly provisionalUntil: Temporal.Instant;
+  readonly scratchDir: string;
   readonly signal: AbortSignal;
   /** Stops the whole run, for the reason given. */
   readonly abort: (reason: unknown) => void;
@@ -55,6 +59,9 @@ export interface Packed {
   readonly indexEntries: number;
   readonly plainBytes: number;
 }
+
+/** A sealed part beyond this goes to a file, although it was estimated to be small. */
+const SPILL_BYTES = LARGE_PART_BYTES + 16 * 1024 * 1024;
 
 /** Sealed segments held in memory at once, each at most about LARGE_PART_BYTES: what bounds a run's memory. */
 const SEGMENTS_IN_FLIGHT = 3;
@@ -138,16 +145,16 @@ export async function packParts(context: PackContext, reading: Reading, index: I
           record(Promise.resolve(), () => placed(part.outcome().entries, segment.row.id));
           release();
         } else {
-          const sealed = await seal(counted(part.read(signal), count), {
-            recipients: context.to,
-            signal,
-            estimatedBytes: part.estimatedBytes,
-          });
+          // estimates can be wrong (a file grows, a row is huge): memory stays bounded all the same
+          const overflow = { aboveBytes: SPILL_BYTES, path: join(context.scratchDir, `${newId(context.clock)}.spill`) };
+          const options = { recipients: context.to, signal, estimatedBytes: part.estimatedBytes };
+          const sealed = await sealOrSpill(counted(part.read(signal), count), options, overflow);
           const outcome = part.outcome();
           const twin = reuse.find(part.name, sealed.facts.plainSha256);
           if (twin) {
             reused(twin, false).partial = false;
             record(Promise.resolve(), () => placed(outcome.entries, twin.row.id));
+            if (sealed.stored === null) await rm(overflow.path);
             release();
           } else {
             const row = newRow(context, part, sealed.facts, outcome.load);
@@ -155,7 +162,7 @@ export async function packParts(context: PackContext, reading: Reading, index: I
             inOrder.push(segment);
             storedBytes += row.storedBytes;
             // the slot is held until the upload ended: that is what bounds memory
-            const upload = storeSmall(context, segment, sealed.stored).finally(release);
+            const upload = storeSealed(context, segment, sealed.stored ?? overflow.path).finally(release);
             upload.then(() => context.onStored(segment)).catch((error) => context.abort(error));
             record(upload, () => placed(outcome.entries, row.id));
           }
@@ -211,12 +218,17 @@ function newRow(context: PackContext, part: Part, facts: SealedFacts, load: Retu
   };
 }
 
-async function storeSmall(context: PackContext, segment: RunSegment, body: Buffer): Promise<void> {
+/** `body`: the object itself, or the file that it was spilled to, which is removed afterwards. */
+async function storeSealed(context: PackContext, segment: RunSegment, body: Buffer | string): Promise<void> {
   const { row } = segment;
   await insertSegment(context.catalog.db, row);
+  const base = request(context, row.id, row.key);
   const stored = await context.vaults.each(context.signal, (vault) =>
-    storeObject(context.ledger, context.clock, vault, { ...request(context, row.id, row.key), sha256: row.storedSha256 }, body),
+    typeof body === 'string'
+      ? storeStream(context.ledger, vault, base, createReadStream(body), row.storedBytes, () => row)
+      : storeObject(context.ledger, context.clock, vault, { ...base, sha256: row.storedSha256 }, body),
   );
+  if (typeof body === 'string') await rm(body);
   addCopies(segment, stored);
 }
 

@@ -195,6 +195,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
         vaults,
         reuse,
         provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
+        scratchDir: scratchPath(catalog.stateDir, runId),
         signal,
         abort: (reason) => stop.abort(asCoffreError(reason)),
         onProgress: deps.onProgress,

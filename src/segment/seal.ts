@@ -1,5 +1,6 @@
 // Plaintext to a stored object: zstd, then age unless said otherwise, measured and hashed at both ends. The mirror of open.ts.
 import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
 import { CoffreError } from '../errors.ts';
 import { abortable } from './abortable.ts';
 import { sealAge } from './age.ts';
@@ -36,26 +37,64 @@ const SMALLEST_ROOM_BYTES = 64 * 1024;
 /** No estimate reserves more than this at once. */
 const LARGEST_ROOM_BYTES = 64 * 1024 * 1024;
 
+/** Where a sealed object goes when it turns out too large for memory. */
+export interface Overflow {
+  /** Stored bytes that may be held. */
+  readonly aboveBytes: number;
+  /** A file that does not exist yet; the caller removes it. */
+  readonly path: string;
+}
+
+export interface SealedOrSpilled {
+  /** The whole object, or null: it is in `Overflow.path`. */
+  readonly stored: Buffer | null;
+  readonly facts: SealedFacts;
+}
+
 /**
  * Seals into memory: for what is to be stored with one PUT. Holds the stored object once, and pages of the room that
  * stay unused are never touched. Throws E_KEY, the source's errors, and the signal's reason.
  */
 export async function seal(plaintext: Bytes, options: SealOptions): Promise<Sealed> {
+  const { stored, facts } = await collect(plaintext, options, null);
+  return { stored: stored as Buffer, facts };
+}
+
+/** The same, but what grows beyond `overflow.aboveBytes`, whatever was estimated, goes on in a file. Throws file system errors too. */
+export function sealOrSpill(plaintext: Bytes, options: SealOptions, overflow: Overflow): Promise<SealedOrSpilled> {
+  return collect(plaintext, options, overflow);
+}
+
+async function collect(plaintext: Bytes, options: SealOptions, overflow: Overflow | null): Promise<SealedOrSpilled> {
   const estimate = options.estimatedBytes ?? SMALLEST_ROOM_BYTES;
   const room = Math.max(SMALLEST_ROOM_BYTES, Math.min(estimate + Math.ceil(estimate / 1024) + OVERHEAD_BYTES, LARGEST_ROOM_BYTES));
   let object = Buffer.allocUnsafeSlow(room);
   let used = 0;
+  let file: FileHandle | null = null;
   const stream = sealStream(plaintext, options);
-  for await (const chunk of stream.stored) {
-    if (used + chunk.length > object.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(object.length * 2, used + chunk.length));
-      larger.set(object.subarray(0, used), 0);
-      object = larger;
+  try {
+    for await (const chunk of stream.stored) {
+      if (file === null && overflow !== null && used + chunk.length > overflow.aboveBytes) {
+        file = await open(overflow.path, 'wx', 0o600);
+        await file.writeFile(object.subarray(0, used));
+        object = Buffer.alloc(0);
+      }
+      if (file !== null) {
+        await file.writeFile(chunk);
+        continue;
+      }
+      if (used + chunk.length > object.length) {
+        const larger = Buffer.allocUnsafeSlow(Math.max(object.length * 2, used + chunk.length));
+        larger.set(object.subarray(0, used), 0);
+        object = larger;
+      }
+      object.set(chunk, used);
+      used += chunk.length;
     }
-    object.set(chunk, used);
-    used += chunk.length;
+  } finally {
+    await file?.close();
   }
-  return { stored: object.subarray(0, used), facts: stream.facts() };
+  return { stored: file === null ? object.subarray(0, used) : null, facts: stream.facts() };
 }
 
 /** Seals as it is read: for what is too large to be held. Errors come out of `stored`. */

@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type BackupDeps, backupSource } from '../../src/backup/run.ts';
+import { openCatalog } from '../../src/catalog/open.ts';
+import { latestGood, snapshotSegments } from '../../src/catalog/snapshots.ts';
+import { systemClock } from '../../src/clock.ts';
+import type { Config, ShopConfig } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { CoffreError } from '../../src/errors.ts';
+import type { Part, Reading, Source } from '../../src/source/source.ts';
+import { FilesystemVault } from '../../src/vault/filesystem.ts';
+import { S3Vault } from '../../src/vault/s3.ts';
+import { startFaultProxy } from '../servers/fault-proxy.ts';
+import { inventory } from '../servers/s3.ts';
+import { makeWorld, type World } from '../world/world.ts';
+
+interface Piece {
+  readonly name: string;
+  readonly bytes: number;
+  readonly estimatedBytes: number;
+  readonly fail?: boolean;
+}
+
+const CHUNK = 1 << 20;
+
+/** Incompressible and different for each name, the same each time. */
+function* noise(name: string, bytes: number): Generator<Buffer> {
+  const block = Buffer.concat(Array.from({ length: CHUNK / 32 }, (_, i) => createHash('sha256').update(`${name} ${i}`).digest()));
+  for (let sent = 0; sent < bytes; sent += CHUNK) {
+    block.writeUInt32LE(sent / CHUNK);
+    yield Buffer.from(block.subarray(0, Math.min(CHUNK, bytes - sent)));
+  }
+}
+
+/** A source of given pieces: what matters here is what the run makes of them. */
+function sourceOf(pieces: readonly Piece[]): Source {
+  const part = (piece: Piece): Part => ({
+    type: 'part',
+    kind: 'sql',
+    phase: 'data',
+    name: piece.name,
+    estimatedBytes: piece.estimatedBytes,
+    async *read() {
+      yield* noise(piece.name, piece.bytes);
+      if (piece.fail) throw new CoffreError('E_DB_READ', `${piece.name}: the connection broke`);
+    },
+    outcome: () => ({ entries: [{ type: 'sql', name: piece.name, rows: {} }], warnings: [] }),
+  });
+  const reading: Reading = {
+    asOf: systemClock.now(),
+    expectedBytes: null,
+    async *items() {
+      for (const piece of pieces) yield part(piece);
+    },
+    summary: () => ({ complete: true, warnings: [], counts: { tables: pieces.length } }),
+    close: async () => {},
+  };
+  return { kind: 'database', open: async () => reading, check: async () => [] };
+}
+
+interface Setting {
+  readonly config: Config;
+  readonly shop: ShopConfig;
+  readonly deps: BackupDeps;
+  close(): Promise<void>;
+}
+
+async function setting(world: World, pieces: readonly Piece[]): Promise<Setting> {
+  const config = loadConfig(world.configFile, {});
+  const catalog = await openCatalog(config.stateDir);
+  const quiet = (): void => {};
+  return {
+    config,
+    shop: config.shops.get('dupont') as ShopConfig,
+    close: () => catalog.close(),
+    deps: {
+      config,
+      catalog,
+      clock: systemClock,
+      openVault: async (vault) => (vault.type === 's3' ? new S3Vault(vault, systemClock) : new FilesystemVault(vault, systemClock)),
+      openSource: async () => sourceOf(pieces),
+      log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+      onProgress: quiet,
+      tools: { coffre: 'test' },
+    },
+  };
+}
+
+const MB = 1_000_000;
+const never = new AbortController().signal;
+const database = { socketPath: '/nowhere', user: 'nobody', name: 'nothing' };
+
+describe('a run', () => {
+  it('parts small, larger than estimated and large - all stored in every vault, and what did not change is not stored again', async () => {
+    await using world = await makeWorld({ vaults: ['nas', 'offsite'], database });
+    const pieces = [
+      { name: 'small', bytes: 3 * MB, estimatedBytes: 3 * MB },
+      { name: 'grew', bytes: 75 * MB, estimatedBytes: 1 * MB },
+      { name: 'large', bytes: 60 * MB, estimatedBytes: 60 * MB },
+    ];
+    const { deps, shop, close } = await setting(world, pieces);
+    try {
+      const first = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      expect(first).toMatchObject({ vaults: ['nas', 'offsite'], segments: 3, reusedSegments: 0, complete: true, missing: [] });
+      const good = await latestGood(deps.catalog, 'dupont', 'database');
+      expect(good?.id).toBe(first.id);
+      const sizes = (await snapshotSegments(deps.catalog, first.id)).map((segment) => segment.plainBytes);
+      expect(sizes).toEqual(pieces.map((piece) => piece.bytes));
+      expect(readdirSync(join(deps.config.stateDir, 'runs'))).toEqual([]);
+
+      const second = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      // a large part is streamed: whether it changed is known only when it is stored
+      expect(second).toMatchObject({ segments: 3, reusedSegments: 2 });
+      expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+    } finally {
+      await close();
+    }
+  });
+
+  it('the source fails in the middle - no snapshot, its code, the level as the store says; the next run adopts', async () => {
+    await using world = await makeWorld({ database });
+    const pieces = [
+      { name: 'one', bytes: 2 * MB, estimatedBytes: 2 * MB },
+      { name: 'two', bytes: 2 * MB, estimatedBytes: 2 * MB },
+    ];
+    const broken = await setting(world, [...pieces, { name: 'three', bytes: MB, estimatedBytes: MB, fail: true }]);
+    try {
+      await expect(backupSource(broken.deps, { shop: broken.shop, source: 'database', full: true, signal: never })).rejects.toMatchObject({
+        code: 'E_DB_READ',
+      });
+    } finally {
+      await broken.close();
+    }
+    expect((await world.ok(['snapshots'])).json.snapshots).toEqual([]);
+    expect((await world.ok(['billing', 'level'])).json.levelBytes).toBe((await inventory(world.bucket)).totalBytes);
+    const mended = await setting(world, [...pieces, { name: 'three', bytes: MB, estimatedBytes: MB }]);
+    try {
+      const result = await backupSource(mended.deps, { shop: mended.shop, source: 'database', full: true, signal: never });
+      expect(result).toMatchObject({ segments: 3, reusedSegments: 2 });
+    } finally {
+      await mended.close();
+    }
+  });
+
+  it('a vault that dies in the middle leaves the run - the snapshot is in the other one, named degraded, and not good', async () => {
+    await using world = await makeWorld({ vaults: ['nas', 'offsite'], database });
+    const proxy = await startFaultProxy(Number(new URL(world.bucket.store.endpoint).port));
+    world.writeConfig({ vaults: ['nas', 'offsite'], database, endpoint: proxy.endpoint });
+    const { deps, shop, close } = await setting(
+      world,
+      [1, 2, 3].map((n) => ({ name: `part ${n}`, bytes: 4 * MB, estimatedBytes: 4 * MB })),
+    );
+    try {
+      await world.coffre(['doctor']);
+      let stored = 0;
+      const log = {
+        ...deps.log,
+        debug: (fields: object) => 'event' in fields && fields.event === 'segment.stored' && ++stored === 1 && proxy.set({ mode: 'reset' }),
+      };
+      const result = await backupSource({ ...deps, log }, { shop, source: 'database', full: false, signal: never });
+      expect(result.vaults).toEqual(['nas']);
+      expect(result.missing).toMatchObject([{ vault: 'offsite', code: 'E_VAULT_UNREACHABLE' }]);
+      expect(await latestGood(deps.catalog, 'dupont', 'database')).toBeNull();
+    } finally {
+      await close();
+      await proxy.stop();
+    }
+    const status = await world.coffre(['status']);
+    expect(status.status).toBe(1);
+    expect(status.json.shops[0].red.join('\n')).toContain('no good snapshot');
+  });
+});
