@@ -1,10 +1,22 @@
-// What doctor asks a database server: reachability, rights, version.
+// What doctor asks a database server: reachability, rights, version, and whether all tables can be read at one moment.
 import { asCoffreError } from '../../errors.ts';
-import { quoteName } from '../../target/mariadb/names.ts';
-import { connect, type ServerAddress } from '../../target/mariadb/session.ts';
+import { quoteName, quoteText } from '../../target/mariadb/names.ts';
+import { connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Finding } from '../source.ts';
+import { quoteAccount, type Rights, rightsOf } from './privileges.ts';
 import { readError } from './reading.ts';
-import { readServer } from './schema.ts';
+import { readServer, type ServerInfo } from './schema.ts';
+
+const OLDEST_MARIADB = 100_500;
+const OLDEST_MYSQL = 80_000;
+
+/** Throws ServerError. */
+export async function readRights(session: Session, database: string, server: ServerInfo): Promise<Rights> {
+  const account = (await session.text('SELECT CURRENT_USER()')) ?? '';
+  // A line may hold the hash of a password: it is looked at here and goes nowhere.
+  const grants = (await session.texts('SHOW GRANTS')).map(([line]) => line ?? '');
+  return rightsOf(grants, account, database, server);
+}
 
 /** Never throws. */
 export async function checkDatabase(address: ServerAddress, database: string): Promise<readonly Finding[]> {
@@ -17,6 +29,10 @@ export async function checkDatabase(address: ServerAddress, database: string): P
       });
       const server = await readServer(session);
       findings.push({ name: 'database connection', ok: true, detail: `${database} on ${server.version}` });
+      findings.push(versionFinding(server));
+      const rights = await readRights(session, database, server);
+      findings.push(rightsFinding(rights));
+      findings.push(await consistencyFinding(session, database, rights));
     } finally {
       await session.end();
     }
@@ -25,4 +41,36 @@ export async function checkDatabase(address: ServerAddress, database: string): P
     findings.push({ name: 'database connection', ok: false, detail: message, hint });
   }
   return findings;
+}
+
+function versionFinding(server: ServerInfo): Finding {
+  const ok = server.number >= (server.mariadb ? OLDEST_MARIADB : OLDEST_MYSQL);
+  const detail = `${server.mariadb ? 'MariaDB' : 'MySQL'} ${server.version}`;
+  return { name: 'database version', ok, detail, ...(ok ? {} : { hint: 'coffre is made for MariaDB 10.5 or later and MySQL 8' }) };
+}
+
+function rightsFinding({ missing }: Rights): Finding {
+  const name = 'database privileges';
+  if (missing.length === 0) return { name, ok: true, detail: 'tables, views, triggers, events and routines can be read' };
+  const detail = missing.map(({ privilege, why }) => `${privilege} is missing (${why})`).join('; ');
+  return { name, ok: false, detail, hint: missing.map(({ grant }) => `${grant};`).join(' ') };
+}
+
+async function consistencyFinding(session: Session, database: string, rights: Rights): Promise<Finding> {
+  const name = 'database consistency';
+  const tables = await session.texts(
+    `SELECT t.TABLE_NAME FROM information_schema.TABLES t JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
+     WHERE t.TABLE_SCHEMA=${quoteText(database)} AND t.TABLE_TYPE<>'SEQUENCE' AND e.TRANSACTIONS<>'YES' ORDER BY 1`,
+  );
+  const names = tables.map(([table]) => table ?? '');
+  if (names.length === 0) return { name, ok: true, detail: 'every table takes part in the snapshot, nothing is locked' };
+  const some = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
+  if (rights.lockTables) return { name, ok: true, detail: `locked while they are read, for their engine has no transactions: ${some}` };
+  const user = quoteAccount((await session.text('SELECT CURRENT_USER()')) ?? '');
+  return {
+    name,
+    ok: false,
+    detail: `tables that may change while they are read, for their engine has no transactions: ${some}`,
+    hint: `GRANT LOCK TABLES ON ${quoteName(database)}.* TO ${user}; or ALTER TABLE … ENGINE=InnoDB`,
+  };
 }

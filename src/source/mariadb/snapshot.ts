@@ -1,9 +1,12 @@
 // Opens the one consistent view of a database that everything of a reading comes from.
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
+import { CoffreError } from '../../errors.ts';
 import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Consistency } from '../source.ts';
+import { readRights } from './check.ts';
+import { lockTables, type TableLock } from './locks.ts';
 import { type Programs, readPrograms } from './programs.ts';
 import { readError, SAVEPOINT } from './reading.ts';
 import { type DatabaseSchema, readSchema, readServer, type ServerInfo } from './schema.ts';
@@ -14,37 +17,73 @@ export interface Snapshot {
   readonly server: ServerInfo;
   readonly schema: DatabaseSchema;
   readonly programs: Programs;
-  readonly consistency: Consistency;
+  /** On tables that the snapshot itself does not hold still; to be released when their rows were read. */
+  readonly lock: TableLock | null;
+  readonly binlog: Consistency['binlog'] | null;
+  /** Base tables outside of both snapshot and lock. */
+  readonly notCovered: readonly string[];
+}
+
+export interface SnapshotOptions {
+  readonly clock: Clock;
+  /** Tables whose rows are not read: not locked either. */
+  readonly excludeData: readonly string[];
 }
 
 /** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED. */
-export async function openSnapshot(address: ServerAddress, database: string, clock: Clock): Promise<Snapshot> {
+export async function openSnapshot(address: ServerAddress, database: string, options: SnapshotOptions): Promise<Snapshot> {
   const session = await connect(address, { localInfile: false });
+  let lock: TableLock | null = null;
   try {
     await session.run(`USE ${quoteName(database)}`);
     const server = await readServer(session);
+    await demandRights(session, database, server);
+    // First the lock, then the snapshot: the locked tables are then, at the snapshot's moment, what they will be when read.
+    const loose = (await tablesWithoutTransactions(session, database)).filter((table) => !options.excludeData.includes(table));
+    if (loose.length > 0) lock = await lockTables(address, database, loose, options.clock);
     // WITH CONSISTENT SNAPSHOT is silently ignored at any other level.
     await session.run('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-    await session.run('START TRANSACTION /*!40100 WITH CONSISTENT SNAPSHOT */');
-    const asOf = clock.now();
+    await session.run('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+    const asOf = options.clock.now();
     await session.run(`SAVEPOINT ${SAVEPOINT}`);
     const binlog = await binlogPosition(session);
     // Definitions are not part of the snapshot: read at once, so that what differs shows up when the rows are read (1412).
     const schema = await readSchema(session, database, server);
     const programs = await readPrograms(session, database, schema);
-    const notCovered = schema.tables.flatMap((table) => (table.transactional || table.definitionOnly ? [] : [table.name]));
-    const consistency: Consistency = {
-      method: 'single-transaction',
-      acrossTables: notCovered.length === 0,
-      notCovered,
-      blockedMs: 0,
-      ...(binlog ? { binlog } : {}),
-    };
-    return { session, asOf, server, schema, programs, consistency };
+    await session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
+    const covered = new Set(lock?.tables);
+    const notCovered = schema.tables.flatMap((table) =>
+      table.transactional || table.definitionOnly || covered.has(table.name) || options.excludeData.includes(table.name)
+        ? []
+        : [table.name],
+    );
+    return { session, asOf, server, schema, programs, lock, binlog, notCovered };
   } catch (error) {
     session.destroy();
+    await lock?.release();
     throw readError(error, `the definitions of ${database}`);
   }
+}
+
+async function demandRights(session: Session, database: string, server: ServerInfo): Promise<void> {
+  const { missing } = await readRights(session, database, server);
+  if (missing.length === 0) return;
+  throw new CoffreError(
+    'E_DB_PRIVILEGE',
+    `the database user lacks ${missing.map(({ privilege }) => privilege).join(', ')} on ${database}`,
+    {
+      hint: missing.map(({ grant }) => `${grant};`).join(' '),
+    },
+  );
+}
+
+async function tablesWithoutTransactions(session: Session, database: string): Promise<string[]> {
+  const rows = await session.texts(
+    `SELECT t.TABLE_NAME FROM information_schema.TABLES t JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
+     WHERE t.TABLE_SCHEMA=${quoteText(database)} AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND e.TRANSACTIONS<>'YES'
+     AND t.ENGINE NOT IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER', 'BLACKHOLE', 'OQGRAPH', 'S3', 'PERFORMANCE_SCHEMA')`,
+  );
+  return rows.map(([name]) => name ?? '');
 }
 
 /** MariaDB tells the position of the snapshot itself, to anyone; elsewhere, or without a binary log, there is none. */

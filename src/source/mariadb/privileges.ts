@@ -1,0 +1,95 @@
+// Which rights a dump needs, told from SHOW GRANTS: what a user may not see is not missing from a listing with an error, it is silently absent.
+import { quoteName } from '../../target/mariadb/names.ts';
+import type { ServerInfo } from './schema.ts';
+
+export interface MissingPrivilege {
+  readonly privilege: string;
+  /** What it is needed for, printable. */
+  readonly why: string;
+  /** The statement that gives it. */
+  readonly grant: string;
+}
+
+export interface Rights {
+  /** Without these something would be left out. */
+  readonly missing: readonly MissingPrivilege[];
+  readonly lockTables: boolean;
+}
+
+interface Grant {
+  readonly privileges: ReadonlySet<string>;
+  /** `*` or a pattern of LIKE. */
+  readonly database: string;
+  /** `*` or a name. */
+  readonly object: string;
+}
+
+const NAME = '`((?:[^`]|``)*)`';
+const GRANT = new RegExp(`^GRANT (.+?) ON (?:TABLE )?(\\*|${NAME})\\.(\\*|${NAME}) TO `);
+
+/** `grants`: the lines of SHOW GRANTS. `account`: CURRENT_USER(). */
+export function rightsOf(grants: readonly string[], account: string, database: string, server: ServerInfo): Rights {
+  const parsed = grants.flatMap(parseGrant);
+  const everywhere = held(parsed.filter((grant) => grant.database === '*'));
+  const here = new Set([...everywhere, ...held(parsed.filter((grant) => grant.object === '*' && matches(grant.database, database)))]);
+  const has = (set: ReadonlySet<string>, ...names: readonly string[]): boolean =>
+    set.has('ALL PRIVILEGES') || names.some((name) => set.has(name));
+  const user = quoteAccount(account);
+  const missing: MissingPrivilege[] = [];
+  const need = (privilege: string, why: string): void => {
+    if (!has(here, privilege)) missing.push({ privilege, why, grant: `GRANT ${privilege} ON ${quoteName(database)}.* TO ${user}` });
+  };
+  need('SELECT', 'tables it may not read do not even appear');
+  need('SHOW VIEW', 'definitions of views');
+  need('TRIGGER', 'triggers are not shown without it');
+  need('EVENT', 'events are not shown without it');
+  const proc = parsed.filter((grant) => matches(grant.database, 'mysql') && (grant.object === '*' || grant.object === 'proc'));
+  // Those who may run or alter routines see that they are there; a body that stays hidden then stops the dump.
+  const seesRoutines =
+    has(here, 'SHOW CREATE ROUTINE', 'EXECUTE', 'ALTER ROUTINE', 'CREATE ROUTINE') ||
+    has(everywhere, 'SELECT', 'SHOW_ROUTINE') ||
+    (server.mariadb && has(held(proc), 'SELECT'));
+  if (!seesRoutines) missing.push(routinePrivilege(user, database, server));
+  return { missing, lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT') };
+}
+
+/** The right to see the bodies of routines, which each server calls otherwise. */
+export function routinePrivilege(user: string, database: string, server: ServerInfo): MissingPrivilege {
+  const why = 'stored procedures and functions are not shown without it';
+  if (!server.mariadb) return { privilege: 'SHOW_ROUTINE', why, grant: `GRANT SHOW_ROUTINE ON *.* TO ${user}` };
+  if (server.number < 110_300) return { privilege: 'SELECT ON mysql.proc', why, grant: `GRANT SELECT ON mysql.proc TO ${user}` };
+  return { privilege: 'SHOW CREATE ROUTINE', why, grant: `GRANT SHOW CREATE ROUTINE ON ${quoteName(database)}.* TO ${user}` };
+}
+
+/** `user@host` as CURRENT_USER() gives it, as GRANT takes it. */
+export function quoteAccount(account: string): string {
+  const at = account.lastIndexOf('@');
+  return `${quoteName(account.slice(0, at))}@${quoteName(account.slice(at + 1))}`;
+}
+
+function parseGrant(line: string): Grant[] {
+  const found = GRANT.exec(line);
+  if (!found) return [];
+  const plain = (whole: string | undefined, name: string | undefined): string => (whole === '*' ? '*' : (name ?? '').replaceAll('``', '`'));
+  const privileges = (found[1] as string)
+    .split(',')
+    .map((name) => name.trim().toUpperCase())
+    // Rights on single columns are not rights on the table.
+    .filter((name) => !name.includes('('));
+  return [{ privileges: new Set(privileges), database: plain(found[2], found[3]), object: plain(found[4], found[5]) }];
+}
+
+function held(grants: readonly Grant[]): Set<string> {
+  return new Set(grants.flatMap((grant) => [...grant.privileges]));
+}
+
+/** A database in a grant is a pattern: `shop\_1` and `shop%`. */
+function matches(pattern: string, name: string): boolean {
+  if (pattern === '*' || pattern === name) return true;
+  const expression = pattern.replace(/\\(.)|[\s\S]/g, (char, escaped?: string) => {
+    if (escaped === undefined && char === '%') return '[\\s\\S]*';
+    if (escaped === undefined && char === '_') return '[\\s\\S]';
+    return (escaped ?? char).replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+  });
+  return new RegExp(`^${expression}$`, 'i').test(name);
+}
