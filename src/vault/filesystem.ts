@@ -23,7 +23,10 @@ const SLOWEST_BYTES_PER_MS = 1_049;
 /** How often a stream's progress is told. */
 const PART_BYTES = 8 * 1024 * 1024;
 
-/** What identifies the stored file: one that was replaced or rewritten has another. Nanoseconds and bytes, in decimal. */
+/**
+ * What identifies the stored file: one that was replaced or rewritten has another. Nanoseconds and bytes, in decimal. No
+ * inode, so that a vault may be copied to a new disk. Who forges the time is caught by the hash, on reading.
+ */
 function versionIdOf(stats: BigIntStats): string {
   return `${stats.mtimeNs}-${stats.size}`;
 }

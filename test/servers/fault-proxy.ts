@@ -133,7 +133,8 @@ export async function startFaultProxy(target: number | string): Promise<FaultPro
       break(how) {
         if (!pairs.delete(pair)) return;
         for (const socket of [client, upstream]) {
-          if (how === 'reset' && socket.remoteFamily !== undefined) socket.resetAndDestroy();
+          // not after end(): libuv refuses to reset a socket that is shutting down, and Node then never closes its handle
+          if (how === 'reset' && socket.remoteFamily !== undefined && !socket.writableEnded) socket.resetAndDestroy();
           else if (how === 'end' && socket === client) socket.end(() => socket.destroy());
           else socket.destroy();
         }

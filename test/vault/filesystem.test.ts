@@ -8,11 +8,23 @@ import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { FilesystemVault } from '../../src/vault/filesystem.ts';
+import { until } from '../servers/rig.ts';
 import { failure, inSeconds, uploadsBelow, versionsBelow } from './conformance.ts';
 import { movedClock } from './s3-bench.ts';
 
 const vaultAt = (path: string, clock = systemClock): FilesystemVault =>
   new FilesystemVault({ name: 'nas', type: 'filesystem', path, media: 'disk', site: null, offsite: false }, clock);
+
+/** Waits until a file written now gets a later time than the one at `path`: kernels stamp files with a tick of some ms. */
+async function afterTick(path: string): Promise<void> {
+  const { mtimeNs } = await stat(path, { bigint: true });
+  const sample = await mkdtemp(join(tmpdir(), 'coffre-tick-'));
+  await until('the file system’s clock moves on', 1_000, async () => {
+    await writeFile(join(sample, 'x'), 'x');
+    return (await stat(join(sample, 'x'), { bigint: true })).mtimeNs > mtimeNs;
+  });
+  await rm(sample, { recursive: true });
+}
 
 describe('filesystem vault', () => {
   let folder: string;
@@ -108,6 +120,7 @@ describe('filesystem vault', () => {
 
     it('one that was replaced by equal length - is another version: ours is missing, the other is listed and not deleted', async () => {
       const ours = await vault.put({ key: 'a/b', body: Buffer.from('ours!'), retainUntil: inSeconds(60) });
+      await afterTick(join(folder, 'a/b'));
       await writeFile(join(folder, 'foreign'), 'their');
       await rename(join(folder, 'foreign'), join(folder, 'a/b'));
       expect(await vault.stat('a/b', ours.versionId)).toBeNull();
@@ -121,6 +134,7 @@ describe('filesystem vault', () => {
 
     it('one that was rewritten in place, or touched - is another version', async () => {
       const ours = await vault.put({ key: 'a', body: Buffer.from('ours!'), retainUntil: null });
+      await afterTick(join(folder, 'a'));
       await chmod(join(folder, 'a'), 0o600);
       await writeFile(join(folder, 'a'), 'their');
       expect(await vault.stat('a', ours.versionId)).toBeNull();
