@@ -1,39 +1,41 @@
 // The command line as a whole: global options, one line for each command, and how a failure becomes an exit status.
 import { Command, CommanderError, Option } from 'commander';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import { registerBackup } from './backup.ts';
-import { registerBilling } from './billing.ts';
 import type { CliContext } from './context.ts';
-import { registerDaemon } from './daemon.ts';
-import { registerDoctor } from './doctor.ts';
-import { registerErrors } from './errors.ts';
-import { registerInit } from './init.ts';
-import { registerKeys } from './keys.ts';
 import { LOG_LEVELS } from './log.ts';
 import { printError } from './output.ts';
-import { registerPrune } from './prune.ts';
-import { registerRestore } from './restore.ts';
-import { registerShow, registerSnapshots } from './snapshots.ts';
-import { registerStatus } from './status.ts';
-import { registerVault } from './vault.ts';
-import { registerVerify } from './verify.ts';
+
+type Register = (program: Command, context: CliContext) => void;
 
 /** All commands, in the order of --help. Adding a command is one line here. */
-function registerCommands(program: Command, context: CliContext): void {
-  registerInit(program, context);
-  registerDoctor(program, context);
-  registerBackup(program, context);
-  registerSnapshots(program, context);
-  registerShow(program, context);
-  registerRestore(program, context);
-  registerVerify(program, context);
-  registerPrune(program, context);
-  registerStatus(program, context);
-  registerBilling(program, context);
-  registerVault(program, context);
-  registerKeys(program, context);
-  registerDaemon(program, context);
-  registerErrors(program, context);
+const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
+  init: async () => (await import('./init.ts')).registerInit,
+  doctor: async () => (await import('./doctor.ts')).registerDoctor,
+  backup: async () => (await import('./backup.ts')).registerBackup,
+  snapshots: async () => (await import('./snapshots.ts')).registerSnapshots,
+  show: async () => (await import('./snapshots.ts')).registerShow,
+  restore: async () => (await import('./restore.ts')).registerRestore,
+  verify: async () => (await import('./verify.ts')).registerVerify,
+  prune: async () => (await import('./prune.ts')).registerPrune,
+  status: async () => (await import('./status.ts')).registerStatus,
+  billing: async () => (await import('./billing.ts')).registerBilling,
+  vault: async () => (await import('./vault.ts')).registerVault,
+  keys: async () => (await import('./keys.ts')).registerKeys,
+  daemon: async () => (await import('./daemon.ts')).registerDaemon,
+  errors: async () => (await import('./errors.ts')).registerErrors,
+};
+
+/**
+ * Loads the commands that the command line may mean, all of them for help and for what is none: S3, age and SQL together take
+ * longer to load than most commands take to run.
+ */
+async function registerCommands(program: Command, context: CliContext, argv: readonly string[]): Promise<void> {
+  const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
+  const wanted = named.length === 0 || argv.includes('help') ? Object.keys(COMMANDS) : named;
+  for (const name of wanted) {
+    const register = await COMMANDS[name]?.();
+    register?.(program, context);
+  }
 }
 
 /** Runs one command line (without node and script) to its end. Never throws: sets the exit status instead. */
@@ -60,8 +62,8 @@ export async function runProgram(argv: readonly string[], version: string, conte
     .option('--json', 'print exactly one JSON document on stdout')
     .addOption(new Option('--log-level <level>', 'what is logged on stderr').choices([...LOG_LEVELS]).env('COFFRE_LOG'))
     .addHelpText('after', '\nExample:\n  coffre doctor\n  coffre backup dupont\n  coffre --json status dupont\n');
-  registerCommands(program, context);
   try {
+    await registerCommands(program, context, argv);
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) {
