@@ -93,10 +93,11 @@ async function* readSnapshotIndex(
   onProblem: (problem: Problem) => void,
 ): AsyncGenerator<IndexEntry> {
   // held in memory when small; a large index that turns out wrong half-way ends the restore before anything was written
-  const fetched = await fromAnyCopy(copies, 'index', deps.signal, onProblem, (copy) =>
+  const { key } = (copies[0] as OpenedCopy).manifest.index;
+  const fetched = await fromAnyCopy(copies, key, deps.signal, onProblem, (copy) =>
     fetchObject(copy, copy.manifest.index, deps.identities, deps.signal),
   );
-  yield* decodeIndex(fetched.plaintext, `index of ${(copies[0] as OpenedCopy).manifest.snapshot}`);
+  yield* decodeIndex(fetched.plaintext, key);
 }
 
 /** Restores a tree. `matches` null: all of it. Throws target, vault and integrity codes; what was written stays for a look. */
@@ -108,7 +109,7 @@ export async function restoreFiles(
 ): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
   const problems: Problem[] = [];
-  const onProblem = (problem: Problem): void => void problems.push(problem);
+  const onProblem = once(problems);
   const copies = await openCopies(deps, snapshot, onProblem);
   const { manifest } = copies[0] as OpenedCopy;
   const plan = await planMembers(readSnapshotIndex(deps, copies, onProblem), manifest.segments, matches);
@@ -154,6 +155,14 @@ export async function restoreFiles(
   };
 }
 
+/** Adds a problem to the list unless it is known: an index is read twice. */
+function once(problems: Problem[]): (problem: Problem) => void {
+  return (problem) => {
+    if (problems.some((known) => known.vault === problem.vault && known.key === problem.key && known.code === problem.code)) return;
+    problems.push(problem);
+  };
+}
+
 async function* filterFiles(entries: AsyncIterable<IndexEntry>, matches: ((path: BytePath) => boolean) | null): AsyncGenerator<FileEntry> {
   for await (const entry of entries) {
     if (!isFileEntry(entry)) continue;
@@ -165,7 +174,7 @@ async function* filterFiles(entries: AsyncIterable<IndexEntry>, matches: ((path:
 export async function restoreDatabase(deps: RestoreDeps, snapshot: SnapshotWithCopies, target: DatabaseTarget): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
   const problems: Problem[] = [];
-  const onProblem = (problem: Problem): void => void problems.push(problem);
+  const onProblem = once(problems);
   const copies = await openCopies(deps, snapshot, onProblem);
   const { manifest } = copies[0] as OpenedCopy;
   const expected = new Map<string, number>();

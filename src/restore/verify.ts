@@ -4,10 +4,12 @@ import type { Catalog } from '../catalog/open.ts';
 import { type ObjectRow, objectsOf, recordVerification, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { decodeIndex } from '../segment/index-file.ts';
+import type { Manifest } from '../segment/manifest-types.ts';
 import { openBuffer, openStream, readStored } from '../segment/open.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { ListedVersion, Vault } from '../vault/vault.ts';
-import { type Identities, isStreamed, objectRow, readManifest } from './fetch.ts';
+import { fetchObject, type Identities, isStreamed, type OpenedCopy, objectRow, readManifest } from './fetch.ts';
 
 export interface VerifyDeps {
   readonly catalog: Catalog;
@@ -105,9 +107,14 @@ export async function verifyCopy(
   });
 
   // 2. The manifest says what we know, and we signed it.
+  let manifest: Manifest | null = null;
   if (deps.identities !== null) {
     try {
-      const manifest = await readManifest(catalog, vault, snapshot, deps.identities, deps.trusted, deps.signal);
+      manifest = await readManifest(catalog, vault, snapshot, deps.identities, deps.trusted, deps.signal);
+      const indexRow = own.find((row) => row.id === copy.indexObject);
+      if (indexRow && (indexRow.versionId !== manifest.index.versionId || indexRow.sha256 !== manifest.index.storedSha256)) {
+        throw new CoffreError('E_OBJECT_ALTERED', `${vault.name}: manifest and catalog differ about ${indexRow.key}`);
+      }
       const named = new Map(manifest.segments.map((segment) => [segment.id, segment]));
       for (const segment of segments) {
         const said = named.get(segment.id);
@@ -120,8 +127,19 @@ export async function verifyCopy(
     }
   }
 
-  // 3. Bytes: index always when reading, segments by share.
+  // 3. Bytes: index and manifest always when reading, segments by share.
   if (readPercent > 0) {
+    for (const row of own.filter((row) => row.id === copy.indexObject || row.id === copy.manifestObject)) {
+      try {
+        if (row.id === copy.indexObject && manifest !== null) await readIndexObject(deps, { vault, manifest });
+        // without the identity its stored bytes must do; with it the manifest was read in step 2
+        else if (deps.identities === null || row.id === copy.indexObject) await readHashed(deps, vault, row);
+        else continue;
+        readBytes += row.sizeBytes;
+      } catch (error) {
+        note(row.key, error);
+      }
+    }
     const chosen = sample(segments, readPercent);
     for (const segment of chosen) {
       const row = rowOf.get(segment.id);
@@ -157,6 +175,24 @@ export async function verifyCopy(
     ],
     errors,
   };
+}
+
+/** Reads an index as a restore would: the bytes that the manifest names, down to their last line. */
+async function readIndexObject(deps: VerifyDeps, copy: OpenedCopy): Promise<void> {
+  const { index } = copy.manifest;
+  const what = `${copy.vault.name}: ${index.key}`;
+  const fetched = await fetchObject(copy, index, deps.identities ?? 'none', deps.signal);
+  let entries = 0;
+  for await (const _ of decodeIndex(fetched.plaintext, what)) entries++;
+  if (entries !== index.entries) {
+    throw new CoffreError('E_OBJECT_ALTERED', `${what}: ${entries} lines, ${index.entries} expected`);
+  }
+}
+
+async function readHashed(deps: VerifyDeps, vault: Vault, row: ObjectRow): Promise<void> {
+  const { versionId, sha256 } = await objectRow(deps.catalog, row.id);
+  const expected = { storedBytes: row.sizeBytes, storedSha256: sha256 };
+  await hashStored(await vault.get(row.key, versionId, deps.signal), expected, `${vault.name}: ${row.key}`);
 }
 
 async function checkObject(

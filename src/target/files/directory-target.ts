@@ -1,8 +1,8 @@
 // The target `--to-dir`: a fresh directory, filled by parallel GNU tar processes with what was checked before.
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CoffreError } from '../../errors.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
@@ -14,14 +14,19 @@ import { MemberGuard } from './member-guard.ts';
 
 export class DirectoryTarget implements FilesTarget {
   readonly #directory: string;
-  /** Holds what is not proven yet, inside the target: on the same file system, so that a rename brings it out. */
+  /**
+   * Holds what is not proven yet, inside the target: on the same file system, so that a rename brings it out. It is there
+   * until everything but the directories is: by its name a restore that was killed cannot pass for a whole one.
+   */
   readonly #staging: string;
+  #prepared = false;
+  #complete = false;
   readonly #guard = new MemberGuard();
 
   /** `directory` is an absolute path. */
   constructor(directory: string) {
     this.#directory = directory;
-    this.#staging = join(directory, `.coffre-restore-${randomBytes(6).toString('hex')}`);
+    this.#staging = join(directory, `.coffre-restore-incomplete-${randomBytes(6).toString('hex')}`);
   }
 
   async prepare(): Promise<void> {
@@ -31,6 +36,8 @@ export class DirectoryTarget implements FilesTarget {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       const [first] = await readdir(this.#directory);
       if (first !== undefined) throw new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} is not empty: it holds ${first}`);
+      await mkdir(this.#staging, { mode: 0o700 });
+      this.#prepared = true;
     } catch (cause) {
       throw cause instanceof CoffreError ? cause : writeFailed(this.#directory, cause);
     }
@@ -39,6 +46,8 @@ export class DirectoryTarget implements FilesTarget {
   async extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
     const wanted = members && new Set(members);
     if (!segment.unverified) {
+      // gone before the directories get their times
+      if (segment.phase === 'tail') await rm(this.#staging, { recursive: true, force: true });
       await extractTar(this.#directory, segment.plaintext, wanted, this.#guard, signal);
     } else if (segment.phase === 'tail') {
       await this.#extractSpooled(segment, wanted, signal);
@@ -47,12 +56,25 @@ export class DirectoryTarget implements FilesTarget {
     }
   }
 
-  compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
-    return compareTree(this.#directory, entries);
+  async compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
+    const differences = await compareTree(this.#directory, entries);
+    this.#complete = differences.length === 0;
+    return differences;
   }
 
+  /** What was written stays for a look, marked as what it is, unless `compare` found it complete. */
   async close(): Promise<void> {
-    await rm(this.#staging, { recursive: true, force: true });
+    if (!this.#prepared) return;
+    for (const name of await readdir(this.#staging).catch(() => [])) await rm(join(this.#staging, name), { recursive: true, force: true });
+    const written = (await readdir(this.#directory)).some((name) => name !== basename(this.#staging));
+    if (this.#complete || !written) {
+      await rm(this.#staging, { recursive: true, force: true });
+      return;
+    }
+    // Best effort: on a full disk the folder's name alone must say it.
+    await mkdir(this.#staging, { recursive: true, mode: 0o700 })
+      .then(() => writeFile(join(this.#staging, 'README'), 'coffre: this restore failed, the tree around this folder is not complete\n'))
+      .catch(() => {});
   }
 
   /** Directories cannot be renamed over those that are there: their archive is kept aside until its end proved it. */
