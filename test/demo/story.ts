@@ -152,7 +152,7 @@ export async function tellStory(tell: Narrator, keeper: Keeper, place: Place): P
 
     const note = (name: string): string => path.join(home, name);
     await chapter('destroy', 'The disaster', async () => {
-      tell.say('mariadb-dump, find and sha256sum write down what the shop is now, for later.');
+      tell.say(`${db ? 'mariadb-dump, ' : ''}find and sha256sum write down what the shop is now, for later.`);
       await Promise.all([db && dumpDatabase(db, SHOP, note('before.sql')), describeTree(root, note('before.tree'))]);
       if (db) {
         await runSql(db, `DROP DATABASE ${SHOP}; CREATE DATABASE ${SHOP} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci;`);
