@@ -14,7 +14,7 @@ import { doctorText, runDoctor } from './doctor.ts';
 import { type InitAnswers, initConfigText } from './init-config.ts';
 import { ensureSigningKey } from './keys.ts';
 import { type Ask, openQuestions } from './questions.ts';
-import { recoveryKitText } from './recovery-kit.ts';
+import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
 
 interface InitOptions {
   readonly timezone?: string;
@@ -110,6 +110,7 @@ Example:
         // Checked before anything is written: a wrong answer leaves nothing behind.
         const config = parseConfig(text, file, context.io.env);
 
+        const procedure = await restoreProcedure();
         await makeFolders(config, file, answers.keyDir);
         for (const vault of config.vaults.values()) if (vault.type === 'filesystem') await context.adapters.prepareVault(vault);
         const signingKey = await ensureSigningKey(config.signing.keyFile);
@@ -121,6 +122,7 @@ Example:
           signingFingerprint: fingerprint(signingKey),
           signingPublicKey: exportPublicKey(signingKey),
           madeAt: context.clock.now().toString({ smallestUnit: 'second' }),
+          procedure,
         });
         await writeNewFile(kitFile, kit, 0o600);
         if (config.encryption !== 'none') {

@@ -10,7 +10,7 @@ import { writeNewFile } from '../segment/key-file.ts';
 import { exportPublicKey, fingerprint, loadSigningKey, makeSigningKey, saveSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { table } from './output.ts';
-import { recoveryKitText } from './recovery-kit.ts';
+import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
 
 export function registerKeys(program: Command, context: CliContext): void {
   const keys = program.command('keys').description('show and make keys, print the recovery kit');
@@ -48,6 +48,7 @@ export function registerKeys(program: Command, context: CliContext): void {
       action(context, async (invocation, options: { to?: string }) => {
         const config = invocation.config();
         const signingKey = await loadSigningKey(config.signing.keyFile);
+        const procedure = await restoreProcedure();
         const text = recoveryKitText({
           config,
           identity: null,
@@ -55,6 +56,7 @@ export function registerKeys(program: Command, context: CliContext): void {
           signingFingerprint: fingerprint(signingKey),
           signingPublicKey: exportPublicKey(signingKey),
           madeAt: context.clock.now().toString({ smallestUnit: 'second' }),
+          procedure,
         });
         if (options.to === undefined) return { document: { text }, text };
         const file = resolve(context.io.cwd, options.to);

@@ -1,5 +1,7 @@
 // The paper that brings everything back when this machine is gone: recovery identity, fingerprint, vaults, procedure.
+import { readFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
 
 export interface KitContents {
   readonly config: Pick<Config, 'vaults' | 'encryption'>;
@@ -10,12 +12,26 @@ export interface KitContents {
   readonly signingPublicKey: string;
   /** Printable, in UTC. */
   readonly madeAt: string;
+  /** From `restoreProcedure`. */
+  readonly procedure: string;
+}
+
+/**
+ * README.md's chapter on restoring without coffre, whose commands the tests follow. On paper because the README may be as far
+ * away as the machine that burnt. Throws E_INTERNAL when this installation has no such chapter.
+ */
+export async function restoreProcedure(): Promise<string> {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8').catch(() => '');
+  const chapter = /^## Restoring without coffre\n([\s\S]*?)(?=^## |(?![\s\S]))/m.exec(readme)?.[1];
+  if (chapter === undefined) {
+    throw new CoffreError('E_INTERNAL', 'README.md with its chapter on restoring without coffre is missing from this installation');
+  }
+  return chapter.replace(/^<!--.*-->\n/gm, '').trim();
 }
 
 /** Text of the kit. Holds a secret when `identity` is given. */
 export function recoveryKitText(kit: KitContents): string {
   const encrypted = kit.config.encryption !== 'none';
-  const open = encrypted ? 'age -d -i SHOP.key OBJECT | zstd -d' : 'zstd -d < OBJECT';
   const lines = [
     'COFFRE RECOVERY KIT',
     '===================',
@@ -48,26 +64,9 @@ export function recoveryKitText(kit: KitContents): string {
         : [`  ${vault.name}: folder ${vault.path}${vault.site === null ? '' : ` at ${vault.site}`}`],
     ),
     '',
-    '4. BRINGING A SHOP BACK',
-    "  With coffre: install it, run coffre init with this kit's recipient and vaults, then",
-    '    coffre catalog rebuild --from VAULT',
-    '    coffre restore SHOP --to-dir DIR --to-database URL',
-    "  Without coffre: age, zstd, tar, mariadb, jq and any S3 client. Below each vault's prefix:",
-    ...(encrypted
-      ? [
-          "    a. write the secret of 1. into recovery.txt; the shop's own key is in SHOP/keys/ID.age:",
-          '         age -d -i recovery.txt ID.age > SHOP.key',
-        ]
-      : []),
-    `    ${encrypted ? 'b' : 'a'}. the newest object under SHOP/snapshots/ is the manifest (one for the database, one for the files):`,
-    `         ${open} | jq .manifest`,
-    '       A listing with a delete marker or a second version of a key shows tampering: take the oldest version.',
-    `    ${encrypted ? 'c' : 'b'}. compare each object named in .segments with its storedSha256 (sha256sum), then in that order:`,
-    `         tar:  ${open} | tar -x -p --numeric-owner -C DIR`,
-    `         sql:  ${open} | mariadb DATABASE`,
-    `         tsv:  ${open} | mariadb --local-infile=1 --show-warnings DATABASE -e "STATEMENT"`,
-    "       STATEMENT is the segment's .load.statement. A warning, or another number of rows than .load.rows, means: do not use it.",
+    '4. BRINGING A SHOP BACK, with any Linux machine and without coffre',
     '',
+    kit.procedure,
   ];
   return lines.join('\n');
 }
