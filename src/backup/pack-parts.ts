@@ -46,6 +46,8 @@ export interface PackContext {
   readonly reuse: ReuseBase;
   readonly provisionalUntil: Temporal.Instant;
   readonly scratchDir: string;
+  /** What the last snapshot of this source read; null: there is none. */
+  readonly lastPlainBytes: number | null;
   readonly signal: AbortSignal;
   /** Stops the whole run, for the reason given. */
   readonly abort: (reason: unknown) => void;
@@ -89,7 +91,8 @@ export async function packParts(context: PackContext, reading: Reading, index: I
       source: context.source,
       step: 'read',
       plainBytes,
-      expectedBytes: reading.expectedBytes,
+      // a shop is about as large as it was: better than a bar without an end
+      expectedBytes: reading.expectedBytes ?? context.lastPlainBytes,
       storedBytes,
       segments: inOrder.length,
       reusedSegments,

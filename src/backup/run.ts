@@ -5,7 +5,7 @@ import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
-import { recordSnapshot } from '../catalog/snapshots.ts';
+import { listSnapshots, recordSnapshot } from '../catalog/snapshots.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
@@ -177,6 +177,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   // 4. Read, seal, store: each segment durable in every vault under a provisional lock, then its lines in the journal.
   //    A crash leaves objects whose locks end soon, and a journal that names only what is stored.
   await mkdir(scratchPath(catalog.stateDir, runId), { recursive: true, mode: 0o700 });
+  const [last] = await listSnapshots(catalog, { shop: shop.name, source });
   const reader = await deps.openSource(shop, source);
   const reading = await reader.open({ signal, previous: reuse.previous, scratchDir: scratchPath(catalog.stateDir, runId) });
   const index = await IndexWriter.open(journalPath(catalog.stateDir, runId));
@@ -196,6 +197,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
         reuse,
         provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
         scratchDir: scratchPath(catalog.stateDir, runId),
+        lastPlainBytes: last?.plainBytes ?? null,
         signal,
         abort: (reason) => stop.abort(asCoffreError(reason)),
         onProgress: deps.onProgress,
