@@ -59,6 +59,18 @@ describe('tree', () => {
     'a hard link that became a file of its own': (copy) => {
       execFileSync('sh', ['-c', 'cp -p invoice.odt x && mv x invoice.odt'], { cwd: join(copy, 'mails/fr') });
     },
+    'holes that were filled': (copy) => {
+      execFileSync(
+        'sh',
+        [
+          '-c',
+          'cp -p --sparse=never disk-image.raw x && cat x >disk-image.raw && touch -r x disk-image.raw && rm x && touch -r ../../root/download .',
+        ],
+        {
+          cwd: join(copy, 'download'),
+        },
+      );
+    },
     'a name less': (copy) => rmSync(join(copy, 'upload/*')),
     'a name more': (copy) => writeFileSync(join(copy, 'upload/new'), ''),
     'a name that is not UTF-8 turned into one that is': (copy) =>

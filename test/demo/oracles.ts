@@ -46,11 +46,16 @@ list() { find . \\( ${left} \\) -prune -o "$@"; }
 list \\( -type d -printf 'd %m %U:%G %T@ %p\\0' \\) -o ! -type d -printf '%y %m %U:%G %T@ %s %n %p -> %l\\0' | sort -z
 list -type f -print0 | sort -z | xargs -0 -r sha256sum -z`;
   await finished(shell(script, root), 'find', file);
-  const links: Buffer[] = [];
-  const child = shell(`cd "$1" && find . \\( ${left} \\) -prune -o -type f -links +1 -printf '%i %p\\0'`, root);
-  child.stdout?.on('data', (chunk: Buffer) => links.push(chunk));
-  await finished(child, 'find', null);
-  appendFileSync(file, linkGroups(Buffer.concat(links).toString('latin1')).join('\0'), 'latin1');
+  const find = async (what: string): Promise<string[]> => {
+    const found: Buffer[] = [];
+    const child = shell(`cd "$1" && find . \\( ${left} \\) -prune -o ${what}`, root);
+    child.stdout?.on('data', (chunk: Buffer) => found.push(chunk));
+    await finished(child, 'find', null);
+    return Buffer.concat(found).toString('latin1').split('\0').slice(0, -1);
+  };
+  const links = linkGroups(await find("-type f -links +1 -printf '%i %p\\0'"));
+  const holes = withHoles(await find("-type f -size +1024k -printf '%b %s %p\\0'"));
+  appendFileSync(file, [...links, ...holes].join('\0'), 'latin1');
 }
 
 function shell(script: string, argument: string): ReturnType<typeof spawn> {
@@ -58,15 +63,23 @@ function shell(script: string, argument: string): ReturnType<typeof spawn> {
 }
 
 /** Inode numbers differ from tree to tree: what counts is which names share one. */
-function linkGroups(found: string): readonly string[] {
+function linkGroups(found: readonly string[]): readonly string[] {
   const groups = new Map<string, string[]>();
-  for (const record of found.split('\0')) {
+  for (const record of found) {
     const at = record.indexOf(' ');
-    if (at < 0) continue;
     const [inode, name] = [record.slice(0, at), record.slice(at + 1)];
     groups.set(inode, [...(groups.get(inode) ?? []), name]);
   }
   return [...groups.values()].map((names) => `one file: ${names.sort().join(' = ')}`).sort();
+}
+
+/** Files that take up less than half of their size on the disk. How much exactly is the file system's business. */
+function withHoles(found: readonly string[]): readonly string[] {
+  const sparse = found.flatMap((record) => {
+    const [, blocks = '', size = '', name = ''] = /^(\d+) (\d+) ([\s\S]*)$/.exec(record) ?? [];
+    return Number(blocks) * 512 * 2 < Number(size) ? [`holes: ${name}`] : [];
+  });
+  return sparse.sort();
 }
 
 async function finished(child: ReturnType<typeof spawn>, program: string, file: string | null): Promise<void> {

@@ -179,7 +179,7 @@ export async function tellStory(tell: Narrator, keeper: Keeper, place: Place): P
       }
       const differing = differences(note('before.tree'), note('after.tree'), '\0');
       outcome.filesIdentical = differing.length === 0;
-      tell.proof(outcome.filesIdentical, 'find and sha256sum: the same names, bytes, modes, owners, times to the nanosecond, links');
+      tell.proof(outcome.filesIdentical, 'find and sha256sum: the same names, bytes, modes, owners, times to the nanosecond, links, holes');
       for (const line of differing) tell.say(`  ${line}`);
     });
 
