@@ -1,9 +1,10 @@
 // Before a manifest may enter a vault, every segment it names is locked there until the horizon, and read back.
-import type { Temporal } from 'temporal-polyfill';
+import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
 import { CoffreError } from '../errors.ts';
 import type { LockNeed } from '../retention/horizon.ts';
 import { inParallel } from '../vault/in-parallel.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import type { RunSegment } from './pack-parts.ts';
 
@@ -40,7 +41,7 @@ export async function lockSegments(
   });
 }
 
-/** Whether a lock as read back is what this vault promises, until `atLeast`. Stores keep whole seconds. */
+/** Whether a lock as read back is what this vault promises, until `atLeast`. A vault that keeps whole seconds rounds them up. */
 export function holds(vault: Vault, lock: Lock, atLeast: Temporal.Instant): boolean {
-  return lock.mode === vault.lockMode && lock.retainUntil.epochMilliseconds >= Math.floor(atLeast.epochMilliseconds / 1000) * 1000;
+  return isAsStrong(lock.mode, vault.lockMode) && Temporal.Instant.compare(lock.retainUntil, atLeast) >= 0;
 }

@@ -215,10 +215,16 @@ function newRow(context: PackContext, part: Part, facts: SealedFacts, load: Retu
     name: part.name,
     key: segmentKey(context.shop, id, part.kind, context.to !== 'none'),
     ...facts,
+    sealedTo: sealedTo(context.to),
     load: load ? JSON.stringify(load) : null,
     runId: context.runId,
     createdAt: context.clock.nowMs(),
   };
+}
+
+/** As the catalog keeps it. */
+export function sealedTo(to: SealTo): string {
+  return to === 'none' ? 'none' : to.join(' ');
 }
 
 /** `body`: the object itself, or the file that it was spilled to, which is removed afterwards. */

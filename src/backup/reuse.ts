@@ -6,6 +6,7 @@ import { pinSegments, type SegmentRow } from '../catalog/segments.ts';
 import { latestGood, objectsOf } from '../catalog/snapshots.ts';
 import { readIndex } from '../segment/index-file.ts';
 import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock } from '../vault/vault.ts';
 import { indexCopyPath, journalPath } from './state-files.ts';
 import type { VaultSet } from './vault-set.ts';
@@ -18,8 +19,8 @@ export interface ReuseRules {
   readonly mode: 'fresh' | 'reread' | 'increment';
   /** Vaults of this run: a segment counts only when every one of them holds it. */
   readonly vaults: readonly string[];
-  /** A snapshot is encrypted as a whole or not at all. */
-  readonly encrypted: boolean;
+  /** As `sealedTo` says: one identity opens the whole of a snapshot, or it is not encrypted at all. */
+  readonly sealedTo: string;
   readonly nowMs: number;
   readonly maxAgeMs: number;
   /** A cut-off run is taken up only this long after its start: as long as its provisional locks last. */
@@ -82,7 +83,9 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
       .where('segments.shop', '=', rules.shop)
       .where('segments.source', '=', rules.source)
       .where('segments.createdAt', '>=', rules.nowMs - rules.maxAgeMs)
-      .where('segments.key', rules.encrypted ? 'like' : 'not like', '%.age');
+      // a clock that was set back leaves segments of the future, whose age nobody knows
+      .where('segments.createdAt', '<=', rules.nowMs)
+      .where('segments.sealedTo', '=', rules.sealedTo);
     candidates = candidates.where((eb) => {
       const inBase = eb.exists(
         eb
@@ -143,7 +146,10 @@ export async function confirmCopies(
           onMissing(vault.name, object.key);
           continue;
         }
-        candidate.copies.set(vault.name, { objectId: object.id, versionId: object.versionId, lock: lockOf(object) });
+        const lock = lockOf(object);
+        // no extension changes a lock's mode: under a weaker one than the vault has by now it must be stored anew
+        if (lock && !isAsStrong(lock.mode, vault.lockMode)) continue;
+        candidate.copies.set(vault.name, { objectId: object.id, versionId: object.versionId, lock });
       }
     });
   }

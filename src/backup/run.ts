@@ -21,7 +21,7 @@ import { type CommittedCopy, storeManifest } from './commit.ts';
 import { planHorizons } from './horizons.ts';
 import { lockSegments } from './locks.ts';
 import type { RunLog } from './log.ts';
-import { packParts, type RunSegment } from './pack-parts.ts';
+import { packParts, type RunSegment, sealedTo } from './pack-parts.ts';
 import type { OnProgress } from './progress.ts';
 import { chooseReuse, confirmCopies } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
@@ -164,7 +164,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     runId,
     mode: reuseMode(request),
     vaults: vaults.active.map((vault) => vault.name),
-    encrypted: keys.to !== 'none',
+    sealedTo: sealedTo(keys.to),
     nowMs: clock.nowMs(),
     maxAgeMs: config.limits.reuseMaxAgeMs,
     adoptWithinMs: provisionalMs,

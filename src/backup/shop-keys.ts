@@ -1,7 +1,7 @@
 // The keys a run needs: the shop's recipient and our signing key. The shop's identity is only ever handled sealed.
 import type { KeyObject } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import type { Temporal } from 'temporal-polyfill';
+import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { objectsOf } from '../catalog/snapshots.ts';
@@ -11,7 +11,8 @@ import { CoffreError } from '../errors.ts';
 import { loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
 import { identityKey } from '../segment/layout.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
-import type { Vault } from '../vault/vault.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
+import type { LockMode, Vault } from '../vault/vault.ts';
 import { holds } from './locks.ts';
 import type { SealTo } from './pack-parts.ts';
 import { storeObject } from './store.ts';
@@ -58,12 +59,15 @@ export async function storeIdentity(
   if (!keys.identity) return;
   const { keyId, sealed } = keys.identity;
   const key = identityKey(request.shop, keyId);
+  const until = laterOf(request.until, await longestLock(deps.catalog, vault.name, request.shop));
   const sha256 = createHash('sha256').update(sealed).digest('hex');
   for (const known of await objectsOf(deps.catalog, vault.name, [keyId], 'key')) {
+    // under a weaker lock than the vault gives by now: stored anew, since no extension changes the mode
+    if (known.lockMode !== null && !isAsStrong(known.lockMode as LockMode, vault.lockMode)) continue;
     if (known.versionId === null || !(await isWhole(vault, known.key, known.versionId, sha256, request.signal))) continue;
-    const lock = await vault.extendLock(key, known.versionId, request.until);
-    if (!holds(vault, lock, request.until)) {
-      throw new CoffreError('E_LOCK_DROPPED', `${vault.name}: ${key} is locked until ${lock.retainUntil}, needed until ${request.until}`);
+    const lock = await vault.extendLock(key, known.versionId, until);
+    if (!holds(vault, lock, until)) {
+      throw new CoffreError('E_LOCK_DROPPED', `${vault.name}: ${key} is locked until ${lock.retainUntil}, needed until ${until}`);
     }
     await ledger.lockRead(known.id, lock);
     return;
@@ -79,12 +83,29 @@ export async function storeIdentity(
       refId: keyId,
       runId: request.runId,
       sha256,
-      retainUntil: request.until,
+      retainUntil: until,
       signal: request.signal,
     },
     sealed,
   );
-  if (!stored.object.lock || !holds(vault, stored.object.lock, request.until)) {
+  if (!stored.object.lock || !holds(vault, stored.object.lock, until)) {
     throw new CoffreError('E_LOCK_DROPPED', `${vault.name}: ${key} reads back without the lock it was given`);
   }
+}
+
+/** The latest end of any lock of the shop in this vault: a reused segment's may lie well beyond the snapshot's own. */
+async function longestLock(catalog: Catalog, vault: string, shop: string): Promise<Temporal.Instant | null> {
+  const { last } = await catalog.db
+    .selectFrom('objects')
+    .select((eb) => eb.fn.max('retainUntil').as('last'))
+    .where('vault', '=', vault)
+    .where('shop', '=', shop)
+    .where('kind', 'in', ['segment', 'index', 'manifest'])
+    .where('state', '=', 'stored')
+    .executeTakeFirstOrThrow();
+  return last === null ? null : Temporal.Instant.fromEpochMilliseconds(last);
+}
+
+function laterOf(a: Temporal.Instant, b: Temporal.Instant | null): Temporal.Instant {
+  return b !== null && Temporal.Instant.compare(b, a) > 0 ? b : a;
 }

@@ -30,6 +30,8 @@ export interface SegmentsTable {
   plainSha256: string;
   storedBytes: number;
   storedSha256: string;
+  /** Recipient that can open it, `none` when it is not encrypted; null: stored before this was written down. */
+  sealedTo: string | null;
   /** LoadInstruction as JSON, for tsv segments. */
   load: string | null;
   /** Run that stored it. */

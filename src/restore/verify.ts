@@ -8,7 +8,8 @@ import { decodeIndex } from '../segment/index-file.ts';
 import type { Manifest } from '../segment/manifest-types.ts';
 import { openBuffer, openStream, readStored } from '../segment/open.ts';
 import { inParallel } from '../vault/in-parallel.ts';
-import type { ListedVersion, Vault } from '../vault/vault.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
+import type { ListedVersion, LockMode, Vault } from '../vault/vault.ts';
 import { fetchObject, type Identities, isStreamed, type OpenedCopy, objectRow, readManifest } from './fetch.ts';
 
 export interface VerifyDeps {
@@ -222,8 +223,10 @@ async function checkObject(
   const now = deps.clock.nowMs();
   // Once its window has passed a snapshot needs no lock any more; the newest good one's is kept ahead by prune.
   if (snapshot.keepUntil <= now) return;
-  if (!lock || lock.mode !== vault.lockMode) {
-    throw new CoffreError('E_LOCK_DROPPED', `${what} has ${lock ? `a ${lock.mode} lock` : 'no lock'}, ${vault.lockMode} was promised`);
+  // the mode that was read back when it was stored: the vault's may have been changed since
+  const promised = (row.lockMode as LockMode | null) ?? vault.lockMode;
+  if (!lock || !isAsStrong(lock.mode, promised)) {
+    throw new CoffreError('E_LOCK_DROPPED', `${what} has ${lock ? `a ${lock.mode} lock` : 'no lock'}, ${promised} was promised`);
   }
   if (lock.retainUntil.epochMilliseconds < Math.floor(snapshot.keepUntil / 1000) * 1000) {
     throw new CoffreError('E_LOCK_DROPPED', `${what} is locked until ${lock.retainUntil}, less than promised`);

@@ -4,7 +4,8 @@ import type { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { latestGood, type ObjectRow, objectsOf, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
-import type { Lock, Vault } from '../vault/vault.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
+import type { Lock, LockMode, Vault } from '../vault/vault.ts';
 import { newestGoodExtensionMs, newestGoodMarginMs } from './margins.ts';
 
 export interface KeepAheadRequest {
@@ -37,8 +38,11 @@ export async function keepAhead(catalog: Catalog, ledger: Ledger, vault: Vault, 
   for (const source of SOURCES) {
     const snapshot = await latestGood(catalog, request.shop, source);
     if (!snapshot?.copies.some((copy) => copy.vault === vault.name)) continue;
-    const short = (await objectsToLock(catalog, vault, snapshot)).filter((row) => (row.retainUntil ?? 0) < needed.epochMilliseconds);
-    if (short.length === 0) continue;
+    const rows = await objectsToLock(catalog, vault, snapshot);
+    const isShort = (row: ObjectRow, end: Temporal.Instant): boolean => (row.retainUntil ?? 0) < end.epochMilliseconds;
+    if (!rows.some((row) => isShort(row, needed))) continue;
+    // the identity must outlast whatever is moved
+    const short = rows.filter((row) => isShort(row, row.kind === 'key' ? wanted : needed));
     if (Temporal.Instant.compare(wanted, needed) < 0) {
       throw new CoffreError('E_LOCK_CEILING', `${vault.name}: locks of snapshot ${snapshot.id} are needed until ${needed}`);
     }
@@ -72,10 +76,12 @@ async function objectsToLock(catalog: Catalog, vault: Vault, snapshot: SnapshotW
 async function extend(ledger: Ledger, vault: Vault, row: ObjectRow, wanted: Temporal.Instant, needed: Temporal.Instant): Promise<void> {
   const lock: Lock = await vault.extendLock(row.key, row.versionId ?? '', wanted);
   await ledger.lockRead(row.id, lock);
-  if (lock.mode !== vault.lockMode || Temporal.Instant.compare(lock.retainUntil, needed) < 0) {
+  // what was promised when it was stored: the vault's mode may have been changed since
+  const promised = (row.lockMode as LockMode | null) ?? vault.lockMode;
+  if (!isAsStrong(lock.mode, promised) || Temporal.Instant.compare(lock.retainUntil, needed) < 0) {
     throw new CoffreError(
       'E_LOCK_DROPPED',
-      `${vault.name}: ${row.key} reads back ${lock.mode} until ${lock.retainUntil}, needed ${vault.lockMode} until ${needed}`,
+      `${vault.name}: ${row.key} reads back ${lock.mode} until ${lock.retainUntil}, needed ${promised} until ${needed}`,
     );
   }
 }

@@ -1,7 +1,9 @@
 // Every migration in order, as a static list: nothing is looked up on disk, and an applied one never changes.
 import type { Migration } from 'kysely';
 import { first } from './001-first.ts';
+import { sealedTo } from './002-sealed-to.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
+  '002-sealed-to': sealedTo,
 };
