@@ -220,3 +220,15 @@ export async function recordVerification(
       .execute(),
   );
 }
+
+/** Notes that a segment in this vault is not what was written (or is gone): no copy there that needs it is good any more. */
+export async function recordDamagedSegment(catalog: Catalog, vault: string, segmentId: string, errorCode: string): Promise<void> {
+  await catalog.transaction((tx) =>
+    tx
+      .updateTable('snapshotVaults')
+      .set({ verifyError: errorCode })
+      .where('vault', '=', vault)
+      .where('snapshotId', 'in', tx.selectFrom('snapshotSegments').select('snapshotId').where('segmentId', '=', segmentId))
+      .execute(),
+  );
+}

@@ -1,9 +1,19 @@
 // Verification: is everything of a snapshot there, as it was written, locked as promised, and signed by us?
 import { createHash, randomInt } from 'node:crypto';
 import type { Catalog } from '../catalog/open.ts';
-import { type ObjectRow, objectsOf, recordVerification, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
+import {
+  getSnapshot,
+  listSnapshots,
+  type ObjectRow,
+  objectsOf,
+  recordDamagedSegment,
+  recordVerification,
+  requiredVaults,
+  type SnapshotWithCopies,
+  snapshotSegments,
+} from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
-import { asCoffreError, CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { decodeIndex } from '../segment/index-file.ts';
 import type { Manifest } from '../segment/manifest-types.ts';
 import { openBuffer, openStream, readStored } from '../segment/open.ts';
@@ -99,9 +109,10 @@ export async function verifyCopy(
     if (row) own.push(row);
     else note(segment.key, new CoffreError('E_OBJECT_MISSING', `${vault.name}: ${segment.key} is not known to be stored here`));
   }
+  const lockedUntilMs = await lockNeededUntil(catalog, snapshot, deps.clock.nowMs());
   await inParallel(own, ASKS_IN_FLIGHT, async (row) => {
     try {
-      await checkObject(deps, vault, row, snapshot, listing.get(row.key) ?? []);
+      await checkObject(deps, vault, row, lockedUntilMs, listing.get(row.key) ?? []);
     } catch (error) {
       note(row.key, error);
     }
@@ -157,8 +168,17 @@ export async function verifyCopy(
         deps.onProgress(readBytes, row.key);
       } catch (error) {
         note(row.key, error);
+        // others that use it may not have it in their share, and the next run must not build on it
+        const { code } = asCoffreError(error);
+        if (FOUND_BY_READING.has(code)) await recordDamagedSegment(catalog, vault.name, segment.id, code);
       }
     }
+  }
+  // read now: a segment of this one may have been found damaged a moment ago
+  const before = (await getSnapshot(catalog, snapshot.id)).copies.find((known) => known.vault === vault.name)?.verifyError ?? null;
+  if (before !== null && errors.every((error) => error.code !== before) && !couldFind(before, deps.identities !== null, readPercent)) {
+    const message = `${vault.name}: ${snapshot.id}: an earlier verification found ${before}; only one that reads all its data can take that back`;
+    errors.unshift({ code: before, key: `snapshot ${snapshot.id}`, message });
   }
   await recordVerification(catalog, snapshot.id, vault.name, deps.clock.nowMs(), errors[0]?.code ?? null);
   return {
@@ -176,6 +196,15 @@ export async function verifyCopy(
     ],
     errors,
   };
+}
+
+/** What shows in the bytes alone. */
+const FOUND_BY_READING: ReadonlySet<string> = new Set<ErrorCode>(['E_OBJECT_ALTERED', 'E_DECRYPT', 'E_FORMAT']);
+
+/** Whether a verification of this depth would have found `code` again, were it still there. */
+function couldFind(code: string, hasIdentity: boolean, readPercent: number): boolean {
+  if (code === 'E_SIGNATURE') return hasIdentity;
+  return !FOUND_BY_READING.has(code) || (hasIdentity && readPercent >= 100);
 }
 
 /** Reads an index as a restore would: the bytes that the manifest names, down to their last line. */
@@ -200,7 +229,7 @@ async function checkObject(
   deps: VerifyDeps,
   vault: Vault,
   row: ObjectRow,
-  snapshot: SnapshotWithCopies,
+  lockedUntilMs: number | null,
   listed: readonly ListedVersion[],
 ): Promise<void> {
   const what = `${vault.name}: ${row.key}`;
@@ -220,17 +249,29 @@ async function checkObject(
   }
   const object = await vault.stat(row.key, row.versionId as string);
   const lock = object?.lock ?? null;
-  const now = deps.clock.nowMs();
-  // Once its window has passed a snapshot needs no lock any more; the newest good one's is kept ahead by prune.
-  if (snapshot.keepUntil <= now) return;
+  if (lockedUntilMs === null) return;
   // the mode that was read back when it was stored: the vault's may have been changed since
   const promised = (row.lockMode as LockMode | null) ?? vault.lockMode;
   if (!lock || !isAsStrong(lock.mode, promised)) {
     throw new CoffreError('E_LOCK_DROPPED', `${what} has ${lock ? `a ${lock.mode} lock` : 'no lock'}, ${promised} was promised`);
   }
-  if (lock.retainUntil.epochMilliseconds < Math.floor(snapshot.keepUntil / 1000) * 1000) {
+  if (lock.retainUntil.epochMilliseconds < lockedUntilMs) {
     throw new CoffreError('E_LOCK_DROPPED', `${what} is locked until ${lock.retainUntil}, less than promised`);
   }
+}
+
+/**
+ * Until when (epoch milliseconds) everything of a snapshot must be locked: the end of its window, and after it at least now while no
+ * good snapshot has taken its place. null: it needs no lock any more.
+ */
+async function lockNeededUntil(catalog: Catalog, snapshot: SnapshotWithCopies, nowMs: number): Promise<number | null> {
+  if (snapshot.keepUntil > nowMs) return snapshot.keepUntil;
+  const isEverywhere = requiredVaults(snapshot).every((vault) => snapshot.copies.some((copy) => copy.vault === vault));
+  if (snapshot.complete !== 1 || !isEverywhere) return null;
+  const { shop, source } = snapshot;
+  // an earlier verification may have called this very one not good, for its lock: that must not excuse it now
+  const newest = (await listSnapshots(catalog, { shop, source })).find((other) => other.good || other.id === snapshot.id);
+  return newest?.id === snapshot.id ? nowMs : null;
 }
 
 async function knownVersions(catalog: Catalog, vault: string, key: string): Promise<Set<string>> {

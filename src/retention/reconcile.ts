@@ -2,7 +2,7 @@
 import { uploadId, uploadVersion } from '../billing/entries.ts';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
-import type { ObjectRow } from '../catalog/snapshots.ts';
+import { type ObjectRow, recordDamagedSegment, recordVerification } from '../catalog/snapshots.ts';
 import type { ListedVersion, Vault } from '../vault/vault.ts';
 
 /** Something on a shop's keys that coffre did not put there, or did not take away. */
@@ -104,22 +104,8 @@ async function rowsOf(catalog: Catalog, vault: Vault, key: string): Promise<Obje
 }
 
 /** Every copy in this vault that needs a missing object is not good any more. */
-async function markDamaged(catalog: Catalog, missing: ObjectRow): Promise<void> {
-  const { refId, vault } = missing;
+async function markDamaged(catalog: Catalog, { refId, vault, kind }: ObjectRow): Promise<void> {
   if (refId === null) return;
-  await catalog.transaction(async (tx) => {
-    const users =
-      missing.kind === 'segment'
-        ? (await tx.selectFrom('snapshotSegments').select('snapshotId').where('segmentId', '=', refId).execute()).map(
-            (row) => row.snapshotId,
-          )
-        : [refId];
-    if (users.length === 0) return;
-    await tx
-      .updateTable('snapshotVaults')
-      .set({ verifyError: 'E_OBJECT_MISSING' })
-      .where('vault', '=', vault)
-      .where('snapshotId', 'in', users)
-      .execute();
-  });
+  if (kind === 'segment') await recordDamagedSegment(catalog, vault, refId, 'E_OBJECT_MISSING');
+  else await recordVerification(catalog, refId, vault, 0, 'E_OBJECT_MISSING');
 }

@@ -166,7 +166,9 @@ function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: 
   red.push(...rule.reasons);
   if (rule.immutable.length === 0) red.push('no immutable copy');
   if (verifyErrors > 0)
-    red.push(`${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name}`);
+    red.push(
+      `${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name} --read-data`,
+    );
   const { copies, media, offsite, immutable } = rule;
   return { copies, media, offsite, immutable, verifyErrors, ok: rule.holds && immutable.length > 0 && verifyErrors === 0 };
 }

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { backupSource } from '../../src/backup/run.ts';
+import { getSnapshot } from '../../src/catalog/snapshots.ts';
+import { flipped, objectsOf, StoredFile, type StoredRow } from '../acceptance/attack.ts';
+import { database, MB, never, setting } from '../backup/setting.ts';
+import { makeWorld } from '../world/world.ts';
+
+const pieces = [1, 2].map((n) => ({ name: `part ${n}`, bytes: MB, estimatedBytes: MB }));
+
+describe('verify', () => {
+  it('a rotten segment was found by reading - a check that does not read it cannot make the snapshot good again', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database });
+    const { deps, shop, close } = await setting(world, pieces);
+    try {
+      const { id: older } = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      const { id } = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      const isGood = async (which = id): Promise<boolean> => (await getSnapshot(deps.catalog, which)).good;
+      const segment = objectsOf(world, id, 'nas').find((row) => row.kind === 'segment') as StoredRow;
+      const file = new StoredFile(world, segment);
+      file.replace(flipped(file.content));
+      expect(await isGood()).toBe(true);
+      expect((await world.coffre(['verify', 'dupont', '--read-data'])).status).toBe(6);
+      expect([await isGood(), await isGood(older)]).toEqual([false, false]);
+      // nor does the next run build on it
+      expect(await backupSource(deps, { shop, source: 'database', full: false, signal: never })).toMatchObject({ reusedSegments: 0 });
+      const shallow = await world.coffre(['verify', 'dupont']);
+      expect(shallow.status).toBe(6);
+      expect(shallow.json.shops[0].snapshots.find((s: { id: string }) => s.id === id).vaults[0].errors[0].message).toContain(
+        'an earlier verification',
+      );
+      expect(await isGood()).toBe(false);
+      file.undo();
+      await world.coffre(['verify', 'dupont', '--read-data=50']);
+      expect(await isGood()).toBe(false);
+      await world.ok(['verify', 'dupont', '--read-data']);
+      expect(await isGood()).toBe(true);
+      await world.ok(['verify', 'dupont']);
+    } finally {
+      await close();
+    }
+  });
+
+  it('the newest good snapshot has outlived its window and its lock - said, each time, until a newer one takes its place', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database, retention: '1s' });
+    const { deps, shop, close } = await setting(world, pieces);
+    try {
+      await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      await deps.clock.sleep(3_000);
+      for (let time = 0; time < 2; time++) {
+        const { json } = await world.coffre(['verify', 'dupont']);
+        expect(json.error?.code).toBe('E_LOCK_DROPPED');
+      }
+      world.writeConfig({ vaults: ['nas'], database, retention: '1h' });
+      const later = await setting(world, pieces);
+      try {
+        await backupSource(later.deps, { shop: later.shop, source: 'database', full: true, signal: never });
+      } finally {
+        await later.close();
+      }
+      await world.ok(['verify', 'dupont']);
+    } finally {
+      await close();
+    }
+  });
+});
