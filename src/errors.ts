@@ -176,9 +176,17 @@ export class CoffreError extends Error {
   }
 }
 
-/** `error` itself when it is ours, else an E_INTERNAL (or `code`) that carries it as cause. */
+/** `error` itself when it is ours, else an E_INTERNAL (or `code`) that carries it as cause. A full disk is E_STATE_SPACE. */
 export function asCoffreError(error: unknown, code: ErrorCode = 'E_INTERNAL', what?: string): CoffreError {
   if (error instanceof CoffreError) return error;
   const text = error instanceof Error ? error.message : String(error);
-  return new CoffreError(code, what ? `${what}: ${text}` : text, { cause: error });
+  return new CoffreError(isNoSpace(error) ? 'E_STATE_SPACE' : code, what ? `${what}: ${text}` : text, { cause: error });
+}
+
+const SQLITE_FULL = 13;
+
+/** Vaults and targets name their own full disks: one that nobody named is that of our journals, indexes and scratch files. */
+function isNoSpace(error: unknown): boolean {
+  const { code, errcode } = (error ?? {}) as { readonly code?: unknown; readonly errcode?: unknown };
+  return code === 'ENOSPC' || code === 'EDQUOT' || (typeof errcode === 'number' && (errcode & 0xff) === SQLITE_FULL);
 }

@@ -1,5 +1,7 @@
 // Kysely's SQLite dialect on node:sqlite: one connection, immediate transactions, waits that leave the event loop free.
 import type { AsyncLocalStorage } from 'node:async_hooks';
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import {
   CompiledQuery,
@@ -48,8 +50,22 @@ export function sqliteError(error: unknown, path: string): CoffreError {
   if (code === SQLITE_FULL) return fail('E_STATE_SPACE', 'no space to write');
   if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) return fail('E_CATALOG', 'damaged catalog');
   if (code === SQLITE_BUSY) return fail('E_STATE', 'another process held for too long');
-  if (code !== null && MACHINE_CODES.has(code)) return fail('E_STATE', 'cannot use');
+  // A file that cannot grow (shared memory of the WAL) is an I/O error to SQLite, whatever the reason.
+  if (code !== null && MACHINE_CODES.has(code))
+    return isFull(path) ? fail('E_STATE_SPACE', 'no space to use') : fail('E_STATE', 'cannot use');
   return fail('E_INTERNAL', 'refused statement on');
+}
+
+/** Asked after an error only, so what is nearly full counts as the reason. */
+const AS_GOOD_AS_FULL_BYTES = 1024 * 1024;
+
+function isFull(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path));
+    return bavail * bsize < AS_GOOD_AS_FULL_BYTES;
+  } catch {
+    return false;
+  }
 }
 
 /** Opens the file with the pragmas that every connection needs. Throws E_STATE, E_CATALOG, E_STATE_SPACE. */
