@@ -167,7 +167,7 @@ export interface AuditTable {
 export interface SlotsTable {
   shop: string;
   job: string;
-  /** Last due instant that was started (or caught up). */
+  /** Newest due instant whose work is done: what failed or was cut off is not written down, so the next start tries it again. */
   lastDueAt: number;
 }
 

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Random } from './random.ts';
-import { ROW_MAKERS, type RowMaker, type Value } from './rows.ts';
+import type { RowMaker, Value } from './row-maker.ts';
+import { ROW_MAKERS } from './rows.ts';
 import { smallTables } from './small-tables.ts';
 
 /** Where the shop's server listens; the user needs no password there and may do everything. */

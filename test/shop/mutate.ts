@@ -2,8 +2,10 @@
 import { appendFileSync, chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { runSql, type ShopDatabaseOptions, type ShopServer } from './database.ts';
 import { EXCLUDED_DIRECTORIES } from './files.ts';
+import { orderDetailRow, orderRow } from './order-rows.ts';
 import { Random } from './random.ts';
-import { orderDetailRow, orderRow, ROW_MAKERS, type Value } from './rows.ts';
+import type { Value } from './row-maker.ts';
+import { ROW_MAKERS } from './rows.ts';
 import { quote } from './small-tables.ts';
 import { ADJECTIVES, NOUNS } from './words.ts';
 
