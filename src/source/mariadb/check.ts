@@ -3,7 +3,7 @@ import { asCoffreError } from '../../errors.ts';
 import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Finding } from '../source.ts';
-import { quoteAccount, type Rights, rightsOf } from './privileges.ts';
+import { type Rights, rightsOf } from './privileges.ts';
 import { readError } from './reading.ts';
 import { readServer, type ServerInfo } from './schema.ts';
 
@@ -66,11 +66,10 @@ async function consistencyFinding(session: Session, database: string, rights: Ri
   if (names.length === 0) return { name, ok: true, detail: 'every table takes part in the snapshot, nothing is locked' };
   const some = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
   if (rights.lockTables) return { name, ok: true, detail: `locked while they are read, for their engine has no transactions: ${some}` };
-  const user = quoteAccount((await session.text('SELECT CURRENT_USER()')) ?? '');
   return {
     name,
     ok: false,
     detail: `tables that may change while they are read, for their engine has no transactions: ${some}`,
-    hint: `GRANT LOCK TABLES ON ${quoteName(database)}.* TO ${user}; or ALTER TABLE … ENGINE=InnoDB`,
+    hint: `GRANT LOCK TABLES ON ${rights.on} TO ${rights.user}; or ALTER TABLE … ENGINE=InnoDB`,
   };
 }

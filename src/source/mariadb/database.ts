@@ -8,7 +8,7 @@ import { checkDatabase } from './check.ts';
 import { DatabaseReading } from './database-reading.ts';
 import { measure, type PlannedTable } from './measure.ts';
 import { DEFAULT_SIZES, planTable, type Sizes } from './plan.ts';
-import { ReadContext, readError } from './reading.ts';
+import { ReadContext, readError, SAVEPOINT } from './reading.ts';
 import { openSnapshot } from './snapshot.ts';
 
 export interface DatabaseSourceOptions {
@@ -56,6 +56,8 @@ export class DatabaseSource implements Source {
         }
         tables.push(await measure(snapshot.session, planTable(table), this.#sizes));
       }
+      // Lets go of the metadata locks that looking at the tables took: nobody's ALTER has to wait for the dump.
+      await snapshot.session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
       return new DatabaseReading(snapshot, context, tables);
     } catch (error) {
       snapshot.session.destroy();

@@ -61,6 +61,7 @@ export class TableFlow {
         }
       }
       if (this.#failure) throw this.#failure;
+      if (this.#ended) await this.#context.demandSameDefinition(this.plan);
       writer.flush();
       for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
     } finally {

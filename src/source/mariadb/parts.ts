@@ -239,6 +239,7 @@ export class WideRowPart extends TsvPart {
     }
     writer.byte(0x0a);
     this.count(this.plan.name);
+    await this.context.demandSameDefinition(this.plan);
   }
 
   async *#value(writer: ByteWriter, column: ColumnPlan, source: string): AsyncGenerator<Buffer, void, undefined> {

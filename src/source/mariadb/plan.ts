@@ -25,6 +25,8 @@ export interface TablePlan {
   /** Columns of ENUM type, whose error value no text stands for. */
   readonly enums: readonly string[];
   readonly estimatedBytes: number;
+  /** The definition that the rows belong to. */
+  readonly create: string;
 }
 
 /** How rows are spread over segments, in bytes of plaintext. */
@@ -64,6 +66,7 @@ export function planTable(table: TableInfo): TablePlan {
     history: table.period ? ' FOR SYSTEM_TIME ALL' : '',
     enums: table.columns.filter((column) => column.type === 'enum' && !column.generated).map((column) => column.name),
     estimatedBytes: Math.max(table.dataBytes ?? 0, (table.rows ?? 0) * DEFAULT_ROW_BYTES),
+    create: table.create,
   };
 }
 

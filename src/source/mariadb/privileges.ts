@@ -13,7 +13,11 @@ export interface MissingPrivilege {
 export interface Rights {
   /** Without these something would be left out. */
   readonly missing: readonly MissingPrivilege[];
+  /** LOCK TABLES can be used. */
   readonly lockTables: boolean;
+  /** The account and the pattern of the database, quoted, for further grants. */
+  readonly user: string;
+  readonly on: string;
 }
 
 interface Grant {
@@ -31,13 +35,14 @@ const GRANT = new RegExp(`^GRANT (.+?) ON (?:TABLE )?(\\*|${NAME})\\.(\\*|${NAME
 export function rightsOf(grants: readonly string[], account: string, database: string, server: ServerInfo): Rights {
   const parsed = grants.flatMap(parseGrant);
   const everywhere = held(parsed.filter((grant) => grant.database === '*'));
-  const here = new Set([...everywhere, ...held(parsed.filter((grant) => grant.object === '*' && matches(grant.database, database)))]);
+  const pattern = decidingPattern(parsed, database);
+  const here = new Set([...everywhere, ...held(parsed.filter((grant) => grant.object === '*' && grant.database === pattern))]);
   const has = (set: ReadonlySet<string>, ...names: readonly string[]): boolean =>
     set.has('ALL PRIVILEGES') || names.some((name) => set.has(name));
   const user = quoteAccount(account);
   const missing: MissingPrivilege[] = [];
   const need = (privilege: string, why: string): void => {
-    if (!has(here, privilege)) missing.push({ privilege, why, grant: `GRANT ${privilege} ON ${quoteName(database)}.* TO ${user}` });
+    if (!has(here, privilege)) missing.push({ privilege, why, grant: `GRANT ${privilege} ON ${quoteName(pattern)}.* TO ${user}` });
   };
   need('SELECT', 'tables it may not read do not even appear');
   need('SHOW VIEW', 'definitions of views');
@@ -49,20 +54,20 @@ export function rightsOf(grants: readonly string[], account: string, database: s
     has(here, 'SHOW CREATE ROUTINE', 'EXECUTE', 'ALTER ROUTINE', 'CREATE ROUTINE') ||
     has(everywhere, 'SELECT', 'SHOW_ROUTINE') ||
     (server.mariadb && has(held(proc), 'SELECT'));
-  if (!seesRoutines) missing.push(routinePrivilege(user, database, server));
-  return { missing, lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT') };
+  if (!seesRoutines) missing.push(routinePrivilege(user, pattern, server));
+  return { missing, lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT'), user, on: `${quoteName(pattern)}.*` };
 }
 
 /** The right to see the bodies of routines, which each server calls otherwise. */
-export function routinePrivilege(user: string, database: string, server: ServerInfo): MissingPrivilege {
+function routinePrivilege(user: string, pattern: string, server: ServerInfo): MissingPrivilege {
   const why = 'stored procedures and functions are not shown without it';
   if (!server.mariadb) return { privilege: 'SHOW_ROUTINE', why, grant: `GRANT SHOW_ROUTINE ON *.* TO ${user}` };
   if (server.number < 110_300) return { privilege: 'SELECT ON mysql.proc', why, grant: `GRANT SELECT ON mysql.proc TO ${user}` };
-  return { privilege: 'SHOW CREATE ROUTINE', why, grant: `GRANT SHOW CREATE ROUTINE ON ${quoteName(database)}.* TO ${user}` };
+  return { privilege: 'SHOW CREATE ROUTINE', why, grant: `GRANT SHOW CREATE ROUTINE ON ${quoteName(pattern)}.* TO ${user}` };
 }
 
 /** `user@host` as CURRENT_USER() gives it, as GRANT takes it. */
-export function quoteAccount(account: string): string {
+function quoteAccount(account: string): string {
   const at = account.lastIndexOf('@');
   return `${quoteName(account.slice(0, at))}@${quoteName(account.slice(at + 1))}`;
 }
@@ -77,6 +82,22 @@ function parseGrant(line: string): Grant[] {
     // Rights on single columns are not rights on the table.
     .filter((name) => !name.includes('('));
   return [{ privileges: new Set(privileges), database: plain(found[2], found[3]), object: plain(found[4], found[5]) }];
+}
+
+/**
+ * Of the patterns that fit a database the server looks at one alone, that with the latest wildcard: a right given under
+ * another one does not add to it. Without any, the name itself, its own `_` and `%` escaped.
+ */
+function decidingPattern(grants: readonly Grant[], database: string): string {
+  const patterns = grants.filter((grant) => grant.object === '*' && grant.database !== '*' && matches(grant.database, database));
+  const wildcardAt = (pattern: string): number => {
+    const at = pattern.replace(/\\./g, '\0\0').search(/[%_]/);
+    return at < 0 ? Number.POSITIVE_INFINITY : at;
+  };
+  const sorted = patterns
+    .map((grant) => grant.database)
+    .sort((a, b) => (wildcardAt(a) === wildcardAt(b) ? 0 : wildcardAt(b) - wildcardAt(a)));
+  return sorted[0] ?? database.replace(/[\\%_]/g, '\\$&');
 }
 
 function held(grants: readonly Grant[]): Set<string> {

@@ -2,7 +2,8 @@
 import { CoffreError } from '../../errors.ts';
 import { accessCode, asServerError, type Session } from '../../target/mariadb/session.ts';
 import type { Part, Warning } from '../source.ts';
-import type { Sizes } from './plan.ts';
+import type { Sizes, TablePlan } from './plan.ts';
+import { sameDefinition, showCreate } from './schema.ts';
 
 const CHANGED_ERRNOS = new Set([1051, 1054, 1146, 1412, 1932]);
 export const SAVEPOINT = 'coffre';
@@ -68,6 +69,15 @@ export class ReadContext {
     });
     closed.catch(() => {});
     await Promise.race([Promise.all(this.#running), closed]);
+  }
+
+  /**
+   * To be called after rows of a table were read and before its metadata lock is let go: the server reports only alterations
+   * that rebuild a table, and an instant one may have put other values under an old name. Throws E_DB_CHANGED, ServerError.
+   */
+  async demandSameDefinition(plan: TablePlan): Promise<void> {
+    if (sameDefinition(plan.create, await showCreate(this.session, 'TABLE', plan.name))) return;
+    throw new CoffreError('E_DB_CHANGED', `the table ${plan.name} was altered during the dump`);
   }
 
   /** Waits for the connection; the function gives it back. */

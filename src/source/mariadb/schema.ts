@@ -186,9 +186,19 @@ async function readSequence(session: Session, name: string): Promise<SequenceInf
   return { name, create, next: row?.[0] ?? '1', cycles: row?.[1] ?? '0' };
 }
 
-async function showCreate(session: Session, kind: 'TABLE' | 'SEQUENCE', name: string): Promise<string> {
+/** SHOW CREATE, one character per byte. Throws ServerError, E_DB_READ. */
+export async function showCreate(session: Session, kind: 'TABLE' | 'SEQUENCE', name: string): Promise<string> {
   const [row] = await session.cells(`SHOW CREATE ${kind} ${quoteName(name)}`);
   const create = row?.[1];
   if (!create) throw new CoffreError('E_DB_READ', `${name} has no definition`);
   return create.toString('latin1');
+}
+
+/** What writing rows changes of a definition, and no ALTER: where the counter stands. */
+const COUNTER = /\) ENGINE=\S+( AUTO_INCREMENT=\d+)/;
+
+/** Both as SHOW CREATE TABLE writes them. */
+export function sameDefinition(one: string, other: string): boolean {
+  const plain = (create: string): string => create.replace(COUNTER, (all, counter: string) => all.slice(0, -counter.length));
+  return one === other || plain(one) === plain(other);
 }

@@ -93,11 +93,12 @@ export class TableCursor {
       yield* pump(this.#context.session, this.#sql(pageRows), writer, onRow);
       if (!key || (!stop && inPage < pageRows)) {
         this.#finished = true;
-        return;
+        break;
       }
-      if (stop) return;
+      if (stop) break;
       pageRows = Math.max(100, Math.min(MAX_PAGE_ROWS, Math.floor(PAGE_BYTES / Math.max(1, (writer.total - start) / rows))));
     }
+    await this.#context.demandSameDefinition(plan);
   }
 
   #sql(pageRows: number): string {
