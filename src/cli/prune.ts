@@ -59,6 +59,7 @@ export function pruneTarget(config: Config, name: string): Omit<PruneRequest, 'w
     vaults: shop?.vaults ?? [...config.vaults.keys()],
     retentionMs: shop?.plan.retentionMs ?? DAEMON_RETENTION_MS,
     ceilingMs: config.limits.lockCeilingMs,
+    clockSkewMs: config.limits.clockSkewMs,
   };
 }
 

@@ -10,6 +10,7 @@ import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { newId } from '../segment/id.ts';
+import { checkSkew } from '../vault/clock-skew.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
 import { readFacts } from './facts.ts';
@@ -57,6 +58,8 @@ export interface PruneRequest {
   readonly retentionMs: number;
   /** limits.lockCeiling. */
   readonly ceilingMs: number;
+  /** limits.clockSkew. */
+  readonly clockSkewMs: number;
   /** For the audit log. */
   readonly who: string;
   readonly signal?: AbortSignal;
@@ -82,7 +85,7 @@ export async function planShop(catalog: Catalog, clock: Clock, request: Pick<Pru
 
 /**
  * Prunes one shop while holding its lock. Troubles with single objects or vaults are in the result's `errors`, the rest goes on.
- * Throws E_BUSY, E_STATE…, and the signal's reason.
+ * Throws E_BUSY, E_STATE…, E_CLOCK_SKEW when a vault's clock contradicts ours (nothing is decided then), and the signal's reason.
  */
 export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
   const { catalog, clock } = deps;
@@ -171,6 +174,7 @@ class Prune {
       const { shop, retentionMs, signal } = this.#request;
       const vault = await openVault(name);
       this.#opened.push(vault);
+      await checkSkew(vault, this.#deps.clock, this.#request.clockSkewMs);
       const olderThanMs = inFlightMarginMs(retentionMs);
       await this.#ledger.resolveIntents(vault, shop, signal ? { olderThanMs, signal } : { olderThanMs });
       const findings = await reconcile(catalog, this.#ledger, vault, shop, signal);
@@ -284,6 +288,8 @@ class Prune {
     } catch (error) {
       if (this.#request.signal?.aborted) throw error;
       const failure = asCoffreError(error, 'E_VAULT_IO', name);
+      // Windows are counted by our clock. When a store contradicts it, giving snapshots up, which cannot be taken back, must wait.
+      if (failure.code === 'E_CLOCK_SKEW') throw failure;
       this.#result.error(name, failure);
       // a lock that could not be kept ahead is red, and no reason to keep what is not needed any more
       if (failure.code !== 'E_LOCK_CEILING' && failure.code !== 'E_LOCK_DROPPED') this.#vaults.delete(name);

@@ -68,7 +68,7 @@ test('SIGKILL after every step of a prune - all snapshots that stay restore, and
     const catalog = await openCatalog(join(dir, 'state'));
     onTestFinished(() => catalog.close());
     const openVault = async (name: string): Promise<Vault> => vaults.find((vault) => vault.name === name) as Vault;
-    const request = { shop: SHOP, vaults: VAULTS, retentionMs: RETENTION_MS, ceilingMs: 90 * DAY, who: 'test' };
+    const request = { shop: SHOP, vaults: VAULTS, retentionMs: RETENTION_MS, ceilingMs: 90 * DAY, clockSkewMs: 60_000, who: 'test' };
     return { catalog, vaults, run: () => pruneShop({ catalog, clock: at, openVault }, request) };
   };
 

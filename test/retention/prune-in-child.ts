@@ -20,7 +20,14 @@ await pruneShop(
     },
     steps: ({ step: name }) => step(name),
   },
-  { shop: 'dupont', vaults: ['nas', 'offsite'], retentionMs: Number(retention), ceilingMs: 90 * 86_400_000, who: 'test' },
+  {
+    shop: 'dupont',
+    vaults: ['nas', 'offsite'],
+    retentionMs: Number(retention),
+    ceilingMs: 90 * 86_400_000,
+    clockSkewMs: 60_000,
+    who: 'test',
+  },
 );
 await catalog.close();
 process.stdout.write('finished\n');

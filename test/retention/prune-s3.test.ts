@@ -33,7 +33,7 @@ test('a window of seconds on a store with Object Lock - strays, foreign versions
   const prune = (): Promise<PruneResult> =>
     pruneShop(
       { catalog, clock: systemClock, openVault: async () => vaultOn(bucket, { prefix }) },
-      { shop: SHOP, vaults: ['offsite'], retentionMs: RETENTION_MS, ceilingMs: 600_000, who: 'test' },
+      { shop: SHOP, vaults: ['offsite'], retentionMs: RETENTION_MS, ceilingMs: 600_000, clockSkewMs: 60_000, who: 'test' },
     );
   const check = async (): Promise<void> => {
     await expectNothingMissing(catalog, [vault]);
@@ -137,7 +137,7 @@ test('a credential that the store refuses - the vault is left alone, said with i
           credentials: { from: 'test', read: () => JSON.stringify({ accessKeyId: 'x', secretAccessKey: wrong.bucket }) },
         }),
     },
-    { shop: SHOP, vaults: ['offsite'], retentionMs: 2_000, ceilingMs: 600_000, who: 'test' },
+    { shop: SHOP, vaults: ['offsite'], retentionMs: 2_000, ceilingMs: 600_000, clockSkewMs: 60_000, who: 'test' },
   );
   expect(result.errors).toEqual([expect.objectContaining({ vault: 'offsite', code: 'E_VAULT_AUTH' })]);
   expect((await listSnapshots(catalog)).length).toBe(2);

@@ -45,7 +45,10 @@ async function place(retentionMs = 14 * DAY): Promise<Place> {
   return {
     ...{ catalog, clock, vaults, retentionMs, paths },
     prune: (changes = {}) =>
-      pruneShop({ catalog, clock, openVault, ...changes }, { shop: SHOP, vaults: names, retentionMs, ceilingMs: 90 * DAY, who: 'test' }),
+      pruneShop(
+        { catalog, clock, openVault, ...changes },
+        { shop: SHOP, vaults: names, retentionMs, ceilingMs: 90 * DAY, clockSkewMs: 60_000, who: 'test' },
+      ),
     async check() {
       await expectNothingMissing(catalog, vaults);
       for (const vault of vaults) await expectLevel(catalog, vault, await folderBytes(paths.get(vault.name) ?? ''));
@@ -126,7 +129,7 @@ describe('windows', () => {
     world.clock.advance(13 * DAY);
     const result = await pruneShop(
       { catalog: world.catalog, clock: world.clock, openVault: async (name) => world.vaults.find((it) => it.name === name) as Vault },
-      { shop: SHOP, vaults: ['nas', 'offsite'], retentionMs: world.retentionMs, ceilingMs: DAY, who: 'test' },
+      { shop: SHOP, vaults: ['nas', 'offsite'], retentionMs: world.retentionMs, ceilingMs: DAY, clockSkewMs: 60_000, who: 'test' },
     );
     expect(result.errors.map((row) => [row.vault, row.code])).toEqual([
       ['nas', 'E_LOCK_CEILING'],
