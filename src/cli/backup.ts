@@ -114,7 +114,7 @@ function describe(
       ? []
       : [
           table(
-            ['source', 'snapshot', 'read', 'stored now', 'segments', 'vaults', 'locked', 'took'].map((title) => ({ title })),
+            ['source', 'snapshot', 'size', 'stored now', 'segments', 'vaults', 'locked', 'took'].map((title) => ({ title })),
             rows,
           ),
         ];
