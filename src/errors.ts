@@ -180,7 +180,8 @@ export class CoffreError extends Error {
 export function asCoffreError(error: unknown, code: ErrorCode = 'E_INTERNAL', what?: string): CoffreError {
   if (error instanceof CoffreError) return error;
   const text = error instanceof Error ? error.message : String(error);
-  return new CoffreError(isNoSpace(error) ? 'E_STATE_SPACE' : code, what ? `${what}: ${text}` : text, { cause: error });
+  if (isNoSpace(error)) return new CoffreError('E_STATE_SPACE', `no space for ${what ?? 'files in stateDir'}: ${text}`, { cause: error });
+  return new CoffreError(code, what ? `${what}: ${text}` : text, { cause: error });
 }
 
 const SQLITE_FULL = 13;

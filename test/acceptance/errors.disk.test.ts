@@ -109,7 +109,7 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk', () => {
     await fails(world, ['backup', 'dupont'], { code: 'E_STATE_SPACE', says: /state/, hint: /space/ });
     full.grow();
     await recovers(world, root);
-    for (const freeBytes of [0, 4096, 16_384, 65_536, 131_072, 262_144]) {
+    for (const freeBytes of [0, 40_000, 65_536, 98_304, 131_072, 196_608, 262_144]) {
       writeTree(root);
       full.leave(freeBytes);
       const outcome = await world.coffre(['backup', 'dupont', '--full']);
