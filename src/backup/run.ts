@@ -154,7 +154,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     deps.log.error({ ...tell, event: 'vault.left', vault, code: error.code }, error.message),
   );
   await admitVaults(deps, ledger, vaults, opened, signal);
-  for (const vault of vaults.active) await ledger.resolveIntents(vault, shop.name);
+  await vaults.each(signal, (vault) => ledger.resolveIntents(vault, shop.name, { signal }));
 
   // 3. What may be reused is pinned in the transaction that chooses it: prune leaves it alone from here on.
   const provisionalMs = provisionalLockMs(config.limits.runDeadlineMs, shop.plan.retentionMs);

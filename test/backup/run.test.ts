@@ -2,11 +2,18 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { backupSource } from '../../src/backup/run.ts';
+import { Ledger } from '../../src/billing/ledger.ts';
 import { latestGood, snapshotSegments } from '../../src/catalog/snapshots.ts';
+import { CoffreError } from '../../src/errors.ts';
 import { startFaultProxy } from '../servers/fault-proxy.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld } from '../world/world.ts';
 import { database, MB, never, setting } from './setting.ts';
+
+const bound = (of: object, name: string | symbol): unknown => {
+  const value = Reflect.get(of, name, of);
+  return typeof value === 'function' ? value.bind(of) : value;
+};
 
 describe('a run', () => {
   it('parts small, larger than estimated and large - all stored in every vault, and what did not change is not stored again', async () => {
@@ -57,6 +64,26 @@ describe('a run', () => {
       expect(result).toMatchObject({ segments: 3, reusedSegments: 2 });
     } finally {
       await mended.close();
+    }
+  });
+
+  it('a vault that cannot be asked what a killed run left there - it leaves the run, and the other one has the snapshot', async () => {
+    await using world = await makeWorld({ vaults: ['nas', 'offsite'], database });
+    const { deps, shop, close } = await setting(world, [{ name: 'one', bytes: MB, estimatedBytes: MB }]);
+    try {
+      const left = { shop: 'dupont', kind: 'segment', refId: 'x', runId: 'dead', expectedBytes: 1 } as const;
+      await new Ledger(deps.catalog, deps.clock).intent({ ...left, vault: 'offsite', key: 'dupont/segments/x.sql.zst.age' });
+      const openVault: typeof deps.openVault = async (config) => {
+        const vault = await deps.openVault(config);
+        const refuse = (): never => {
+          throw new CoffreError('E_VAULT_DENIED', 'no right to list uploads');
+        };
+        return config.name === 'nas' ? vault : new Proxy(vault, { get: (it, name) => (name === 'listUploads' ? refuse : bound(it, name)) });
+      };
+      const result = await backupSource({ ...deps, openVault }, { shop, source: 'database', full: false, signal: never });
+      expect(result).toMatchObject({ vaults: ['nas'], missing: [{ vault: 'offsite', code: 'E_VAULT_DENIED' }] });
+    } finally {
+      await close();
     }
   });
 
