@@ -8,7 +8,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { type PruneDeps, type PruneRequest, planShop, pruneShop } from '../retention/prune.ts';
-import type { PruneResult } from '../retention/result.ts';
+import { type PruneResult, pruneShortfall } from '../retention/result.ts';
 import type { Adapters } from './adapters.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes } from './output.ts';
@@ -84,18 +84,9 @@ export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, adapte
   };
 }
 
-/** The first trouble of any shop; foreign versions on our keys are trouble too. */
+/** The first trouble of any shop. */
 export function pruneFailure(results: readonly PruneResult[]): CoffreError | null {
-  for (const result of results) {
-    const [error] = result.errors;
-    if (error) return new CoffreError(error.code, error.message, { hint: error.hint });
-  }
-  for (const result of results) {
-    const [foreign] = result.foreign;
-    if (foreign)
-      return new CoffreError('E_VERSION_FOREIGN', `${result.shop}: ${foreign.vault}: ${foreign.key}: ${foreign.what} is not ours`);
-  }
-  return null;
+  return results.map(pruneShortfall).find((failure) => failure !== null) ?? null;
 }
 
 function describe(result: PruneResult): string {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
-import { lastRuns } from '../catalog/runs.ts';
+import { lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
@@ -58,11 +58,24 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
     shop,
     vaults,
     snapshots: await listSnapshots(catalog, shop.name),
-    runs: await lastRuns(catalog, { shop: shop.name, limit: 200 }),
+    runs: await runsThatMatter(catalog, shop.name),
     probes,
     vaultFacts: await vaultFacts(config, catalog, shop),
     foreignVersions: Number(foreign.count),
   });
+}
+
+/** The last of each kind, however many others came since; of restores some, since only one that went well was measured. */
+async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]> {
+  const filters: RunFilter[] = [
+    { kind: 'backup', source: 'database', limit: 1 },
+    { kind: 'backup', source: 'files', limit: 1 },
+    { kind: 'backup', source: 'server', limit: 1 },
+    { kind: 'prune', limit: 2 },
+    { kind: 'restore', limit: 100 },
+  ];
+  const runs = await Promise.all(filters.map((filter) => lastRuns(catalog, { shop, ...filter })));
+  return runs.flat();
 }
 
 function describe(statuses: readonly ShopStatus[]): string {

@@ -18,7 +18,7 @@ import { keepAhead } from './keep-ahead.ts';
 import { inFlightMarginMs } from './margins.ts';
 import { type PlanObject, type PrunePlan, planPrune, STAGES, type Stage } from './plan.ts';
 import { type Finding, reconcile } from './reconcile.ts';
-import { type PruneResult, ResultBuilder } from './result.ts';
+import { type PruneResult, pruneShortfall, ResultBuilder } from './result.ts';
 import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots } from './tidy.ts';
 
 /** Deletions under way at once in one vault. */
@@ -98,8 +98,7 @@ export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise
     await startRun(catalog, clock, { id: runId, kind: 'prune', shop: request.shop, source: null });
     try {
       const result = await new Prune(deps, request, opened).run();
-      const [first] = result.errors;
-      const failure = first ? new CoffreError(first.code, first.message) : null;
+      const failure = pruneShortfall(result);
       await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
       if (result.removed.length > 0 || result.foreign.length > 0) {
         await audit(catalog, clock, { who: request.who, what: 'prune', shop: request.shop, detail: result });

@@ -1,6 +1,6 @@
 // What a prune did, as it is printed, logged and kept: instants as RFC 3339 text, sizes in bytes.
 import { Temporal } from 'temporal-polyfill';
-import type { CoffreError, ErrorCode } from '../errors.ts';
+import { CoffreError, type ErrorCode } from '../errors.ts';
 import type { Extension } from './keep-ahead.ts';
 import type { PlanObject, Verdict } from './plan.ts';
 import type { Decision } from './policy.ts';
@@ -34,6 +34,15 @@ export interface PruneResult {
     readonly message: string;
     readonly hint: string;
   }[];
+}
+
+/** Why a prune did not go well, or null: its first error, else a version on our keys that is not ours, since that is tampering. */
+export function pruneShortfall(result: PruneResult): CoffreError | null {
+  const [error] = result.errors;
+  if (error) return new CoffreError(error.code, error.message, { hint: error.hint });
+  const [foreign] = result.foreign;
+  if (!foreign) return null;
+  return new CoffreError('E_VERSION_FOREIGN', `${result.shop}: ${foreign.vault}: ${foreign.key}: ${foreign.what} is not ours`);
 }
 
 type Growing<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };

@@ -12,6 +12,16 @@ import type { SourceKind } from '../source/source.ts';
 const GRACE_MS = 6 * 3600_000;
 /** A probe older than this proves nothing about today: it runs daily. */
 export const PROBE_VALID_MS = 26 * 3600_000;
+/** What is dated further ahead of our clock than this was written under a wrong clock, or our clock is wrong now. */
+const FUTURE_MS = 10 * 60_000;
+/** How old the newest good snapshot may be where nothing is scheduled and somebody must start backups: a day, a week. */
+const UNSCHEDULED_MS: Readonly<Record<SourceKind, number>> = {
+  database: 24 * 3600_000,
+  files: 7 * 24 * 3600_000,
+  server: 7 * 24 * 3600_000,
+};
+/** Prune runs daily; one missed day is not red yet. */
+const PRUNE_MISSED_MS = 50 * 3600_000;
 
 export interface StatusFacts {
   readonly nowMs: number;
@@ -19,7 +29,7 @@ export interface StatusFacts {
   readonly shop: ShopConfig;
   readonly vaults: readonly VaultConfig[];
   readonly snapshots: readonly SnapshotWithCopies[];
-  /** Newest first. */
+  /** Newest first within each kind. */
   readonly runs: readonly RunRow[];
   readonly probes: ReadonlyMap<string, Probe | null>;
   /** What is known of each vault apart from what it holds. */
@@ -74,8 +84,10 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     const probe = facts.probes.get(vault.name) ?? null;
     if (probe === null) red.push(`vault ${vault.name} was never probed: coffre doctor does it`);
     else if (probe.outcome !== 'proven') red.push(`vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}`);
+    else if (probe.at - nowMs > FUTURE_MS) red.push(`vault ${vault.name} was last probed at ${text(probe.at)}, by a clock that was wrong`);
     else if (nowMs - probe.at > PROBE_VALID_MS) red.push(`vault ${vault.name} was last probed at ${text(probe.at)}: too long ago`);
   }
+  checkPrune(facts, red);
   if (facts.foreignVersions > 0)
     red.push(`${facts.foreignVersions} version(s) on our keys are not ours: coffre verify ${shop.name} names them`);
   const usedBytes = sources.reduce((total, status) => {
@@ -112,17 +124,24 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
   const good = own.find((snapshot) => snapshot.good) ?? null;
   const run = facts.runs.find((candidate) => candidate.kind === 'backup' && candidate.source === source) ?? null;
   const expressions = schedulesOf(shop, source);
-  const dueSinceMs = latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
+  const dueSinceMs =
+    expressions.length === 0
+      ? nowMs - GRACE_MS - UNSCHEDULED_MS[source]
+      : latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
   if (!good) red.push(`${source}: no good snapshot${own.length > 0 ? ' (there are some that are not good)' : ''}`);
   else if (dueSinceMs !== null && good.asOf < dueSinceMs)
     red.push(`${source}: the newest good snapshot is of ${text(good.asOf)}, one was due at ${text(dueSinceMs)}`);
+  if (good && good.asOf - nowMs > FUTURE_MS)
+    red.push(`${source}: the newest good snapshot is of ${text(good.asOf)}, which is still to come`);
+  checkFull(facts, source, own, red);
   if (run && (run.state === 'failed' || run.state === 'interrupted')) {
     red.push(
       `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]`,
     );
   }
   const lock = good ? lockEnd(good) : null;
-  if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
+  if (good && lock === null) red.push(`${source}: whether the newest good snapshot is locked is not known`);
+  else if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
     red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock)})`);
   }
   const next = earliest(expressions.map((expression) => nextDue(expression, facts.timezone, nowMs)));
@@ -139,6 +158,33 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
     nextRun: next === null ? null : text(next),
     dueSince: dueSinceMs === null ? null : text(dueSinceMs),
   };
+}
+
+/** Increments alone must not hide that the full archive, which is to be read and stored anew, has not come for weeks. */
+function checkFull(facts: StatusFacts, source: SourceKind, own: readonly SnapshotWithCopies[], red: string[]): void {
+  const { full, schedule } = facts.shop.plan;
+  // `reread` fulls reuse what is equal: their snapshots do not tell
+  if (source !== 'files' || full !== 'fresh' || schedule.files === null || own.length === 0) return;
+  const dueMs = lastDue(schedule.files, facts.timezone, facts.nowMs - GRACE_MS);
+  const newest = own.find((snapshot) => snapshot.good && snapshot.full === 1);
+  if (dueMs === null || (newest && newest.asOf >= dueMs)) return;
+  red.push(
+    `files: a full archive was due at ${text(dueMs)}, ${newest ? `the newest good one is of ${text(newest.asOf)}` : 'and none is good'}`,
+  );
+}
+
+/** Without prune locks are not kept ahead, tampering is not seen, and what is past its window is paid for. */
+function checkPrune(facts: StatusFacts, red: string[]): void {
+  const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running');
+  if (last && last.state !== 'done') {
+    red.push(
+      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]`,
+    );
+    return;
+  }
+  const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
+  const since = Math.max(last?.endedAt ?? 0, oldest);
+  if (facts.nowMs - since > PRUNE_MISSED_MS) red.push(`prune has not run since ${text(since)}: is the daemon running?`);
 }
 
 /** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */

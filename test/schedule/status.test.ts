@@ -1,0 +1,124 @@
+import { Temporal } from 'temporal-polyfill';
+import { describe, expect, test } from 'vitest';
+import type { RunRow } from '../../src/catalog/runs.ts';
+import type { SnapshotWithCopies } from '../../src/catalog/snapshots.ts';
+import type { PlanConfig, ShopConfig, VaultConfig } from '../../src/config/config.ts';
+import { type StatusFacts, shopStatus } from '../../src/schedule/status.ts';
+import { snapshotRow } from '../rows.ts';
+
+// a Thursday noon
+const NOW = Temporal.Instant.from('2026-11-19T12:00:00Z').epochMilliseconds;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+const vault = (name: string, rest: object): VaultConfig => ({ name, site: null, offsite: true, ...rest }) as unknown as VaultConfig;
+const VAULTS = [vault('nas', { type: 'filesystem', media: 'disk' }), vault('offsite', { type: 's3', media: 'object' })];
+
+const shop = (schedule: Partial<PlanConfig['schedule']> = {}): ShopConfig => ({
+  name: 'dupont',
+  plan: {
+    name: 'plan',
+    retentionMs: 14 * DAY,
+    rto: { targetMs: 4 * HOUR, calendar: '24x7', country: null },
+    quotaBytes: null,
+    full: 'fresh',
+    schedule: { database: null, files: '0 3 * * 0', increments: '0 4 * * *', server: null, ...schedule },
+  },
+  vaults: ['nas', 'offsite'],
+  host: { type: 'local' },
+  database: null,
+  files: { root: '/srv/dupont', profile: 'generic', exclude: [] },
+  server: false,
+});
+
+const snapshot = (asOf: number, rest: Partial<SnapshotWithCopies> = {}): SnapshotWithCopies => ({
+  ...(snapshotRow({ id: `s${asOf}`, asOf, completedAt: asOf, keepUntil: asOf + 14 * DAY }) as SnapshotWithCopies),
+  good: true,
+  copies: ['nas', 'offsite'].map((name) => ({
+    ...{ snapshotId: `s${asOf}`, vault: name, committedAt: asOf, manifestObject: 1, indexObject: 2, verifiedAt: null, verifyError: null },
+    lockMode: name === 'nas' ? 'advisory' : 'COMPLIANCE',
+    retainUntil: asOf + 14 * DAY,
+  })),
+  ...rest,
+});
+
+const run = (kind: RunRow['kind'], endedAt: number, rest: Partial<RunRow> = {}): RunRow => ({
+  ...{ id: `r${endedAt}`, kind, shop: 'dupont', source: kind === 'backup' ? 'files' : null, state: 'done', startedAt: endedAt, endedAt },
+  ...{ errorCode: null, errorMessage: null, detail: null },
+  ...rest,
+});
+
+const probe = (at: number) => ({ id: 1, vault: 'x', at, outcome: 'proven' as const, steps: [] });
+
+/** All is well: Sunday's full archive, this morning's increment, this morning's prune, probes of today. */
+function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
+  return {
+    nowMs: NOW,
+    timezone: 'Europe/Paris',
+    shop: shop(),
+    vaults: VAULTS,
+    snapshots: [snapshot(NOW - 9 * HOUR, { full: 0 }), snapshot(NOW - 4 * DAY - 10 * HOUR)],
+    runs: [run('backup', NOW - 9 * HOUR), run('prune', NOW - 6 * HOUR)],
+    probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW - HOUR)])),
+    vaultFacts: new Map(VAULTS.map(({ name }) => [name, { sharesDisk: false, lockProven: name === 'offsite' }])),
+    foreignVersions: 0,
+    ...changes,
+  };
+}
+
+const red = (changes: Partial<StatusFacts>): string => shopStatus(facts(changes)).red.join('\n');
+
+describe('status is green', () => {
+  test('only when everything is well', () => {
+    expect(shopStatus(facts())).toMatchObject({ ok: true, red: [] });
+  });
+});
+
+describe('status is red', () => {
+  test('nothing was ever backed up', () => {
+    expect(red({ snapshots: [], runs: [] })).toContain('files: no good snapshot');
+  });
+
+  test('a slot was missed and its grace is over: the daemon may be down', () => {
+    expect(red({ snapshots: [snapshot(NOW - 2 * DAY)] })).toContain('one was due at');
+  });
+
+  test('nothing is scheduled and the newest good snapshot is of last month', () => {
+    const unscheduled = shop({ files: null, increments: null });
+    expect(red({ shop: unscheduled, snapshots: [snapshot(NOW - 3 * DAY)] })).toBe('');
+    expect(red({ shop: unscheduled, snapshots: [snapshot(NOW - 30 * DAY)] })).toContain('files: the newest good snapshot is of');
+  });
+
+  test('increments go on and the weekly full archive does not come any more', () => {
+    const old = snapshot(NOW - 11 * DAY);
+    expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { full: 0 }), old] })).toContain('a full archive was due at');
+    expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { full: 0 })] })).toContain('none is good');
+  });
+
+  test('a snapshot or a probe is dated in the future: a clock was or is wrong', () => {
+    expect(red({ snapshots: [snapshot(NOW + 400 * DAY)] })).toContain('still to come');
+    expect(red({ probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW + DAY)])) })).toContain('by a clock that was wrong');
+  });
+
+  test('a probe is older than a day, refused, or was never made', () => {
+    expect(red({ probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW - 2 * DAY)])) })).toContain('too long ago');
+    expect(red({ probes: new Map() })).toContain('never probed');
+  });
+
+  test('the lock of the newest good snapshot is over, or nobody knows it', () => {
+    const copies = (change: object) => snapshot(NOW - 9 * HOUR).copies.map((copy) => ({ ...copy, ...change }));
+    expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ retainUntil: NOW - 1 }) })] })).toContain('not locked any more');
+    expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ lockMode: null, retainUntil: null }) })] })).toContain(
+      'is not known',
+    );
+  });
+
+  test('prune failed, found something that is not ours, or has not run for days', () => {
+    const tampered = run('prune', NOW - HOUR, { state: 'failed', errorCode: 'E_VERSION_FOREIGN', errorMessage: 'a delete marker' });
+    expect(red({ runs: [tampered] })).toContain('E_VERSION_FOREIGN');
+    expect(red({ runs: [run('prune', NOW - 3 * DAY)] })).toContain('prune has not run since');
+    expect(red({ runs: [] })).toContain('prune has not run since');
+    // a shop of today need not have been pruned yet
+    expect(red({ runs: [], snapshots: [snapshot(NOW - HOUR)] })).toBe('');
+  });
+});
