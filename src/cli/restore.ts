@@ -93,17 +93,8 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   const vaults: Vault[] = [];
   const bar = invocation.progress(`restore ${shop.name}`);
   try {
-    // Pinned, prune leaves these segments alone while they are read.
-    for (const task of tasks) {
-      const segments = await snapshotSegments(catalog, task.snapshot.id);
-      await catalog.transaction((tx) =>
-        pinSegments(
-          tx,
-          runId,
-          segments.map((segment) => segment.id),
-        ),
-      );
-    }
+    // Pinned, prune leaves these segments, and the manifest and index over them, alone while they are read.
+    for (const task of tasks) await pinSnapshot(catalog, runId, task.snapshot.id);
     const identities = await shopIdentities(config, shop.name);
     const trusted = await trustedKeys(config);
     for (const vault of vaultOrder(config, shop, options.from ?? null)) vaults.push(await adapters.openVault(vault));
@@ -154,6 +145,22 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   } finally {
     for (const vault of vaults) await vault.close().catch(() => {});
   }
+}
+
+/** Throws E_UNKNOWN_SNAPSHOT when its removal began since it was chosen. */
+async function pinSnapshot(catalog: Catalog, runId: string, snapshotId: string): Promise<void> {
+  await catalog.transaction(async (tx) => {
+    const snapshot = await tx.selectFrom('snapshots').select('state').where('id', '=', snapshotId).executeTakeFirst();
+    if (snapshot?.state !== 'committed') {
+      throw new CoffreError('E_UNKNOWN_SNAPSHOT', `snapshot ${snapshotId} is past its window and being removed`);
+    }
+    const segments = await snapshotSegments(catalog, snapshotId, tx);
+    await pinSegments(
+      tx,
+      runId,
+      segments.map((segment) => segment.id),
+    );
+  });
 }
 
 /** What goes where. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */

@@ -46,7 +46,11 @@ export async function readFacts(catalog: Catalog, tx: Kysely<Tables>, request: F
     .execute();
   const pins = new Map<string, string[]>();
   for (const pin of pinRows) pins.set(pin.segmentId, [...(pins.get(pin.segmentId) ?? []), pin.runId]);
-  const running = await tx.selectFrom('runs').select('id').where('shop', '=', shop).where('state', '=', 'running').execute();
+  const running = await tx.selectFrom('runs').select(['id', 'kind']).where('shop', '=', shop).where('state', '=', 'running').execute();
+  // a restore pins all segments of what it restores
+  const restores = running.filter((run) => run.kind === 'restore').map((run) => run.id);
+  const isBeingRestored = (segments: readonly string[]): boolean =>
+    segments.length > 0 && restores.some((run) => segments.every((segment) => pins.get(segment)?.includes(run)));
   return {
     nowMs,
     retentionMs,
@@ -59,6 +63,7 @@ export async function readFacts(catalog: Catalog, tx: Kysely<Tables>, request: F
         complete: row.complete === 1,
         good: row.good,
         tombstone: row.state === 'tombstone',
+        beingRestored: isBeingRestored(segmentIds.get(row.id) ?? []),
         copies: manifestKeys.filter((copy) => copy.snapshotId === row.id).map(({ vault, key }) => ({ vault, manifestKey: key })),
         segmentIds: segmentIds.get(row.id) ?? [],
       }),

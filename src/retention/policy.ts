@@ -13,6 +13,8 @@ export interface PolicySnapshot {
   readonly good: boolean;
   /** Its removal has begun: it cannot be taken back. */
   readonly tombstone: boolean;
+  /** A restore of it is under way: it reads manifest and index again at its end. */
+  readonly beingRestored?: boolean;
 }
 
 export interface Decision {
@@ -45,6 +47,7 @@ export function decide(snapshots: readonly PolicySnapshot[], nowMs: number): Dec
     if (snapshot.tombstone) return { snapshot: snapshot.id, keep: false, reason: 'its removal had begun', until: null };
     if (anchor?.id === snapshot.id) return { snapshot: snapshot.id, keep: true, reason: anchor.reason, until: null };
     if (nowMs <= snapshot.keepUntil) return { snapshot: snapshot.id, keep: true, reason: 'in its window', until: snapshot.keepUntil };
+    if (snapshot.beingRestored) return { snapshot: snapshot.id, keep: true, reason: 'a restore reads it', until: null };
     return { snapshot: snapshot.id, keep: false, reason: 'its window has ended', until: snapshot.keepUntil };
   });
 }

@@ -180,7 +180,7 @@ describe('segments', () => {
     await world.check();
   });
 
-  test('pinned by a run under way - they stay while it lasts, though their snapshot goes', async () => {
+  test('pinned by a restore under way - they stay while it lasts, and so does the manifest and the index that it reads', async () => {
     const world = await place();
     const old = await take(world, { fresh: [100] });
     world.clock.advance(DAY);
@@ -189,10 +189,12 @@ describe('segments', () => {
     await startRun(world.catalog, world.clock, { id: 'r', kind: 'restore', shop: SHOP, source: 'files' });
     await world.catalog.transaction((tx) => pinSegments(tx, 'r', old.segments));
     const result = await world.prune();
-    expect(result.removed).toHaveLength(2);
-    expect((await keysIn(world.vaults[0] as Vault)).filter((key) => key.includes(old.segments[0] as string))).toHaveLength(1);
+    expect(result.removed).toEqual([]);
+    expect(result.kept.find((row) => row.snapshot === old.snapshot)).toMatchObject({ reason: 'a restore reads it', until: null });
+    const keys = await keysIn(world.vaults[0] as Vault);
+    for (const id of [old.snapshot, old.segments[0] as string]) expect(keys.filter((key) => key.includes(id)).length).toBeGreaterThan(0);
     await finishRun(world.catalog, world.clock, 'r', 'done');
-    await world.prune();
+    expect((await world.prune()).removed).toHaveLength(2);
     expect((await keysIn(world.vaults[0] as Vault)).filter((key) => key.includes(old.segments[0] as string))).toEqual([]);
     await world.check();
   });
