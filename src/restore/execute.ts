@@ -39,6 +39,8 @@ export interface RestoreDeps {
   readonly trusted: readonly string[];
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
+  /** A copy that is not right: told at once, since the restore may fail of it. */
+  readonly onProblem: (snapshot: string, problem: Problem) => void;
 }
 
 /** What one source's restore did. */
@@ -109,7 +111,7 @@ export async function restoreFiles(
 ): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
   const problems: Problem[] = [];
-  const onProblem = once(problems);
+  const onProblem = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
   const copies = await openCopies(deps, snapshot, onProblem);
   const { manifest } = copies[0] as OpenedCopy;
   const plan = await planMembers(readSnapshotIndex(deps, copies, onProblem), manifest.segments, matches);
@@ -156,10 +158,11 @@ export async function restoreFiles(
 }
 
 /** Adds a problem to the list unless it is known: an index is read twice. */
-function once(problems: Problem[]): (problem: Problem) => void {
+function once(problems: Problem[], tell: (problem: Problem) => void): (problem: Problem) => void {
   return (problem) => {
     if (problems.some((known) => known.vault === problem.vault && known.key === problem.key && known.code === problem.code)) return;
     problems.push(problem);
+    tell(problem);
   };
 }
 
@@ -174,7 +177,7 @@ async function* filterFiles(entries: AsyncIterable<IndexEntry>, matches: ((path:
 export async function restoreDatabase(deps: RestoreDeps, snapshot: SnapshotWithCopies, target: DatabaseTarget): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
   const problems: Problem[] = [];
-  const onProblem = once(problems);
+  const onProblem = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
   const copies = await openCopies(deps, snapshot, onProblem);
   const { manifest } = copies[0] as OpenedCopy;
   const expected = new Map<string, number>();
@@ -183,6 +186,7 @@ export async function restoreDatabase(deps: RestoreDeps, snapshot: SnapshotWithC
     for (const [table, rows] of Object.entries(entry.rows)) expected.set(table, (expected.get(table) ?? 0) + rows);
   }
   await target.prepare();
+  await target.markIncomplete();
 
   const meter = new SegmentMeter(deps, manifest.segments);
   const load = async (segment: ManifestSegment, fetched: FetchedSegment): Promise<void> => {
@@ -221,6 +225,7 @@ export async function restoreDatabase(deps: RestoreDeps, snapshot: SnapshotWithC
     const named = wrong.slice(0, 5).map(({ table, rows }) => `${table}: ${rows} rows, ${expected.get(table)} expected`);
     throw new CoffreError('E_LOAD_MISMATCH', `the restored database differs from the manifest: ${named.join('; ')}`);
   }
+  await target.markComplete();
   return {
     ...outcome(deps, snapshot, manifest, copies, manifest.segments, started, problems),
     tables: manifest.counts.tables ?? expected.size,

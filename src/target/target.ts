@@ -35,6 +35,10 @@ export interface LoadedTable {
 export interface DatabaseTarget {
   /** Connects, checks version and emptiness. Throws E_DB_…, E_TARGET_NOT_EMPTY. */
   prepare(): Promise<void>;
+  /** Leaves a table in the empty database whose name says that what is beside it is not a whole shop. */
+  markIncomplete(): Promise<void>;
+  /** Takes it away again: everything was loaded and counted. */
+  markComplete(): Promise<void>;
   /** Executes an SQL segment (phases pre, data, post). The target splits statements itself. */
   loadSql(segment: IncomingSegment, signal: AbortSignal): Promise<void>;
   /** Loads one `.tsv` segment and proves zero warnings, zero skipped, exact rows; throws E_LOAD_MISMATCH and keeps nothing of it. */

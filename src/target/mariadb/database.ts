@@ -18,6 +18,7 @@ export interface MariadbTargetOptions {
 
 const NO_BACKSLASH_ESCAPES = 'NO_BACKSLASH_ESCAPES';
 const UNKNOWN_DATABASE = 1049;
+const INCOMPLETE_TABLE = quoteName('coffre_restore_incomplete');
 const DEFINER_REFUSED = new Set([1227, 4095]);
 const DEFINER =
   /^(CREATE\s+(?:OR\s+REPLACE\s+)?(?:ALGORITHM\s*=\s*\w+\s+)?)DEFINER\s*=\s*(`(?:[^`]|``)*`|"(?:[^"]|"")*")@(`(?:[^`]|``)*`|"(?:[^"]|"")*")/i;
@@ -52,6 +53,14 @@ export class MariadbTarget implements DatabaseTarget {
       });
     }
     this.#prepared = true;
+  }
+
+  markIncomplete(): Promise<void> {
+    return this.#mark(`CREATE TABLE ${INCOMPLETE_TABLE} (note INT) COMMENT='a restore by coffre has not come to its end'`);
+  }
+
+  markComplete(): Promise<void> {
+    return this.#mark(`DROP TABLE IF EXISTS ${INCOMPLETE_TABLE}`);
   }
 
   loadSql(segment: IncomingSegment, signal: AbortSignal): Promise<void> {
@@ -108,6 +117,14 @@ export class MariadbTarget implements DatabaseTarget {
     const session = this.#session;
     this.#session = null;
     await session?.end();
+  }
+
+  #mark(statement: string): Promise<void> {
+    return this.#inTurn(undefined, async (session) => {
+      await session.run(statement).catch((error: unknown) => {
+        throw writeError(error, statementHead(Buffer.from(statement)));
+      });
+    });
   }
 
   async #execute(session: Session, plaintext: AsyncIterable<Uint8Array>, rows: boolean): Promise<void> {
