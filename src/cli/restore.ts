@@ -4,11 +4,19 @@ import { Temporal } from 'temporal-polyfill';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import { pinSegments } from '../catalog/segments.ts';
-import { getSnapshot, listSnapshots, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
+import {
+  getSnapshot,
+  listSnapshots,
+  recordDamagedSegment,
+  recordVerification,
+  type SnapshotWithCopies,
+  snapshotSegments,
+} from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { asCoffreError, CoffreError } from '../errors.ts';
-import { chooseSnapshot } from '../restore/choose.ts';
+import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import { chooseSnapshot, passedOver } from '../restore/choose.ts';
 import { type RestoreDeps, type RestoredSource, restoreDatabase, restoreFiles } from '../restore/execute.ts';
+import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
 import { newId } from '../segment/id.ts';
@@ -37,6 +45,8 @@ interface Task {
   readonly source: SourceKind;
   readonly snapshot: SnapshotWithCopies;
   readonly to: { readonly directory: string } | { readonly database: string };
+  /** Newer ones that were not chosen. */
+  readonly passedOver: readonly SnapshotWithCopies[];
 }
 
 export function registerRestore(program: Command, context: CliContext): void {
@@ -91,6 +101,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
     source: tasks.length === 1 ? (tasks[0] as Task).source : null,
   });
   const vaults: Vault[] = [];
+  const problems: (Problem & { readonly snapshot: string })[] = [];
   const bar = invocation.progress(`restore ${shop.name}`);
   try {
     // Pinned, prune leaves these segments, and the manifest and index over them, alone while they are read.
@@ -106,6 +117,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
       trusted,
       signal: invocation.signal,
       onProgress: (progress) => bar.update({ doneBytes: progress.doneBytes, totalBytes: progress.totalBytes }),
+      onProblem: (snapshot, problem) => problems.push({ snapshot, ...problem }),
     };
     const restored: RestoredSource[] = [];
     for (const task of tasks) {
@@ -135,16 +147,29 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
       bytes: restored.reduce((total, one) => total + one.bytes, 0),
       verified: restored.every((one) => one.verified),
       restored,
+      passedOver: tasks.flatMap((task) =>
+        task.passedOver.map(({ id, source, asOf }) => ({ snapshot: id, source, asOf: instantText(asOf) })),
+      ),
     };
     await finishRun(catalog, clock, runId, 'done', null, document);
-    return { document, text: describeRestored(config, restored) };
+    const notes = tasks.flatMap((task) => passedOverNote(config, task));
+    return { document, text: [describeRestored(config, restored), ...notes].join('\n') };
   } catch (error) {
     const failure = asCoffreError(error);
     await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
     throw failure;
   } finally {
     for (const vault of vaults) await vault.close().catch(() => {});
+    for (const problem of problems) await recordDamage(catalog, problem).catch(() => {});
   }
+}
+
+/** What a restore finds damaged is not good any more, whether or not another copy helped. An unreachable vault says nothing of that. */
+async function recordDamage(catalog: Catalog, { snapshot, vault, key, code }: Problem & { readonly snapshot: string }): Promise<void> {
+  if (ERRORS[code as ErrorCode].exit !== ERRORS.E_OBJECT_ALTERED.exit) return;
+  const segment = await catalog.db.selectFrom('segments').select('id').where('key', '=', key).executeTakeFirst();
+  if (segment) await recordDamagedSegment(catalog, vault, segment.id, code);
+  else await recordVerification(catalog, snapshot, vault, 0, code);
 }
 
 /** Throws E_UNKNOWN_SNAPSHOT when its removal began since it was chosen. */
@@ -162,6 +187,17 @@ async function pinSnapshot(catalog: Catalog, runId: string, snapshotId: string):
     );
   });
 }
+
+/** Someone who restores the newest must hear that there is something newer, which is not whole. */
+function passedOverNote(config: Config, { source, passedOver }: Task): string[] {
+  const [newest] = passedOver;
+  if (!newest) return [];
+  const at = formatInstant(Temporal.Instant.fromEpochMilliseconds(newest.asOf), config.timezone);
+  const why = newest.complete === 1 ? 'damaged, or not in the vault asked for' : 'incomplete: something could not be read';
+  return [`note: ${source}: snapshot ${newest.id} of ${at} is newer and ${why}; --snapshot ${newest.id} takes it`];
+}
+
+const instantText = (epochMs: number): string => Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
 
 /** What goes where. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */
 async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options: RestoreOptions): Promise<Task[]> {
@@ -186,7 +222,7 @@ async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options:
       const flag = snapshot.source === 'database' ? '--to-database' : '--to-dir';
       throw new CoffreError('E_USAGE', `snapshot ${snapshot.id} is of ${snapshot.source}: it needs ${flag}`);
     }
-    return [{ source: snapshot.source, snapshot, to }];
+    return [{ source: snapshot.source, snapshot, to, passedOver: [] }];
   }
   const sources: SourceKind[] = options.source ? [options.source] : ['files', 'database'];
   const snapshots = await listSnapshots(catalog, shop.name);
@@ -197,7 +233,8 @@ async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options:
       if (options.source) throw new CoffreError('E_USAGE', `${source} needs ${source === 'database' ? '--to-database' : '--to-dir'}`);
       continue;
     }
-    tasks.push({ source, to, snapshot: chooseSnapshot(snapshots, { shop: shop.name, source, at, from: options.from ?? null }) });
+    const snapshot = chooseSnapshot(snapshots, { shop: shop.name, source, at, from: options.from ?? null });
+    tasks.push({ source, to, snapshot, passedOver: passedOver(snapshots, snapshot, at) });
   }
   return tasks;
 }
@@ -234,16 +271,20 @@ function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[]) 
       tasks: tasks.map((task) => ({
         source: task.source,
         snapshot: task.snapshot.id,
-        asOf: Temporal.Instant.fromEpochMilliseconds(task.snapshot.asOf).toString(),
+        asOf: instantText(task.snapshot.asOf),
+        passedOver: task.passedOver.map((newer) => newer.id),
         bytes: task.snapshot.plainBytes,
         vaults: task.snapshot.copies.map((copy) => copy.vault),
         good: task.snapshot.good,
       })),
     },
-    text: table(
-      ['source', 'snapshot', 'as of', 'size', 'vaults', 'state'].map((title) => ({ title })),
-      rows,
-    ),
+    text: [
+      table(
+        ['source', 'snapshot', 'as of', 'size', 'vaults', 'state'].map((title) => ({ title })),
+        rows,
+      ),
+      ...tasks.flatMap((task) => passedOverNote(config, task)),
+    ].join('\n'),
   };
 }
 

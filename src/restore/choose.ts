@@ -14,7 +14,8 @@ export interface Wanted {
 }
 
 /**
- * The newest good snapshot read at or before `at`; when none is good, the newest complete one that some vault holds.
+ * The newest complete snapshot read at or before `at` of which a vault at hand holds a copy that was not found damaged; it need not be
+ * in every vault: a site that is lost must not cost the days since. When there is none, the newest complete one, then the newest.
  * `snapshots` are those of one shop, any order. Throws E_UNKNOWN_SNAPSHOT, saying what there is instead.
  */
 export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted: Wanted): SnapshotWithCopies {
@@ -22,7 +23,10 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
   const reachable = ofSource.filter((snapshot) => snapshot.copies.some((copy) => wanted.from === null || copy.vault === wanted.from));
   const limit = wanted.at?.epochMilliseconds ?? Number.POSITIVE_INFINITY;
   const inTime = reachable.filter((snapshot) => snapshot.asOf <= limit).sort((a, b) => b.asOf - a.asOf);
-  const chosen = inTime.find((snapshot) => snapshot.good) ?? inTime.find((snapshot) => snapshot.complete === 1) ?? inTime[0];
+  const isSound = (snapshot: SnapshotWithCopies): boolean =>
+    snapshot.copies.some((copy) => copy.verifyError === null && (wanted.from === null || copy.vault === wanted.from));
+  const complete = inTime.filter((snapshot) => snapshot.complete === 1);
+  const chosen = complete.find(isSound) ?? complete[0] ?? inTime[0];
   if (chosen) return chosen;
   const where = wanted.from === null ? '' : ` in ${wanted.from}`;
   const oldest = reachable.reduce((a, b) => Math.min(a, b.asOf), Number.POSITIVE_INFINITY);
@@ -33,4 +37,16 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
       : `${wanted.shop}: no snapshot of ${wanted.source}${where} at or before ${wanted.at}`,
     Number.isFinite(oldest) ? { hint: `the oldest is of ${Temporal.Instant.fromEpochMilliseconds(oldest)}` } : {},
   );
+}
+
+/** Newer ones of the same source, up to `at`, that were not chosen: whoever restores must know of them. Newest first. */
+export function passedOver(
+  snapshots: readonly SnapshotWithCopies[],
+  chosen: SnapshotWithCopies,
+  at: Temporal.Instant | null,
+): SnapshotWithCopies[] {
+  const limit = at?.epochMilliseconds ?? Number.POSITIVE_INFINITY;
+  return snapshots
+    .filter((other) => other.shop === chosen.shop && other.source === chosen.source && other.asOf > chosen.asOf && other.asOf <= limit)
+    .sort((a, b) => b.asOf - a.asOf);
 }

@@ -1,0 +1,27 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { flipped, objectsOf, StoredFile, type StoredRow } from '../acceptance/attack.ts';
+import { makeWorld } from '../world/world.ts';
+
+describe('a restore that meets a damaged copy', () => {
+  it('takes the other vault’s, and the damaged one is not called good from then on', async () => {
+    await using world = await makeWorld({ vaults: ['nas', 'offsite'] });
+    const root = join(world.dir, 'shop');
+    mkdirSync(root);
+    writeFileSync(join(root, 'index.php'), '<?php echo 1;');
+    world.writeConfig({ vaults: ['nas', 'offsite'], files: { root } });
+    const { id } = (await world.ok(['backup', 'dupont'])).json.snapshots[0];
+    const segment = objectsOf(world, id, 'nas').find((row) => row.kind === 'segment') as StoredRow;
+    const file = new StoredFile(world, segment);
+    file.replace(flipped(file.content));
+    const { json } = await world.ok(['restore', 'dupont', '--to-dir', join(world.dir, 'back')]);
+    expect(json.restored[0].problems).toMatchObject([{ vault: 'nas', code: 'E_OBJECT_ALTERED' }]);
+    const status = await world.coffre(['status', 'dupont']);
+    expect(status.status).toBe(1);
+    expect(status.json.shops[0].red.join('\n')).toContain('failed verification');
+    file.undo();
+    await world.ok(['verify', 'dupont', '--read-data']);
+    expect((await world.coffre(['status', 'dupont'])).json.shops[0].red.join('\n')).not.toContain('failed verification');
+  });
+});
