@@ -93,8 +93,8 @@ export async function requireProven(deps: ProveDeps, ledger: Ledger, vault: Vaul
 
 /** The error for a vault that a probe did not prove, with the steps that say why. */
 export function unproven(vault: string, code: ErrorCode, steps: ProbeResult['steps']): CoffreError {
-  const reasons = steps
-    .filter((step) => step.outcome === 'failed' || step.outcome === 'skipped')
-    .map((step) => `${step.name}: ${step.detail}`);
-  return new CoffreError(code, `${vault}: the lock probe did not pass: ${reasons.slice(0, 3).join('; ')}`);
+  // the first one says why; what could not be tried after it says nothing more
+  const reason = steps.find((step) => step.outcome === 'failed') ?? steps.find((step) => step.outcome === 'skipped');
+  const said = reason === undefined ? 'no step was made' : `${reason.name}: ${reason.detail.replace(/^E_[A-Z_]+: /, '')}`;
+  return new CoffreError(code, `${vault}: the lock probe did not pass: ${said}`);
 }

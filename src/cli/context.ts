@@ -54,7 +54,8 @@ export function action<A extends unknown[]>(
     const invocation: Invocation = {
       json,
       configFile,
-      log: createLogger(globals.logLevel ?? 'warn'),
+      // a command's result says what went wrong; its log is for whoever asks for it
+      log: createLogger(globals.logLevel ?? 'silent'),
       signal: context.io.signal,
       config() {
         config ??= loadConfig(configFile, context.io.env);

@@ -54,7 +54,11 @@ export async function runDoctor(
   const shops: readonly ShopConfig[] = only ? [only] : [...config.shops.values()];
   const vaults = [...config.vaults.values()].filter((vault) => only === null || only.vaults.includes(vault.name));
   const checks: Check[] = [
-    { name: 'configuration', ok: true, detail: `${config.file}: ${config.shops.size} shops, ${config.vaults.size} vaults` },
+    {
+      name: 'configuration',
+      ok: true,
+      detail: `${config.file}: ${counted(config.shops.size, 'shop')}, ${counted(config.vaults.size, 'vault')}`,
+    },
     ...config.warnings.map((warning): Check => ({ name: 'configuration', ok: true, detail: warning, warning: true })),
   ];
   if (vaults.length === 0) {
@@ -123,4 +127,8 @@ export function doctorText(checks: readonly Check[], io: Pick<Io, 'stdoutIsTermi
       return check.hint !== undefined && !check.ok ? [line, `${' '.repeat(width + 8)}HINT: ${printable(check.hint)}`] : [line];
     })
     .join('\n');
+}
+
+function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }

@@ -10,9 +10,9 @@ import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
 import { readIndex } from '../segment/index-file.ts';
 import type { SignedManifest } from '../segment/manifest-types.ts';
-import { type IndexEntry, isFileEntry } from '../source/source.ts';
+import { type Consistency, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
 import { action, type CliContext } from './context.ts';
-import { formatBytes, formatInstant, table } from './output.ts';
+import { formatBytes, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
 
 export function registerSnapshots(program: Command, context: CliContext): void {
@@ -136,7 +136,7 @@ export function registerShow(program: Command, context: CliContext): void {
           const summary = snapshotDocument(snapshot);
           return {
             document: { snapshot: summary, warnings: JSON.parse(snapshot.warnings), manifest },
-            text: `${JSON.stringify({ ...summary, warnings: JSON.parse(snapshot.warnings) }, null, 2)}\n`,
+            text: describeSnapshot(snapshot, config.timezone),
           };
         }
         const file = indexCopyPath(config.stateDir, snapshot.shop, snapshot.id);
@@ -166,6 +166,41 @@ export function registerShow(program: Command, context: CliContext): void {
         };
       }),
     );
+}
+
+/** One line for each fact, then one for each vault, then the warnings. */
+function describeSnapshot(snapshot: SnapshotWithCopies, timezone: string): string {
+  const when = (epochMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(epochMs), timezone);
+  const counts = Object.entries(JSON.parse(snapshot.counts) as Record<string, number>).map(([name, count]) => `${count} ${name}`);
+  const consistency = snapshot.consistency === null ? null : (JSON.parse(snapshot.consistency) as Consistency);
+  const facts: [string, string][] = [
+    ['snapshot', snapshot.id],
+    ['shop', `${snapshot.shop}, ${snapshot.source}`],
+    ['state', stateOf(snapshot)],
+    ['as of', when(snapshot.asOf)],
+    ['completed', when(snapshot.completedAt)],
+    ['kept until', when(snapshot.keepUntil)],
+    ['holds', `${counts.join(', ')}, ${formatBytes(snapshot.plainBytes)}`],
+    [
+      'stored',
+      `${formatBytes(snapshot.storedBytes)} in ${snapshot.segments} segments, ${snapshot.reusedSegments} of them reused; ${snapshot.full ? 'a full reading' : 'an increment'}`,
+    ],
+  ];
+  if (consistency) {
+    const gaps = consistency.notCovered.length > 0 ? `, without ${consistency.notCovered.join(', ')}` : '';
+    facts.push(['consistent', `${consistency.acrossTables ? 'across tables' : 'not across tables'} (${consistency.method}${gaps})`]);
+  }
+  for (const copy of snapshot.copies) {
+    const lock = copy.retainUntil === null ? 'not locked' : `${copy.lockMode} until ${when(copy.retainUntil)}`;
+    const verified = copy.verifyError ?? (copy.verifiedAt === null ? 'not verified yet' : `verified ${when(copy.verifiedAt)}`);
+    facts.push([`in ${copy.vault}`, `${lock}, ${verified}`]);
+  }
+  const width = Math.max(...facts.map(([name]) => name.length));
+  const lines = facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+  for (const warning of JSON.parse(snapshot.warnings) as Warning[]) {
+    lines.push(`warning: ${printable(warning.where)}: ${printable(warning.message)} (${warning.kind})`);
+  }
+  return lines.join('\n');
 }
 
 async function ownManifest(stateDir: string, snapshot: SnapshotWithCopies): Promise<unknown> {

@@ -1,5 +1,6 @@
 // `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
 import type { Command } from 'commander';
+import { Temporal } from 'temporal-polyfill';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
@@ -9,7 +10,7 @@ import { CoffreError } from '../errors.ts';
 import { type ShopStatus, shopStatus } from '../schedule/status.ts';
 import { action, type CliContext } from './context.ts';
 import { vaultFacts } from './doctor-shops.ts';
-import { formatBytes, formatDuration, table } from './output.ts';
+import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import { chosenShops } from './shop.ts';
 
 export function registerStatus(program: Command, context: CliContext): void {
@@ -34,7 +35,7 @@ export function registerStatus(program: Command, context: CliContext): void {
               : null;
         return {
           document: { ok: failure === null, shops: statuses },
-          text: describe(statuses),
+          text: describe(statuses, config.timezone),
           ...(failure ? { failure } : {}),
         };
       }),
@@ -78,7 +79,7 @@ async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]>
   return runs.flat();
 }
 
-function describe(statuses: readonly ShopStatus[]): string {
+function describe(statuses: readonly ShopStatus[], timezone: string): string {
   const rows = statuses.map((status) => [
     status.ok ? 'green' : 'RED',
     status.shop,
@@ -88,7 +89,7 @@ function describe(statuses: readonly ShopStatus[]): string {
       ? formatBytes(status.quota.usedBytes)
       : `${formatBytes(status.quota.usedBytes)} of ${formatBytes(status.quota.limitBytes)}`,
     restoreTime(status),
-    next(status),
+    next(status, timezone),
   ]);
   const lines = [
     table(
@@ -117,7 +118,8 @@ function restoreTime(status: ShopStatus): string {
   return `about ${formatDuration(predictedMs)}, ${target}`;
 }
 
-function next(status: ShopStatus): string {
-  const times = status.sources.flatMap((source) => source.nextRun ?? []).sort();
-  return times[0] ?? 'nothing scheduled';
+function next(status: ShopStatus, timezone: string): string {
+  const times = status.sources.flatMap((source) => (source.nextRun === null ? [] : Temporal.Instant.from(source.nextRun)));
+  const [first] = times.sort(Temporal.Instant.compare);
+  return first ? formatInstant(first, timezone) : 'nothing scheduled';
 }

@@ -84,8 +84,10 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     const probe = facts.probes.get(vault.name) ?? null;
     if (probe === null) red.push(`vault ${vault.name} was never probed: coffre doctor does it`);
     else if (probe.outcome !== 'proven') red.push(`vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}`);
-    else if (probe.at - nowMs > FUTURE_MS) red.push(`vault ${vault.name} was last probed at ${text(probe.at)}, by a clock that was wrong`);
-    else if (nowMs - probe.at > PROBE_VALID_MS) red.push(`vault ${vault.name} was last probed at ${text(probe.at)}: too long ago`);
+    else if (probe.at - nowMs > FUTURE_MS)
+      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}, by a clock that was wrong`);
+    else if (nowMs - probe.at > PROBE_VALID_MS)
+      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}: too long ago`);
   }
   checkPrune(facts, red);
   if (facts.foreignVersions > 0)
@@ -130,33 +132,35 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
       : latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
   if (!good) red.push(`${source}: no good snapshot${own.length > 0 ? ' (there are some that are not good)' : ''}`);
   else if (dueSinceMs !== null && good.asOf < dueSinceMs)
-    red.push(`${source}: the newest good snapshot is of ${text(good.asOf)}, one was due at ${text(dueSinceMs)}`);
+    red.push(
+      `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, one was due at ${text(dueSinceMs, facts.timezone)}`,
+    );
   if (good && good.asOf - nowMs > FUTURE_MS)
-    red.push(`${source}: the newest good snapshot is of ${text(good.asOf)}, which is still to come`);
+    red.push(`${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come`);
   checkFull(facts, source, own, red);
   if (run && (run.state === 'failed' || run.state === 'interrupted')) {
     red.push(
-      `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]`,
+      `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt, facts.timezone)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]`,
     );
   }
   const lock = good ? lockEnd(good) : null;
   if (good && lock === null) red.push(`${source}: whether the newest good snapshot is locked is not known`);
   else if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
-    red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock)})`);
+    red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)})`);
   }
   const next = earliest(expressions.map((expression) => nextDue(expression, facts.timezone, nowMs)));
   return {
     source,
     newestGood: good && {
       id: good.id,
-      asOf: text(good.asOf),
+      asOf: text(good.asOf, facts.timezone),
       ageMs: Math.max(0, nowMs - good.asOf),
       vaults: good.copies.map((copy) => copy.vault),
-      lockedUntil: lock === null ? null : text(lock),
+      lockedUntil: lock === null ? null : text(lock, facts.timezone),
     },
-    lastRun: run && { state: run.state, startedAt: text(run.startedAt), error: run.errorCode },
-    nextRun: next === null ? null : text(next),
-    dueSince: dueSinceMs === null ? null : text(dueSinceMs),
+    lastRun: run && { state: run.state, startedAt: text(run.startedAt, facts.timezone), error: run.errorCode },
+    nextRun: next === null ? null : text(next, facts.timezone),
+    dueSince: dueSinceMs === null ? null : text(dueSinceMs, facts.timezone),
   };
 }
 
@@ -169,7 +173,7 @@ function checkFull(facts: StatusFacts, source: SourceKind, own: readonly Snapsho
   const newest = own.find((snapshot) => snapshot.good && snapshot.full === 1);
   if (dueMs === null || (newest && newest.asOf >= dueMs)) return;
   red.push(
-    `files: a full archive was due at ${text(dueMs)}, ${newest ? `the newest good one is of ${text(newest.asOf)}` : 'and none is good'}`,
+    `files: a full archive was due at ${text(dueMs, facts.timezone)}, ${newest ? `the newest good one is of ${text(newest.asOf, facts.timezone)}` : 'and none is good'}`,
   );
 }
 
@@ -178,13 +182,13 @@ function checkPrune(facts: StatusFacts, red: string[]): void {
   const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running');
   if (last && last.state !== 'done') {
     red.push(
-      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]`,
+      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]`,
     );
     return;
   }
   const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
   const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS) red.push(`prune has not run since ${text(since)}: is the daemon running?`);
+  if (facts.nowMs - since > PRUNE_MISSED_MS) red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running?`);
 }
 
 /** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */
@@ -219,13 +223,10 @@ function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: 
   return { copies, media, offsite, immutable, verifyErrors, ok: rule.holds && immutable.length > 0 && verifyErrors === 0 };
 }
 
+/** The first step that is not right; what was not tried after it says nothing more. */
 function probeReason(probe: Probe): string {
-  return (
-    probe.steps
-      .filter((step) => step.outcome !== 'ok')
-      .map((step) => `${step.name}: ${step.detail}`)
-      .join('; ') || 'no reason kept'
-  );
+  const reason = probe.steps.find((step) => step.outcome === 'failed') ?? probe.steps.find((step) => step.outcome !== 'ok');
+  return reason ? `${reason.name}: ${reason.detail}` : 'no reason kept';
 }
 
 /** The earliest end among the real locks of its manifests; the advisory one when there is no other. */
@@ -268,6 +269,9 @@ function earliest(values: readonly (number | null)[]): number | null {
   return known.length === 0 ? null : Math.min(...known);
 }
 
-function text(epochMs: number): string {
-  return Temporal.Instant.fromEpochMilliseconds(epochMs).toString({ smallestUnit: 'second' });
+/** RFC 3339 with the zone's own offset, to the second. */
+function text(epochMs: number, timezone: string): string {
+  return Temporal.Instant.fromEpochMilliseconds(epochMs)
+    .toZonedDateTimeISO(timezone)
+    .toString({ smallestUnit: 'second', timeZoneName: 'never' });
 }
