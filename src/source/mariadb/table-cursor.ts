@@ -7,8 +7,8 @@ import { afterKey, equalsKey, keyNames, type Range, selectFrom, type TablePlan }
 import { pump } from './pump.ts';
 import type { ReadContext } from './reading.ts';
 
-/** A value longer than this is read in pieces, apart from the other rows: memory holds pages of shorter ones only. */
-export const WIDE_VALUE_BYTES = 4 * 1024 * 1024;
+/** A row whose large columns take more plaintext than this is read in pieces, apart from the others: memory holds shorter ones only. */
+export const WIDE_ROW_BYTES = 4 * 1024 * 1024;
 /** Plaintext that one query should bring. */
 const PAGE_BYTES = 8 * 1024 * 1024;
 const FIRST_PAGE_ROWS = 1_000;
@@ -122,16 +122,12 @@ export class TableCursor {
 export function selectForReading(plan: TablePlan): string {
   const wide = wideColumns(plan);
   const extra: string[] = [];
-  if (wide.length > 0) {
-    const tooWide = wide.map((column) => `OCTET_LENGTH(${column.select}) > ${WIDE_VALUE_BYTES}`).join(' OR ');
-    const size = wide.map((column) => `IFNULL(OCTET_LENGTH(${column.select}), 0) * ${column.tsv === 'hex' ? 2 : 1}`).join(' + ');
-    extra.push(`IF(${tooWide}, ${size}, 0)`);
-  }
+  const size = wide.map((column) => `IFNULL(OCTET_LENGTH(${column.select}), 0) * ${column.tsv === 'hex' ? 2 : 1}`).join(' + ');
+  const tooWide = `${size} > ${WIDE_ROW_BYTES}`;
+  if (wide.length > 0) extra.push(`IF(${tooWide}, ${size}, 0)`);
   if (plan.enums.length > 0) extra.push(`CONCAT(${enumErrors(plan).join(', ')})`);
   const columns = plan.columns.map((column) =>
-    wide.includes(column)
-      ? { ...column, select: `IF(OCTET_LENGTH(${column.select}) > ${WIDE_VALUE_BYTES}, NULL, ${column.select})` }
-      : column,
+    wide.includes(column) ? { ...column, select: `IF(${tooWide}, NULL, ${column.select})` } : column,
   );
   return selectFrom({ ...plan, columns }, extra);
 }
