@@ -1,9 +1,9 @@
-// What a run may build on: segments of the newest good snapshot and of runs that were cut off, pinned before they are relied on.
+// What a run may build on: segments of the newest snapshot in all vaults of the run and of runs that were cut off, pinned before they are relied on.
 import { existsSync } from 'node:fs';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { pinSegments, type SegmentRow } from '../catalog/segments.ts';
-import { latestGood, objectsOf } from '../catalog/snapshots.ts';
+import { latestIn, objectsOf } from '../catalog/snapshots.ts';
 import { readIndex } from '../segment/index-file.ts';
 import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
@@ -75,7 +75,8 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
       .where('startedAt', '>=', rules.nowMs - rules.adoptWithinMs)
       .orderBy('id', 'desc')
       .execute();
-    const base = rules.mode === 'fresh' ? null : await latestGood(catalog, rules.shop, rules.source, tx);
+    // Not the newest good one: while a vault is away, or a file unreadable, none is good, and each increment would store all anew.
+    const base = rules.mode === 'fresh' ? null : await latestIn(catalog, rules.shop, rules.source, rules.vaults, tx);
     const interruptedRuns = interrupted.map((run) => run.id);
     let candidates = tx
       .selectFrom('segments')

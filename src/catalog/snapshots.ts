@@ -163,6 +163,20 @@ export async function latestGood(
   return all.find((snapshot) => snapshot.good) ?? null;
 }
 
+/** The newest snapshot of a source, good or not, with an undamaged copy in each of these vaults; null when there is none. */
+export async function latestIn(
+  catalog: Catalog,
+  shop: string,
+  source: SnapshotsTable['source'],
+  vaults: readonly string[],
+  tx: Kysely<Tables> = catalog.db,
+): Promise<SnapshotWithCopies | null> {
+  const all = await listSnapshots(catalog, { shop, source }, tx);
+  const isIn = (snapshot: SnapshotWithCopies, vault: string): boolean =>
+    snapshot.copies.some((copy) => copy.vault === vault && copy.verifyError === null);
+  return all.find((snapshot) => vaults.every((vault) => isIn(snapshot, vault))) ?? null;
+}
+
 export interface SnapshotSegment extends SegmentRow {
   readonly seq: number;
   readonly partial: number;

@@ -109,7 +109,7 @@ export interface Vault {
   /** Deletes exactly this version. Throws E_LOCKED while its lock lasts; a version already gone is success. */
   deleteVersion(key: string, versionId: string): Promise<void>;
 
-  /** The store's clock (its Date header), null when it has none of its own. */
+  /** The store's clock (its Date header), null when it has none of its own. Throws when the vault does not answer. */
   serverTime(): Promise<Temporal.Instant | null>;
 
   /** Frees sockets. Idempotent. */

@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { backupSource } from '../../src/backup/run.ts';
@@ -78,5 +79,29 @@ describe('what a run may build on', () => {
     } finally {
       await back.close();
     }
+  });
+
+  it('one vault is away for days - increments go on building on what the other one holds; when it is back it gets everything', async () => {
+    await using world = await makeWorld({ vaults: ['nas', 'offsite'] });
+    const root = join(world.dir, 'shop');
+    mkdirSync(root);
+    world.writeConfig({ vaults: ['nas', 'offsite'], files: { root } });
+    const marker = readdirSync(world.nasPath).find((name) => statSync(join(world.nasPath, name)).isFile()) as string;
+    const backup = async (file: string) => {
+      writeFileSync(join(root, file), randomBytes(MB));
+      return (await world.coffre(['backup', 'dupont'])).json.snapshots[0];
+    };
+    expect((await backup('one')).vaults).toEqual(['nas', 'offsite']);
+    renameSync(join(world.nasPath, marker), join(world.dir, marker));
+    expect((await backup('two')).vaults).toEqual(['offsite']);
+    const third = await backup('three');
+    expect(third.vaults).toEqual(['offsite']);
+    expect(third.newBytes).toBeLessThan(1.5 * MB);
+    renameSync(join(world.dir, marker), join(world.nasPath, marker));
+    const fourth = await backup('four');
+    expect(fourth).toMatchObject({ vaults: ['nas', 'offsite'], missing: [] });
+    expect(fourth.newBytes).toBeGreaterThan(3 * MB);
+    await world.ok(['verify', 'dupont', '--read-data']);
+    await world.ok(['restore', 'dupont', '--to-dir', join(world.dir, 'back'), '--from', 'nas']);
   });
 });
