@@ -115,8 +115,7 @@ export class FlowPart extends TsvPart {
   readonly #flow: TableFlow;
 
   constructor(context: ReadContext, flow: TableFlow, number: number) {
-    const name = `rows/${encodeURIComponent(flow.plan.name)}/${String(number).padStart(4, '0')}`;
-    super(context, flow.plan, name, context.sizes.segment);
+    super(context, flow.plan, String(number).padStart(4, '0'), context.sizes.segment);
     this.#flow = flow;
   }
 

@@ -1,4 +1,6 @@
 // The parts of a database reading: SQL texts, small tables together, key ranges of larger ones, rows too wide for either.
+
+import { crc32 } from 'node:zlib';
 import { CoffreError } from '../../errors.ts';
 import { buildLoadStatement } from '../../target/mariadb/load-statement.ts';
 import { quoteName } from '../../target/mariadb/names.ts';
@@ -163,21 +165,27 @@ export class DataPart extends DatabasePart {
 /** Rows of one table as LOAD DATA reads them. */
 export abstract class TsvPart extends DatabasePart {
   protected readonly plan: TablePlan;
+  readonly #statement: string;
 
-  constructor(context: ReadContext, plan: TablePlan, name: string, estimatedBytes: number) {
-    super(context, 'tsv', 'rows', name, estimatedBytes);
+  /** `place`: which rows of the table. */
+  constructor(context: ReadContext, plan: TablePlan, place: string, estimatedBytes: number) {
+    const columns = plan.columns.map((column) => ({ name: column.name, form: column.tsv }));
+    const statement = buildLoadStatement({ table: plan.name, columns });
+    // Of the statement too: equal bytes of a column that was renamed since must not pass for the same segment.
+    const shape = crc32(statement).toString(16).padStart(8, '0');
+    super(context, 'tsv', 'rows', `rows/${inName(plan.name)}/${shape}/${place}`, estimatedBytes);
     this.plan = plan;
+    this.#statement = statement;
     this.count(plan.name, 0);
   }
 
   override outcome(): PartOutcome {
     const { entries, warnings } = super.outcome();
     const table = this.plan.name;
-    const columns = this.plan.columns.map((column) => ({ name: column.name, form: column.tsv }));
     const rows = this.rows[table] ?? 0;
     return {
       entries: entries.map((entry) => ({ ...entry, table })) as PartOutcome['entries'],
-      load: { table, statement: buildLoadStatement({ table, columns }), rows },
+      load: { table, statement: this.#statement, rows },
       warnings,
     };
   }
@@ -189,7 +197,7 @@ export class RangePart extends TsvPart {
   constructor(context: ReadContext, span: Span, estimatedBytes: number) {
     const { plan, range, after } = span;
     const from = after ? `after-${hexHash(after)}` : range ? String(range.low) : 'all';
-    super(context, plan, `rows/${inName(plan.name)}/${from}`, Math.min(estimatedBytes, context.sizes.segment));
+    super(context, plan, from, Math.min(estimatedBytes, context.sizes.segment));
     this.#span = span;
   }
 
@@ -227,7 +235,7 @@ export class WideRowPart extends TsvPart {
   readonly #key: readonly Cell[];
 
   constructor(context: ReadContext, plan: TablePlan, row: WideRow) {
-    super(context, plan, `rows/${inName(plan.name)}/row-${hexHash(row.key)}`, row.estimatedBytes);
+    super(context, plan, `row-${hexHash(row.key)}`, row.estimatedBytes);
     this.#key = row.key;
   }
 
