@@ -14,7 +14,7 @@ import type { LockNeed } from '../retention/horizon.ts';
 import { provisionalLockMs } from '../retention/margins.ts';
 import { newId } from '../segment/id.ts';
 import { compressIndex, IndexWriter } from '../segment/index-file.ts';
-import type { Source, SourceKind, Warning } from '../source/source.ts';
+import type { Reading, Source, SourceKind, SourceSummary, Warning } from '../source/source.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import { admitVaults, type OpenVault } from './admit.ts';
 import { type CommittedCopy, storeManifest } from './commit.ts';
@@ -179,38 +179,43 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   await mkdir(scratchPath(catalog.stateDir, runId), { recursive: true, mode: 0o700 });
   const [last] = await listSnapshots(catalog, { shop: shop.name, source });
   const reader = await deps.openSource(shop, source);
-  const reading = await reader.open({ signal, previous: reuse.previous, scratchDir: scratchPath(catalog.stateDir, runId) });
   const index = await IndexWriter.open(journalPath(catalog.stateDir, runId));
+  let reading: Reading;
   let packed: Awaited<ReturnType<typeof packParts>>;
-  let summary: ReturnType<typeof reading.summary>;
+  let summary: SourceSummary;
   try {
-    packed = await packParts(
-      {
-        catalog,
-        ledger,
-        clock,
-        shop: shop.name,
-        source,
-        runId,
-        to: keys.to,
-        vaults,
-        reuse,
-        provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
-        scratchDir: scratchPath(catalog.stateDir, runId),
-        lastPlainBytes: last?.plainBytes ?? null,
-        signal,
-        abort: (reason) => stop.abort(asCoffreError(reason)),
-        onProgress: deps.onProgress,
-        onStored: (segment) =>
-          deps.log.debug({ ...tell, event: 'segment.stored', segment: segment.row.id, bytes: segment.row.storedBytes }, segment.row.name),
-      },
-      reading,
-      index,
-    );
-    summary = reading.summary();
+    reading = await reader.open({ signal, previous: reuse.previous, scratchDir: scratchPath(catalog.stateDir, runId) });
+    try {
+      packed = await packParts(
+        {
+          catalog,
+          ledger,
+          clock,
+          shop: shop.name,
+          source,
+          runId,
+          to: keys.to,
+          vaults,
+          reuse,
+          provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
+          scratchDir: scratchPath(catalog.stateDir, runId),
+          lastPlainBytes: last?.plainBytes ?? null,
+          signal,
+          abort: (reason) => stop.abort(asCoffreError(reason)),
+          onProgress: deps.onProgress,
+          onStored: (segment) =>
+            deps.log.debug({ ...tell, event: 'segment.stored', segment: segment.row.id, bytes: segment.row.storedBytes }, segment.row.name),
+        },
+        reading,
+        index,
+      );
+      summary = reading.summary();
+    } finally {
+      // before our own file, which may fail to close: a source may hold locks of the shop's database
+      await reading.close();
+    }
   } finally {
     await index.close();
-    await reading.close();
   }
   if (packed.segments.length === 0) throw new CoffreError('E_INTERNAL', `${shop.name}: the ${source} source gave nothing`);
 

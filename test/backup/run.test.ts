@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { backupSource } from '../../src/backup/run.ts';
@@ -82,6 +82,33 @@ describe('a run', () => {
       };
       const result = await backupSource({ ...deps, openVault }, { shop, source: 'database', full: false, signal: never });
       expect(result).toMatchObject({ vaults: ['nas'], missing: [{ vault: 'offsite', code: 'E_VAULT_DENIED' }] });
+    } finally {
+      await close();
+    }
+  });
+
+  it('its own journal cannot be written - the source is let go of all the same: it may hold locks of the shop’s database', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database });
+    const { deps, shop, close } = await setting(world, [{ name: 'one', bytes: MB, estimatedBytes: MB }]);
+    try {
+      let held = 0;
+      const openSource: typeof deps.openSource = async (...args) => {
+        const source = await deps.openSource(...args);
+        const [run] = readdirSync(join(deps.config.stateDir, 'runs'));
+        mkdirSync(join(deps.config.stateDir, 'runs', run as string, 'index.ndjson'));
+        const open: typeof source.open = async (options) => {
+          const reading = await source.open(options);
+          held++;
+          const letGo = async (): Promise<void> => {
+            held--;
+          };
+          return { ...reading, close: letGo };
+        };
+        return { ...source, open };
+      };
+      const run = backupSource({ ...deps, openSource }, { shop, source: 'database', full: false, signal: never });
+      await expect(run).rejects.toMatchObject({ code: 'E_STATE' });
+      expect(held).toBe(0);
     } finally {
       await close();
     }
