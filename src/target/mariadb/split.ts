@@ -56,7 +56,7 @@ export class StatementSplitter {
       if (this.#inside === 'quote') this.#skipQuoted(limit);
       else if (this.#inside === 'comment') this.#skipComment(limit);
       else if (this.#inside === 'line comment') this.#skipLine(limit);
-      else if (!this.#content && this.#maybeDelimiterCommand()) {
+      else if (!this.#content && this.#maybeDelimiterCommand(last)) {
         if (!this.#takeDelimiterCommand(last)) return null;
       } else {
         const statement = this.#skipCode(limit);
@@ -167,14 +167,14 @@ export class StatementSplitter {
     return end <= this.#end && this.#buffer.subarray(this.#at, end).equals(this.#delimiter);
   }
 
-  #maybeDelimiterCommand(): boolean {
+  #maybeDelimiterCommand(last: boolean): boolean {
     const byte = this.#buffer[this.#at];
     if (byte !== 0x44 && byte !== 0x64) return false;
     const known = this.#buffer
       .toString('latin1', this.#at, Math.min(this.#end, this.#at + 10))
       .toLowerCase()
       .replace('\t', ' ');
-    return 'delimiter '.startsWith(known);
+    return last ? known === 'delimiter ' : 'delimiter '.startsWith(known);
   }
 
   /** Reads `DELIMITER x` up to the end of its line; false when the line is not complete yet. */
