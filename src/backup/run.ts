@@ -1,6 +1,6 @@
 // One run of one source, readable top to bottom in crash order: what a crash leaves behind is said at each step.
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -27,6 +27,7 @@ import { chooseReuse, confirmCopies } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
 import { openShopKeys, storeIdentity } from './shop-keys.ts';
 import { indexCopyPath, journalPath, runDir, scratchPath } from './state-files.ts';
+import { sweepCopies, sweepRunDirs } from './sweep.ts';
 import { VaultSet } from './vault-set.ts';
 
 export interface BackupDeps {
@@ -101,6 +102,7 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
         deps.clock.nowMs() - provisionalLockMs(config.limits.runDeadlineMs, shop.plan.retentionMs),
         result.adoptedRuns,
       );
+      await sweepCopies(catalog, shop.name);
       deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.done', snapshot: result.id }, 'backup done');
       return result;
     } catch (error) {
@@ -338,17 +340,6 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     warnings: summary.warnings,
     missing: [...vaults.left].map(([vault, error]) => ({ vault, code: error.code, message: error.message, hint: error.hint })),
   };
-}
-
-/** Removes the working folders of runs that nobody takes up any more: adopted ones, and those whose provisional locks have ended. */
-async function sweepRunDirs(catalog: Catalog, beforeMs: number, adopted: readonly string[]): Promise<void> {
-  const ids = await readdir(join(catalog.stateDir, 'runs')).catch(() => []);
-  for (const id of ids) {
-    const run = await catalog.db.selectFrom('runs').select(['state', 'startedAt']).where('id', '=', id).executeTakeFirst();
-    if (run?.state === 'running') continue;
-    if (run && run.startedAt >= beforeMs && run.state !== 'done' && !adopted.includes(id)) continue;
-    await rm(runDir(catalog.stateDir, id), { recursive: true, force: true });
-  }
 }
 
 /** Why a snapshot that exists is not good, or null. */

@@ -17,3 +17,9 @@ export const indexCopyPath = (stateDir: string, shop: string, snapshot: string):
 /** The daemon's own copy of a signed manifest, as it was written into this vault. */
 export const manifestCopyPath = (stateDir: string, shop: string, snapshot: string, vault: string): string =>
   join(stateDir, 'manifests', shop, `${snapshot}.${vault}.json`);
+
+/** Where the copies of one shop lie: each file's name begins with its snapshot's id and a dot. */
+export const copyFolders = (stateDir: string, shop: string): readonly string[] => [
+  join(stateDir, 'indexes', shop),
+  join(stateDir, 'manifests', shop),
+];

@@ -1,6 +1,5 @@
 // Segments as the catalog knows them, and the pins that keep prune away from them.
 import type { Insertable, Kysely, Selectable } from 'kysely';
-import type { Catalog } from './open.ts';
 import type { SegmentsTable, Tables } from './tables.ts';
 
 export type SegmentRow = Selectable<SegmentsTable>;
@@ -34,33 +33,4 @@ export async function pinSegments(tx: Kysely<Tables>, runId: string, segmentIds:
 /** `tx` may be `catalog.db`. Idempotent. */
 export async function unpinRun(tx: Kysely<Tables>, runId: string): Promise<void> {
   await tx.deleteFrom('pins').where('runId', '=', runId).execute();
-}
-
-/** Segments of a snapshot that this vault still holds and that are not older than `notBeforeMs` (epoch milliseconds). */
-export async function reusableSegments(
-  catalog: Catalog,
-  snapshotId: string,
-  vault: string,
-  notBeforeMs: number,
-  tx: Kysely<Tables> = catalog.db,
-): Promise<SegmentRow[]> {
-  return await tx
-    .selectFrom('snapshotSegments')
-    .innerJoin('segments', 'segments.id', 'snapshotSegments.segmentId')
-    .selectAll('segments')
-    .where('snapshotSegments.snapshotId', '=', snapshotId)
-    .where('segments.createdAt', '>=', notBeforeMs)
-    .where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('objects')
-          .select('objects.id')
-          .whereRef('objects.refId', '=', 'segments.id')
-          .where('objects.kind', '=', 'segment')
-          .where('objects.state', '=', 'stored')
-          .where('objects.vault', '=', vault),
-      ),
-    )
-    .orderBy('snapshotSegments.seq')
-    .execute();
 }

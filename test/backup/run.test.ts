@@ -114,6 +114,29 @@ describe('a run', () => {
     }
   });
 
+  it('stopped before its commit - the copies of index and manifest that it left on this machine go with the next run', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database });
+    const { deps, shop, close } = await setting(world, [{ name: 'one', bytes: MB, estimatedBytes: MB }]);
+    try {
+      const stop = new AbortController();
+      const debug = (fields: object): void => {
+        if ('event' in fields && fields.event === 'lock.done') stop.abort(new CoffreError('E_INTERRUPTED', 'stopped by the test'));
+      };
+      const stopped = backupSource(
+        { ...deps, log: { ...deps.log, debug } },
+        { shop, source: 'database', full: false, signal: stop.signal },
+      );
+      await expect(stopped).rejects.toMatchObject({ code: 'E_INTERRUPTED' });
+      const kept = (folder: string): string[] => readdirSync(join(deps.config.stateDir, folder, 'dupont'));
+      expect(kept('indexes')).toHaveLength(1);
+      const { id } = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      expect(kept('indexes')).toEqual([`${id}.ndjson.zst`]);
+      expect(kept('manifests')).toEqual([`${id}.nas.json`]);
+    } finally {
+      await close();
+    }
+  });
+
   it('a vault that dies in the middle leaves the run - the snapshot is in the other one, named degraded, and not good', async () => {
     await using world = await makeWorld({ vaults: ['nas', 'offsite'], database });
     const proxy = await startFaultProxy(Number(new URL(world.bucket.store.endpoint).port));
