@@ -6,9 +6,9 @@ import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import { type PruneDeps, type PruneRequest, planShop, pruneShop } from '../retention/prune.ts';
-import { type PruneResult, pruneShortfall } from '../retention/result.ts';
+import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
 import type { Adapters } from './adapters.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes } from './output.ts';
@@ -39,11 +39,12 @@ export function registerPrune(program: Command, context: CliContext): void {
         const targets = names.map((name) => pruneTarget(config, name));
         for (const target of targets) {
           invocation.signal.throwIfAborted();
-          results.push(
-            options.dryRun
-              ? await planShop(catalog, context.clock, target)
-              : await pruneShop(deps, { ...target, who: 'cli', signal: invocation.signal }),
-          );
+          if (options.dryRun) results.push(await planShop(catalog, context.clock, target));
+          else {
+            // One shop that is busy, or whose prune fails, does not cost the others theirs.
+            const pruned = pruneShop(deps, { ...target, who: 'cli', signal: invocation.signal });
+            results.push(await pruned.catch((error: unknown) => failedPrune(target.shop, asCoffreError(error))));
+          }
         }
         const failure = pruneFailure(results);
         return { document: { results }, text: results.map(describe).join('\n'), ...(failure ? { failure } : {}) };
@@ -103,6 +104,6 @@ function describe(result: PruneResult): string {
   for (const { snapshot, vault, until, objects } of result.extended)
     lines.push(`  locked ${snapshot} in ${vault}: ${objects} locks moved to ${until}`);
   for (const finding of result.foreign) lines.push(`  RED    ${finding.vault}: ${finding.key}: ${finding.what}`);
-  for (const { vault, message, code } of result.errors) lines.push(`  RED    ${vault}: ${message} [${code}]`);
+  for (const { message, code } of result.errors) lines.push(`  RED    ${message} [${code}]`);
   return lines.join('\n');
 }

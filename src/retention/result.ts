@@ -45,6 +45,13 @@ export function pruneShortfall(result: PruneResult): CoffreError | null {
   return new CoffreError('E_VERSION_FOREIGN', `${result.shop}: ${foreign.vault}: ${foreign.key}: ${foreign.what} is not ours`);
 }
 
+/** The result of a prune that did not come to one: nothing done, and why. */
+export function failedPrune(shop: string, error: CoffreError): PruneResult {
+  const result = new ResultBuilder(shop, false);
+  result.error('', error);
+  return result.build();
+}
+
 type Growing<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
 
 export class ResultBuilder {
