@@ -5,8 +5,9 @@ import { finishRun, startRun } from '../catalog/runs.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Identities } from '../restore/fetch.ts';
-import { shopIdentities, trustedKeys } from '../restore/keys.ts';
+import { sealedIdentity, shopIdentities, trustedKeys } from '../restore/keys.ts';
 import { listShop, type VerifiedCopy, type VerifyDeps, verifyCopy } from '../restore/verify.ts';
+import { verifyIdentity } from '../restore/verify-identity.ts';
 import { newId } from '../segment/id.ts';
 import { type CliContext, unitAction } from './context.ts';
 import { formatBytes, table } from './output.ts';
@@ -44,7 +45,9 @@ export function registerVerify(program: Command, context: CliContext): void {
           const snapshots = new Map<string, { id: string; source: string; vaults: VerifiedCopy[] }>();
           const errors: { vault: string; code: string; message: string }[] = [];
           let identities: Identities | null;
+          let sealed: Awaited<ReturnType<typeof sealedIdentity>> = null;
           try {
+            sealed = await sealedIdentity(config, shop.name);
             identities = await shopIdentities(config, shop.name);
           } catch (error) {
             // Without the identity signatures stay unchecked: unknown is red.
@@ -70,6 +73,15 @@ export function registerVerify(program: Command, context: CliContext): void {
             try {
               const vault = await adapters.openVault(vaultConfig);
               try {
+                if (sealed !== null) {
+                  await verifyIdentity(catalog, vault, { ...sealed, shop: shop.name, signal: invocation.signal }).catch(
+                    (error: unknown) => {
+                      invocation.signal.throwIfAborted();
+                      const failure = asCoffreError(error);
+                      errors.push({ vault: name, code: failure.code, message: failure.message });
+                    },
+                  );
+                }
                 const listing = await listShop(vault, shop.name);
                 for (const snapshot of await listSnapshots(catalog, shop.name)) {
                   const entry = snapshots.get(snapshot.id) ?? { id: snapshot.id, source: snapshot.source, vaults: [] };

@@ -1,7 +1,7 @@
 // What a restore needs to trust and open things: the shop's identity, the fingerprint of the signing key, the vaults in order.
 import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { loadIdentity } from '../segment/identity-store.ts';
+import { loadIdentity, loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
 import { fingerprint, loadSigningKey } from '../segment/signing-key.ts';
 import type { Identities } from './fetch.ts';
 
@@ -9,6 +9,13 @@ import type { Identities } from './fetch.ts';
 export async function shopIdentities(config: Config, shop: string): Promise<Identities> {
   if (config.encryption === 'none') return 'none';
   return [(await loadIdentity(config.encryption.keyDir, shop)).identity];
+}
+
+/** The shop's identity as it must lie in every vault; null: nothing is encrypted. Throws E_KEY. */
+export async function sealedIdentity(config: Config, shop: string): Promise<{ readonly keyId: string; readonly sealed: Buffer } | null> {
+  if (config.encryption === 'none') return null;
+  const { keyId } = await loadRecipient(config.encryption.keyDir, shop);
+  return { keyId, sealed: await loadSealedIdentity(config.encryption.keyDir, shop) };
 }
 
 /** Fingerprints of the keys whose manifests we believe. Throws E_KEY, E_SECRET_MODE. */

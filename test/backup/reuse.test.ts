@@ -46,7 +46,7 @@ describe('what a run may build on', () => {
     } finally {
       await close();
     }
-  });
+  }, 180_000);
 
   it('the vault changes from GOVERNANCE to COMPLIANCE - what has the weaker lock is stored anew, the identity too', async () => {
     await using world = await makeWorld({ database, lockMode: 'GOVERNANCE' });
@@ -79,7 +79,7 @@ describe('what a run may build on', () => {
     } finally {
       await back.close();
     }
-  });
+  }, 180_000);
 
   it('one vault is away for days - increments go on building on what the other one holds; when it is back it gets everything', async () => {
     await using world = await makeWorld({ vaults: ['nas', 'offsite'] });
@@ -103,5 +103,5 @@ describe('what a run may build on', () => {
     expect(fourth.newBytes).toBeGreaterThan(3 * MB);
     await world.ok(['verify', 'dupont', '--read-data']);
     await world.ok(['restore', 'dupont', '--to-dir', join(world.dir, 'back'), '--from', 'nas']);
-  });
+  }, 180_000);
 });

@@ -23,5 +23,5 @@ describe('a restore that meets a damaged copy', () => {
     file.undo();
     await world.ok(['verify', 'dupont', '--read-data']);
     expect((await world.coffre(['status', 'dupont'])).json.shops[0].red.join('\n')).not.toContain('failed verification');
-  });
+  }, 180_000);
 });

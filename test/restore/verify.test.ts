@@ -1,3 +1,5 @@
+import { readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { backupSource } from '../../src/backup/run.ts';
 import { getSnapshot } from '../../src/catalog/snapshots.ts';
@@ -38,7 +40,7 @@ describe('verify', () => {
     } finally {
       await close();
     }
-  });
+  }, 180_000);
 
   it('the newest good snapshot has outlived its window and its lock - said, each time, until a newer one takes its place', async () => {
     await using world = await makeWorld({ vaults: ['nas'], database, retention: '1s' });
@@ -61,5 +63,26 @@ describe('verify', () => {
     } finally {
       await close();
     }
-  });
+  }, 180_000);
+
+  it('the sealed identity is gone from a vault, or is another - red, since nothing there can be opened without it', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database });
+    const { deps, shop, close } = await setting(world, pieces);
+    try {
+      await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      await world.ok(['verify', 'dupont']);
+      const [key] = readdirSync(join(world.nasPath, 'dupont/keys'));
+      const path = join(world.nasPath, 'dupont/keys', key as string);
+      renameSync(path, join(world.dir, 'key'));
+      const gone = await world.coffre(['verify', 'dupont']);
+      expect(gone.status).toBe(6);
+      expect(gone.json.shops[0].errors).toMatchObject([{ vault: 'nas', code: 'E_OBJECT_MISSING' }]);
+      renameSync(join(world.dir, 'key'), path);
+      await world.ok(['verify', 'dupont']);
+      writeFileSync(join(world.keyDir, 'dupont.age'), 'another');
+      expect((await world.coffre(['verify', 'dupont'])).json.shops[0].errors).toMatchObject([{ code: 'E_OBJECT_ALTERED' }]);
+    } finally {
+      await close();
+    }
+  }, 180_000);
 });
