@@ -106,10 +106,8 @@ export function planColumn({ name, type, charset }: ColumnInfo): ColumnPlan {
 
 /** Types whose order, as an index has it, equals the order of their literals in a comparison. Never ENUM. */
 const ORDERED = new Set([...WHOLE_NUMBERS, 'char', 'varchar', 'binary', 'varbinary', 'date', 'datetime', 'uuid']);
-const INTEGERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint']);
 
 export const isOrdered = (type: string): boolean => ORDERED.has(type);
-export const isInteger = (type: string): boolean => INTEGERS.has(type);
 
 /** A value of a key column, as read by the plan's `select`, as a literal that compares exactly. */
 export function keyLiteral(column: ColumnPlan, value: Buffer): string {

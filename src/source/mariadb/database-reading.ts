@@ -4,7 +4,7 @@ import { CoffreError } from '../../errors.ts';
 import type { Consistency, Part, Reading, SourceSummary } from '../source.ts';
 import { FlowPart, TableFlow } from './flow.ts';
 import type { PlannedTable } from './measure.ts';
-import { DataPart, RangePart, TextPart } from './parts.ts';
+import { ChunkPart, DataPart, TextPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
 import type { ReadContext } from './reading.ts';
 import { writePost, writePre } from './script.ts';
@@ -54,11 +54,10 @@ export class DatabaseReading implements Reading {
   async *#rows(tables: readonly PlannedTable[], set?: string): AsyncGenerator<Part, void, undefined> {
     const together = tables.filter(({ way }) => way === 'together').map(({ plan }) => plan);
     for (const part of this.#dataParts(together, set ? `data/${set}-` : 'data/')) yield part.handOut();
-    for (const { plan, ranges } of tables) {
-      const bytes = plan.estimatedBytes / Math.max(1, ranges.length);
-      for (const range of ranges) {
-        yield new RangePart(this.#context, { plan, range, after: null, onlyEnumErrors: false }, bytes).handOut();
-      }
+    for (const { plan, way } of tables) {
+      if (way !== 'chunks') continue;
+      yield new ChunkPart(this.#context, { plan, after: null, onlyEnumErrors: false }, plan.estimatedBytes).handOut();
+      yield* this.#found();
     }
     for (const { plan, way } of tables) if (way === 'flow') yield* this.#flow(plan);
   }
@@ -86,7 +85,7 @@ export class DatabaseReading implements Reading {
       bytes += plan.estimatedBytes;
     }
     return groups.map((group, index) => {
-      const spans = group.map((plan) => ({ plan, range: null, after: null, onlyEnumErrors: false }));
+      const spans = group.map((plan) => ({ plan, after: null, onlyEnumErrors: false }));
       return new DataPart(this.#context, `${prefix}${String(index + 1).padStart(4, '0')}`, spans);
     });
   }

@@ -76,7 +76,7 @@ export class TableFlow {
     await this.#flow?.ended.catch(() => {});
     if (!this.#context.session.lost) await this.#context.session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`).catch(() => {});
     if (!this.#enumErrors) return;
-    const span = { plan: this.plan, range: null, after: null, onlyEnumErrors: true };
+    const span = { plan: this.plan, after: null, onlyEnumErrors: true };
     this.#context.find(new DataPart(this.#context, `data/${encodeURIComponent(this.plan.name)}/enum-errors`, [span]));
   }
 

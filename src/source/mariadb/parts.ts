@@ -1,4 +1,4 @@
-// The parts of a database reading: SQL texts, small tables together, key ranges of larger ones, rows too wide for either.
+// The parts of a database reading: SQL texts, small tables together, chunks of larger ones, rows too wide for either.
 
 import { crc32 } from 'node:zlib';
 import { CoffreError } from '../../errors.ts';
@@ -14,10 +14,8 @@ import { DATA_HEAD, DATA_TAIL, LENIENT, STRICT } from './script.ts';
 import { type Cut, keyHash, rowWithKey, type Span, TableCursor, type WideRow } from './table-cursor.ts';
 
 const MiB = 1024 * 1024;
-/** A planned range should fit as a whole; only one that turns out much larger is cut. */
-const rangeCut = (segment: number): Cut => ({ from: segment * 1.2, within: segment / 16, limit: segment * 1.3 });
-/** What has no planned bounds is cut near the size that segments aim at. */
-const chainCut = (segment: number): Cut => ({ from: segment * 0.75, within: segment / 8, limit: segment * 1.25 });
+/** Chunks of about nine tenths of `segment` on average. */
+const cutFor = (segment: number): Cut => ({ from: segment * 0.5, within: segment * 0.5, limit: segment * 1.25 });
 const STATEMENT_BYTES = 512 * 1024;
 /**
  * A piece of a wide value: the server reads the whole value for each of them (400 MB: 3 s), and a piece stands in memory
@@ -157,7 +155,7 @@ export class DataPart extends DatabasePart {
       if (enumError) writer.text(STRICT);
     };
     const onWideRow = (row: WideRow): void => this.context.find(new WideRowPart(this.context, plan, row));
-    yield* cursor.read(writer, chainCut(this.context.sizes.segment), { onRow, onWideRow });
+    yield* cursor.read(writer, cutFor(this.context.sizes.segment), { onRow, onWideRow });
     close();
   }
 }
@@ -191,25 +189,25 @@ export abstract class TsvPart extends DatabasePart {
   }
 }
 
-export class RangePart extends TsvPart {
+/** Rows from one key on, as many as a segment holds; the rest of the table is found after them. */
+export class ChunkPart extends TsvPart {
   readonly #span: Span;
 
   constructor(context: ReadContext, span: Span, estimatedBytes: number) {
-    const { plan, range, after } = span;
-    const from = after ? `after-${hexHash(after)}` : range ? String(range.low) : 'all';
-    super(context, plan, from, Math.min(estimatedBytes, context.sizes.segment));
+    const { plan, after } = span;
+    super(context, plan, after ? `after-${hexHash(after)}` : 'first', Math.min(estimatedBytes, context.sizes.segment));
     this.#span = span;
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`table ${this.plan.name}`, signal, () => this.#range(writer));
+    return this.context.exclusively(`table ${this.plan.name}`, signal, () => this.#chunk(writer));
   }
 
-  async *#range(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
-    const { plan, range, after } = this.#span;
+  async *#chunk(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
+    const { plan } = this.#span;
     const cursor = new TableCursor(this.context, this.#span);
     let enumErrors = false;
-    yield* cursor.read(writer, (range && !after ? rangeCut : chainCut)(this.context.sizes.segment), {
+    yield* cursor.read(writer, cutFor(this.context.sizes.segment), {
       onRow: (row, enumError) => {
         if (enumError) {
           enumErrors = true;
@@ -221,8 +219,8 @@ export class RangePart extends TsvPart {
       onWideRow: (row) => this.context.find(new WideRowPart(this.context, plan, row)),
     });
     if (!cursor.finished)
-      this.context.find(new RangePart(this.context, { ...this.#span, after: cursor.after }, this.context.sizes.segment));
-    // LOAD DATA warns about an ENUM's error value, and no warning is accepted: those rows go into INSERTs. The rest of the range has its own.
+      this.context.find(new ChunkPart(this.context, { ...this.#span, after: cursor.after }, this.context.sizes.segment));
+    // LOAD DATA warns about an ENUM's error value, and no warning is accepted: those rows go into INSERTs. Later chunks have their own.
     if (enumErrors) {
       const span = { ...this.#span, upTo: cursor.finished ? null : cursor.after, onlyEnumErrors: true };
       this.context.find(new DataPart(this.context, `data/${this.name.slice('rows/'.length)}/enum-errors`, [span]));

@@ -1,9 +1,9 @@
-// Decides how each table's rows are cut into segments: together with others, by ranges of a key, or as one flow.
+// Decides how a table's rows are selected, and by which key they can be walked over.
 
 import { quoteName } from '../../target/mariadb/names.ts';
 import type { Cell } from '../../target/mariadb/session.ts';
 import { SEGMENT_TARGET_BYTES } from '../source.ts';
-import { type ColumnPlan, isInteger, isOrdered, keyLiteral, planColumn } from './columns.ts';
+import { type ColumnPlan, isOrdered, keyLiteral, planColumn } from './columns.ts';
 import type { IndexInfo, TableInfo } from './schema.ts';
 
 /** A unique key whose order can be followed with comparisons. */
@@ -11,8 +11,6 @@ export interface KeyPlan {
   readonly index: string;
   /** Positions in the table plan's columns. */
   readonly at: readonly number[];
-  /** The first column is an integer: ranges of it make chunks whose bounds do not move. */
-  readonly integer: boolean;
 }
 
 export interface TablePlan {
@@ -77,34 +75,9 @@ function usableKey(indexes: readonly IndexInfo[], columns: readonly ColumnPlan[]
       const column = columns[at[position] as number];
       return column !== undefined && !part.prefix && !part.nullable && !nullable.includes(part.name) && isOrdered(column.type);
     });
-    if (index.unique && fits) return { index: index.name, at, integer: isInteger((columns[at[0] as number] as ColumnPlan).type) };
+    if (index.unique && fits) return { index: index.name, at };
   }
   return null;
-}
-
-/** A range of the first key column: from `low` (inclusive) to `high` (exclusive). */
-export interface Range {
-  readonly low: bigint;
-  readonly high: bigint;
-}
-
-/**
- * Cuts `min`…`max` at multiples of a power of two, so that the same keys fall into the same chunk from run to run, whatever
- * was added at the end. The width is the largest whose share of `bytes` stays within a segment.
- */
-export function integerRanges(min: bigint, max: bigint, bytes: number, segmentBytes: number): Range[] {
-  const span = max - min + 1n;
-  let width = 1n;
-  while (width < span && (Number(width * 2n) / Number(span)) * bytes <= segmentBytes) width *= 2n;
-  if (width >= span && bytes <= segmentBytes) return [{ low: floorTo(min, width), high: floorTo(max, width) + width }];
-  const ranges: Range[] = [];
-  for (let low = floorTo(min, width); low <= max; low += width) ranges.push({ low, high: low + width });
-  return ranges;
-}
-
-function floorTo(value: bigint, width: bigint): bigint {
-  const rest = ((value % width) + width) % width;
-  return value - rest;
 }
 
 /** Column list and source of a SELECT over `plan`, without conditions. */

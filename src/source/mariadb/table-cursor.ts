@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { quoteName } from '../../target/mariadb/names.ts';
 import type { Cell } from '../../target/mariadb/session.ts';
 import { type ByteWriter, ENUM_ERROR } from './encode.ts';
-import { afterKey, equalsKey, keyNames, type Range, selectFrom, type TablePlan } from './plan.ts';
+import { afterKey, equalsKey, keyNames, selectFrom, type TablePlan } from './plan.ts';
 import { pump } from './pump.ts';
 import type { ReadContext } from './reading.ts';
 
@@ -16,16 +16,19 @@ const MAX_PAGE_ROWS = 200_000;
 
 export interface Span {
   readonly plan: TablePlan;
-  readonly range: Range | null;
   /** Key of the row before the first one. */
   readonly after: readonly Cell[] | null;
-  /** Key of the last row; null: to the end of the range. */
+  /** Key of the last row; null: to the end. */
   readonly upTo?: readonly Cell[] | null;
   /** Only rows that hold the error value of an ENUM. */
   readonly onlyEnumErrors: boolean;
 }
 
-/** When to stop: by chance of the key from `from` on, so that the place does not move when rows are added before it; at once at `limit`. */
+/**
+ * When to stop, in bytes written: from `from` on where the key's hash says so, at `limit` in any case. The hash has no memory:
+ * wherever reading began, and whatever was added or removed before, it comes to the same places, and the chunks after them are
+ * what they were.
+ */
 export interface Cut {
   readonly from: number;
   /** Within about this many bytes after `from` a cut is expected. */
@@ -102,13 +105,9 @@ export class TableCursor {
   }
 
   #sql(pageRows: number): string {
-    const { plan, range, upTo, onlyEnumErrors } = this.#span;
+    const { plan, upTo, onlyEnumErrors } = this.#span;
     const { key } = plan;
     const conditions: string[] = [];
-    if (key && range) {
-      const first = keyNames(plan, key)[0];
-      conditions.push(`${first} >= ${range.low}`, `${first} < ${range.high}`);
-    }
     if (key && this.#after) conditions.push(afterKey(plan, key, this.#after));
     if (key && upTo) conditions.push(`NOT (${afterKey(plan, key, upTo)})`);
     if (onlyEnumErrors) conditions.push(`(${enumErrors(plan).join(' OR ')})`);

@@ -97,4 +97,4 @@ test('a shop of 300 tables: the copy has the same dump text and checksums', asyn
   const dumped = await dumpParts(databaseConfig(server.where, 'shop'));
   expect(dumped.summary.counts).toEqual({ tables: shop.tables, rows: shop.rows });
   await restoreAndCompare('shop', dumped);
-});
+}, 240_000);
