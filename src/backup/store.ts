@@ -1,9 +1,11 @@
 // Puts one object into one vault with the ledger kept exact: intent, PUT, read-back, acknowledgement; retries with jitter.
 
 import type { Temporal } from 'temporal-polyfill';
+import type { Intent } from '../billing/entries.ts';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { backoffMs, WRITE_RETRY } from '../vault/retry.ts';
 import type { PutStreamRequest, StoredObject, Vault } from '../vault/vault.ts';
 
 export interface StoreRequest {
@@ -24,15 +26,6 @@ export interface Stored {
   readonly object: StoredObject;
 }
 
-/** Attempts for one object in one vault; the whole run's deadline bounds them too. */
-const ATTEMPTS = 5;
-const FIRST_PAUSE_MS = 500;
-
-/** Half to one and a half times an exponentially growing pause, so that many runs do not knock together. */
-export function pauseMs(attempt: number, random: () => number = Math.random): number {
-  return FIRST_PAUSE_MS * 2 ** attempt * (0.5 + random());
-}
-
 /**
  * Stores a whole object. Each attempt has an intent row of its own: when its outcome stays unknown (time-out, cut
  * connection) the row is left for `resolveIntents`, marked a stray, so that a version that landed after all is metered
@@ -40,17 +33,9 @@ export function pauseMs(attempt: number, random: () => number = Math.random): nu
  * Throws the last attempt's CoffreError.
  */
 export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, request: StoreRequest, body: Buffer): Promise<Stored> {
-  for (let attempt = 0; ; attempt++) {
+  for (let attempt = 1; ; attempt++) {
     request.signal.throwIfAborted();
-    const objectId = await ledger.intent({
-      vault: vault.name,
-      shop: request.shop,
-      key: request.key,
-      kind: request.kind,
-      refId: request.refId,
-      runId: request.runId,
-      expectedBytes: body.length,
-    });
+    const objectId = await ledger.intent(intentOf(vault, request, body.length));
     try {
       const object = await vault.put({ key: request.key, body, retainUntil: request.retainUntil, signal: request.signal });
       requireSize(vault, object, body.length);
@@ -59,8 +44,8 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
     } catch (error) {
       const failure = asCoffreError(error, 'E_VAULT_IO', `${vault.name}: put ${request.key}`);
       await ledger.abandon(objectId);
-      if (attempt + 1 >= ATTEMPTS || failure.retry !== 'backoff' || request.signal.aborted) throw failure;
-      await clock.sleep(pauseMs(attempt), request.signal);
+      if (attempt >= WRITE_RETRY.attempts || failure.retry !== 'backoff' || request.signal.aborted) throw failure;
+      await clock.sleep(backoffMs(WRITE_RETRY, attempt + 1), request.signal);
     }
   }
 }
@@ -77,15 +62,7 @@ export async function storeStream(
   estimatedBytes: number,
   facts: () => { readonly storedBytes: number; readonly storedSha256: string },
 ): Promise<Stored> {
-  const objectId = await ledger.intent({
-    vault: vault.name,
-    shop: request.shop,
-    key: request.key,
-    kind: request.kind,
-    refId: request.refId,
-    runId: request.runId,
-    expectedBytes: estimatedBytes,
-  });
+  const objectId = await ledger.intent(intentOf(vault, request, estimatedBytes));
   let upload: string | null = null;
   try {
     const object = await vault.putStream({
@@ -110,6 +87,10 @@ export async function storeStream(
     await ledger.abandon(objectId);
     throw asCoffreError(error, 'E_VAULT_IO', `${vault.name}: put ${request.key}`);
   }
+}
+
+function intentOf(vault: Vault, { shop, key, kind, refId, runId }: Omit<StoreRequest, 'sha256'>, expectedBytes: number): Intent {
+  return { vault: vault.name, shop, key, kind, refId, runId, expectedBytes };
 }
 
 function requireSize(vault: Vault, object: StoredObject, expectedBytes: number): void {
