@@ -19,9 +19,10 @@ function head(what: string, sqlMode: string): string {
   return [
     `-- coffre: ${what}`,
     'SET NAMES utf8mb4;',
-    `SET SESSION sql_mode='${sqlMode}', time_zone='+00:00', foreign_key_checks=0, unique_checks=0;`,
-    '/*M!100201 SET SESSION check_constraint_checks=0 */;',
-    '/*M!101100 SET SESSION system_versioning_insert_history=1 */;',
+    // Within the statement, for to MySQL a comment alone is an error.
+    `SET SESSION sql_mode='${sqlMode}', time_zone='+00:00', foreign_key_checks=0, unique_checks=0` +
+      " /*M!100201 , check_constraint_checks=0 */ /*M!100304 , system_versioning_alter_history='KEEP' */" +
+      ' /*M!100500 , innodb_strict_mode=0 */ /*M!101100 , system_versioning_insert_history=1 */;',
     '',
   ].join('\n');
 }
@@ -35,9 +36,8 @@ export const STRICT = `SET SESSION sql_mode='${ROW_MODE}';\n`;
 
 export function writePre(schema: DatabaseSchema): Buffer {
   const out = [head('tables without secondary keys and foreign keys', DEFINITION_MODE)];
-  out.push("/*M!100500 SET SESSION innodb_strict_mode=0 */;\n/*M!100304 SET SESSION system_versioning_alter_history='KEEP' */;\n");
-  out.push(`ALTER DATABASE CHARACTER SET ${schema.charset} COLLATE ${schema.collation};\n`);
-  if (schema.comment !== '') out.push(`/*M!100502 ALTER DATABASE COMMENT ${utf8(quoteText(schema.comment))} */;\n`);
+  const comment = schema.comment === '' ? '' : ` /*M!100502 COMMENT ${utf8(quoteText(schema.comment))} */`;
+  out.push(`ALTER DATABASE CHARACTER SET ${schema.charset} COLLATE ${schema.collation}${comment};\n`);
   for (const sequence of schema.sequences) {
     out.push(`\n${sequence.create};\nDO SETVAL(${name(sequence.name)}, ${sequence.next}, 0, ${sequence.cycles});\n`);
   }
@@ -49,7 +49,6 @@ export function writePre(schema: DatabaseSchema): Buffer {
 
 export function writePost(schema: DatabaseSchema, programs: Programs): Buffer {
   const out = [head('keys, foreign keys, views, routines, triggers, events', DEFINITION_MODE)];
-  out.push("/*M!100500 SET SESSION innodb_strict_mode=0 */;\n/*M!100304 SET SESSION system_versioning_alter_history='KEEP' */;\n\n");
   const split = schema.tables.map((table) => ({ table, parts: splitCreateTable(table) }));
   for (const { table, parts } of split) {
     if (parts.keys.length > 0) out.push(alter(table, parts.keys));

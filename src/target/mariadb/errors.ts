@@ -15,7 +15,9 @@ export function writeError(error: unknown, what: string): CoffreError {
       ? 'grant SUPER to the target user for the restore, or SET GLOBAL log_bin_trust_function_creators=1 on the target server'
       : server.errno === 1153
         ? 'raise max_allowed_packet on the target server to at least that of the source'
-        : undefined;
+        : code === 'E_DB_PRIVILEGE'
+          ? 'give the restoring user all rights on the target database: GRANT ALL PRIVILEGES ON … TO …'
+          : undefined;
   return new CoffreError(code, `${what}: ${server.message}`, { cause: server, ...(hint ? { hint } : {}) });
 }
 

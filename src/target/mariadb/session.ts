@@ -97,9 +97,11 @@ export async function connect(address: ServerAddress, options: { readonly localI
     // First of all: with charset tracking mysql2 would follow SET NAMES and stop sending our bytes as they are.
     await session.run("SET SESSION session_track_system_variables=''");
     await session.run('SET NAMES utf8mb4');
-    await session.run("SET SESSION time_zone='+00:00', sql_mode='', net_read_timeout=7200, net_write_timeout=7200, wait_timeout=86400");
-    await session.run('/*M!100100 SET SESSION max_statement_time=0 */');
-    await session.run('/*M!100300 SET SESSION idle_transaction_timeout=0 */');
+    await session.run(
+      // A comment alone is an empty query to MySQL: what only MariaDB knows stands within the statement.
+      "SET SESSION time_zone='+00:00', sql_mode='', net_read_timeout=7200, net_write_timeout=7200, wait_timeout=86400" +
+        ' /*M!100100 , max_statement_time=0 */ /*M!100300 , idle_transaction_timeout=0 */',
+    );
   } catch (error) {
     session.destroy();
     throw connectError(error, address);
