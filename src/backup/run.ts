@@ -225,7 +225,9 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   const completedAt = clock.now();
   const horizons = planHorizons(config, shop, source, completedAt);
   const own = { atLeast: horizons.snapshotUntil, extendTo: horizons.snapshotUntil };
-  const needOf = (segment: RunSegment): LockNeed => (segment.fresh ? own : horizons.reused(segment.row.createdAt));
+  // what a cut-off run stored was never used: to take it up is to store it, and a lock for a week of increments would be too long
+  const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.interruptedRuns.includes(segment.row.runId);
+  const needOf = (segment: RunSegment): LockNeed => (isOwn(segment) ? own : horizons.reused(segment.row.createdAt));
   deps.log.debug({ ...tell, event: 'lock.started', segments: packed.segments.length }, 'extending locks');
   await vaults.each(signal, async (vault) => {
     await lockSegments(ledger, vault, packed.segments, needOf, signal);
@@ -238,7 +240,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   await mkdir(dirname(indexCopy), { recursive: true, mode: 0o700 });
   await compressIndex(journalPath(catalog.stateDir, runId), indexCopy);
   const sealedIndex = await sealIndex(journalPath(catalog.stateDir, runId), runDir(catalog.stateDir, runId), keys.to, signal);
-  const full = !packed.segments.some((segment) => !segment.fresh && !reuse.interruptedRuns.includes(segment.row.runId));
+  const full = packed.segments.every(isOwn);
   const freshStored = sum(packed.segments.filter((segment) => segment.fresh).map((segment) => segment.row.storedBytes));
   const allStored = sum(packed.segments.map((segment) => segment.row.storedBytes));
   const copies: CommittedCopy[] = [];

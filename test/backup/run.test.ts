@@ -61,7 +61,13 @@ describe('a run', () => {
     const mended = await setting(world, [...pieces, { name: 'three', bytes: MB, estimatedBytes: MB }]);
     try {
       const result = await backupSource(mended.deps, { shop: mended.shop, source: 'database', full: true, signal: never });
-      expect(result).toMatchObject({ segments: 3, reusedSegments: 2 });
+      expect(result).toMatchObject({ segments: 3, reusedSegments: 2, full: true });
+      // adopted, not reused: locked for this snapshot's window and its margin, not for a week of increments as well
+      const [{ last }] = (await mended.deps.catalog.db
+        .selectFrom('objects')
+        .select((eb) => eb.fn.max('retainUntil').as('last'))
+        .execute()) as [{ last: number }];
+      expect(last - Date.parse(result.lock.retainUntil)).toBeLessThan(60_000);
     } finally {
       await mended.close();
     }
