@@ -1,9 +1,10 @@
 // The catalog: the daemon's database in stateDir, opened by several processes at once (the CLI beside the daemon).
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Kysely, Migrator } from 'kysely';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { makeDirectory } from '../host/make-directory.ts';
 import { MIGRATIONS } from './migrations/migrations.ts';
 import { createPrivateFile } from './private-file.ts';
 import { NodeSqliteDialect, openSqlite, switchToWal, type TransactionMark } from './sqlite.ts';
@@ -62,7 +63,7 @@ export function catalogPath(stateDir: string): string {
 export async function openCatalog(stateDir: string): Promise<Catalog> {
   const path = catalogPath(stateDir);
   try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await makeDirectory(stateDir, 0o700);
     if (!(await createPrivateFile(path, stateDir))) await chmod(path, 0o600);
   } catch (error) {
     throw asCoffreError(error, isNoSpace(error) ? 'E_STATE_SPACE' : 'E_STATE', `cannot use ${stateDir}`);

@@ -1,10 +1,11 @@
 // `coffre init`: folders, configuration, keys and the recovery kit of a new installation; overwrites nothing, ends with doctor.
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Config } from '../config/config.ts';
 import { parseConfig } from '../config/load.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { makeDirectory } from '../host/make-directory.ts';
 import { makeIdentity, recipientOf } from '../segment/age.ts';
 import { createIdentity } from '../segment/identity-store.ts';
 import { writeNewFile } from '../segment/key-file.ts';
@@ -327,7 +328,7 @@ async function makeFolders(config: Config, file: string, keyDir: string): Promis
   ];
   for (const { path, mode } of folders) {
     try {
-      await mkdir(path, { recursive: true, mode });
+      await makeDirectory(path, mode);
     } catch (error) {
       throw asCoffreError(error, 'E_STATE', `cannot make ${path}`);
     }

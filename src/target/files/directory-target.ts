@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CoffreError } from '../../errors.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
+import { makeDirectory } from '../../host/make-directory.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FilesTarget, IncomingSegment } from '../target.ts';
 import { compareTree } from './compare.ts';
@@ -33,7 +34,7 @@ export class DirectoryTarget implements FilesTarget {
     await gnuTarVersion();
     try {
       // Closed until the last segment sets the root's own mode: directories above a secret get theirs only then.
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(this.#directory, 0o700);
       const [first] = await readdir(this.#directory);
       if (first !== undefined) throw new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} is not empty: it holds ${first}`);
       await mkdir(this.#staging, { mode: 0o700 });
