@@ -61,6 +61,7 @@ export async function storeIdentity(
   const key = identityKey(request.shop, keyId);
   const until = laterOf(request.until, await longestLock(deps.catalog, vault.name, request.shop));
   const sha256 = createHash('sha256').update(sealed).digest('hex');
+  await adoptCopies(deps.catalog, ledger, vault, { key, keyId, sha256, ...request });
   for (const known of await objectsOf(deps.catalog, vault.name, [keyId], 'key')) {
     // under a weaker lock than the vault gives by now: stored anew, since no extension changes the mode
     if (known.lockMode !== null && !isAsStrong(known.lockMode as LockMode, vault.lockMode)) continue;
@@ -90,6 +91,40 @@ export async function storeIdentity(
   );
   if (!stored.object.lock || !holds(vault, stored.object.lock, until)) {
     throw new CoffreError('E_LOCK_DROPPED', `${vault.name}: ${key} reads back without the lock it was given`);
+  }
+}
+
+/**
+ * A machine that lost its catalog finds its own sealed identity in the vault: byte for byte the same, so it is ours, and is
+ * written down instead of being stored again (which a filesystem vault would refuse).
+ */
+async function adoptCopies(
+  catalog: Catalog,
+  ledger: Ledger,
+  vault: Vault,
+  wanted: {
+    readonly key: string;
+    readonly keyId: string;
+    readonly sha256: string;
+    readonly shop: string;
+    readonly runId: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const rows = await catalog.db
+    .selectFrom('objects')
+    .select('versionId')
+    .where('vault', '=', vault.name)
+    .where('key', '=', wanted.key)
+    .execute();
+  if (rows.length > 0) return;
+  for await (const version of vault.listVersions(wanted.key)) {
+    if (version.key !== wanted.key || version.isDeleteMarker) continue;
+    const object = await vault.stat(wanted.key, version.versionId);
+    if (!object || !(await isWhole(vault, wanted.key, version.versionId, wanted.sha256, wanted.signal))) continue;
+    const { shop, key, keyId, runId } = wanted;
+    const id = await ledger.intent({ vault: vault.name, shop, key, kind: 'key', refId: keyId, runId, expectedBytes: object.sizeBytes });
+    await ledger.stored(id, object, wanted.sha256);
   }
 }
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
-import { lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
+import { isRunAlive, lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
@@ -76,7 +76,13 @@ async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]>
     { kind: 'restore', limit: 100 },
   ];
   const runs = await Promise.all(filters.map((filter) => lastRuns(catalog, { shop, ...filter })));
-  return runs.flat();
+  return await Promise.all(runs.flat().map((run) => asItIs(catalog, run)));
+}
+
+/** A run whose process was killed still says that it runs: until the next one notices, status does. */
+async function asItIs(catalog: Catalog, run: RunRow): Promise<RunRow> {
+  if (run.state !== 'running' || (await isRunAlive(catalog, run.id))) return run;
+  return { ...run, state: 'interrupted', errorCode: 'E_INTERRUPTED', errorMessage: 'its process ended without a word' };
 }
 
 function describe(statuses: readonly ShopStatus[], timezone: string): string {

@@ -99,6 +99,10 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const limitBytes = shop.plan.quotaBytes;
   if (limitBytes !== null && usedBytes > limitBytes) notes.push(`over quota: ${usedBytes} of ${limitBytes} bytes`);
   const measured = lastRestore(facts.runs);
+  for (const run of facts.runs) {
+    if (run.state === 'running')
+      notes.push(`${run.kind}${run.source === null ? '' : ` of ${run.source}`} running since ${text(run.startedAt, facts.timezone)}`);
+  }
   if (measured === null) notes.push('no restore was ever measured: the recovery time is a guess');
   return {
     shop: shop.name,
