@@ -1,5 +1,6 @@
 // `coffre backup`: takes snapshots of a shop now.
 import { type Command, Option } from 'commander';
+import { Temporal } from 'temporal-polyfill';
 import { type BackupDeps, backupSource, type SnapshotResult, shortfallOf } from '../backup/run.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
@@ -7,7 +8,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
 import { action, type CliContext } from './context.ts';
 import { prepareNewVaults } from './first-use.ts';
-import { formatBytes, formatDuration, table } from './output.ts';
+import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import { findShop } from './shop.ts';
 import { toolVersions } from './tools.ts';
 
@@ -106,7 +107,7 @@ function describe(
     formatBytes(snapshot.newBytes),
     `${snapshot.segments} (${snapshot.reusedSegments} reused)`,
     snapshot.vaults.join(', '),
-    `${snapshot.lock.mode} until ${snapshot.lock.retainUntil.slice(0, 19)}Z`,
+    `${snapshot.lock.mode} until ${formatInstant(Temporal.Instant.from(snapshot.lock.retainUntil), config.timezone)}`,
     formatDuration(snapshot.durationMs),
   ]);
   const lines =

@@ -1,6 +1,7 @@
 // `coffre prune`: what goes and why, what stays and why, what waits for its lock; then does it, unless asked only to say.
 import { rm } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
@@ -11,7 +12,7 @@ import { type PruneDeps, type PruneRequest, planShop, pruneShop } from '../reten
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
 import type { Adapters } from './adapters.ts';
 import { action, type CliContext } from './context.ts';
-import { formatBytes } from './output.ts';
+import { formatBytes, formatInstant } from './output.ts';
 import { chosenShops } from './shop.ts';
 
 interface PruneOptions {
@@ -47,7 +48,11 @@ export function registerPrune(program: Command, context: CliContext): void {
           }
         }
         const failure = pruneFailure(results);
-        return { document: { results }, text: results.map(describe).join('\n'), ...(failure ? { failure } : {}) };
+        return {
+          document: { results },
+          text: results.map((result) => describe(result, config.timezone)).join('\n'),
+          ...(failure ? { failure } : {}),
+        };
       }),
     );
 }
@@ -90,19 +95,20 @@ export function pruneFailure(results: readonly PruneResult[]): CoffreError | nul
   return results.map(pruneShortfall).find((failure) => failure !== null) ?? null;
 }
 
-function describe(result: PruneResult): string {
+function describe(result: PruneResult, timezone: string): string {
+  const when = (instant: string): string => formatInstant(Temporal.Instant.from(instant), timezone);
   const verb = result.dryRun ? 'would go' : 'gone';
   const lines = [`${result.shop}: ${formatBytes(result.releasedBytes)} ${result.dryRun ? 'would be released' : 'released'}`];
   for (const { snapshot, vault, reason } of result.removed) lines.push(`  ${verb}   ${snapshot} in ${vault}: ${reason}`);
   for (const { snapshot, reason, until } of result.kept)
-    lines.push(`  stays  ${snapshot}: ${reason}${until === null ? '' : ` (until ${until})`}`);
+    lines.push(`  stays  ${snapshot}: ${reason}${until === null ? '' : ` (until ${when(until)})`}`);
   for (const { key, vault, until, objects, bytes } of result.waiting) {
     lines.push(
-      `  waits  ${vault}: ${key} (${objects} ${objects === 1 ? 'object' : 'objects'}, ${formatBytes(bytes)}) is locked until ${until}`,
+      `  waits  ${vault}: ${key} (${objects} ${objects === 1 ? 'object' : 'objects'}, ${formatBytes(bytes)}) is locked until ${when(until)}`,
     );
   }
   for (const { snapshot, vault, until, objects } of result.extended)
-    lines.push(`  locked ${snapshot} in ${vault}: ${objects} locks moved to ${until}`);
+    lines.push(`  locked ${snapshot} in ${vault}: ${objects} locks moved to ${when(until)}`);
   for (const finding of result.foreign) lines.push(`  RED    ${finding.vault}: ${finding.key}: ${finding.what}`);
   for (const { message, code } of result.errors) lines.push(`  RED    ${message} [${code}]`);
   return lines.join('\n');

@@ -233,7 +233,13 @@ async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options:
       if (options.source) throw new CoffreError('E_USAGE', `${source} needs ${source === 'database' ? '--to-database' : '--to-dir'}`);
       continue;
     }
-    const snapshot = chooseSnapshot(snapshots, { shop: shop.name, source, at, from: options.from ?? null });
+    const snapshot = chooseSnapshot(snapshots, {
+      shop: shop.name,
+      source,
+      at,
+      from: options.from ?? null,
+      tell: (instant) => formatInstant(instant, config.timezone),
+    });
     tasks.push({ source, to, snapshot, passedOver: passedOver(snapshots, snapshot, at) });
   }
   return tasks;

@@ -11,6 +11,8 @@ export interface Wanted {
   readonly at: Temporal.Instant | null;
   /** Only copies in this vault count; null: any. */
   readonly from: string | null;
+  /** How an instant is told to people. */
+  readonly tell: (instant: Temporal.Instant) => string;
 }
 
 /**
@@ -34,8 +36,8 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
     'E_UNKNOWN_SNAPSHOT',
     wanted.at === null
       ? `${wanted.shop}: no snapshot of ${wanted.source}${where}`
-      : `${wanted.shop}: no snapshot of ${wanted.source}${where} at or before ${wanted.at}`,
-    Number.isFinite(oldest) ? { hint: `the oldest is of ${Temporal.Instant.fromEpochMilliseconds(oldest)}` } : {},
+      : `${wanted.shop}: no snapshot of ${wanted.source}${where} at or before ${wanted.tell(wanted.at)}`,
+    Number.isFinite(oldest) ? { hint: `the oldest is of ${wanted.tell(Temporal.Instant.fromEpochMilliseconds(oldest))}` } : {},
   );
 }
 
