@@ -5,7 +5,7 @@ import type { Adapters } from './cli/adapters.ts';
 import { processIo } from './cli/io.ts';
 import { printError } from './cli/output.ts';
 import { runProgram } from './cli/program.ts';
-import { runUnit } from './cli/run-unit.ts';
+import { becomeUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 
@@ -58,7 +58,7 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 await runProgram(argv, version, {
   adapters,
-  restore: { here: false, run: () => runUnit(fileURLToPath(new URL('./restore-main.ts', import.meta.url)), argv, io) },
+  restore: { here: false, become: () => becomeUnit(fileURLToPath(new URL('./restore-main.ts', import.meta.url)), argv, io) },
   clock: systemClock,
   io,
 });

@@ -33,4 +33,4 @@ export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
  */
 export type RestoreSide =
   | { readonly here: true; readonly adapters: RestoreAdapters }
-  | { readonly here: false /** Runs this same command line there and gives its exit status. */; run(): Promise<number> };
+  | { readonly here: false /** Turns this process into that one, for this same command line. */; become(): never };

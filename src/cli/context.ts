@@ -83,6 +83,6 @@ export function unitAction<A extends unknown[]>(
   work: (invocation: Invocation, adapters: RestoreAdapters, ...args: A) => Promise<Result>,
 ): (...args: unknown[]) => Promise<void> {
   const { restore } = context;
-  if (!restore.here) return async () => context.io.setExitStatus(await restore.run());
+  if (!restore.here) return async () => restore.become();
   return action<A>(context, (invocation, ...args) => work(invocation, restore.adapters, ...args));
 }

@@ -49,8 +49,10 @@ export interface RestoredSource {
   readonly source: string;
   readonly asOf: string;
   readonly vaults: readonly string[];
-  /** Plaintext of the segments that were written. */
+  /** What was written: the plaintext of whole segments; of chosen paths the content of their files. */
   readonly bytes: number;
+  /** Plaintext of the segments that were read for it. */
+  readonly readBytes: number;
   readonly segments: number;
   readonly files?: number;
   readonly tables?: number;
@@ -62,8 +64,8 @@ export interface RestoredSource {
   readonly problems: readonly Problem[];
 }
 
-/** Segments on their way at once; each at most LARGE_PART_BYTES stored. */
-const SEGMENTS_IN_FLIGHT = 3;
+/** Segments on their way at once, each at most LARGE_PART_BYTES stored: one is written while the next one is fetched. */
+const SEGMENTS_IN_FLIGHT = 2;
 
 /** Opens the copies whose manifest is right. Throws the first copy's error when none is. */
 export async function openCopies(
@@ -117,7 +119,7 @@ export async function restoreFiles(
   const plan = await planMembers(readSnapshotIndex(deps, copies, onProblem), manifest.segments, matches);
   if (matches !== null && plan.members.size === 0) {
     throw new CoffreError('E_USAGE', `nothing in snapshot ${snapshot.id} matches --path`, {
-      hint: `coffre show ${snapshot.id} lists what it holds`,
+      hint: `coffre show ${snapshot.id} . lists what it holds`,
     });
   }
   await target.prepare();
@@ -152,6 +154,7 @@ export async function restoreFiles(
   }
   return {
     ...outcome(deps, snapshot, manifest, copies, needed, started, problems),
+    ...(matches === null ? {} : { bytes: plan.fileBytes }),
     files: plan.files,
     verified: true,
   };
@@ -243,12 +246,14 @@ function outcome(
   started: number,
   problems: readonly Problem[],
 ) {
+  const readBytes = segments.reduce((total, segment) => total + segment.plainBytes, 0);
   return {
     snapshot: snapshot.id,
     source: snapshot.source,
     asOf: manifest.asOf,
     vaults: copies.map((copy) => copy.vault.name),
-    bytes: segments.reduce((total, segment) => total + segment.plainBytes, 0),
+    bytes: readBytes,
+    readBytes,
     segments: segments.length,
     durationMs: Math.round(deps.clock.monotonicMs() - started),
     problems,
