@@ -1,11 +1,15 @@
 // `coffre vault`: what is declared, and a new disk in the place of an old one.
+import { readdir } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
+import { acquireLock } from '../catalog/state-lock.ts';
 import { CoffreError } from '../errors.ts';
+import { forgetReplacedDisk, type LostWithDisk, shopsIn } from '../retention/replaced-disk.ts';
+import { LOCKS_FOLDER, MARKER_FILE } from '../vault/vault-path.ts';
 import { action, type CliContext } from './context.ts';
-import { formatInstant, table } from './output.ts';
+import { formatBytes, formatInstant, table } from './output.ts';
 
 export function registerVault(program: Command, context: CliContext): void {
   const vault = program.command('vault').description('list the vaults, prepare a new disk');
@@ -65,8 +69,37 @@ export function registerVault(program: Command, context: CliContext): void {
             hint: 'coffre doctor checks it',
           });
         }
+        await using catalog = await openCatalog(config.stateDir);
+        const shops = (await holdsNothing(declared.path)) ? await shopsIn(catalog, name) : [];
+        using locks = new DisposableStack();
+        for (const shop of shops) {
+          const lock = await acquireLock(config.stateDir, `shop-${shop}`);
+          if (lock === null) throw new CoffreError('E_BUSY', `${shop}: a backup or prune of this shop is under way`);
+          locks.use(lock);
+        }
+        // First the vault: die here, and the next call finds it as empty as it was and writes down the rest.
         await context.adapters.prepareVault(declared);
-        return { document: { vault: name, path: declared.path }, text: `${declared.path} is a vault` };
+        if (shops.length === 0) return { document: { vault: name, path: declared.path }, text: `${declared.path} is a vault` };
+        const gone = await forgetReplacedDisk(catalog, context.clock, name, 'cli');
+        return { document: { vault: name, path: declared.path, gone }, text: describe(declared.path, gone) };
       }),
     );
+}
+
+/** Nothing but what a vault has from its first moment. */
+async function holdsNothing(folder: string): Promise<boolean> {
+  const fromTheStart = ['lost+found', MARKER_FILE, LOCKS_FOLDER];
+  try {
+    return (await readdir(folder)).every((name) => fromTheStart.includes(name));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+function describe(path: string, { objects, bytes, elsewhere, lost }: LostWithDisk): string {
+  const lines = [`${path} is a vault`, `${objects} objects (${formatBytes(bytes)}) that the old disk held are written down as gone`];
+  if (elsewhere > 0)
+    lines.push(`${elsewhere} snapshots are in other vaults only, degraded until their windows end; the next backup is good again`);
+  if (lost > 0) lines.push(`${lost} snapshots were on that disk only and are lost`);
+  return lines.join('\n');
 }
