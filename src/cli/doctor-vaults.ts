@@ -4,6 +4,7 @@ import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config, VaultConfig } from '../config/config.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
+import type { ProbeStep } from '../vault/vault.ts';
 import type { CliContext } from './context.ts';
 import type { Check } from './doctor-check.ts';
 
@@ -28,7 +29,7 @@ export async function checkVault({ context, config, catalog, vault, waitForExpir
       if (step.outcome === 'ok') checks.push({ name, ok: true, detail: step.detail });
       else if (step.outcome === 'pending') checks.push({ name, ok: true, warning: true, detail: `pending: ${step.detail}` });
       else if (step.detail.startsWith('not tried')) untried += 1;
-      else checks.push({ name, ok: false, ...explained(step.detail, result.code) });
+      else checks.push({ name, ok: false, ...explained(step, result.code) });
     }
     if (untried > 0) {
       checks.push({
@@ -48,9 +49,9 @@ export async function checkVault({ context, config, catalog, vault, waitForExpir
 }
 
 /** A step's detail may begin with its own code; else the probe's is the reason. */
-function explained(detail: string, code: ErrorCode | null): Pick<Check, 'detail' | 'hint' | 'code'> {
+function explained({ detail, hint }: ProbeStep, code: ErrorCode | null): Pick<Check, 'detail' | 'hint' | 'code'> {
   const own = /^(E_[A-Z_]+): /.exec(detail)?.[1];
   const known = own !== undefined && own in ERRORS ? (own as ErrorCode) : (code ?? 'E_LOCK_UNPROVEN');
   const text = own === known ? detail.slice(own.length + 2) : detail;
-  return { detail: `${text} [${known}]`, hint: ERRORS[known].hint, code: known };
+  return { detail: `${text} [${known}]`, hint: hint ?? ERRORS[known].hint, code: known };
 }

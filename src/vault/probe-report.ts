@@ -1,6 +1,6 @@
 // What a probe reports, and the log it keeps while it runs: steps, and every object that it stored and has not deleted yet.
 import type { Temporal } from 'temporal-polyfill';
-import { asCoffreError, type CoffreError, type ErrorCode } from '../errors.ts';
+import { asCoffreError, type CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { isTransient } from './retry.ts';
 import type { ProbeStep, StoredObject } from './vault.ts';
 
@@ -149,6 +149,7 @@ export class ProbeLog {
         const error = asCoffreError(raw);
         const isUntried = isTransient(error) || NOT_TRIED.includes(error.code);
         step = { name, outcome: isUntried ? 'skipped' : 'failed', detail: `${error.code}: ${error.message}` };
+        if (error.hint !== ERRORS[error.code].hint) step = { ...step, hint: error.hint };
         if (!isUntried || ENDS_PROBE.includes(error.code)) this.#code ??= error.code;
         if (isTransient(error) || ENDS_PROBE.includes(error.code)) this.#endedBy = error;
       }

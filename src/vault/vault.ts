@@ -67,6 +67,8 @@ export interface ProbeStep {
   /** pending: cannot be known yet (an expiry still ahead); red until it is. */
   readonly outcome: 'ok' | 'failed' | 'pending' | 'skipped';
   readonly detail: string;
+  /** What to do, where the error that ended the step knew better than its code. */
+  readonly hint?: string;
 }
 
 /**

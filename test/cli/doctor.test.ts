@@ -143,6 +143,7 @@ describe('doctor', () => {
     await mkdir(join(dir, 'other'));
     expect((await doctor()).checks.find((check) => check.code === 'E_VAULT_UNREACHABLE')).toMatchObject({
       detail: expect.stringContaining('.coffre-vault'),
+      hint: expect.stringContaining('coffre vault prepare nas'),
     });
     // a new disk in its place, said so
     expect(await coffreJson(['--config', config, 'vault', 'prepare', 'nas'])).toMatchObject({
