@@ -119,8 +119,9 @@ const ATTACKS: readonly Attack[] = [
     name: 'segment swapped with one of another snapshot',
     kind: 'segment',
     content: (file, backed) => {
-      const swapped = other(backed, 'segment').content;
-      expect(swapped.length, 'same size, so that nothing but the bytes tells').toBe(file.content.length);
+      // of the same length, so that nothing but the bytes tells (how well each compressed depends on the times in it)
+      const swapped = Buffer.alloc(file.content.length);
+      other(backed, 'segment').content.copy(swapped);
       return swapped;
     },
     rebuilt: true,
