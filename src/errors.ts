@@ -48,7 +48,7 @@ export const ERRORS = {
     'a lock would last longer than the configured ceiling',
     'shorten the retention or raise limits.lockCeiling knowingly: a COMPLIANCE lock cannot be undone',
   ),
-  E_UNKNOWN_SHOP: kind(2, 'never', 'no such shop', 'coffre snapshots lists the shops; they are declared under shops:'),
+  E_UNKNOWN_SHOP: kind(2, 'never', 'no such shop', 'coffre status lists the shops; they are declared under shops:'),
   E_UNKNOWN_SNAPSHOT: kind(2, 'never', 'no such snapshot', 'coffre snapshots SHOP lists them'),
   E_UNKNOWN_VAULT: kind(2, 'never', 'no such vault', 'vaults are declared under vaults:'),
   // 3: the source cannot be read
@@ -134,11 +134,16 @@ export const ERRORS = {
   ),
   // 7: busy
   E_BUSY: kind(7, 'backoff', 'another run holds this shop', 'wait for it, coffre status shows it'),
-  E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: systemctl status coffre'),
+  E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: its supervisor, or ps, shows it'),
   // 9: kept, but not everywhere
   E_DEGRADED: kind(9, 'backoff', 'the snapshot is not in every required vault', 'repair the vault; the next run catches up'),
   // 10: the target cannot be written
-  E_TARGET_NOT_EMPTY: kind(10, 'never', 'the target already holds something', 'choose an empty one or say --overwrite'),
+  E_TARGET_NOT_EMPTY: kind(
+    10,
+    'never',
+    'the target already holds something',
+    'choose an empty one; of a database --overwrite drops what it holds',
+  ),
   E_TARGET_WRITE: kind(10, 'backoff', 'writing the restored data failed', 'check rights and space of the target'),
   E_TARGET_SPACE: kind(10, 'operator', 'the target has no space left', 'free space or choose another target'),
   E_LOAD_MISMATCH: kind(

@@ -6,6 +6,7 @@ import { processIo } from './cli/io.ts';
 import { printError } from './cli/output.ts';
 import { runProgram } from './cli/program.ts';
 import { systemClock } from './clock.ts';
+import type { Secret } from './config/config.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 
@@ -23,6 +24,23 @@ const openVault: Adapters['openVault'] = async (vault) => {
   return new FilesystemVault(vault, systemClock);
 };
 
+/** The password of --password-file: nothing of the configuration, so its errors speak of the flag. */
+function passwordFile(path: string): Secret {
+  const secret = secretFromFile(path);
+  const read = (): string => {
+    try {
+      return secret.read();
+    } catch (cause) {
+      if (!(cause instanceof CoffreError) || cause.code !== 'E_SECRET_MISSING') throw cause;
+      throw new CoffreError(cause.code, cause.message, {
+        cause,
+        hint: `--password-file names a file of mode 600 that holds the password; or give it in $${PASSWORD_VARIABLE}`,
+      });
+    }
+  };
+  return { ...secret, read };
+}
+
 const adapters: RestoreAdapters = {
   openVault,
   async openFilesTarget(directory) {
@@ -34,7 +52,7 @@ const adapters: RestoreAdapters = {
     const { MariadbTarget } = await import('./target/mariadb/database.ts');
     const { database, ...address } = parseDatabaseUrl(url);
     const fromEnvironment = process.env[PASSWORD_VARIABLE] ? secretFromEnvironment(PASSWORD_VARIABLE, process.env) : null;
-    const password = options.passwordFile === null ? fromEnvironment : secretFromFile(options.passwordFile);
+    const password = options.passwordFile === null ? fromEnvironment : passwordFile(options.passwordFile);
     return new MariadbTarget({ ...address, password }, database, { overwrite: options.overwrite });
   },
 };

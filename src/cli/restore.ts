@@ -151,7 +151,9 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
         task.passedOver.map(({ id, source, asOf }) => ({ snapshot: id, source, asOf: instantText(asOf) })),
       ),
     };
-    await finishRun(catalog, clock, runId, 'done', null, document);
+    // the speed of a restore is that of what it reads, chosen paths or not
+    const readBytes = restored.reduce((total, one) => total + one.readBytes, 0);
+    await finishRun(catalog, clock, runId, 'done', null, { ...document, bytes: readBytes });
     const notes = tasks.flatMap((task) => passedOverNote(config, task));
     return { document, text: [describeRestored(config, restored), ...notes].join('\n') };
   } catch (error) {
@@ -303,7 +305,7 @@ function describeRestored(config: Config, restored: readonly RestoredSource[]): 
         one.snapshot,
         formatInstant(Temporal.Instant.from(one.asOf), config.timezone),
         formatBytes(one.bytes),
-        one.tables === undefined ? `${one.files} files` : `${one.tables} tables, ${one.rows} rows`,
+        one.tables === undefined ? `${one.files} ${one.files === 1 ? 'file' : 'files'}` : `${one.tables} tables, ${one.rows} rows`,
         formatDuration(one.durationMs),
         one.verified ? 'identical to the manifest' : 'NOT CHECKED',
       ]),

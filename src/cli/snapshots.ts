@@ -10,7 +10,7 @@ import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
 import { readIndex } from '../segment/index-file.ts';
 import type { SignedManifest } from '../segment/manifest-types.ts';
-import { type Consistency, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
+import { type ChunkEntry, type Consistency, type FileEntry, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
@@ -159,10 +159,7 @@ export function registerShow(program: Command, context: CliContext): void {
           });
         return {
           document: { snapshot: snapshot.id, entries: entries.map(entryDocument), omitted: more },
-          text: `${table(
-            [{ title: 'mode' }, { title: 'owner' }, { title: 'size', align: 'right' }, { title: 'modified' }, { title: 'name' }],
-            entries.map((entry) => entryRow(entry, config.timezone)),
-          )}${more > 0 ? `\n… and ${more} more` : ''}`,
+          text: `${entriesText(entries, config.timezone)}${more > 0 ? `\n… and ${more} more` : ''}`,
         };
       }),
     );
@@ -230,11 +227,29 @@ function entryDocument(entry: IndexEntry): object {
   };
 }
 
-function entryRow(entry: IndexEntry, timezone: string): string[] {
-  if (!isFileEntry(entry)) {
-    const rows = Object.values(entry.rows).reduce((a, b) => a + b, 0);
-    return ['', '', `${rows} rows`, '', entry.name];
-  }
+/** A snapshot is of files or of a database: one kind of entry, one table for it. */
+function entriesText(entries: readonly IndexEntry[], timezone: string): string {
+  const chunks = entries.filter((entry) => !isFileEntry(entry));
+  if (chunks.length > 0) return table([{ title: 'part' }, { title: 'tables' }, { title: 'rows', align: 'right' }], chunks.map(chunkRow));
+  return table(
+    [{ title: 'mode' }, { title: 'owner' }, { title: 'size', align: 'right' }, { title: 'modified' }, { title: 'name' }],
+    entries.filter(isFileEntry).map((entry) => fileRow(entry, timezone)),
+  );
+}
+
+/** Small tables share a part: the first ones are named. */
+const MOST_TABLES_NAMED = 5;
+
+/** A part of definitions alone has no rows. */
+function chunkRow(entry: ChunkEntry): string[] {
+  const names = Object.keys(entry.rows);
+  const rest = names.length - MOST_TABLES_NAMED;
+  const tables = `${names.slice(0, MOST_TABLES_NAMED).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+  const rows = Object.values(entry.rows).reduce((a, b) => a + b, 0);
+  return [entry.name, names.length > 0 ? tables : (entry.table ?? ''), names.length > 0 ? String(rows) : ''];
+}
+
+function fileRow(entry: FileEntry, timezone: string): string[] {
   const arrow = entry.target === undefined ? '' : ` -> ${printablePath(entry.target)}`;
   return [
     `${entry.type.slice(0, 1)} ${(entry.mode & 0o7777).toString(8).padStart(4, '0')}`,

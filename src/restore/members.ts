@@ -7,7 +7,10 @@ export type MembersOf = ReadonlyMap<string, readonly BytePath[] | null>;
 
 export interface MemberPlan {
   readonly members: MembersOf;
+  /** Entries that are wanted, directories not counted. */
   readonly files: number;
+  /** Content of the regular files among them. */
+  readonly fileBytes: number;
 }
 
 /**
@@ -31,11 +34,16 @@ export async function planMembers(
   const above = new Set<BytePath>();
   const directories: FileEntry[] = [];
   let files = 0;
+  let fileBytes = 0;
+  const count = (entry: FileEntry): void => {
+    files++;
+    if (entry.type === 'file') fileBytes += entry.sizeBytes;
+  };
   for await (const entry of entries) {
     if (!isFileEntry(entry)) continue;
     if (entry.segment === undefined) throw new CoffreError('E_FORMAT', `index entry ${printablePath(entry.path)} names no segment`);
     if (matches === null) {
-      if (entry.type !== 'directory') files++;
+      if (entry.type !== 'directory') count(entry);
       if (partial.has(entry.segment)) add(entry.segment, entry.path);
       continue;
     }
@@ -46,7 +54,7 @@ export async function planMembers(
       continue;
     }
     if (!matches(entry.path)) continue;
-    files++;
+    count(entry);
     add(entry.segment, entry.path);
     if (entry.type === 'hardlink' && entry.target !== undefined) add(entry.segment, entry.target);
     for (const parent of parents(entry.path)) above.add(parent);
@@ -54,7 +62,7 @@ export async function planMembers(
   for (const directory of directories) {
     if (matches?.(directory.path) || above.has(directory.path)) add(directory.segment as string, directory.path);
   }
-  return { members, files };
+  return { members, files, fileBytes };
 }
 
 function parents(path: BytePath): BytePath[] {

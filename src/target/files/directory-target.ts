@@ -36,7 +36,11 @@ export class DirectoryTarget implements FilesTarget {
       // Closed until the last segment sets the root's own mode: directories above a secret get theirs only then.
       await makeDirectory(this.#directory, 0o700);
       const [first] = await readdir(this.#directory);
-      if (first !== undefined) throw new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} is not empty: it holds ${first}`);
+      if (first !== undefined) {
+        throw new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} is not empty: it holds ${first}`, {
+          hint: 'name a directory that is empty or not there yet; --overwrite is for databases only',
+        });
+      }
       await mkdir(this.#staging, { mode: 0o700 });
       this.#prepared = true;
     } catch (cause) {
