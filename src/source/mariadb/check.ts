@@ -1,9 +1,9 @@
 // What doctor asks a database server: reachability, rights, version, and whether all tables can be read at one moment.
-import { asCoffreError } from '../../errors.ts';
+import { asCoffreError, CoffreError } from '../../errors.ts';
 import { quoteName, quoteText } from '../../target/mariadb/names.ts';
-import { connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
+import { asServerError, connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Finding } from '../source.ts';
-import { type Rights, rightsOf } from './privileges.ts';
+import { allGrants, type Rights, rightsOf } from './privileges.ts';
 import { readError } from './reading.ts';
 import { readServer, type ServerInfo } from './schema.ts';
 
@@ -18,15 +18,30 @@ export async function readRights(session: Session, database: string, server: Ser
   return rightsOf(grants, account, database, server);
 }
 
+/** An account without any right on a database cannot even enter it, and so cannot be told what is missing one by one. */
+const ACCESS_DENIED = 1044;
+
+/** Throws E_DB_PRIVILEGE with the statements that help, E_DB_READ. */
+export async function useDatabase(session: Session, database: string): Promise<void> {
+  try {
+    await session.run(`USE ${quoteName(database)}`);
+  } catch (error) {
+    const failure = readError(error, `the database ${database}`);
+    if (asServerError(error).errno !== ACCESS_DENIED) throw failure;
+    const account = await session.text('SELECT CURRENT_USER()').catch(() => null);
+    const server = account === null ? null : await readServer(session).catch(() => null);
+    if (account === null || server === null) throw failure;
+    throw new CoffreError(failure.code, failure.message, { cause: error, hint: allGrants(account, database, server) });
+  }
+}
+
 /** Never throws. */
 export async function checkDatabase(address: ServerAddress, database: string): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   try {
     const session = await connect(address, { localInfile: false });
     try {
-      await session.run(`USE ${quoteName(database)}`).catch((error: unknown) => {
-        throw readError(error, `the database ${database}`);
-      });
+      await useDatabase(session, database);
       const server = await readServer(session);
       findings.push({ name: 'database connection', ok: true, detail: `${database} on ${server.version}` });
       findings.push(versionFinding(server));

@@ -1,5 +1,5 @@
 // Which rights a dump needs, told from SHOW GRANTS: what a user may not see is not missing from a listing with an error, it is silently absent.
-import { quoteName } from '../../target/mariadb/names.ts';
+import { grantPattern, quoteAccount, quoteName } from '../../target/mariadb/names.ts';
 import type { ServerInfo } from './schema.ts';
 
 export interface MissingPrivilege {
@@ -58,18 +58,20 @@ export function rightsOf(grants: readonly string[], account: string, database: s
   return { missing, lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT'), user, on: `${quoteName(pattern)}.*` };
 }
 
+/** Every statement that an account without any right needs, each with its semicolon. */
+export function allGrants(account: string, database: string, server: ServerInfo): string {
+  const user = quoteAccount(account);
+  const pattern = grantPattern(database);
+  const routines = routinePrivilege(user, pattern, server).grant;
+  return `GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON ${quoteName(pattern)}.* TO ${user}; ${routines};`;
+}
+
 /** The right to see the bodies of routines, which each server calls otherwise. */
 function routinePrivilege(user: string, pattern: string, server: ServerInfo): MissingPrivilege {
   const why = 'stored procedures and functions are not shown without it';
   if (!server.mariadb) return { privilege: 'SHOW_ROUTINE', why, grant: `GRANT SHOW_ROUTINE ON *.* TO ${user}` };
   if (server.number < 110_300) return { privilege: 'SELECT ON mysql.proc', why, grant: `GRANT SELECT ON mysql.proc TO ${user}` };
   return { privilege: 'SHOW CREATE ROUTINE', why, grant: `GRANT SHOW CREATE ROUTINE ON ${quoteName(pattern)}.* TO ${user}` };
-}
-
-/** `user@host` as CURRENT_USER() gives it, as GRANT takes it. */
-function quoteAccount(account: string): string {
-  const at = account.lastIndexOf('@');
-  return `${quoteName(account.slice(0, at))}@${quoteName(account.slice(at + 1))}`;
 }
 
 function parseGrant(line: string): Grant[] {
@@ -97,7 +99,7 @@ function decidingPattern(grants: readonly Grant[], database: string): string {
   const sorted = patterns
     .map((grant) => grant.database)
     .sort((a, b) => (wildcardAt(a) === wildcardAt(b) ? 0 : wildcardAt(b) - wildcardAt(a)));
-  return sorted[0] ?? database.replace(/[\\%_]/g, '\\$&');
+  return sorted[0] ?? grantPattern(database);
 }
 
 function held(grants: readonly Grant[]): Set<string> {

@@ -2,10 +2,10 @@
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
-import { quoteName, quoteText } from '../../target/mariadb/names.ts';
+import { quoteText } from '../../target/mariadb/names.ts';
 import { connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Consistency } from '../source.ts';
-import { readRights } from './check.ts';
+import { readRights, useDatabase } from './check.ts';
 import { lockTables, type TableLock } from './locks.ts';
 import { type Programs, readPrograms } from './programs.ts';
 import { readError, SAVEPOINT } from './reading.ts';
@@ -35,7 +35,7 @@ export async function openSnapshot(address: ServerAddress, database: string, opt
   const session = await connect(address, { localInfile: false });
   let lock: TableLock | null = null;
   try {
-    await session.run(`USE ${quoteName(database)}`);
+    await useDatabase(session, database);
     const server = await readServer(session);
     await demandRights(session, database, server);
     // First the lock, then the snapshot: the locked tables are then, at the snapshot's moment, what they will be when read.

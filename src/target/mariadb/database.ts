@@ -4,7 +4,7 @@ import type { LoadInstruction } from '../../source/source.ts';
 import type { DatabaseTarget, IncomingSegment, LoadedTable } from '../target.ts';
 import { dropContents, listContents } from './contents.ts';
 import { statementHead, writeError } from './errors.ts';
-import { quoteName } from './names.ts';
+import { grantPattern, quoteAccount, quoteName } from './names.ts';
 import { loadRows } from './rows.ts';
 import { asServerError, connect, type ServerAddress, type Session } from './session.ts';
 import { StatementSplitter } from './split.ts';
@@ -18,6 +18,7 @@ export interface MariadbTargetOptions {
 
 const NO_BACKSLASH_ESCAPES = 'NO_BACKSLASH_ESCAPES';
 const UNKNOWN_DATABASE = 1049;
+const ACCESS_DENIED = 1044;
 const INCOMPLETE_TABLE = quoteName('coffre_restore_incomplete');
 const DEFINER_REFUSED = new Set([1227, 4095]);
 const DEFINER =
@@ -183,7 +184,14 @@ export class MariadbTarget implements DatabaseTarget {
   }
 
   async #open(create: boolean): Promise<Session> {
-    const session = await connect(this.#address, { localInfile: true });
+    const session = await connect(this.#address, { localInfile: true }).catch((error: unknown) => {
+      // the table's hint is of a shop's own user
+      if (!(error instanceof CoffreError) || error.code !== 'E_DB_AUTH') throw error;
+      throw new CoffreError(error.code, error.message, {
+        cause: error,
+        hint: 'check the user in --to-database, and its password in --password-file or $COFFRE_DB_PASSWORD',
+      });
+    });
     try {
       await this.#use(session, create);
       // Not written to the binary log where we may choose: a restore would fill it with the whole shop.
@@ -196,16 +204,31 @@ export class MariadbTarget implements DatabaseTarget {
     return session;
   }
 
+  /** What gives the restoring user all it needs. */
+  async #grant(session: Session): Promise<string> {
+    const account = await session.text('SELECT CURRENT_USER()').catch(() => null);
+    const user = account === null ? 'the user in --to-database' : quoteAccount(account);
+    return `GRANT ALL PRIVILEGES ON ${quoteName(grantPattern(this.#database))}.* TO ${user};`;
+  }
+
   async #use(session: Session, create: boolean): Promise<void> {
     const name = quoteName(this.#database);
     try {
       await session.run(`USE ${name}`);
     } catch (error) {
-      if (!create || asServerError(error).errno !== UNKNOWN_DATABASE) throw error;
+      const { errno } = asServerError(error);
+      if (errno === ACCESS_DENIED) {
+        throw new CoffreError('E_DB_PRIVILEGE', `the restoring user may not use the database ${this.#database}`, {
+          cause: error,
+          hint: `on the target server: CREATE DATABASE IF NOT EXISTS ${name}; ${await this.#grant(session)}`,
+        });
+      }
+      if (!create || errno !== UNKNOWN_DATABASE) throw error;
+      const grant = await this.#grant(session);
       await session.run(`CREATE DATABASE ${name}`).catch((refused: unknown) => {
         throw new CoffreError('E_DB_PRIVILEGE', `the database ${this.#database} does not exist and cannot be created`, {
           cause: refused,
-          hint: `create it: CREATE DATABASE ${name}; GRANT ALL ON ${name}.* TO the target user`,
+          hint: `on the target server: CREATE DATABASE ${name}; ${grant}`,
         });
       });
       await session.run(`USE ${name}`);

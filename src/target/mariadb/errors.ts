@@ -16,7 +16,7 @@ export function writeError(error: unknown, what: string): CoffreError {
       : server.errno === 1153
         ? 'raise max_allowed_packet on the target server to at least that of the source'
         : code === 'E_DB_PRIVILEGE'
-          ? 'give the restoring user all rights on the target database: GRANT ALL PRIVILEGES ON … TO …'
+          ? 'give the user in --to-database all rights on the target database: GRANT ALL PRIVILEGES ON … TO …'
           : undefined;
   return new CoffreError(code, `${what}: ${server.message}`, { cause: server, ...(hint ? { hint } : {}) });
 }

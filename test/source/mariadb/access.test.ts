@@ -68,6 +68,15 @@ describe('rights of the dump user', () => {
     await dumpParts(databaseConfig(where, 'shop_1'));
   });
 
+  test('no right at all: refused, the hint is all the GRANTs, and doctor says the same', async () => {
+    const where = await asUser([]);
+    const error = await openFailure(where);
+    expect(error).toMatchObject({ code: 'E_DB_PRIVILEGE', hint: expect.stringContaining(`GRANT ${ALL} ON \`shop\\_1\`.*`) });
+    expect((await source(where).check()).map((finding) => finding.hint)).toEqual([error.hint]);
+    await server.sql(error.hint);
+    await dumpParts(databaseConfig(where, 'shop_1'));
+  });
+
   test('routines cannot be seen: refused, the hint is the GRANT that helps', async () => {
     const where = await asUser([on(ALL)]);
     const error = await openFailure(where);

@@ -31,9 +31,11 @@ describe('prepare', () => {
 
   test('a database that does not exist and may not be made: E_DB_PRIVILEGE with the statements', async () => {
     const where = await asUser('');
-    await expect(using(makeTarget(where, 'not_made'), (target) => target.prepare())).rejects.toMatchObject({
-      code: 'E_DB_PRIVILEGE',
-    });
+    const prepare = () => using(makeTarget(where, 'not_made'), (target) => target.prepare());
+    const error = (await prepare().catch((cause: unknown) => cause)) as CoffreError;
+    expect(error).toMatchObject({ code: 'E_DB_PRIVILEGE', hint: expect.stringContaining('ON `not\\_made`.* TO `back`@`%`;') });
+    await server.sql(error.hint.replace(/^.*?: /, ''));
+    await prepare();
   });
 
   const contents = [
