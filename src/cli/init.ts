@@ -13,8 +13,8 @@ import { exportPublicKey, fingerprint } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { doctorText, runDoctor } from './doctor.ts';
 import { type InitAnswers, initConfigText } from './init-config.ts';
+import { askAnswers, defaultAnswers } from './init-questions.ts';
 import { ensureSigningKey } from './keys.ts';
-import { type Ask, openQuestions } from './questions.ts';
 import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
 
 interface InitOptions {
@@ -101,7 +101,12 @@ Example:
         const file = resolve(context.io.cwd, invocation.configFile);
         const kitFile = resolve(context.io.cwd, options.kit ?? join(dirname(file), 'recovery-kit.txt'));
         await refuseExisting(file, 'the configuration', 'init never overwrites: edit it, or name another file with --config');
-        const asks = Object.keys(options).length === 0 && !invocation.json && context.io.stdin.isTTY === true;
+        const asks = Object.keys(options).length === 0;
+        if (asks && (invocation.json || context.io.stdin.isTTY !== true)) {
+          throw new CoffreError('E_USAGE', 'there is nobody to ask and no flag says what to write', {
+            hint: 'give flags (coffre init --help), or run it on a terminal without --json',
+          });
+        }
         const answers = asks ? await askAnswers(context, file) : answersFromFlags(options, file, context);
 
         const newIdentity = answers.encryption === 'age' && options.recovery === undefined ? await makeIdentity() : null;
@@ -225,80 +230,6 @@ function answersFromFlags(options: InitOptions, file: string, context: CliContex
                   },
           },
   };
-}
-
-async function askAnswers(context: CliContext, file: string): Promise<InitAnswers> {
-  const defaults = defaultAnswers(file);
-  using questions = openQuestions(context.io);
-  const ask: Ask = questions.ask;
-  context.io.err(`This writes ${file}. Enter takes what stands in brackets; an empty answer without brackets skips.\n`);
-  const timezone = await ask('Time zone', defaults.timezone);
-  const stateDir = await ask('State directory', defaults.stateDir);
-  const keyDir = await ask('Key directory', defaults.keyDir);
-  const retention = await ask('Keep snapshots for', defaults.retention);
-  const vaultPath = await ask('Folder of a filesystem vault (NAS, second disk)', null);
-  const endpoint = await ask('S3 endpoint of a vault with Object Lock, such as https://s3.example.net', null);
-  const s3 =
-    endpoint === null
-      ? null
-      : {
-          name: 'offsite',
-          endpoint,
-          region: await ask('  Region', 'us-east-1'),
-          bucket: (await ask('  Bucket', 'coffre')) ?? 'coffre',
-          prefix: await ask('  Prefix of the keys', null),
-          offsite: true,
-          lockMode: (await ask('  Lock mode, COMPLIANCE or GOVERNANCE', 'COMPLIANCE')) ?? 'COMPLIANCE',
-          credentialsFile: resolve(
-            (await ask('  JSON file with accessKeyId and secretAccessKey', join(dirname(file), 'offsite.json'))) ?? '',
-          ),
-          pruneCredentialsFile: null,
-        };
-  const shop = await ask('First shop, such as dupont', null);
-  const filesRoot = shop === null ? null : await ask('  Its file tree', `/var/www/${shop}`);
-  const dbName = shop === null ? null : await ask('  Its database', shop);
-  const dbUser = dbName === null ? null : await ask('  Database user', 'coffre');
-  const dbSocket = dbName === null ? null : await ask('  Socket of the database server', '/run/mysqld/mysqld.sock');
-  const dbPassword = dbName === null ? null : await ask('  File with its password', join(dirname(file), `${shop}.password`));
-  return {
-    timezone: timezone ?? defaults.timezone,
-    stateDir: resolve(stateDir ?? defaults.stateDir),
-    keyDir: resolve(keyDir ?? defaults.keyDir),
-    socket: defaults.socket,
-    encryption: 'age',
-    retention: retention ?? defaults.retention,
-    filesystem: vaultPath === null ? null : { name: 'nas', path: resolve(vaultPath), media: null, offsite: false },
-    s3,
-    shop:
-      shop === null
-        ? null
-        : {
-            name: shop,
-            filesRoot: filesRoot === null ? null : resolve(filesRoot),
-            filesProfile: 'prestashop',
-            database:
-              dbName === null
-                ? null
-                : {
-                    name: dbName,
-                    user: dbUser ?? 'coffre',
-                    socketPath: dbSocket ?? '/run/mysqld/mysqld.sock',
-                    host: null,
-                    port: null,
-                    passwordFile: dbPassword === null ? null : resolve(dbPassword),
-                  },
-          },
-  };
-}
-
-function defaultAnswers(file: string) {
-  return {
-    timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
-    stateDir: '/var/lib/coffre',
-    keyDir: join(dirname(file), 'keys'),
-    socket: '/run/coffre/coffre.sock',
-    retention: '14d',
-  } as const;
 }
 
 async function refuseExisting(path: string, what: string, hint: string): Promise<void> {

@@ -53,6 +53,27 @@ describe('questions on a terminal', () => {
     });
   });
 
+  it('wrong answers - each is asked again at once, the others are kept', async () => {
+    const dir = await tempDir();
+    await mkdir(join(dir, 'www'));
+    const config = join(dir, 'etc/coffre.yaml');
+    const place = ['Paris', 'Europe/Paris', join(dir, 'state'), '', '14', '9000d', '30d', join(dir, 'nas')];
+    const s3 = ['s3.example.net', 'http://127.0.0.1:9', '', '', '', 'NONE', 'GOVERNANCE', ''];
+    const shop = ['Du Pont', 'dupont', join(dir, 'www'), '', '', '', ''];
+    const { shown } = await converse(
+      config,
+      [...place, ...s3, ...shop].map((answer) => `${answer}\r`),
+    );
+    for (const said of ['a time zone is expected', 'a duration with its unit', 'COMPLIANCE or GOVERNANCE is expected', 'not a good name']) {
+      expect(shown).toContain(said);
+    }
+    expect(shown).not.toMatch(/:\d+: (timezone|plans|shops)/);
+    const loaded = loadConfig(config, {});
+    expect(loaded).toMatchObject({ timezone: 'Europe/Paris', stateDir: join(dir, 'state') });
+    expect(loaded.vaults.get('offsite')).toMatchObject({ endpoint: 'http://127.0.0.1:9', bucket: 'coffre' });
+    expect(loaded.shops.get('dupont')).toMatchObject({ plan: { retentionMs: 30 * 86_400_000 }, files: { root: join(dir, 'www') } });
+  });
+
   it.each([
     ['Ctrl-C', '\u0003'],
     ['Ctrl-D', '\u0004'],

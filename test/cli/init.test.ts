@@ -120,6 +120,15 @@ describe('what is there already', () => {
     expect(await readdir(dir)).toEqual(['www']);
   });
 
+  it('no flag and nobody to ask - E_USAGE, nothing written', async () => {
+    const { dir, config } = await place();
+    const said = await coffre(['--config', config, 'init']);
+    expect(said.status).toBe(2);
+    expect(said.stderr).toContain('[E_USAGE]');
+    expect(said.stderr).toContain('on a terminal');
+    expect(await readdir(dir)).toEqual(['www']);
+  });
+
   it('flags that mean nothing alone - E_USAGE', async () => {
     const { init } = await place();
     expect(await init('--s3-bucket', 'b')).toMatchObject({ status: 2, json: { error: { code: 'E_USAGE' } } });
