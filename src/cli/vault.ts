@@ -1,5 +1,6 @@
 // `coffre vault`: what is declared, and a new disk in the place of an old one.
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../catalog/open.ts';
@@ -86,11 +87,14 @@ export function registerVault(program: Command, context: CliContext): void {
     );
 }
 
-/** Nothing but what a vault has from its first moment. */
-async function holdsNothing(folder: string): Promise<boolean> {
-  const fromTheStart = ['lost+found', MARKER_FILE, LOCKS_FOLDER];
+/** No file but what a vault has from its first moment; the folders that a probe leaves behind hold none. */
+async function holdsNothing(folder: string, fromTheStart: readonly string[] = ['lost+found', MARKER_FILE, LOCKS_FOLDER]): Promise<boolean> {
   try {
-    return (await readdir(folder)).every((name) => fromTheStart.includes(name));
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      if (fromTheStart.includes(entry.name)) continue;
+      if (!entry.isDirectory() || !(await holdsNothing(join(folder, entry.name), []))) return false;
+    }
+    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }

@@ -12,17 +12,22 @@ export interface LostWithDisk {
   readonly lost: number;
 }
 
-/** Shops of which the catalog believes that this vault holds something; probes' `_coffre` among them. */
+/** Shops of which the catalog believes that this vault holds something, or a snapshot's copy; probes' `_coffre` among them. */
 export async function shopsIn(catalog: Catalog, vault: string): Promise<string[]> {
   const rows = await catalog.db
     .selectFrom('objects')
     .select('shop')
-    .distinct()
     .where('vault', '=', vault)
     .where('state', 'in', ['stored', 'tombstone'])
-    .orderBy('shop')
+    .union(
+      catalog.db
+        .selectFrom('snapshotVaults')
+        .innerJoin('snapshots', 'snapshots.id', 'snapshotVaults.snapshotId')
+        .select('snapshots.shop')
+        .where('snapshotVaults.vault', '=', vault),
+    )
     .execute();
-  return rows.map((row) => row.shop);
+  return rows.map((row) => row.shop).sort();
 }
 
 /**

@@ -15,7 +15,8 @@ it('a dead disk replaced - its objects and copies are forgotten, verify passes, 
   const before = (await world.coffre(['status'])).json;
 
   rmSync(world.nasPath, { recursive: true });
-  mkdirSync(world.nasPath);
+  // a probe's empty folder does not make it a disk with something on it
+  mkdirSync(join(world.nasPath, '_coffre/probe'), { recursive: true });
   expect((await world.coffre(['verify', 'dupont'])).status).not.toBe(0);
   expect((await world.coffre(['backup', 'dupont'])).status).not.toBe(0);
   const { json } = await world.ok(['vault', 'prepare', 'nas']);
