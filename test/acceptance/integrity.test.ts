@@ -281,6 +281,28 @@ describe('two vaults, the folder is attacked', () => {
     }
   }, 120_000);
 
+  it('read without the identity - what is altered is still found by its hash, and what could not be checked is said', async () => {
+    const { world, second } = here;
+    const identity = join(world.keyDir, 'dupont.key');
+    renameSync(identity, `${identity}.aside`);
+    try {
+      for (const row of objectsOf(world, second, 'nas')) {
+        const file = new StoredFile(world, row);
+        file.replace(flipped(file.content));
+        const { json, status } = await world.coffre(['verify', 'dupont', '--read-data']);
+        file.undo();
+        expect(status).not.toBe(0);
+        expect(json.shops[0].errors).toContainEqual(expect.objectContaining({ code: 'E_KEY' }));
+        const entry = json.shops[0].snapshots.find((one: { id: string }) => one.id === second);
+        const copy = entry.vaults.find((one: { vault: string }) => one.vault === 'nas');
+        expect(copy.errors).toContainEqual(expect.objectContaining({ code: 'E_OBJECT_ALTERED', key: row.key }));
+        expect(copy.checked).not.toContain('signature');
+      }
+    } finally {
+      renameSync(`${identity}.aside`, identity);
+    }
+  }, 120_000);
+
   it('after all that - what was put back verifies, and the folder alone gives the shop back', async () => {
     expect((await here.world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
     await restored(here, ['--from', 'nas']);
