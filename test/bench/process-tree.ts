@@ -44,12 +44,12 @@ export class ProcessTreeWatch {
   #sample(): void {
     this.#timer = this.#clock.after(SAMPLE_EVERY_MS, () => this.#sample());
     const now: { name: string; bytes: number }[] = [];
-    for (const pid of descendants(this.#pid)) {
+    for (const [pid, parent] of descendants(this.#pid, 0)) {
       const status = read(`/proc/${pid}/status`);
       const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
       const bytes = field('VmRSS');
       if (bytes === 0) continue;
-      const name = nameOf(pid);
+      const name = nameOf(pid, parent);
       now.push({ name, bytes });
       this.#highWater.set(pid, { name, bytes: field('VmHWM') });
     }
@@ -61,8 +61,8 @@ export class ProcessTreeWatch {
   }
 }
 
-function* descendants(pid: number): Generator<number> {
-  yield pid;
+function* descendants(pid: number, parent: number): Generator<readonly [pid: number, parent: number]> {
+  yield [pid, parent];
   let tasks: string[] = [];
   try {
     tasks = readdirSync(`/proc/${pid}/task`);
@@ -70,13 +70,18 @@ function* descendants(pid: number): Generator<number> {
     return; // it ended
   }
   for (const task of tasks) {
-    for (const child of read(`/proc/${pid}/task/${task}/children`).split(' ')) if (child) yield* descendants(Number(child));
+    for (const child of read(`/proc/${pid}/task/${task}/children`).split(' ')) if (child) yield* descendants(Number(child), pid);
   }
 }
 
-/** What it runs, in a word: `main.ts` for Node with that script, else the program. */
-function nameOf(pid: number): string {
-  const words = read(`/proc/${pid}/cmdline`).split('\0');
+/**
+ * What it runs, in a word: `main.ts` for Node with that script, else the program. A `fork` is about to become another program
+ * and for some milliseconds shares its parent's pages, which count twice here though they are there once.
+ */
+function nameOf(pid: number, parent: number): string {
+  const commandLine = read(`/proc/${pid}/cmdline`);
+  if (commandLine !== '' && commandLine === read(`/proc/${parent}/cmdline`)) return 'fork';
+  const words = commandLine.split('\0');
   const script = words.find((word) => word.endsWith('.ts'));
   return (script ?? words[0] ?? '?').split('/').at(-1) || '?';
 }
