@@ -137,11 +137,14 @@ export async function restoreFiles(
       meter.done(segment);
     });
   // Segments of different snapshots never hold the same live path, so their order is free; directories come last.
+  // The target takes one at a time; a streamed one must not wait for its turn with an open connection, so it comes alone.
+  const body = needed.filter((segment) => segment.phase !== 'tail');
   await inParallel(
-    needed.filter((segment) => segment.phase !== 'tail'),
+    body.filter((segment) => !isStreamed(segment)),
     SEGMENTS_IN_FLIGHT,
     extract,
   );
+  for (const segment of body.filter(isStreamed)) await extract(segment);
   for (const segment of needed.filter((segment) => segment.phase === 'tail')) await extract(segment);
 
   meter.check();

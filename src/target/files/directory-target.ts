@@ -21,6 +21,7 @@ export class DirectoryTarget implements FilesTarget {
    */
   readonly #staging: string;
   #prepared = false;
+  #turn: Promise<void> = Promise.resolve();
   #complete = false;
   readonly #guard = new MemberGuard();
 
@@ -48,7 +49,18 @@ export class DirectoryTarget implements FilesTarget {
     }
   }
 
-  async extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
+  /**
+   * One at a time, whoever calls: two GNU tars that make the same missing directory at once race, and the loser says
+   * `Cannot open: No such file or directory` (seen with 1.34). What is fetched and checked meanwhile waits here.
+   */
+  extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
+    const extracted = this.#turn.then(() => this.#extract(segment, members, signal));
+    this.#turn = extracted.catch(() => {});
+    return extracted;
+  }
+
+  async #extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const wanted = members && new Set(members);
     if (!segment.unverified) {
       // gone before the directories get their times
