@@ -25,7 +25,7 @@ const segment = z.strictObject({
   id,
   key: z.string(),
   kind: z.enum(['tar', 'sql', 'tsv']),
-  phase: z.enum(['pre', 'data', 'rows', 'post', 'files', 'tail']),
+  phase: z.enum(['pre', 'data', 'rows', 'keys', 'post', 'files', 'tail']),
   name,
   fresh: z.boolean(),
   load: z
@@ -86,9 +86,13 @@ const signedManifest = z.strictObject({
 });
 
 /** Which phases a kind may have. */
-const PHASES: Readonly<Record<SegmentKind, readonly Phase[]>> = { tar: ['files', 'tail'], sql: ['pre', 'data', 'post'], tsv: ['rows'] };
+const PHASES: Readonly<Record<SegmentKind, readonly Phase[]>> = {
+  tar: ['files', 'tail'],
+  sql: ['pre', 'data', 'keys', 'post'],
+  tsv: ['rows'],
+};
 /** Restore order: a lower rank never comes after a higher one. */
-const RANK: Readonly<Record<Phase, number>> = { pre: 0, data: 1, rows: 1, post: 2, files: 0, tail: 1 };
+const RANK: Readonly<Record<Phase, number>> = { pre: 0, data: 1, rows: 1, keys: 2, post: 3, files: 0, tail: 1 };
 
 function isInstant(text: string): boolean {
   try {

@@ -6,8 +6,8 @@ export type SourceKind = 'database' | 'files' | 'server';
 /** What is inside a segment, and so how it is restored by hand. */
 export type SegmentKind = 'tar' | 'sql' | 'tsv';
 
-/** Restore order: a database restores pre, data, rows, post; a tree restores files, then tail (directories, last for their mtimes). */
-export type Phase = 'pre' | 'data' | 'rows' | 'post' | 'files' | 'tail';
+/** Restore order: a database restores pre, data and rows, keys, post; a tree restores files, then tail (directories, last for their mtimes). */
+export type Phase = 'pre' | 'data' | 'rows' | 'keys' | 'post' | 'files' | 'tail';
 
 /**
  * A path as the file system has it: bytes, held in a JavaScript string with one character per byte (latin1).
@@ -131,7 +131,12 @@ export interface Reading {
   readonly asOf: Temporal.Instant;
   /** Bytes expected in all, for progress; null when unknown. */
   readonly expectedBytes: number | null;
-  /** Parts and carries in index order; each part must be read (or dropped) before the next but `window` further ones is asked for. */
+  /** How many parts may be read at the same time, at least 1. */
+  readonly parallel: number;
+  /**
+   * Parts and carries in index order. The next one is sometimes only known, or only safe to read, when all before it were
+   * read: asking for it then waits for them, so whoever asks must be reading what it was given meanwhile.
+   */
   items(): AsyncIterable<Part | Carry>;
   /** After the last item was read. */
   summary(): SourceSummary;

@@ -39,10 +39,15 @@ export interface DatabaseTarget {
   markIncomplete(): Promise<void>;
   /** Takes it away again: everything was loaded and counted. */
   markComplete(): Promise<void>;
-  /** Executes an SQL segment (phases pre, data, post). The target splits statements itself. */
+  /** Executes an SQL segment (phases pre, data, keys, post). The target splits statements itself. */
   loadSql(segment: IncomingSegment, signal: AbortSignal): Promise<void>;
   /** Loads one `.tsv` segment and proves zero warnings, zero skipped, exact rows; throws E_LOAD_MISMATCH and keeps nothing of it. */
   loadRows(segment: IncomingSegment, load: LoadInstruction, signal: AbortSignal): Promise<LoadedTable>;
+  /**
+   * Rows and keys are in and were counted: what was loaded beside the old tables now takes their place. Programs (phase post)
+   * come after this. Nothing to do for a target that loads in place.
+   */
+  publish(): Promise<void>;
   /** Row counts of the tables named, from the server. */
   countRows(tables: readonly string[]): Promise<readonly LoadedTable[]>;
   close(): Promise<void>;

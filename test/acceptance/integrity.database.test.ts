@@ -44,7 +44,7 @@ describe('a database snapshot in two vaults, the folder is attacked', () => {
         .all()
         .map((row) => row.phase),
     );
-    expect(new Set(phases), 'every phase is attacked').toEqual(new Set(['pre', 'data', 'rows', 'post']));
+    expect(new Set(phases), 'every phase is attacked').toEqual(new Set(['pre', 'data', 'rows', 'keys', 'post']));
     for (const [at, row] of rows.entries()) {
       const file = new StoredFile(world, row as StoredRow);
       file.replace(flipped(file.content));

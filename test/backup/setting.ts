@@ -45,6 +45,7 @@ function sourceOf(pieces: readonly Piece[]): Source {
   const reading: Reading = {
     asOf: systemClock.now(),
     expectedBytes: null,
+    parallel: 1,
     async *items() {
       for (const piece of pieces) yield part(piece);
     },

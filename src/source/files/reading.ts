@@ -37,6 +37,7 @@ export class FilesReading implements Reading {
   readonly asOf: Temporal.Instant;
   /** A scan before the scan would cost as much as the scan. */
   readonly expectedBytes = null;
+  readonly parallel = 1;
   readonly #tree: TreeToRead;
   readonly #scratch: Scratch;
   readonly #clock: Clock;

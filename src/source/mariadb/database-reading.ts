@@ -7,10 +7,11 @@ import type { PlannedTable } from './measure.ts';
 import { ChunkPart, DataPart, TextPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
 import type { ReadContext } from './reading.ts';
-import { writePost, writePre } from './script.ts';
+import { writeKeys, writePost, writePre } from './script.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export class DatabaseReading implements Reading {
+  readonly parallel = 1;
   readonly asOf: Temporal.Instant;
   readonly expectedBytes: number;
   readonly #snapshot: Snapshot;
@@ -47,6 +48,7 @@ export class DatabaseReading implements Reading {
       yield* this.#rows(this.#tables);
     }
     yield* this.#found();
+    yield new TextPart(this.#context, 'keys', writeKeys(schema)).handOut();
     yield new TextPart(this.#context, 'post', writePost(schema, programs)).handOut();
   }
 

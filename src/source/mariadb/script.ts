@@ -1,4 +1,4 @@
-// Writes the SQL of the phases pre and post, and the head that every .sql segment begins with.
+// Writes the SQL of the phases pre, keys and post, and the head that every .sql segment begins with.
 import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { splitCreateTable } from './ddl.ts';
 import type { Program, Programs, ViewDefinition } from './programs.ts';
@@ -47,14 +47,20 @@ export function writePre(schema: DatabaseSchema): Buffer {
   return bytes(out);
 }
 
-export function writePost(schema: DatabaseSchema, programs: Programs): Buffer {
-  const out = [head('keys, foreign keys, views, routines, triggers, events', DEFINITION_MODE)];
+/** Per table one ALTER with its keys, one with each FULLTEXT key (the server builds one at a time), then all foreign keys. */
+export function writeKeys(schema: DatabaseSchema): Buffer {
+  const out = [head('keys and foreign keys', DEFINITION_MODE)];
   const split = schema.tables.map((table) => ({ table, parts: splitCreateTable(table) }));
   for (const { table, parts } of split) {
     if (parts.keys.length > 0) out.push(alter(table, parts.keys));
     for (const key of parts.fulltext) out.push(alter(table, [key]));
   }
   for (const { table, parts } of split) if (parts.foreignKeys.length > 0) out.push(alter(table, parts.foreignKeys));
+  return bytes(out);
+}
+
+export function writePost(schema: DatabaseSchema, programs: Programs): Buffer {
+  const out = [head('views, routines, triggers, events', DEFINITION_MODE)];
   const usable = programs.views.filter((view) => !view.broken);
   // Placeholders first: a view may use another one, or a function that uses one.
   for (const view of usable) out.push(placeholder(view));

@@ -93,6 +93,8 @@ export class MariadbTarget implements DatabaseTarget {
     });
   }
 
+  async publish(): Promise<void> {}
+
   countRows(tables: readonly string[]): Promise<readonly LoadedTable[]> {
     return this.#inTurn(undefined, async (session) => {
       const versioned = new Set(

@@ -44,7 +44,7 @@ export function databaseConfig(where: Where, name: string, excludeData: readonly
 }
 
 const never = new AbortController().signal;
-export const PHASES: readonly Phase[] = ['pre', 'data', 'rows', 'post'];
+export const PHASES: readonly Phase[] = ['pre', 'data', 'rows', 'keys', 'post'];
 
 export interface DumpOptions {
   readonly sizes?: Sizes;
