@@ -57,6 +57,12 @@ export const ERRORS = {
   E_DB_PRIVILEGE: kind(3, 'operator', 'the database user lacks a privilege', 'run the GRANT that coffre doctor SHOP prints'),
   E_DB_READ: kind(3, 'backoff', 'the dump failed while reading', 'run it again; the server log says more'),
   E_DB_CHANGED: kind(3, 'backoff', 'a table was altered during the dump', 'run it again when the migration is over'),
+  E_DB_BUSY: kind(
+    3,
+    'backoff',
+    'the database server was too busy for too long',
+    'run it at a quieter hour, or raise database.limits.maxRunningQueries of the shop',
+  ),
   E_FILES_ROOT: kind(3, 'operator', 'the shop’s file tree cannot be read', 'check files.root and the rights of the user coffre runs as'),
   E_FILES_READ: kind(3, 'backoff', 'reading the file tree failed', 'run it again; the message says what tar said'),
   E_INCOMPLETE: kind(

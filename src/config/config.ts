@@ -71,8 +71,25 @@ export interface DatabaseConfig {
   readonly port: number;
   readonly socketPath: string | null;
   readonly password: Secret | null;
-  /** Tables whose rows are left out (structure kept). */
+  /** Tables whose rows are left out (structure kept): names, in which * stands for any characters and ? for one. */
   readonly excludeData: readonly string[];
+  /** A named list of further tables whose rows are left out. */
+  readonly profile: 'none' | 'prestashop-ephemeral';
+  /** Connections that read at the same time. */
+  readonly threads: number;
+  readonly gentle: GentleLimits;
+}
+
+/** What the reading of a database may cost its server; null: no limit. */
+export interface GentleLimits {
+  /** Over all connections together. */
+  readonly rowsPerSecond: number | null;
+  /** Bytes a second from the database server, over all connections together. */
+  readonly bytesPerSecond: number | null;
+  /** Reading waits while the server runs more queries of others than this. */
+  readonly maxRunningQueries: number | null;
+  /** The longest that a lock may hold back everybody's writes. */
+  readonly maxLockMs: number;
 }
 
 export interface FilesConfig {

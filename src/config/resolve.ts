@@ -213,6 +213,14 @@ export function resolveConfig(
       socketPath: socketPath ? onHost(socketPath, hostType, [...at, 'socketPath']) : null,
       password: secret(at, 'password', database.passwordFile, database.password),
       excludeData: database.excludeData,
+      profile: database.profile,
+      threads: database.threads,
+      gentle: {
+        rowsPerSecond: database.limits.rowsPerSecond,
+        bytesPerSecond: database.limits.bandwidth === 'none' ? null : database.limits.bandwidth,
+        maxRunningQueries: database.limits.maxRunningQueries,
+        maxLockMs: database.limits.maxLock,
+      },
     };
   }
 

@@ -39,6 +39,18 @@ const port = wholeNumber(1, 65_535);
 const duration = parsed(parseDuration, DURATION_EXPECTED);
 const positiveDuration = parsed((value) => parseDuration(value) || null, DURATION_EXPECTED);
 const size = parsed((value) => parseSize(value) || null, SIZE_EXPECTED);
+const rateOrNone = parsed((value) => (value === 'none' ? 'none' : parseRate(value) || null), RATE_EXPECTED).prefault('none');
+/** null: none. */
+const countOrNone = (highest: number) =>
+  z
+    .unknown()
+    .transform((value, context): number | null => {
+      if (value === 'none' || value === null) return null;
+      if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= highest) return value;
+      context.addIssue({ code: 'custom', message: `a whole number from 1 to ${highest} is expected, or none` });
+      return z.NEVER;
+    })
+    .prefault('none');
 const path = text('a path is expected').refine((value) => !value.includes('\0'), { error: 'a path is expected' });
 const listOf = <T extends z.ZodType>(item: T, expected: string) => z.array(item, { error: expected });
 
@@ -191,6 +203,12 @@ const host = z.discriminatedUnion('type', [strict({ type: z.literal('local') }),
   error: (issue) => (issue.note === undefined ? 'a mapping of keys to values is expected' : 'local or ssh is expected'),
 });
 
+/** The server counts its lock timeouts in whole seconds; beyond a minute no shop would take it for gentle. */
+const lockTime = parsed((value) => {
+  const ms = parseDuration(value);
+  return ms !== null && ms >= 1000 && ms <= 60_000 ? ms : null;
+}, 'a duration from 1s to 60s is expected');
+
 const database = strict({
   name: text('the name of a database is expected'),
   user: text('a database user is expected'),
@@ -199,7 +217,15 @@ const database = strict({
   socketPath: path.nullish(),
   passwordFile: path.optional(),
   password: secretReference,
-  excludeData: listOf(text('the name of a table is expected'), 'a list of tables is expected').default([]),
+  excludeData: listOf(text('the name of a table is expected, or a pattern such as "*_log"'), 'a list of tables is expected').default([]),
+  profile: oneOf('none', 'prestashop-ephemeral').default('none'),
+  threads: wholeNumber(1, 16).default(2),
+  limits: strict({
+    rowsPerSecond: countOrNone(1_000_000_000),
+    bandwidth: rateOrNone,
+    maxRunningQueries: countOrNone(100_000),
+    maxLock: lockTime.prefault('3s'),
+  }).prefault({}),
 });
 
 const files = strict({
@@ -221,7 +247,7 @@ const shop = strict({
 
 const limits = strict({
   concurrency: wholeNumber(1, 64).default(2),
-  bandwidth: parsed((value) => (value === 'none' ? 'none' : parseRate(value) || null), RATE_EXPECTED).prefault('none'),
+  bandwidth: rateOrNone,
   memory: parsed((value) => {
     const bytes = parseSize(value);
     return bytes !== null && bytes >= 256e6 ? bytes : null;

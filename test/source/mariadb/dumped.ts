@@ -40,6 +40,9 @@ export function databaseConfig(where: Where, name: string, excludeData: readonly
     socketPath: where.socketPath,
     password: password === undefined ? null : { read: () => password, from: 'the test' },
     excludeData,
+    profile: 'none',
+    threads: 2,
+    gentle: { rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 3000 },
   };
 }
 

@@ -1,0 +1,111 @@
+// Which tables' rows a dump leaves out: what the configuration names, and the named lists of what a shop can do without.
+import type { DatabaseConfig } from '../../config/config.ts';
+import type { Warning } from '../source.ts';
+
+/** Tables of every PrestaShop since 1.5, by name without prefix: where most of them are, there is a shop. */
+const PRESTASHOP_CORE: readonly string[] = [
+  'address',
+  'cart',
+  'category',
+  'configuration',
+  'country',
+  'currency',
+  'customer',
+  'employee',
+  'hook',
+  'lang',
+  'module',
+  'order_detail',
+  'orders',
+  'product',
+  'product_lang',
+  'shop',
+];
+/** So many of them make a shop: a table that a module renamed or dropped does not hide it, a few names alike do not make one. */
+const PRESTASHOP_QUORUM = 12;
+
+/** Visitors' traces, logs and caches; facts: carts refer to guests. `*_session` is matched as a pattern. */
+const PRESTASHOP_EPHEMERAL: readonly string[] = [
+  'connections',
+  'connections_page',
+  'connections_source',
+  'guest',
+  'log',
+  'mail',
+  'page_viewed',
+  'pagenotfound',
+  'smarty_cache',
+  'smarty_lazy_cache',
+  'statssearch',
+];
+const PRESTASHOP_EPHEMERAL_SUFFIX = '_session';
+
+export interface Excluded {
+  /** Names out of those that were given, in their order. */
+  readonly tables: readonly string[];
+  /** For the manifest: one for each table that is left out, and for what the configuration names in vain. */
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * Decides which of `tableNames` (the base tables of the database) are dumped without their rows. The definitions of all are
+ * kept. Pure: the same names give the same answer.
+ */
+export function resolveExcluded(config: Pick<DatabaseConfig, 'excludeData' | 'profile'>, tableNames: readonly string[]): Excluded {
+  const reasons = new Map<string, string>();
+  const vain: Warning[] = [];
+  if (config.profile === 'prestashop-ephemeral') {
+    const prefixes = prestashopPrefixes(tableNames);
+    for (const name of tableNames) {
+      if (prefixes.some((prefix) => isEphemeral(name, prefix))) reasons.set(name, 'profile prestashop-ephemeral');
+    }
+    if (prefixes.length === 0) {
+      const message = 'no tables of a PrestaShop were found, so the profile leaves out nothing';
+      vain.push({ kind: 'other', where: 'profile prestashop-ephemeral', message });
+    }
+  }
+  for (const pattern of config.excludeData) {
+    const matches = matcher(pattern);
+    const matched = tableNames.filter(matches);
+    for (const name of matched) reasons.set(name, pattern === name ? 'excludeData' : `excludeData ${pattern}`);
+    if (matched.length === 0) vain.push({ kind: 'other', where: `excludeData ${pattern}`, message: 'no table has this name' });
+  }
+  const tables = tableNames.filter((name) => reasons.has(name));
+  const skipped = tables.map((name): Warning => {
+    return { kind: 'skipped', where: name, message: `its rows are left out by the configuration (${reasons.get(name)})` };
+  });
+  return { tables, warnings: [...skipped, ...vain] };
+}
+
+/** The table prefixes (`ps_`) of every PrestaShop in a database, shortest first: several shops can share one. */
+export function prestashopPrefixes(tableNames: readonly string[]): string[] {
+  const found = new Map<string, number>();
+  for (const core of PRESTASHOP_CORE) {
+    for (const name of tableNames) {
+      if (!name.endsWith(core)) continue;
+      const prefix = name.slice(0, name.length - core.length);
+      found.set(prefix, (found.get(prefix) ?? 0) + 1);
+    }
+  }
+  return [...found]
+    .filter(([, count]) => count >= PRESTASHOP_QUORUM)
+    .map(([prefix]) => prefix)
+    .sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
+}
+
+function isEphemeral(table: string, prefix: string): boolean {
+  if (!table.startsWith(prefix)) return false;
+  const name = table.slice(prefix.length);
+  return PRESTASHOP_EPHEMERAL.includes(name) || (name.endsWith(PRESTASHOP_EPHEMERAL_SUFFIX) && name !== PRESTASHOP_EPHEMERAL_SUFFIX);
+}
+
+/** Whether a name is `pattern`, where * stands for any characters and ? for one. */
+function matcher(pattern: string): (name: string) => boolean {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  const expression = new RegExp(`^${source}$`, 'su');
+  // the name itself first: a table may be named with a star
+  return (name) => name === pattern || expression.test(name);
+}
