@@ -109,11 +109,11 @@ export class DatabaseReading implements Reading {
   }
 
   summary(): SourceSummary {
-    const { schema, server, programs, lock, binlog, notCovered } = this.#snapshot;
+    const { schema, server, programs, method, acrossTables, binlog, notCovered } = this.#snapshot;
     const warnings = [...this.#context.warnings, ...programs.warnings];
     const consistency: Consistency = {
-      method: lock ? 'lock-tables' : 'single-transaction',
-      acrossTables: notCovered.length === 0,
+      method,
+      acrossTables,
       notCovered,
       blockedMs: this.#blockedMs,
       ...(binlog ? { binlog } : {}),

@@ -9,7 +9,7 @@ import { DatabaseReading } from './database-reading.ts';
 import { measure, type PlannedTable } from './measure.ts';
 import { DEFAULT_SIZES, planTable, type Sizes } from './plan.ts';
 import { ReadContext, readError, SAVEPOINT } from './reading.ts';
-import { openSnapshot } from './snapshot.ts';
+import { MAX_BLOCK_MS, openSnapshot } from './snapshot.ts';
 
 export interface DatabaseSourceOptions {
   readonly clock: Clock;
@@ -43,7 +43,13 @@ export class DatabaseSource implements Source {
   async open(options: OpenOptions): Promise<Reading> {
     options.signal.throwIfAborted();
     const { name, excludeData } = this.#config;
-    const snapshot = await openSnapshot(this.#address, name, { clock: this.#clock, excludeData });
+    const snapshot = await openSnapshot(this.#address, name, {
+      clock: this.#clock,
+      excludeData,
+      connections: 1,
+      maxBlockMs: MAX_BLOCK_MS,
+      signal: options.signal,
+    });
     try {
       const context = new ReadContext(snapshot.session, snapshot.server.maxAllowedPacket, this.#sizes);
       const tables: PlannedTable[] = [];

@@ -11,7 +11,13 @@ import { type Programs, readPrograms } from './programs.ts';
 import { readError, SAVEPOINT } from './reading.ts';
 import { type DatabaseSchema, readSchema, readServer, type ServerInfo } from './schema.ts';
 
+/** The longest that commits of the shop may wait for the moment at which all sessions open their snapshot, where nobody says otherwise. */
+export const MAX_BLOCK_MS = 3000;
+
 export interface Snapshot {
+  /** At least one, all in one snapshot, each with the savepoint set. */
+  readonly sessions: readonly Session[];
+  /** The first of them. */
   readonly session: Session;
   readonly asOf: Temporal.Instant;
   readonly server: ServerInfo;
@@ -19,6 +25,11 @@ export interface Snapshot {
   readonly programs: Programs;
   /** On tables that the snapshot itself does not hold still; to be released when their rows were read. */
   readonly lock: TableLock | null;
+  /** Which step of the ladder was used. */
+  readonly method: Consistency['method'];
+  readonly acrossTables: boolean;
+  /** How long commits of the shop were held up while the sessions were opened. */
+  readonly blockedMs: number;
   readonly binlog: Consistency['binlog'] | null;
   /** Base tables outside of both snapshot and lock. */
   readonly notCovered: readonly string[];
@@ -28,6 +39,11 @@ export interface SnapshotOptions {
   readonly clock: Clock;
   /** Tables whose rows are not read: not locked either. */
   readonly excludeData: readonly string[];
+  /** Sessions wanted, at least 1; there may come fewer. */
+  readonly connections: number;
+  /** Commits of the shop are never held up longer; 0: not at all. */
+  readonly maxBlockMs: number;
+  readonly signal?: AbortSignal;
 }
 
 /** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED. */
@@ -59,7 +75,20 @@ export async function openSnapshot(address: ServerAddress, database: string, opt
         ? []
         : [table.name],
     );
-    return { session, asOf, server, schema, programs, lock, binlog, notCovered };
+    return {
+      sessions: [session],
+      session,
+      asOf,
+      server,
+      schema,
+      programs,
+      lock,
+      method: lock ? 'lock-tables' : 'single-transaction',
+      acrossTables: notCovered.length === 0,
+      blockedMs: 0,
+      binlog,
+      notCovered,
+    };
   } catch (error) {
     session.destroy();
     await lock?.release();
