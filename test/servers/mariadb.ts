@@ -1,6 +1,6 @@
-// A throw-away MariaDB server on a random loopback port and a unix socket.
+// A throw-away MariaDB server on a random loopback port and a unix socket, or the address of one that the environment names.
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { freePort, makeRig, type Rig, until } from './rig.ts';
@@ -26,7 +26,33 @@ export interface Mariadb {
   client(program: string, args: readonly string[], options?: { readonly input?: Buffer | string }): Promise<Buffer>;
   /** Makes a database, and an account with all rights on it (or with `grants`, e.g. `SELECT, SHOW VIEW`) from anywhere. */
   createDatabase(name: string, account?: Account, grants?: string): Promise<void>;
+  /** Kills it (SIGKILL), runs `meanwhile`, and starts it again on the same files, port and socket: a crash of the server. */
+  crash(meanwhile?: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** A server that was there before the tests, and may be anything that speaks the protocol. */
+export interface GivenServer {
+  readonly host: string | null;
+  readonly port: number;
+  readonly socketPath: string | null;
+  readonly user: string;
+  readonly password: string | undefined;
+}
+
+/** Reads COFFRE_TEST_DB_HOST, _PORT, _SOCKET, _USER, _PASSWORD_FILE (or _PASSWORD); null when the tests start their own. */
+export function givenServer(env: NodeJS.ProcessEnv = process.env): GivenServer | null {
+  const socketPath = env.COFFRE_TEST_DB_SOCKET || null;
+  const host = env.COFFRE_TEST_DB_HOST || null;
+  if (socketPath === null && host === null) return null;
+  const passwordFile = env.COFFRE_TEST_DB_PASSWORD_FILE;
+  return {
+    host: socketPath === null ? host : null,
+    port: Number(env.COFFRE_TEST_DB_PORT || 3306),
+    socketPath,
+    user: env.COFFRE_TEST_DB_USER || 'root',
+    password: passwordFile ? readFileSync(passwordFile, 'utf8').trimEnd() : env.COFFRE_TEST_DB_PASSWORD,
+  };
 }
 
 export interface ClientOptions {
@@ -37,6 +63,8 @@ export interface ClientOptions {
 export interface MariadbOptions {
   /** Further server arguments; the last one of a name wins, so these override the defaults below. */
   readonly args?: readonly string[];
+  /** Of the server's process: `TZ` is the time zone that it takes for the system's. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Starts it, in about two seconds. Needs the Debian packages mariadb-server and mariadb-client. */
@@ -67,7 +95,7 @@ async function startIn(rig: Rig, options: MariadbOptions): Promise<Mariadb> {
   ]);
   const port = await freePort();
   const socketPath = path.join(dir, 'mysqld.sock');
-  const pid = await rig.start('mariadbd', '/usr/sbin/mariadbd', [
+  const serverArgs = [
     '--no-defaults',
     ...asRoot,
     `--datadir=${dataDir}`,
@@ -85,7 +113,9 @@ async function startIn(rig: Rig, options: MariadbOptions): Promise<Mariadb> {
     '--innodb-buffer-pool-size=256M',
     '--max-allowed-packet=256M',
     ...(options.args ?? []),
-  ]);
+  ];
+  const launch = (): Promise<number> => rig.start('mariadbd', '/usr/sbin/mariadbd', serverArgs, options.env);
+  let pid = await launch();
 
   const client = (program: string, args: readonly string[], { input = '' as Buffer | string } = {}): Promise<Buffer> =>
     new Promise((resolve, reject) => {
@@ -110,19 +140,23 @@ async function startIn(rig: Rig, options: MariadbOptions): Promise<Mariadb> {
     return (await client('mariadb', database ? [...flags, database] : flags, { input: text })).toString();
   };
 
-  await until('mariadbd accepts connections', 60_000, async () => {
-    if (!rig.pids().has('mariadbd')) throw new Error(`mariadbd ended while starting: ${rig.logTail('mariadbd')}`);
-    return client('mariadb-admin', ['--connect-timeout=2', 'ping']).then(
-      () => true,
-      () => false,
-    );
-  });
+  const answers = (): Promise<void> =>
+    until('mariadbd accepts connections', 60_000, async () => {
+      if (!rig.pids().has('mariadbd')) throw new Error(`mariadbd ended while starting: ${rig.logTail('mariadbd')}`);
+      return client('mariadb-admin', ['--connect-timeout=2', 'ping']).then(
+        () => true,
+        () => false,
+      );
+    });
+  await answers();
   return {
     dir,
     host: '127.0.0.1',
     port,
     socketPath,
-    pid,
+    get pid() {
+      return pid;
+    },
     rootUser: 'root',
     sql,
     client,
@@ -136,6 +170,14 @@ async function startIn(rig: Rig, options: MariadbOptions): Promise<Mariadb> {
         );
       }
       await sql(statements.join('\n'));
+    },
+    async crash(meanwhile) {
+      const ended = rig.ended('mariadbd');
+      process.kill(pid, 'SIGKILL');
+      await ended;
+      await meanwhile?.();
+      pid = await launch();
+      await answers();
     },
     stop: () => rig.stop(),
   };

@@ -52,21 +52,40 @@ export const PHASES: readonly Phase[] = ['pre', 'data', 'rows', 'keys', 'post'];
 export interface DumpOptions {
   readonly sizes?: Sizes;
   readonly onPart?: (part: Part) => void;
+  readonly signal?: AbortSignal;
 }
 
-export async function dumpParts(config: DatabaseConfig, { sizes = DEFAULT_SIZES, onPart }: DumpOptions = {}): Promise<Dumped> {
+export async function dumpParts(
+  config: DatabaseConfig,
+  { sizes = DEFAULT_SIZES, onPart, signal = never }: DumpOptions = {},
+): Promise<Dumped> {
   const source = new DatabaseSource(config, { clock: systemClock, sizes });
-  const reading = await source.open({ signal: never, previous: [], scratchDir: '/nowhere' });
+  const reading = await source.open({ signal, previous: [], scratchDir: '/nowhere' });
   try {
     const parts: DumpedPart[] = [];
+    const failures: unknown[] = [];
+    const reads = new Set<Promise<void>>();
+    const readWhole = async (part: Part, at: number): Promise<void> => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of part.read(signal)) chunks.push(Buffer.from(chunk));
+      const { name, kind, phase, estimatedBytes } = part;
+      parts[at] = { name, kind, phase, estimatedBytes, bytes: Buffer.concat(chunks), outcome: part.outcome() };
+    };
+    let count = 0;
     for await (const item of reading.items()) {
       if (item.type !== 'part') throw new Error('a database source carries nothing');
       onPart?.(item);
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of item.read(never)) chunks.push(Buffer.from(chunk));
-      const { name, kind, phase, estimatedBytes } = item;
-      parts.push({ name, kind, phase, estimatedBytes, bytes: Buffer.concat(chunks), outcome: item.outcome() });
+      // as a backup does: as many at a time as the source can give
+      const read = readWhole(item, count++).catch((error: unknown) => {
+        failures.push(error);
+      });
+      reads.add(read);
+      void read.then(() => reads.delete(read));
+      if (reads.size >= reading.parallel) await Promise.race(reads);
+      if (failures.length > 0) throw failures[0];
     }
+    await Promise.all(reads);
+    if (failures.length > 0) throw failures[0];
     parts.sort((a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase));
     return { parts, summary: reading.summary() };
   } finally {
@@ -89,7 +108,12 @@ export function incoming(part: Pick<DumpedPart, 'name' | 'phase' | 'bytes'>, pie
 
 export async function restoreParts(target: DatabaseTarget, dumped: Dumped): Promise<void> {
   await target.prepare();
+  let published = false;
   for (const part of dumped.parts) {
+    if (part.phase === 'post' && !published) {
+      await target.publish();
+      published = true;
+    }
     if (part.outcome.load) await target.loadRows(incoming(part), part.outcome.load, never);
     else await target.loadSql(incoming(part), never);
   }

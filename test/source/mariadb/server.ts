@@ -1,10 +1,16 @@
-// The database server under test: one of our own, or the one that the environment names (COFFRE_TEST_DB_HOST, _PORT, _USER, _PASSWORD).
+// The database server under test: one of our own, or the one that the environment names (test/servers/README.md).
 import { spawn } from 'node:child_process';
-import { startMariadb } from '../../servers/mariadb.ts';
+import type { Readable } from 'node:stream';
+import { givenServer, type Mariadb, startMariadb } from '../../servers/mariadb.ts';
 import type { Where } from './dumped.ts';
 
 export interface DatabaseServer {
   readonly where: Where;
+  /** The rig, when the server is ours: it can be restarted, and files beside it can be looked at. */
+  readonly rig: Mariadb | null;
+  readonly mariadb: boolean;
+  /** 101119 for 10.11.19, 80039 for 8.0.39. */
+  readonly version: number;
   /** Runs statements with the `mariadb` client; rows come back tab-separated. */
   sql(text: string | Buffer, database?: string): Promise<string>;
   /** Runs a client program with these arguments after those that reach the server. */
@@ -12,30 +18,34 @@ export interface DatabaseServer {
   stop(): Promise<void>;
 }
 
-/** `args` are for a server of our own. */
-export async function startDatabaseServer(args: readonly string[] = []): Promise<DatabaseServer> {
-  const host = process.env.COFFRE_TEST_DB_HOST;
-  if (!host) {
-    const rig = await startMariadb({ args: ['--local-infile=1', ...args] });
-    return server({ socketPath: rig.socketPath }, ['--no-defaults', `--socket=${rig.socketPath}`, '--user=root'], () => rig.stop());
-  }
-  const port = Number(process.env.COFFRE_TEST_DB_PORT ?? 3306);
-  const user = process.env.COFFRE_TEST_DB_USER ?? 'root';
-  const password = process.env.COFFRE_TEST_DB_PASSWORD;
-  const where: Where = { socketPath: null, host, port, user, ...(password === undefined ? {} : { password }) };
-  return server(where, ['--no-defaults', `--host=${host}`, `--port=${port}`, '--protocol=tcp', `--user=${user}`], async () => {});
+export interface ServerOptions {
+  /** Of the server's process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The test needs these arguments, or breaks the server: it gets one of our own whatever the environment names. */
+  readonly own?: boolean;
 }
 
-function server(where: Where, reach: readonly string[], stop: () => Promise<void>): DatabaseServer {
+/** `args` are for a server of our own. */
+export async function startDatabaseServer(args: readonly string[] = [], { env, own = false }: ServerOptions = {}): Promise<DatabaseServer> {
+  const given = own ? null : givenServer();
+  if (!given) {
+    const rig = await startMariadb({ args: ['--local-infile=1', ...args], ...(env ? { env } : {}) });
+    return server({ socketPath: rig.socketPath }, ['--no-defaults', `--socket=${rig.socketPath}`, '--user=root'], rig);
+  }
+  const { socketPath, host, port, user, password } = given;
+  const reach = socketPath === null ? [`--host=${host}`, `--port=${port}`, '--protocol=tcp'] : [`--socket=${socketPath}`];
+  const where: Where = { socketPath, ...(host === null ? {} : { host }), port, user, ...(password === undefined ? {} : { password }) };
+  return server(where, ['--no-defaults', ...reach, `--user=${user}`], null);
+}
+
+async function server(where: Where, reach: readonly string[], rig: Mariadb | null): Promise<DatabaseServer> {
   const client = (program: string, args: readonly string[], input: Buffer | string = ''): Promise<Buffer> =>
     new Promise((resolve, reject) => {
       const env = { ...process.env, ...(where.password === undefined ? {} : { MYSQL_PWD: where.password }) };
       // Through `cat`: what Node gives a child as its input is a socket, and /dev/stdin of a socket cannot be opened.
       const child = spawn('sh', ['-c', 'cat | "$0" "$@"', program, ...reach, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
-      const out: Buffer[] = [];
-      const err: Buffer[] = [];
-      child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-      child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+      const out = collect(child.stdout);
+      const err = collect(child.stderr);
       child.once('error', reject);
       child.once('close', (code) => {
         if (code === 0) resolve(Buffer.concat(out));
@@ -44,15 +54,27 @@ function server(where: Where, reach: readonly string[], stop: () => Promise<void
       child.stdin.on('error', () => {});
       child.stdin.end(input);
     });
+  const sql = async (text: string | Buffer, database?: string): Promise<string> => {
+    const flags = ['--batch', '--skip-column-names', '--default-character-set=utf8mb4', '--binary-mode', '--comments', '--raw'];
+    return (await client('mariadb', database ? [...flags, database] : flags, text)).toString();
+  };
+  const version = await sql('SELECT VERSION()');
+  const [major = 0, minor = 0, patch = 0] = (/^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1) ?? []).map(Number);
   return {
     where,
+    rig,
+    mariadb: /mariadb/i.test(version),
+    version: major * 10_000 + minor * 100 + patch,
     client,
-    async sql(text, database) {
-      const flags = ['--batch', '--skip-column-names', '--default-character-set=utf8mb4', '--binary-mode', '--comments', '--raw'];
-      return (await client('mariadb', database ? [...flags, database] : flags, text)).toString();
-    },
-    stop,
+    sql,
+    stop: async () => rig?.stop(),
   };
+}
+
+function collect(stream: Readable): Buffer[] {
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return chunks;
 }
 
 /** Makes it empty, and again if it is there. */
@@ -63,7 +85,8 @@ export async function freshDatabase(server: DatabaseServer, name: string, option
 /** The oracle: what mariadb-dump says of a database, history included, without the database's own name. */
 export async function dumpText(server: DatabaseServer, name: string): Promise<string> {
   const flags = ['--skip-dump-date', '--routines', '--triggers', '--events', '--hex-blob', '--default-character-set=utf8mb4'];
-  const text = (await server.client('mariadb-dump', [...flags, '--dump-history', name])).toString('latin1');
+  if (server.mariadb) flags.push('--dump-history');
+  const text = (await server.client('mariadb-dump', [...flags, name])).toString('latin1');
   return text
     .replaceAll(`Database: ${name}\n`, 'Database: x\n')
     .replaceAll(`database '${name}'`, "database 'x'")
