@@ -5,6 +5,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { lastProbe, pendingProbeObjects, recordProbe } from '../catalog/probes.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
 import { DAEMON_PREFIX } from '../segment/layout.ts';
 import { probeVault } from '../vault/probe.ts';
@@ -32,6 +33,7 @@ export async function proveVault(
   waitForExpiry = false,
 ): Promise<ProbeResult> {
   const { catalog, clock, config } = deps;
+  const place = placeOf(config, vault);
   await ledger.resolveIntents(vault, DAEMON_SHOP);
   const rows = new Map<string, number>();
   const pending: PendingProbeObject[] = [];
@@ -76,13 +78,19 @@ export async function proveVault(
       },
     },
   });
-  await recordProbe(catalog, clock, vault.name, result.outcome, result.steps);
+  await recordProbe(catalog, clock, { name: vault.name, place }, result.outcome, result.steps);
   return result;
 }
 
-/** Uses the last proof when it is young enough, else probes. Throws the code that says why the vault may not be trusted. */
+function placeOf(config: Config, vault: Vault): string {
+  const declared = config.vaults.get(vault.name);
+  if (!declared) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(vault.name)} in ${config.file}`);
+  return vaultPlace(declared);
+}
+
+/** Uses the last proof of the vault's place when it is young enough, else probes. Throws the code that says why the vault may not be trusted. */
 export async function requireProven(deps: ProveDeps, ledger: Ledger, vault: Vault, signal: AbortSignal): Promise<void> {
-  const last = await lastProbe(deps.catalog, vault.name);
+  const last = await lastProbe(deps.catalog, placeOf(deps.config, vault));
   const ageMs = last === null ? Number.POSITIVE_INFINITY : deps.clock.nowMs() - last.at;
   // a proof from the future (the clock was set back) is none
   if (last?.outcome === 'proven' && ageMs >= 0 && ageMs <= PROOF_VALID_MS) return;

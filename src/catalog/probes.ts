@@ -1,4 +1,4 @@
-// What the lock probe found in each vault, and the objects it left behind until their locks end.
+// What the lock probe found in each place that is a vault, and the objects it left behind until their locks end.
 import type { Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { ProbeStep } from '../vault/vault.ts';
@@ -13,24 +13,25 @@ export interface Probe extends Omit<Selectable<ProbesTable>, 'steps'> {
 export async function recordProbe(
   catalog: Catalog,
   clock: Clock,
-  vault: string,
+  /** Its name, and its place as `vaultPlace` writes it. */
+  vault: { readonly name: string; readonly place: string },
   outcome: ProbesTable['outcome'],
   steps: readonly ProbeStep[],
 ): Promise<void> {
   await catalog.transaction((tx) =>
     tx
       .insertInto('probes')
-      .values({ vault, at: clock.nowMs(), outcome, steps: JSON.stringify(steps) })
+      .values({ vault: vault.name, place: vault.place, at: clock.nowMs(), outcome, steps: JSON.stringify(steps) })
       .execute(),
   );
 }
 
-/** The last one, null when this vault was never probed: then nothing in it counts as locked. */
-export async function lastProbe(catalog: Catalog, vault: string): Promise<Probe | null> {
+/** The last one of this place (`vaultPlace`), null when it was never probed: then nothing in it counts as locked. */
+export async function lastProbe(catalog: Catalog, place: string): Promise<Probe | null> {
   const row = await catalog.db
     .selectFrom('probes')
     .selectAll()
-    .where('vault', '=', vault)
+    .where('place', '=', place)
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst();

@@ -79,9 +79,6 @@ export function openSqlite(path: string): DatabaseSync {
         hint: 'start coffre with bin/coffre: it brings its own Node and SQLite',
       });
     }
-    // FULL, not NORMAL: in WAL mode NORMAL loses the last commits at a power cut. A lost intent row is a version in a vault
-    // that nobody knows of; a lost manifest row is a snapshot that exists and is not listed. One fsync for a 32 MiB PUT is nothing.
-    database.exec('pragma synchronous = full');
     return database;
   } catch (error) {
     database?.close();
@@ -89,9 +86,15 @@ export function openSqlite(path: string): DatabaseSync {
   }
 }
 
-/** Throws E_STATE when the file stays busy. Separate from opening: the first switch to WAL needs the file alone for a moment. */
+/**
+ * To be called before anything else. Throws E_STATE when the file stays busy. Separate from opening: the first switch to WAL needs
+ * the file alone for a moment, and while another process does it even a pragma that reads the file finds it busy.
+ */
 export async function switchToWal(database: DatabaseSync, path: string): Promise<void> {
   await patiently(path, () => database.prepare('pragma journal_mode = wal').get());
+  // FULL, not NORMAL: in WAL mode NORMAL loses the last commits at a power cut. A lost intent row is a version in a vault
+  // that nobody knows of; a lost manifest row is a snapshot that exists and is not listed. One fsync for a 32 MiB PUT is nothing.
+  await patiently(path, () => database.exec('pragma synchronous = full'));
 }
 
 function isOlder(version: string): boolean {

@@ -146,7 +146,10 @@ export interface LedgerTable {
 
 export interface ProbesTable {
   id: Generated<number>;
+  /** Its name at the time. */
   vault: string;
+  /** Where it was (config/vault-place.ts): what the outcome is about. null: from before this was written down, proves nothing. */
+  place: string | null;
   at: number;
   /** proven, unproven (a step is pending or the credential cannot tell), refused. */
   outcome: 'proven' | 'unproven' | 'refused';

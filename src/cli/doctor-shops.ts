@@ -4,6 +4,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
+import { vaultPlace } from '../config/vault-place.ts';
 import { disksUnder } from '../host/block-device.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext } from './context.ts';
@@ -65,7 +66,7 @@ export async function vaultFacts(config: Config, catalog: Catalog | null, shop: 
     const vault = config.vaults.get(name);
     if (!vault) continue;
     if (vault.type === 's3') {
-      const probe = catalog === null ? null : await lastProbe(catalog, name);
+      const probe = catalog === null ? null : await lastProbe(catalog, vaultPlace(vault));
       facts.set(name, { sharesDisk: false, lockProven: probe?.outcome === 'proven' });
     } else {
       const vaultDisks = await disksUnder(vault.path).catch(() => null);

@@ -6,6 +6,7 @@ import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { isRunAlive, lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
+import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError } from '../errors.ts';
 import { type ShopStatus, shopStatus } from '../schedule/status.ts';
 import { action, type CliContext } from './context.ts';
@@ -45,7 +46,7 @@ export function registerStatus(program: Command, context: CliContext): void {
 async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, nowMs: number): Promise<ShopStatus> {
   const vaults = shop.vaults.flatMap((name) => config.vaults.get(name) ?? []);
   const probes = new Map<string, Probe | null>();
-  for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vault.name));
+  for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vaultPlace(vault)));
   const foreign = await catalog.db
     .selectFrom('objects')
     .select((eb) => eb.fn.countAll<number>().as('count'))

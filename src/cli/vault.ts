@@ -6,6 +6,7 @@ import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
+import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError } from '../errors.ts';
 import { forgetReplacedDisk, type LostWithDisk, shopsIn } from '../retention/replaced-disk.ts';
 import { LOCKS_FOLDER, MARKER_FILE } from '../vault/vault-path.ts';
@@ -23,8 +24,9 @@ export function registerVault(program: Command, context: CliContext): void {
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
         const vaults: { name: string; type: string; place: string; offsite: boolean; probe: string | null; probedAt: string | null }[] = [];
-        for (const { name, offsite, ...declared } of config.vaults.values()) {
-          const probe = await lastProbe(catalog, name);
+        for (const declared of config.vaults.values()) {
+          const { name, offsite } = declared;
+          const probe = await lastProbe(catalog, vaultPlace(declared));
           vaults.push({
             name,
             type: declared.type,

@@ -199,6 +199,41 @@ describe('a bucket without Object Lock', () => {
   });
 });
 
+describe('a vault of the same name in another bucket', () => {
+  it('is proven anew before anything is stored, and back in the first one the old proof serves', async () => {
+    const other = await freshBucket({ objectLock: true });
+    const { world } = await shopIn({});
+    await using _ = world;
+    const probes = (): number =>
+      inCatalog(world, (database) => Number(database.prepare("select count(*) as n from probes where outcome = 'proven'").get()?.n));
+    const kinds = (): unknown[] =>
+      inCatalog(world, (database) => database.prepare('select kind from objects order by id').all()).map(({ kind }) => kind);
+    const shown = async (): Promise<unknown> => {
+      const { json } = await world.ok(['vault']);
+      return json.vaults.find(({ name }: { name: string }) => name === 'offsite').probe;
+    };
+    try {
+      await world.ok(['backup', 'dupont']);
+      expect(probes()).toBe(1);
+      await withConfig(world, `bucket: ${world.bucket.name}`, `bucket: ${other.name}`, async () => {
+        expect(await shown(), 'before it was probed').toBeNull();
+        const before = kinds().length;
+        await world.ok(['backup', 'dupont', '--full']);
+        expect(probes()).toBe(2);
+        expect(kinds().slice(before)[0], 'the first object in it').toBe('probe');
+        expect((await inventory(other, 'prod/dupont/')).versions.length).toBeGreaterThan(0);
+        await world.ok(['backup', 'dupont']);
+        expect(probes(), 'the proof of this place is young').toBe(2);
+      });
+      await world.ok(['backup', 'dupont']);
+      expect(probes(), 'the first place was not forgotten').toBe(2);
+      expect(await shown()).toBe('proven');
+    } finally {
+      await other.release();
+    }
+  });
+});
+
 describe('two vaults, one of them away', () => {
   it('the store does not answer - the folder has the snapshot, E_DEGRADED says why; next time both have one', async () => {
     const { world, root } = await shopIn({ vaults: ['nas', 'offsite'] });

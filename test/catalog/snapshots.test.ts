@@ -122,10 +122,15 @@ test('objects by id - ten thousand at once, and only what this vault still holds
 
 test('probes and audit - the last probe with its steps, what it left behind, who did what', async () => {
   const { catalog, clock, ledger } = await open();
-  expect(await lastProbe(catalog, 'offsite')).toBeNull();
-  await recordProbe(catalog, clock, 'offsite', 'refused', [{ name: 'control', outcome: 'failed', detail: 'no' }]);
-  await recordProbe(catalog, clock, 'offsite', 'proven', [{ name: 'control', outcome: 'ok', detail: '' }]);
-  expect(await lastProbe(catalog, 'offsite')).toMatchObject({ outcome: 'proven', steps: [{ name: 'control', outcome: 'ok' }] });
+  const offsite = { name: 'offsite', place: 'bucket one' };
+  expect(await lastProbe(catalog, 'bucket one')).toBeNull();
+  await recordProbe(catalog, clock, offsite, 'refused', [{ name: 'control', outcome: 'failed', detail: 'no' }]);
+  await recordProbe(catalog, clock, offsite, 'proven', [{ name: 'control', outcome: 'ok', detail: '' }]);
+  expect(await lastProbe(catalog, 'bucket one')).toMatchObject({ outcome: 'proven', steps: [{ name: 'control', outcome: 'ok' }] });
+  await recordProbe(catalog, clock, { ...offsite, place: 'bucket two' }, 'refused', []);
+  expect(await lastProbe(catalog, 'bucket one'), 'what another place said').toMatchObject({ outcome: 'proven' });
+  expect(await lastProbe(catalog, 'bucket two')).toMatchObject({ outcome: 'refused' });
+  expect(await lastProbe(catalog, 'offsite'), 'a name is no place').toBeNull();
   const id = await store(ledger, 'offsite', 'probe', 'p1');
   expect((await pendingProbeObjects(catalog, 'offsite')).map((row) => row.id)).toEqual([id]);
   expect(await pendingProbeObjects(catalog, 'nas')).toEqual([]);

@@ -48,7 +48,7 @@ const run = (kind: RunRow['kind'], endedAt: number, rest: Partial<RunRow> = {}):
   ...rest,
 });
 
-const probe = (at: number) => ({ id: 1, vault: 'x', at, outcome: 'proven' as const, steps: [] });
+const probe = (at: number) => ({ id: 1, vault: 'x', place: '', at, outcome: 'proven' as const, steps: [] });
 
 /** All is well: Sunday's full archive, this morning's increment, this morning's prune, probes of today. */
 function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
