@@ -4,77 +4,60 @@ import { CoffreError } from '../../errors.ts';
 import type { Consistency, Part, Reading, SourceSummary } from '../source.ts';
 import { FlowPart, TableFlow } from './flow.ts';
 import type { PlannedTable } from './measure.ts';
-import { ChunkPart, DataPart, TextPart } from './parts.ts';
+import { DataPart, TextPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
 import type { ReadContext } from './reading.ts';
 import { writeKeys, writePost, writePre } from './script.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export class DatabaseReading implements Reading {
-  readonly parallel = 1;
   readonly asOf: Temporal.Instant;
   readonly expectedBytes: number;
+  /** One part for each connection. */
+  readonly parallel: number;
   readonly #snapshot: Snapshot;
   readonly #context: ReadContext;
-  readonly #tables: readonly PlannedTable[];
-  #blockedMs = 0;
+  readonly #close: () => Promise<void>;
+  /** How long the tables without transactions were locked; 0 before they are let go. */
+  #lockedMs = 0;
 
-  constructor(snapshot: Snapshot, context: ReadContext, tables: readonly PlannedTable[]) {
+  /** `close`: what else ends with the reading. */
+  constructor(snapshot: Snapshot, context: ReadContext, tables: readonly PlannedTable[], close: () => Promise<void>) {
     this.#snapshot = snapshot;
     this.#context = context;
-    this.#tables = tables;
+    this.#close = close;
     this.asOf = snapshot.asOf;
+    this.parallel = snapshot.sessions.length;
     this.expectedBytes = tables.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
+    // locked ones first: the site waits for them
+    for (const locked of [true, false]) this.#plan(tables.filter(({ plan }) => plan.locked === locked));
   }
 
-  /**
-   * The next item is sometimes only known, or only safe to read, when all before it were read: asking for it then waits
-   * for them, so a consumer must read what it was given without asking for more first.
-   */
   async *items(): AsyncGenerator<Part, void, undefined> {
-    const { schema, programs, lock } = this.#snapshot;
+    const { schema, programs } = this.#snapshot;
     yield new TextPart(this.#context, 'pre', writePre(schema)).handOut();
-    if (lock) {
-      const locked = new Set(lock.tables);
-      yield* this.#rows(
-        this.#tables.filter(({ plan }) => locked.has(plan.name)),
-        'locked',
-      );
-      yield* this.#found();
-      if (lock.lost()) throw new CoffreError('E_DB_READ', 'the server ended the lock on tables without transactions before they were read');
-      this.#blockedMs = await lock.release();
-      yield* this.#rows(this.#tables.filter(({ plan }) => !locked.has(plan.name)));
-    } else {
-      yield* this.#rows(this.#tables);
+    for (;;) {
+      await this.#unlockWhenRead();
+      const part = this.#context.nextReady();
+      if (part) yield part.handOut();
+      else if (this.#context.busy) await this.#context.change();
+      else break;
     }
-    yield* this.#found();
+    await this.#unlockWhenRead();
     yield new TextPart(this.#context, 'keys', writeKeys(schema)).handOut();
     yield new TextPart(this.#context, 'post', writePost(schema, programs)).handOut();
   }
 
-  /** `set` tells parts of several groups apart by name. */
-  async *#rows(tables: readonly PlannedTable[], set?: string): AsyncGenerator<Part, void, undefined> {
+  /** Largest tables first: the last connection to end should not be left alone with one. */
+  #plan(tables: readonly PlannedTable[]): void {
+    const flows = tables.filter(({ way }) => way === 'flow').map(({ plan }) => plan);
+    flows.sort((a, b) => b.estimatedBytes - a.estimatedBytes || (a.name < b.name ? -1 : 1));
+    for (const plan of flows) this.#context.add(new FlowPart(this.#context, new TableFlow(this.#context, plan)));
     const together = tables.filter(({ way }) => way === 'together').map(({ plan }) => plan);
-    for (const part of this.#dataParts(together, set ? `data/${set}-` : 'data/')) yield part.handOut();
-    for (const { plan, way } of tables) {
-      if (way !== 'chunks') continue;
-      yield new ChunkPart(this.#context, { plan, after: null, onlyEnumErrors: false }, plan.estimatedBytes).handOut();
-      yield* this.#found();
-    }
-    for (const { plan, way } of tables) if (way === 'flow') yield* this.#flow(plan);
+    for (const part of this.#dataParts(together)) this.#context.add(part);
   }
 
-  /** What turned up while the others were read. */
-  async *#found(): AsyncGenerator<Part, void, undefined> {
-    for (;;) {
-      await this.#context.settled();
-      const part = this.#context.nextFound();
-      if (!part) return;
-      yield part.handOut();
-    }
-  }
-
-  #dataParts(plans: readonly TablePlan[], prefix: string): DataPart[] {
+  #dataParts(plans: readonly TablePlan[]): DataPart[] {
     const groups: TablePlan[][] = [];
     let bytes = Number.POSITIVE_INFINITY;
     for (const plan of plans) {
@@ -88,24 +71,16 @@ export class DatabaseReading implements Reading {
     }
     return groups.map((group, index) => {
       const spans = group.map((plan) => ({ plan, after: null, onlyEnumErrors: false }));
+      const prefix = group.some((plan) => plan.locked) ? 'data/locked-' : 'data/';
       return new DataPart(this.#context, `${prefix}${String(index + 1).padStart(4, '0')}`, spans);
     });
   }
 
-  /** The connection is the flow's alone until its last row: what was handed out before has to be read first. */
-  async *#flow(plan: TablePlan): AsyncGenerator<Part, void, undefined> {
-    await this.#context.settled();
-    const release = await this.#context.takeTurn();
-    const flow = new TableFlow(this.#context, plan);
-    try {
-      for (let number = 1; !flow.ended; number++) {
-        yield new FlowPart(this.#context, flow, number).handOut();
-        await this.#context.settled();
-      }
-    } finally {
-      await flow.end();
-      release();
-    }
+  async #unlockWhenRead(): Promise<void> {
+    const { lock } = this.#snapshot;
+    if (!lock || this.#context.lockedOpen > 0 || this.#lockedMs > 0) return;
+    if (lock.lost()) throw new CoffreError('E_DB_READ', 'the server ended the lock on tables without transactions before they were read');
+    this.#lockedMs = Math.max(1, await lock.release());
   }
 
   summary(): SourceSummary {
@@ -115,7 +90,8 @@ export class DatabaseReading implements Reading {
       method,
       acrossTables,
       notCovered,
-      blockedMs: this.#blockedMs,
+      // who writes to a locked table waits, as who commits does at the moment of the snapshot
+      blockedMs: Math.max(this.#snapshot.blockedMs, this.#lockedMs),
       ...(binlog ? { binlog } : {}),
     };
     return {
@@ -129,7 +105,7 @@ export class DatabaseReading implements Reading {
 
   async close(): Promise<void> {
     this.#context.close();
-    this.#snapshot.session.destroy();
     await this.#snapshot.lock?.release();
+    await this.#close();
   }
 }

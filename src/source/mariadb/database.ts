@@ -9,7 +9,7 @@ import { DatabaseReading } from './database-reading.ts';
 import { measure, type PlannedTable } from './measure.ts';
 import { DEFAULT_SIZES, planTable, type Sizes } from './plan.ts';
 import { ReadContext, readError, SAVEPOINT } from './reading.ts';
-import { MAX_BLOCK_MS, openSnapshot } from './snapshot.ts';
+import { openSnapshot } from './snapshot.ts';
 
 export interface DatabaseSourceOptions {
   readonly clock: Clock;
@@ -46,12 +46,13 @@ export class DatabaseSource implements Source {
     const snapshot = await openSnapshot(this.#address, name, {
       clock: this.#clock,
       excludeData,
-      connections: 1,
-      maxBlockMs: MAX_BLOCK_MS,
+      connections: this.#config.threads,
+      maxBlockMs: this.#config.gentle.maxLockMs,
       signal: options.signal,
     });
     try {
-      const context = new ReadContext(snapshot.session, snapshot.server.maxAllowedPacket, this.#sizes);
+      const context = new ReadContext(snapshot.sessions, snapshot.server.maxAllowedPacket, this.#sizes, null);
+      const locked = new Set(snapshot.lock?.tables);
       const tables: PlannedTable[] = [];
       for (const table of snapshot.schema.tables) {
         options.signal.throwIfAborted();
@@ -60,13 +61,13 @@ export class DatabaseSource implements Source {
           const message = 'only its present rows are kept: this server cannot take history back';
           context.warnings.push({ kind: 'skipped', where: table.name, message });
         }
-        tables.push(await measure(snapshot.session, planTable(table), this.#sizes));
+        tables.push(await measure(snapshot.session, planTable(table, locked.has(table.name)), this.#sizes));
       }
       // Lets go of the metadata locks that looking at the tables took: nobody's ALTER has to wait for the dump.
       await snapshot.session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
-      return new DatabaseReading(snapshot, context, tables);
+      return new DatabaseReading(snapshot, context, tables, async () => {});
     } catch (error) {
-      snapshot.session.destroy();
+      for (const session of snapshot.sessions) session.destroy();
       await snapshot.lock?.release();
       options.signal.throwIfAborted();
       throw readError(error, `the tables of ${name}`);

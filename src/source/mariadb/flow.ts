@@ -1,23 +1,33 @@
-// A table without a usable key: one query, held open while its rows fill one segment after the other.
-import type { Cell, RowFlow } from '../../target/mariadb/session.ts';
+// A table too large for one segment: one query, held open while its rows fill one segment after the other.
+import type { RowFlow } from '../../target/mariadb/session.ts';
 import { ByteWriter, writeTsvRow } from './encode.ts';
-import { DataPart, TsvPart } from './parts.ts';
-import type { TablePlan } from './plan.ts';
-import { type ReadContext, readError, SAVEPOINT } from './reading.ts';
-import { markEnumErrors, selectForReading } from './table-cursor.ts';
+import { DataPart, TsvPart, WideRowPart } from './parts.ts';
+import { keyNames, type TablePlan } from './plan.ts';
+import { HIGH_WATER_BYTES } from './pump.ts';
+import { type Lease, type ReadContext, readError } from './reading.ts';
+import { type Cut, cutFor, hexHash, isCut, RowReader, selectForReading } from './table-cursor.ts';
 
-const HIGH_WATER_BYTES = 2 * 1024 * 1024;
-
-/** The open query. Its owner holds the connection's turn from before the first part until `end`. */
+/**
+ * The open query, on a connection of its own from the first row to the last: no row is read twice and none is thrown away,
+ * as paging would. The table's metadata lock is held as long, and let go with the connection.
+ */
 export class TableFlow {
   readonly plan: TablePlan;
   readonly #context: ReadContext;
+  readonly #cut: Cut;
+  readonly #row: RowReader;
+  #lease: Lease | null = null;
   #flow: RowFlow | null = null;
   #writer = new ByteWriter();
   #rows = 0;
+  #sinceWait = 0;
   #paused = false;
   #ended = false;
-  #dropping = false;
+  /** The segment is full. */
+  #full = false;
+  /** The row after it: only with one in hand it is sure that another segment follows. */
+  #held: { readonly bytes: Buffer; readonly from: number; readonly to: number } | null = null;
+  #place = 0;
   #failure: unknown = null;
   #enumErrors = false;
   #wake = (): void => {};
@@ -25,11 +35,8 @@ export class TableFlow {
   constructor(context: ReadContext, plan: TablePlan) {
     this.#context = context;
     this.plan = plan;
-  }
-
-  /** The last row was read, or reading failed. */
-  get ended(): boolean {
-    return this.#ended;
+    this.#row = new RowReader(plan);
+    this.#cut = cutFor(context.sizes.segment);
   }
 
   /** Rows written since the segment began. */
@@ -37,86 +44,134 @@ export class TableFlow {
     return this.#rows;
   }
 
-  /** Yields one segment's worth of rows; ends at a row's end. Throws ServerError. */
+  /** After a segment: there are rows for another one. */
+  get more(): boolean {
+    return this.#held !== null;
+  }
+
+  /** After a segment: the hash of the key of its last row. */
+  get place(): string {
+    return hexHash(this.#place);
+  }
+
+  /** Yields one segment's worth of rows; ends at a row's end. Throws ServerError, E_DB_CHANGED and the signal's reason. */
   async *segment(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    const lease = this.#lease ?? (await this.#context.lease());
+    this.#lease = lease;
+    const { session } = lease;
     const writer = new ByteWriter();
     this.#writer = writer;
     this.#rows = 0;
-    this.#flow ??= this.#start();
-    const drop = (): void => this.#context.session.destroy();
+    this.#full = false;
+    const drop = (): void => session.destroy();
     signal.addEventListener('abort', drop, { once: true });
     try {
       signal.throwIfAborted();
+      const held = this.#held;
+      this.#held = null;
+      if (held) this.#take(held.bytes, held.from, held.to);
+      this.#flow ??= this.#start(lease);
       for (;;) {
-        for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
-        if (this.#ended || writer.total >= this.#context.sizes.segment) break;
+        let bytes = 0;
+        for (let chunk = writer.take(); chunk; chunk = writer.take()) {
+          bytes += chunk.length;
+          yield chunk;
+        }
+        if (this.#ended || this.#held !== null) break;
+        const wait = this.#context.pace?.spend(this.#sinceWait, bytes);
+        this.#sinceWait = 0;
+        if (wait) await wait;
         if (this.#paused) {
           this.#paused = false;
           this.#flow.resume();
         }
-        if (writer.readyBytes === 0 && !this.#ended && writer.total < this.#context.sizes.segment) {
+        if (writer.readyBytes === 0 && !this.#ended && this.#held === null) {
           await new Promise<void>((resolve) => {
             this.#wake = resolve;
           });
         }
       }
       if (this.#failure) throw this.#failure;
-      if (this.#ended) await this.#context.demandSameDefinition(this.plan);
+      if (this.#ended) {
+        // the metadata lock has been held since the first row, so one look is enough
+        await this.#context.demandSameDefinition(session, this.plan);
+        await this.#context.letGo(session);
+      }
       writer.flush();
       for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
     } finally {
       signal.removeEventListener('abort', drop);
+      if (this.#ended || session.lost) lease.release();
+    }
+    if (this.#ended && this.#enumErrors) {
+      const span = { plan: this.plan, after: null, onlyEnumErrors: true };
+      this.#context.find(new DataPart(this.#context, `data/${encodeURIComponent(this.plan.name)}/enum-errors`, [span]));
     }
   }
 
-  /** Drops what was not read and frees the connection for others. */
-  async end(): Promise<void> {
-    this.#dropping = true;
-    if (this.#paused) this.#flow?.resume();
-    await this.#flow?.ended.catch(() => {});
-    if (!this.#context.session.lost) await this.#context.session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`).catch(() => {});
-    if (!this.#enumErrors) return;
-    const span = { plan: this.plan, after: null, onlyEnumErrors: true };
-    this.#context.find(new DataPart(this.#context, `data/${encodeURIComponent(this.plan.name)}/enum-errors`, [span]));
-  }
-
-  #start(): RowFlow {
-    const flow: RowFlow = this.#context.session.flow(selectForReading(this.plan), (row) => this.#onRow(row));
+  #start({ session }: Lease): RowFlow {
+    const { key } = this.plan;
+    const order = key ? ` ORDER BY ${keyNames(this.plan, key).join(', ')}` : '';
+    const flow: RowFlow = session.flow(selectForReading(this.plan) + order, (bytes, from, to) => this.#onRow(bytes, from, to));
     const ended = (): void => {
       this.#ended = true;
       this.#wake();
     };
     flow.ended.then(ended, (error: unknown) => {
-      this.#failure = error;
+      this.#failure ??= error;
       ended();
     });
     return flow;
   }
 
-  #onRow(row: Cell[]): void {
-    if (this.#dropping) return;
-    const enumError = this.plan.enums.length > 0 && markEnumErrors(this.plan, row, row.pop());
-    if (enumError) {
-      this.#enumErrors = true;
-    } else {
-      writeTsvRow(this.#writer, this.plan.columns, row);
-      this.#rows++;
+  #onRow(bytes: Buffer, from: number, to: number): void {
+    if (this.#failure) return;
+    try {
+      if (this.#full) this.#held = { bytes, from, to };
+      else this.#take(bytes, from, to);
+    } catch (error) {
+      this.#failure = error;
     }
-    const full = this.#writer.total >= this.#context.sizes.segment;
-    if ((full || this.#writer.readyBytes >= HIGH_WATER_BYTES) && !this.#paused) {
+    if ((this.#held !== null || this.#writer.readyBytes >= HIGH_WATER_BYTES) && !this.#paused) {
       this.#paused = true;
       this.#flow?.pause();
     }
-    if (full || this.#writer.readyBytes > 0) this.#wake();
+    if (this.#held !== null || this.#writer.readyBytes > 0) this.#wake();
+  }
+
+  #take(bytes: Buffer, from: number, to: number): void {
+    const row = this.#row;
+    const writer = this.#writer;
+    const before = writer.total;
+    row.take(bytes, from, to);
+    const wideBytes = row.wideBytes();
+    const enumErrors = row.enumErrors();
+    if (wideBytes > 0) {
+      this.#context.find(new WideRowPart(this.#context, this.plan, { key: row.key(), place: row.keyHash(), estimatedBytes: wideBytes }));
+    } else if (enumErrors) {
+      // LOAD DATA warns about an ENUM's error value, and no warning is accepted: those rows go into INSERTs.
+      this.#enumErrors = true;
+    } else {
+      writeTsvRow(writer, this.plan.columns, row.fields, from, to);
+      this.#rows++;
+      this.#sinceWait++;
+    }
+    this.#full = this.plan.key ? isCut(this.#cut, writer.total, writer.total - before, row) : writer.total >= this.#context.sizes.segment;
+    if (this.#full && this.plan.key) this.#place = row.keyHash();
   }
 }
 
+/** One segment of a flow. The next one turns up when this one was read. */
 export class FlowPart extends TsvPart {
   readonly #flow: TableFlow;
+  readonly #number: number;
 
-  constructor(context: ReadContext, flow: TableFlow, number: number) {
-    super(context, flow.plan, String(number).padStart(4, '0'), context.sizes.segment);
+  constructor(context: ReadContext, flow: TableFlow, number = 1) {
+    const keyed = number === 1 ? 'first' : `after-${flow.place}`;
+    const place = flow.plan.key ? keyed : String(number).padStart(4, '0');
+    super(context, flow.plan, place, number === 1 ? Math.min(flow.plan.estimatedBytes, context.sizes.segment) : context.sizes.segment);
     this.#flow = flow;
+    this.#number = number;
   }
 
   protected override async *content(_writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
@@ -127,5 +182,6 @@ export class FlowPart extends TsvPart {
       throw readError(error, `table ${this.plan.name}`);
     }
     this.count(this.plan.name, this.#flow.rows);
+    if (this.#flow.more) this.context.find(new FlowPart(this.context, this.#flow, this.#number + 1));
   }
 }

@@ -1,12 +1,12 @@
-// Decides in which of three ways a table's rows are read; counts within the snapshot where the server's estimate is not enough.
+// Decides in which of two ways a table's rows are read; counts within the snapshot where the server's estimate is not enough.
 import { quoteName } from '../../target/mariadb/names.ts';
 import type { Session } from '../../target/mariadb/session.ts';
 import type { Sizes, TablePlan } from './plan.ts';
 
 export interface PlannedTable {
   readonly plan: TablePlan;
-  /** As INSERTs with other tables, chunk by chunk along its key, or as one flow because there is no key. */
-  readonly way: 'together' | 'chunks' | 'flow';
+  /** As INSERTs with other tables, or one segment after the other. */
+  readonly way: 'together' | 'flow';
 }
 
 /** Throws ServerError. */
@@ -17,7 +17,7 @@ export async function measure(session: Session, plan: TablePlan, sizes: Sizes): 
   // Where all fields are hexadecimal, LOAD DATA would not notice a row that ends too soon.
   const hexOnly = plan.columns.every((column) => column.tsv === 'hex');
   if (hexOnly || measured.estimatedBytes < sizes.smallTable) return { plan: measured, way: 'together' };
-  return { plan: measured, way: plan.key ? 'chunks' : 'flow' };
+  return { plan: measured, way: 'flow' };
 }
 
 async function countedSize(session: Session, plan: TablePlan): Promise<TablePlan> {

@@ -4,18 +4,16 @@ import { crc32 } from 'node:zlib';
 import { CoffreError } from '../../errors.ts';
 import { buildLoadStatement } from '../../target/mariadb/load-statement.ts';
 import { quoteName } from '../../target/mariadb/names.ts';
-import type { Cell } from '../../target/mariadb/session.ts';
-import type { Part, PartOutcome, Phase, SegmentKind } from '../source.ts';
+import type { Cell, Session } from '../../target/mariadb/session.ts';
+import type { PartOutcome, Phase, SegmentKind } from '../source.ts';
 import type { ColumnPlan } from './columns.ts';
-import { ByteWriter, writeSqlRow, writeTsvRow, writeTsvValue } from './encode.ts';
+import { ByteWriter, type RowFields, writeSqlRow, writeTsvValue } from './encode.ts';
 import type { TablePlan } from './plan.ts';
-import type { ReadContext } from './reading.ts';
+import type { ReadContext, TrackedPart } from './reading.ts';
 import { DATA_HEAD, DATA_TAIL, LENIENT, STRICT } from './script.ts';
-import { type Cut, keyHash, rowWithKey, type Span, TableCursor, type WideRow } from './table-cursor.ts';
+import { cutFor, hexHash, rowWithKey, type Span, TableCursor, type WideRow } from './table-cursor.ts';
 
 const MiB = 1024 * 1024;
-/** Chunks of about nine tenths of `segment` on average. */
-const cutFor = (segment: number): Cut => ({ from: segment * 0.5, within: segment * 0.5, limit: segment * 1.25 });
 const STATEMENT_BYTES = 512 * 1024;
 /**
  * A piece of a wide value: the server reads the whole value for each of them (400 MB: 3 s), and a piece stands in memory
@@ -26,21 +24,24 @@ const SLICE_BYTES = 64 * 1024;
 
 /** Name of a table within a part's name. */
 const inName = (table: string): string => encodeURIComponent(table);
-const hexHash = (key: readonly Cell[]): string => keyHash(key).toString(16).padStart(8, '0');
+/** What no other table's rows begin. */
+const NO_ENUM_ERRORS: ReadonlySet<string> = new Set();
 
-abstract class DatabasePart implements Part {
+abstract class DatabasePart implements TrackedPart {
   readonly type = 'part' as const;
   readonly kind: SegmentKind;
   readonly phase: Phase;
   readonly name: string;
   readonly estimatedBytes: number;
+  readonly locked: boolean;
   protected readonly context: ReadContext;
   protected readonly rows: Record<string, number> = {};
   #done: () => void;
   #complete = false;
 
-  constructor(context: ReadContext, kind: SegmentKind, phase: Phase, name: string, estimatedBytes: number) {
+  constructor(context: ReadContext, kind: SegmentKind, phase: Phase, name: string, estimatedBytes: number, locked: boolean) {
     this.context = context;
+    this.locked = locked;
     this.kind = kind;
     this.phase = phase;
     this.name = name;
@@ -50,7 +51,7 @@ abstract class DatabasePart implements Part {
 
   /** Called when the part is handed to the consumer. */
   handOut(): this {
-    this.#done = this.context.handOut();
+    this.#done = this.context.handOut(this);
     return this;
   }
 
@@ -87,7 +88,7 @@ export class TextPart extends DatabasePart {
   readonly #text: Buffer;
 
   constructor(context: ReadContext, phase: Phase, text: Buffer) {
-    super(context, 'sql', phase, phase, text.length);
+    super(context, 'sql', phase, phase, text.length, false);
     this.#text = text;
   }
 
@@ -105,23 +106,24 @@ export class DataPart extends DatabasePart {
     const estimate = spans.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
     // Without a key there is no cutting: then it may be as large as it seems.
     const bounded = spans.every(({ plan }) => plan.key !== null);
-    super(context, 'sql', 'data', name, bounded ? Math.min(estimate, context.sizes.segment) : estimate);
+    const locked = spans.some(({ plan }) => plan.locked);
+    super(context, 'sql', 'data', name, bounded ? Math.min(estimate, context.sizes.segment) : estimate, locked);
     this.#spans = spans;
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`part ${this.name}`, signal, () => this.#tables(writer));
+    return this.context.exclusively(`part ${this.name}`, signal, (session) => this.#tables(writer, session));
   }
 
-  async *#tables(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
+  async *#tables(writer: ByteWriter, session: Session): AsyncGenerator<Buffer, void, undefined> {
     writer.text(DATA_HEAD);
     for (const [index, span] of this.#spans.entries()) {
-      const cursor = new TableCursor(this.context, span);
+      const cursor = new TableCursor(this.context, session, span);
       yield* this.#table(writer, cursor, span.plan);
+      await this.context.letGo(session);
       if (cursor.finished) continue;
       const rest = [{ ...span, after: cursor.after }, ...this.#spans.slice(index + 1)];
-      const place = cursor.after ? hexHash(cursor.after) : '';
-      this.context.find(new DataPart(this.context, `data/${inName(span.plan.name)}/${place}`, rest));
+      this.context.find(new DataPart(this.context, `data/${inName(span.plan.name)}/${cursor.place}`, rest));
       break;
     }
     writer.text(DATA_TAIL);
@@ -138,8 +140,8 @@ export class DataPart extends DatabasePart {
       if (statementStart >= 0) writer.text(';\n');
       statementStart = -1;
     };
-    const onRow = (row: Cell[], enumError: boolean): void => {
-      if (enumError) {
+    const onRow = (row: RowFields, from: number, to: number, enumErrors: ReadonlySet<string> | null): void => {
+      if (enumErrors) {
         close();
         writer.text(LENIENT);
       }
@@ -149,10 +151,10 @@ export class DataPart extends DatabasePart {
       } else {
         writer.text(',\n');
       }
-      writeSqlRow(writer, plan.columns, row);
+      writeSqlRow(writer, plan.columns, row, from, to, enumErrors ?? NO_ENUM_ERRORS);
       this.count(table);
-      if (enumError || writer.total - statementStart >= STATEMENT_BYTES) close();
-      if (enumError) writer.text(STRICT);
+      if (enumErrors || writer.total - statementStart >= STATEMENT_BYTES) close();
+      if (enumErrors) writer.text(STRICT);
     };
     const onWideRow = (row: WideRow): void => this.context.find(new WideRowPart(this.context, plan, row));
     yield* cursor.read(writer, cutFor(this.context.sizes.segment), { onRow, onWideRow });
@@ -171,7 +173,7 @@ export abstract class TsvPart extends DatabasePart {
     const statement = buildLoadStatement({ table: plan.name, columns });
     // Of the statement too: equal bytes of a column that was renamed since must not pass for the same segment.
     const shape = crc32(statement).toString(16).padStart(8, '0');
-    super(context, 'tsv', 'rows', `rows/${inName(plan.name)}/${shape}/${place}`, estimatedBytes);
+    super(context, 'tsv', 'rows', `rows/${inName(plan.name)}/${shape}/${place}`, estimatedBytes, plan.locked);
     this.plan = plan;
     this.#statement = statement;
     this.count(plan.name, 0);
@@ -189,71 +191,32 @@ export abstract class TsvPart extends DatabasePart {
   }
 }
 
-/** Rows from one key on, as many as a segment holds; the rest of the table is found after them. */
-export class ChunkPart extends TsvPart {
-  readonly #span: Span;
-
-  constructor(context: ReadContext, span: Span, estimatedBytes: number) {
-    const { plan, after } = span;
-    super(context, plan, after ? `after-${hexHash(after)}` : 'first', Math.min(estimatedBytes, context.sizes.segment));
-    this.#span = span;
-  }
-
-  protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`table ${this.plan.name}`, signal, () => this.#chunk(writer));
-  }
-
-  async *#chunk(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
-    const { plan } = this.#span;
-    const cursor = new TableCursor(this.context, this.#span);
-    let enumErrors = false;
-    yield* cursor.read(writer, cutFor(this.context.sizes.segment), {
-      onRow: (row, enumError) => {
-        if (enumError) {
-          enumErrors = true;
-          return;
-        }
-        writeTsvRow(writer, plan.columns, row);
-        this.count(plan.name);
-      },
-      onWideRow: (row) => this.context.find(new WideRowPart(this.context, plan, row)),
-    });
-    if (!cursor.finished)
-      this.context.find(new ChunkPart(this.context, { ...this.#span, after: cursor.after }, this.context.sizes.segment));
-    // LOAD DATA warns about an ENUM's error value, and no warning is accepted: those rows go into INSERTs. Later chunks have their own.
-    if (enumErrors) {
-      const span = { ...this.#span, upTo: cursor.finished ? null : cursor.after, onlyEnumErrors: true };
-      this.context.find(new DataPart(this.context, `data/${this.name.slice('rows/'.length)}/enum-errors`, [span]));
-    }
-  }
-}
-
 /** One row that holds a value too large for memory: its values follow each other in pieces. */
 export class WideRowPart extends TsvPart {
   readonly #key: readonly Cell[];
 
   constructor(context: ReadContext, plan: TablePlan, row: WideRow) {
-    super(context, plan, `row-${hexHash(row.key)}`, row.estimatedBytes);
+    super(context, plan, `row-${hexHash(row.place)}`, row.estimatedBytes);
     this.#key = row.key;
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`table ${this.plan.name}`, signal, () => this.#row(writer));
+    return this.context.exclusively(`table ${this.plan.name}`, signal, (session) => this.#row(writer, session));
   }
 
-  async *#row(writer: ByteWriter): AsyncGenerator<Buffer, void, undefined> {
+  async *#row(writer: ByteWriter, session: Session): AsyncGenerator<Buffer, void, undefined> {
     const source = `FROM ${quoteName(this.plan.name)} WHERE ${rowWithKey(this.plan, this.#key)}`;
     for (const [index, column] of this.plan.columns.entries()) {
       if (index > 0) writer.byte(0x09);
-      yield* this.#value(writer, column, source);
+      yield* this.#value(writer, session, column, source);
     }
     writer.byte(0x0a);
     this.count(this.plan.name);
-    await this.context.demandSameDefinition(this.plan);
+    await this.context.demandSameDefinition(session, this.plan);
   }
 
-  async *#value(writer: ByteWriter, column: ColumnPlan, source: string): AsyncGenerator<Buffer, void, undefined> {
-    const { session, maxAllowedPacket } = this.context;
+  async *#value(writer: ByteWriter, session: Session, column: ColumnPlan, source: string): AsyncGenerator<Buffer, void, undefined> {
+    const { maxAllowedPacket } = this.context;
     const length = column.wide ? (column.tsv === 'hex' ? `OCTET_LENGTH(${column.select})` : `CHAR_LENGTH(${column.select})`) : 'NULL';
     const total = await session.text(`SELECT ${length} ${source}`);
     if (total === null) {

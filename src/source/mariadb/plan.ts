@@ -23,6 +23,8 @@ export interface TablePlan {
   /** Columns of ENUM type, whose error value no text stands for. */
   readonly enums: readonly string[];
   readonly estimatedBytes: number;
+  /** A lock holds it still, not the snapshot. */
+  readonly locked: boolean;
   /** The definition that the rows belong to. */
   readonly create: string;
 }
@@ -40,7 +42,7 @@ export const DEFAULT_SIZES: Sizes = { smallTable: 1024 * 1024, segment: SEGMENT_
 /** What is estimated for a row when the server knows nothing. */
 const DEFAULT_ROW_BYTES = 100;
 
-export function planTable(table: TableInfo): TablePlan {
+export function planTable(table: TableInfo, locked: boolean): TablePlan {
   const columns = table.columns.filter((column) => !column.generated).map(planColumn);
   if (table.period) {
     for (const name of [table.period.start, table.period.end]) {
@@ -64,6 +66,7 @@ export function planTable(table: TableInfo): TablePlan {
     history: table.period ? ' FOR SYSTEM_TIME ALL' : '',
     enums: table.columns.filter((column) => column.type === 'enum' && !column.generated).map((column) => column.name),
     estimatedBytes: Math.max(table.dataBytes ?? 0, (table.rows ?? 0) * DEFAULT_ROW_BYTES),
+    locked,
     create: table.create,
   };
 }

@@ -1,9 +1,10 @@
 // Runs a query and turns its rows into chunks of bytes, never holding more than a few of them.
-import type { Cell, Session } from '../../target/mariadb/session.ts';
+import type { OnRow, Session } from '../../target/mariadb/session.ts';
 import type { ByteWriter } from './encode.ts';
+import type { Pace } from './reading.ts';
 
 /** Complete chunks beyond this make the server wait. */
-const HIGH_WATER_BYTES = 2 * 1024 * 1024;
+export const HIGH_WATER_BYTES = 2 * 1024 * 1024;
 
 /**
  * Yields the writer's complete chunks while `onRow` writes into it; an unfinished chunk stays in the writer.
@@ -14,17 +15,20 @@ export async function* pump(
   session: Session,
   sql: string,
   writer: ByteWriter,
-  onRow: (row: Cell[]) => void,
+  pace: Pace | null,
+  onRow: OnRow,
 ): AsyncGenerator<Buffer, void, undefined> {
   let wake = (): void => {};
   let paused = false;
   let ended = false;
   let dropping = false;
+  let rows = 0;
   let failure: { readonly error: unknown } | null = null;
-  const flow = session.flow(sql, (row) => {
+  const flow = session.flow(sql, (bytes, from, to) => {
     if (dropping || failure) return;
     try {
-      onRow(row);
+      onRow(bytes, from, to);
+      rows++;
     } catch (error) {
       failure = { error };
     }
@@ -48,8 +52,15 @@ export async function* pump(
   const somethingToDo = (): boolean => writer.readyBytes > 0 || ended;
   try {
     for (;;) {
-      for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
+      let bytes = 0;
+      for (let chunk = writer.take(); chunk; chunk = writer.take()) {
+        bytes += chunk.length;
+        yield chunk;
+      }
       if (ended) break;
+      const wait = pace?.spend(rows, bytes);
+      rows = 0;
+      if (wait) await wait;
       if (paused) {
         paused = false;
         flow.resume();

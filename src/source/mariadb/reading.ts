@@ -1,4 +1,4 @@
-// What the parts of one reading share: the connection and whose turn it is, counts, and parts that turn up on the way.
+// What the parts of one reading share: connections into one snapshot, counts, and the parts that are still to be read.
 import { CoffreError } from '../../errors.ts';
 import { accessCode, asServerError, type Session } from '../../target/mariadb/session.ts';
 import type { Part, Warning } from '../source.ts';
@@ -18,97 +18,144 @@ export function readError(error: unknown, what: string): CoffreError {
 
 /** A part that notes when it was handed out. */
 export interface TrackedPart extends Part {
+  /** Of tables that a lock holds still. */
+  readonly locked: boolean;
   handOut(): Part;
 }
 
-export class ReadContext {
+/** How fast may be read. */
+export interface Pace {
+  /** What was read; a promise when reading has to wait until it resolves, null when it may go on. */
+  spend(rows: number, bytes: number): Promise<void> | null;
+}
+
+/** A connection that nobody else uses until `release`. */
+export interface Lease {
   readonly session: Session;
+  /** Gives it back; a second call does nothing. */
+  release(): void;
+}
+
+export class ReadContext {
+  readonly sessions: readonly Session[];
   /** Largest packet that the server sends: no row, and no piece of one, may be longer. */
   readonly maxAllowedPacket: number;
   readonly sizes: Sizes;
+  readonly pace: Pace | null;
   readonly warnings: Warning[] = [];
   rows = 0;
-  /** Parts found while others were read: rest of a range, rows too large for it. They come before the phase post. */
-  readonly #found: TrackedPart[] = [];
-  readonly #running = new Set<Promise<void>>();
-  #turn: Promise<void> = Promise.resolve();
+  readonly #free: Session[];
+  readonly #waiting: { readonly take: (session: Session) => void; readonly fail: (error: CoffreError) => void }[] = [];
+  readonly #ready: TrackedPart[] = [];
+  #running = 0;
+  #lockedOpen = 0;
+  #onChange: (() => void)[] = [];
   #closed: CoffreError | null = null;
-  readonly #onClose: ((error: CoffreError) => void)[] = [];
 
-  constructor(session: Session, maxAllowedPacket: number, sizes: Sizes) {
-    this.session = session;
+  constructor(sessions: readonly Session[], maxAllowedPacket: number, sizes: Sizes, pace: Pace | null) {
+    this.sessions = sessions;
     this.maxAllowedPacket = maxAllowedPacket;
     this.sizes = sizes;
+    this.pace = pace;
+    this.#free = [...sessions];
   }
 
+  /** A part known from the start: after those that were. */
+  add(part: TrackedPart): void {
+    if (part.locked) this.#lockedOpen++;
+    this.#ready.push(part);
+  }
+
+  /**
+   * A part that turned up while another was read: the rest of a table, a row too large. It comes next, for it may hold a
+   * connection from one part to the next, and a table that is read to its end is let go soonest.
+   */
   find(part: TrackedPart): void {
-    this.#found.push(part);
+    if (part.locked) this.#lockedOpen++;
+    this.#ready.unshift(part);
   }
 
-  nextFound(): TrackedPart | undefined {
-    return this.#found.shift();
+  nextReady(): TrackedPart | undefined {
+    return this.#ready.shift();
+  }
+
+  /** Parts that were handed out and not read to their end: more may turn up. */
+  get busy(): boolean {
+    return this.#running > 0;
+  }
+
+  /** Parts of locked tables that are not read yet. */
+  get lockedOpen(): number {
+    return this.#lockedOpen;
+  }
+
+  /** Resolves when a part was read. Throws E_INTERRUPTED when the reading is closed meanwhile. */
+  async change(): Promise<void> {
+    await new Promise<void>((resolve) => this.#onChange.push(resolve));
+    if (this.#closed) throw this.#closed;
   }
 
   /** Notes that a part was handed out; the function says that it was read, or given up. */
-  handOut(): () => void {
-    let done = (): void => {};
-    const running = new Promise<void>((resolve) => {
-      done = resolve;
-    });
-    this.#running.add(running);
-    running.then(() => this.#running.delete(running));
-    return done;
+  handOut(part: TrackedPart): () => void {
+    this.#running++;
+    let done = false;
+    return () => {
+      if (done) return;
+      done = true;
+      this.#running--;
+      if (part.locked) this.#lockedOpen--;
+      this.#changed();
+    };
   }
 
-  /** Waits until every part handed out was read. Throws E_INTERRUPTED when the reading is closed meanwhile. */
-  async settled(): Promise<void> {
-    if (this.#closed) throw this.#closed;
-    if (this.#running.size === 0) return;
-    const closed = new Promise<never>((_, reject) => {
-      this.#onClose.push(reject);
-    });
-    closed.catch(() => {});
-    await Promise.race([Promise.all(this.#running), closed]);
+  #changed(): void {
+    const waiting = this.#onChange;
+    this.#onChange = [];
+    for (const resolve of waiting) resolve();
   }
 
   /**
    * To be called after rows of a table were read and before its metadata lock is let go: the server reports only alterations
    * that rebuild a table, and an instant one may have put other values under an old name. Throws E_DB_CHANGED, ServerError.
    */
-  async demandSameDefinition(plan: TablePlan): Promise<void> {
-    if (sameDefinition(plan.create, await showCreate(this.session, 'TABLE', plan.name))) return;
+  async demandSameDefinition(session: Session, plan: TablePlan): Promise<void> {
+    if (sameDefinition(plan.create, await showCreate(session, 'TABLE', plan.name))) return;
     throw new CoffreError('E_DB_CHANGED', `the table ${plan.name} was altered during the dump`);
   }
 
-  /** Waits for the connection; the function gives it back. */
-  async takeTurn(): Promise<() => void> {
-    const before = this.#turn;
-    let release = (): void => {};
-    this.#turn = new Promise((resolve) => {
-      release = resolve;
-    });
-    await before;
-    if (this.#closed) {
-      release();
-      throw this.#closed;
-    }
-    return release;
+  /** Lets go of the metadata locks: an ALTER, and the site's queries behind it, need not wait for the whole dump. */
+  async letGo(session: Session): Promise<void> {
+    await session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   }
 
-  /** Runs `produce` alone on the connection. An abort drops the connection: the server ends the query and the snapshot. */
+  /** Waits for a free connection. Throws E_INTERRUPTED when the reading is closed. */
+  async lease(): Promise<Lease> {
+    if (this.#closed) throw this.#closed;
+    const session = this.#free.shift() ?? (await new Promise<Session>((take, fail) => this.#waiting.push({ take, fail })));
+    let released = false;
+    const release = (): void => {
+      if (released) return;
+      released = true;
+      const next = this.#waiting.shift();
+      if (next) next.take(session);
+      else this.#free.push(session);
+    };
+    return { session, release };
+  }
+
+  /** Runs `produce` alone on a connection. An abort drops the connection: the server ends the query and the snapshot. */
   async *exclusively(
     what: string,
     signal: AbortSignal,
-    produce: () => AsyncGenerator<Buffer, void, undefined>,
+    produce: (session: Session) => AsyncGenerator<Buffer, void, undefined>,
   ): AsyncGenerator<Buffer, void, undefined> {
-    const release = await this.takeTurn();
-    const drop = (): void => this.session.destroy();
+    const { session, release } = await this.lease();
+    const drop = (): void => session.destroy();
     signal.addEventListener('abort', drop, { once: true });
     try {
       signal.throwIfAborted();
-      yield* produce();
-      // Lets go of the metadata lock: an ALTER, and the site's queries behind it, need not wait for the whole dump.
-      await this.session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
+      yield* produce(session);
+      await this.letGo(session);
     } catch (error) {
       signal.throwIfAborted();
       throw readError(error, what);
@@ -120,6 +167,8 @@ export class ReadContext {
 
   close(): void {
     this.#closed ??= new CoffreError('E_INTERRUPTED', 'the reading of the database was closed');
-    for (const reject of this.#onClose.splice(0)) reject(this.#closed);
+    for (const { fail } of this.#waiting.splice(0)) fail(this.#closed);
+    this.#changed();
+    for (const session of this.sessions) session.destroy();
   }
 }
