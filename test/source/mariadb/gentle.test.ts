@@ -1,0 +1,155 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
+import type { GentleLimits } from '../../../src/config/config.ts';
+import { type Gentle, makeGentle } from '../../../src/source/mariadb/gentle.ts';
+import { connect, type ServerAddress, type Session } from '../../../src/target/mariadb/session.ts';
+import { FakeClock } from '../../fake-clock.ts';
+import { until } from '../../servers/rig.ts';
+import { databaseConfig } from './dumped.ts';
+import { type DatabaseServer, startDatabaseServer } from './server.ts';
+
+const NONE: GentleLimits = { rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 3000 };
+
+let server: DatabaseServer;
+let address: ServerAddress;
+beforeAll(async () => {
+  // of our own: on a server that others use, others' queries would count
+  server = await startDatabaseServer([], { own: true });
+  address = databaseConfig(server.where, 'test');
+});
+afterAll(() => server?.stop());
+
+async function gentle(limits: Partial<GentleLimits>, own: readonly Session[] = []): Promise<Gentle> {
+  const made = await makeGentle({
+    limits: { ...NONE, ...limits },
+    address,
+    clock: systemClock,
+    ownThreads: () => own.map(({ threadId }) => threadId),
+  });
+  onTestFinished(() => made.close());
+  return made;
+}
+
+/** Connections that each run a query for a minute, unless they are ended before. */
+async function busy(count: number): Promise<{ sessions: Session[]; end(): Promise<void> }> {
+  const sessions = await Promise.all(Array.from({ length: count }, () => connect(address, { localInfile: false })));
+  const ids = sessions.map(({ threadId }) => threadId);
+  const running = async (): Promise<number> =>
+    Number(await server.sql(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (${ids}) AND COMMAND='Query'`));
+  const end = async (): Promise<void> => {
+    // killed first: the server notices only at the end of a query that its client is gone
+    await server.client('mariadb', ['--force'], ids.map((id) => `KILL ${id};`).join('\n')).catch(() => {});
+    for (const session of sessions) session.destroy();
+    await until('the queries are gone', 10_000, async () => (await running()) === 0);
+  };
+  onTestFinished(end);
+  for (const session of sessions) session.cells('SELECT SLEEP(60)').catch(() => {});
+  await until('the queries run', 10_000, async () => (await running()) === count);
+  return { sessions, end };
+}
+
+const held = (one: Gentle): boolean => {
+  const wait = one.spend(0, 0);
+  wait?.catch(() => {});
+  return wait !== null;
+};
+
+describe('no limit at all', () => {
+  test('nobody waits, and no connection is made', async () => {
+    const nowhere: ServerAddress = { user: 'nobody', password: null, host: null, port: 1, socketPath: '/nowhere' };
+    const made = await makeGentle({ limits: NONE, address: nowhere, clock: systemClock, ownThreads: () => [] });
+    expect(made.spend(1e9, 1e12)).toBeNull();
+    expect(made.heldMs).toBe(0);
+    await made.close();
+    await made.close();
+  });
+});
+
+describe('running queries', () => {
+  test('as many as are allowed - goes on; one more - waits until it ended', async () => {
+    await busy(2);
+    const made = await gentle({ maxRunningQueries: 2 });
+    expect(held(made)).toBe(false);
+    const third = await busy(1);
+    await until('reading is held', 10_000, () => held(made));
+    const wait = made.spend(10, 1000);
+    await third.end();
+    await wait;
+    expect(held(made)).toBe(false);
+    expect(made.heldMs).toBeGreaterThan(0);
+  });
+
+  test('our own do not count, and somebody else’s under the same user do', async () => {
+    const own = await busy(4);
+    const made = await gentle({ maxRunningQueries: 1 }, own.sessions);
+    expect(held(made)).toBe(false);
+    await busy(2);
+    await until('reading is held', 10_000, () => held(made));
+  });
+
+  test('too many before the snapshot - spend(0, 0) waits', async () => {
+    await busy(3);
+    const made = await gentle({ maxRunningQueries: 2 });
+    expect(held(made)).toBe(true);
+  });
+
+  test('its own connection is killed - it makes another and knows as before', async () => {
+    const made = await gentle({ maxRunningQueries: 1 });
+    const others = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID<>CONNECTION_ID() AND COMMAND='Sleep'";
+    const watcher = (await server.sql(others)).trim();
+    expect(watcher).toMatch(/^\d+$/);
+    await server.sql(`KILL ${watcher}`);
+    await until('it watches again', 10_000, async () => {
+      const now = (await server.sql(others)).trim();
+      return now !== watcher && /^\d+$/.test(now);
+    });
+    await until('reading goes on', 10_000, () => !held(made));
+    await busy(2);
+    await until('reading is held', 10_000, () => held(made));
+  });
+
+  test('closed, or the reader’s signal aborts, while it waits - refused with the reason', async () => {
+    await busy(2);
+    const made = await gentle({ maxRunningQueries: 1 });
+    const controller = new AbortController();
+    const aborted = made.spend(1, 1, controller.signal);
+    const closed = made.spend(1, 1);
+    controller.abort(new Error('enough'));
+    await expect(aborted).rejects.toThrow('enough');
+    await made.close();
+    await expect(closed).rejects.toMatchObject({ code: 'E_INTERRUPTED' });
+    await expect(made.spend(1, 1)).rejects.toMatchObject({ code: 'E_INTERRUPTED' });
+  });
+
+  test('a server that is not there - E_DB_CONNECT at once', async () => {
+    const nowhere: ServerAddress = { ...address, socketPath: '/nowhere/at.sock' };
+    const made = makeGentle({ limits: { ...NONE, maxRunningQueries: 1 }, address: nowhere, clock: systemClock, ownThreads: () => [] });
+    await expect(made).rejects.toMatchObject({ code: 'E_DB_CONNECT' });
+  });
+});
+
+describe('rows and bytes a second', () => {
+  test('above the rate - waits by the clock, and an abort or close ends it', async () => {
+    const clock = new FakeClock();
+    const made = await makeGentle({ limits: { ...NONE, bytesPerSecond: 1000 }, address, clock, ownThreads: () => [] });
+    expect(made.spend(1, 100)).toBeNull();
+    const wait = made.spend(1, 1100);
+    expect(wait).toBeInstanceOf(Promise);
+    let through = false;
+    wait?.then(() => {
+      through = true;
+    });
+    clock.advance(999);
+    await Promise.resolve();
+    expect(through).toBe(false);
+    clock.advance(1);
+    await wait;
+    const controller = new AbortController();
+    const aborted = made.spend(1, 5000, controller.signal);
+    controller.abort(new Error('enough'));
+    await expect(aborted).rejects.toThrow('enough');
+    const closed = made.spend(1, 5000);
+    await made.close();
+    await expect(closed).rejects.toMatchObject({ code: 'E_INTERRUPTED' });
+  });
+});
