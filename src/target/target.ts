@@ -32,17 +32,60 @@ export interface LoadedTable {
   readonly rows: number;
 }
 
+/** What a restore is of: an interrupted one is only gone on with by a restore of the same. */
+export interface RestoreScope {
+  readonly snapshot: string;
+  /** Only these tables, with their keys and triggers; null: the whole database. */
+  readonly tables: readonly string[] | null;
+}
+
+/** Of which tables an SQL segment's statements are run. Settings (`SET …`) always are. */
+export interface TableChoice {
+  /** Null: every table, and what belongs to none (sequences, views, routines, events, the database's charset). */
+  readonly only: ReadonlySet<string> | null;
+  readonly except: ReadonlySet<string>;
+}
+
+/**
+ * Order of calls: prepare, markIncomplete, loadSql (pre), holdKeys; then, `connections` at a time, loadSql (data), loadRows and finishTables;
+ * then addForeignKeys, publish, loadSql (post), markComplete.
+ */
 export interface DatabaseTarget {
-  /** Connects, checks version and emptiness. Throws E_DB_…, E_TARGET_NOT_EMPTY. */
-  prepare(): Promise<void>;
-  /** Leaves a table in the empty database whose name says that what is beside it is not a whole shop. */
+  /** How many loads may run at once, at least 1. Further calls wait for their turn. */
+  readonly connections: number;
+  /**
+   * Connects, checks version and emptiness. Throws E_DB_…, E_TARGET_NOT_EMPTY. Given a scope whose restore was interrupted here, it makes
+   * ready to go on: returns the tables that are finished, with their rows; all else that the restore had made is gone.
+   */
+  prepare(scope?: RestoreScope): Promise<readonly LoadedTable[]>;
+  /** Leaves a table in the empty database whose name says that what is beside it is not a whole shop; it keeps the list of finished tables. */
   markIncomplete(): Promise<void>;
   /** Takes it away again: everything was loaded and counted. */
   markComplete(): Promise<void>;
   /** Executes an SQL segment (phases pre, data, keys, post). The target splits statements itself. */
-  loadSql(segment: IncomingSegment, signal: AbortSignal): Promise<void>;
-  /** Loads one `.tsv` segment and proves zero warnings, zero skipped, exact rows; throws E_LOAD_MISMATCH and keeps nothing of it. */
-  loadRows(segment: IncomingSegment, load: LoadInstruction, signal: AbortSignal): Promise<LoadedTable>;
+  loadSql(segment: IncomingSegment, signal: AbortSignal, choice?: TableChoice): Promise<void>;
+  /**
+   * Loads `.tsv` rows (of one segment, or of several one after the other with the sum of their rows) in one transaction, and proves
+   * zero warnings, zero skipped, exact rows; throws E_LOAD_MISMATCH and keeps nothing of it. `alone`: until it ends nothing else
+   * loads into that table, which is the precondition of the server's bulk insert.
+   */
+  loadRows(
+    segment: IncomingSegment,
+    load: LoadInstruction,
+    signal: AbortSignal,
+    options?: { readonly alone: boolean },
+  ): Promise<LoadedTable>;
+  /** Names of the tables that a segment of phase pre makes. Executes nothing, and needs no prepare. */
+  listTables(segment: IncomingSegment): Promise<readonly string[]>;
+  /** Reads a segment of phase keys and keeps its statements for finishTables and addForeignKeys. Returns the tables that have keys to build. */
+  holdKeys(segment: IncomingSegment): Promise<readonly string[]>;
+  /**
+   * The rows of these tables are in: builds their keys, renews their statistics, counts their rows, and notes them as finished.
+   * Throws E_LOAD_MISMATCH when a table does not have exactly its `rows`.
+   */
+  finishTables(tables: readonly LoadedTable[], signal: AbortSignal): Promise<void>;
+  /** After every table was finished: foreign keys of the tables chosen. */
+  addForeignKeys(signal: AbortSignal, choice?: TableChoice): Promise<void>;
   /**
    * Rows and keys are in and were counted: what was loaded beside the old tables now takes their place. Programs (phase post)
    * come after this. Nothing to do for a target that loads in place.

@@ -1,77 +1,104 @@
-// Writes a database back: schema and programs statement by statement, rows by LOAD DATA, each load proved.
+// Writes a database back over several connections: definitions, rows by LOAD DATA, keys once a table's rows are in; each load proved.
 import { CoffreError } from '../../errors.ts';
 import type { LoadInstruction } from '../../source/source.ts';
-import type { DatabaseTarget, IncomingSegment, LoadedTable } from '../target.ts';
-import { dropContents, listContents } from './contents.ts';
-import { statementHead, writeError } from './errors.ts';
-import { grantPattern, quoteAccount, quoteName } from './names.ts';
+import type { DatabaseTarget, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
+import { type Contents, dropContents, listContents } from './contents.ts';
+import { writeError } from './errors.ts';
+import { addForeignKeys } from './foreign-keys.ts';
+import { HeldKeys } from './held-keys.ts';
+import { endJournal, isSameScope, JOURNAL_TABLE, noteFinished, readJournal, startJournal } from './journal.ts';
+import { REFUSED_LOCAL_INFILE } from './local-infile.ts';
+import { quoteName } from './names.ts';
+import { TargetOpener } from './open.ts';
+import { SessionPool } from './pool.ts';
+import { clearUnfinished } from './resume.ts';
 import { loadRows } from './rows.ts';
-import { asServerError, connect, type ServerAddress, type Session } from './session.ts';
-import { StatementSplitter } from './split.ts';
+import type { ServerAddress, Session } from './session.ts';
+import { runSegment, splitStatements } from './sql-segment.ts';
+import { statementSubject } from './statement-subject.ts';
 
 export interface MariadbTargetOptions {
   /** Drop what the database holds first; else a database that is not empty is refused. */
   readonly overwrite: boolean;
+  /** Connections that load at the same time; 2 when not given. */
+  readonly connections?: number;
   /** Told what was done otherwise than the segment says: definers left out, INSERTs instead of LOAD DATA. */
   readonly onWarning?: (message: string) => void;
 }
 
-const NO_BACKSLASH_ESCAPES = 'NO_BACKSLASH_ESCAPES';
-const UNKNOWN_DATABASE = 1049;
-const ACCESS_DENIED = 1044;
-const INCOMPLETE_TABLE = quoteName('coffre_restore_incomplete');
-const DEFINER_REFUSED = new Set([1227, 4095]);
-const DEFINER =
-  /^(CREATE\s+(?:OR\s+REPLACE\s+)?(?:ALGORITHM\s*=\s*\w+\s+)?)DEFINER\s*=\s*(`(?:[^`]|``)*`|"(?:[^"]|"")*")@(`(?:[^`]|``)*`|"(?:[^"]|"")*")/i;
+/** Two keep two cores of a server busy that shares them with us; more help a server with more. */
+const DEFAULT_CONNECTIONS = 2;
 
 export class MariadbTarget implements DatabaseTarget {
-  readonly #address: ServerAddress;
+  readonly connections: number;
   readonly #database: string;
   readonly #options: MariadbTargetOptions;
-  #session: Session | null = null;
+  readonly #opener: TargetOpener;
+  readonly #pool: SessionPool;
+  readonly #held = new HeldKeys();
+  #scope: RestoreScope | null = null;
   #prepared = false;
   #localInfileRefused = false;
-  /** One connection, so one load at a time. */
-  #turn: Promise<unknown> = Promise.resolve();
+  #versioned: Promise<ReadonlySet<string>> | null = null;
 
   constructor(address: ServerAddress, database: string, options: MariadbTargetOptions) {
-    this.#address = address;
     this.#database = database;
     this.#options = options;
+    this.connections = Math.max(1, options.connections ?? DEFAULT_CONNECTIONS);
+    this.#opener = new TargetOpener(address, database);
+    this.#pool = new SessionPool(this.connections, () => this.#opener.open(false));
   }
 
-  async prepare(): Promise<void> {
-    const session = await this.#open(true);
-    const contents = await listContents(session, this.#database).catch((error: unknown) => {
-      throw writeError(error, `reading what ${this.#database} holds`);
-    });
-    if (contents.total > 0) {
-      if (!this.#options.overwrite) {
-        throw new CoffreError('E_TARGET_NOT_EMPTY', `the database ${this.#database} already holds ${contents.text}`);
-      }
-      await dropContents(session, contents).catch((error: unknown) => {
-        throw writeError(error, `emptying ${this.#database}`);
-      });
-    }
+  async prepare(scope?: RestoreScope): Promise<readonly LoadedTable[]> {
+    this.#pool.adopt(await this.#opener.open(true));
     this.#prepared = true;
+    this.#scope = scope ?? null;
+    return this.#use(undefined, (session) => this.#makeReady(session));
+  }
+
+  async #makeReady(session: Session): Promise<readonly LoadedTable[]> {
+    const database = this.#database;
+    try {
+      const contents = await listContents(session, database);
+      const journal = contents.tables.includes(JOURNAL_TABLE) ? await readJournal(session) : null;
+      const mine = this.#scope !== null && journal?.scope != null && isSameScope(journal.scope, this.#scope);
+      if (mine && this.#scope) {
+        const finished = await this.#stillCounted(session, journal.finished);
+        await clearUnfinished(session, contents, this.#scope, finished);
+        return finished;
+      }
+      const inTheWay = await this.#inTheWay(session, contents);
+      if (inTheWay === null) return [];
+      if (!this.#options.overwrite) {
+        throw new CoffreError('E_TARGET_NOT_EMPTY', `the database ${database} already holds ${inTheWay}`, {
+          ...(journal?.scope
+            ? { hint: `it is an unfinished restore of snapshot ${journal.scope.snapshot}: the command that began it goes on with it` }
+            : {}),
+        });
+      }
+      await dropContents(session, contents);
+      return [];
+    } catch (error) {
+      throw writeError(error, `making ${database} ready`);
+    }
   }
 
   markIncomplete(): Promise<void> {
-    return this.#mark(`CREATE TABLE ${INCOMPLETE_TABLE} (note INT) COMMENT='a restore by coffre has not come to its end'`);
+    return this.#use(undefined, (session) => startJournal(session, this.#scope).catch(failed('beginning the journal of the restore')));
   }
 
   markComplete(): Promise<void> {
-    return this.#mark(`DROP TABLE IF EXISTS ${INCOMPLETE_TABLE}`);
+    return this.#use(undefined, (session) => endJournal(session).catch(failed('ending the journal of the restore')));
   }
 
-  loadSql(segment: IncomingSegment, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(signal, async (session) => {
+  loadSql(segment: IncomingSegment, signal: AbortSignal, choice?: TableChoice): Promise<void> {
+    return this.#use(signal, async (session) => {
       const rows = segment.phase === 'data';
       // Definitions cannot be rolled back: what is not checked yet is read to its end first. Rows have their transaction.
       const plaintext = segment.unverified && !rows ? await wholeOf(segment.plaintext) : segment.plaintext;
       try {
         if (rows) await session.run('START TRANSACTION');
-        await this.#execute(session, plaintext, rows);
+        await runSegment(session, plaintext, { inTransaction: rows, choice: choice ?? null, onWarning: (text) => this.#warn(text) });
         if (rows) await session.run('COMMIT');
       } catch (error) {
         if (!session.lost) await session.run('ROLLBACK').catch(() => session.destroy());
@@ -80,183 +107,155 @@ export class MariadbTarget implements DatabaseTarget {
     });
   }
 
-  loadRows(segment: IncomingSegment, load: LoadInstruction, signal: AbortSignal): Promise<LoadedTable> {
-    return this.#inTurn(signal, async (session) => {
+  loadRows(
+    segment: IncomingSegment,
+    load: LoadInstruction,
+    signal: AbortSignal,
+    { alone }: { readonly alone: boolean } = { alone: false },
+  ): Promise<LoadedTable> {
+    return this.#use(signal, async (session) => {
       const rows = await loadRows(session, segment.plaintext, load, {
+        alone,
         refused: this.#localInfileRefused,
         onRefused: () => {
+          if (!this.#localInfileRefused) this.#warn(`${REFUSED_LOCAL_INFILE}: rows are loaded as INSERTs`);
           this.#localInfileRefused = true;
-          this.#options.onWarning?.('the server refuses LOAD DATA LOCAL (local_infile=0): rows are loaded as INSERTs, about half as fast');
         },
       });
       return { table: load.table, rows };
     });
   }
 
+  async listTables(segment: IncomingSegment): Promise<readonly string[]> {
+    const tables: string[] = [];
+    for await (const statement of splitStatements(segment.plaintext)) {
+      const { kind, table } = statementSubject(statement);
+      if (kind === 'table' && table !== null) tables.push(table);
+    }
+    return tables;
+  }
+
+  holdKeys(segment: IncomingSegment): Promise<readonly string[]> {
+    return this.#held.read(segment.plaintext);
+  }
+
+  finishTables(tables: readonly LoadedTable[], signal: AbortSignal): Promise<void> {
+    return this.#use(signal, async (session) => {
+      try {
+        const keyed = tables.filter(({ table }) => this.#held.keysOf(table).length > 0);
+        if (keyed.length > 0) for (const setting of this.#held.settings) await session.run(setting);
+        for (const { table } of keyed) {
+          for (const statement of this.#held.keysOf(table)) {
+            await session.run(statement).catch(failed(`building the keys of ${table}`));
+          }
+        }
+        // Without it the server plans the shop's first queries by what it knew of empty tables.
+        await session.texts(`ANALYZE LOCAL TABLE ${tables.map(({ table }) => quoteName(table)).join(', ')}`);
+        const wrong = differences(
+          tables,
+          await this.#count(
+            session,
+            tables.map(({ table }) => table),
+          ),
+        );
+        if (wrong.length > 0)
+          throw new CoffreError('E_LOAD_MISMATCH', `the restored database differs from the manifest: ${wrong.join('; ')}`);
+        // Last: what is noted as finished is not looked at again after an interruption but for its count.
+        if (this.#scope) await noteFinished(session, tables);
+      } catch (error) {
+        throw writeError(error, `finishing ${tables.length === 1 ? (tables[0] as LoadedTable).table : `${tables.length} tables`}`);
+      }
+    });
+  }
+
+  addForeignKeys(signal: AbortSignal, choice?: TableChoice): Promise<void> {
+    return this.#use(signal, (session) => addForeignKeys(session, this.#held, choice ?? null, (text) => this.#warn(text)));
+  }
+
   async publish(): Promise<void> {}
 
-  countRows(tables: readonly string[]): Promise<readonly LoadedTable[]> {
-    return this.#inTurn(undefined, async (session) => {
-      const versioned = new Set(
-        (
-          await session.texts(
-            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_TYPE='SYSTEM VERSIONED'",
-          )
-        ).map(([name]) => name),
-      );
-      const counts: LoadedTable[] = [];
-      for (const table of tables) {
-        const history = versioned.has(table) ? ' FOR SYSTEM_TIME ALL' : '';
-        const rows = await session.text(`SELECT COUNT(*) FROM ${quoteName(table)}${history}`).catch((error: unknown) => {
-          throw writeError(error, `counting the rows of ${table}`);
-        });
-        counts.push({ table, rows: Number(rows) });
-      }
-      return counts;
-    });
+  async countRows(tables: readonly string[]): Promise<readonly LoadedTable[]> {
+    const lanes = Array.from({ length: this.connections }, (_, lane) => tables.filter((_table, at) => at % this.connections === lane));
+    const counted = await Promise.all(lanes.map((lane) => this.#use(undefined, (session) => this.#count(session, lane))));
+    const rows = new Map(counted.flat().map((one) => [one.table, one.rows]));
+    return tables.map((table) => ({ table, rows: rows.get(table) as number }));
   }
 
   async close(): Promise<void> {
-    const session = this.#session;
-    this.#session = null;
-    await session?.end();
+    await this.#pool.close();
+    await this.#opener.close();
   }
 
-  #mark(statement: string): Promise<void> {
-    return this.#inTurn(undefined, async (session) => {
-      await session.run(statement).catch((error: unknown) => {
-        throw writeError(error, statementHead(Buffer.from(statement)));
-      });
-    });
-  }
-
-  async #execute(session: Session, plaintext: AsyncIterable<Uint8Array>, rows: boolean): Promise<void> {
-    const splitter = new StatementSplitter();
-    const runAll = async (last: boolean): Promise<void> => {
-      for (let statement = splitter.next(last); statement; statement = splitter.next(last)) {
-        // The transaction of a data segment is ours: its own COMMIT would come before the end of the text was checked.
-        if (rows && isTransactionStatement(statement)) continue;
-        await this.#statement(session, statement);
-        if (mayChangeSqlMode(statement)) {
-          const mode = (await session.text('SELECT @@sql_mode')) ?? '';
-          splitter.backslashEscapes = !mode.includes(NO_BACKSLASH_ESCAPES);
-        }
-      }
-    };
-    for await (const chunk of plaintext) {
-      splitter.push(chunk);
-      await runAll(false);
+  /** What of the contents keeps this restore from beginning, printable; null: nothing. */
+  async #inTheWay(session: Session, contents: Contents): Promise<string | null> {
+    // A journal alone: whoever began here had made nothing yet.
+    if (
+      contents.total === 0 ||
+      (contents.total === 1 && contents.tables[0] === JOURNAL_TABLE && (await readJournal(session))?.scope === null)
+    ) {
+      return null;
     }
-    await runAll(true);
+    const chosen = this.#scope?.tables;
+    if (!chosen || contents.tables.includes(JOURNAL_TABLE)) return contents.text;
+    const relations = new Set([...contents.tables, ...contents.views, ...contents.sequences]);
+    const there = chosen.filter((table) => relations.has(table));
+    return there.length === 0 ? null : `${there.length === 1 ? 'the table' : 'the tables'} ${there.join(', ')}`;
   }
 
-  async #statement(session: Session, statement: Buffer): Promise<void> {
-    try {
-      await session.run(statement);
-    } catch (error) {
-      const ours = withoutDefiner(statement);
-      if (!ours || !DEFINER_REFUSED.has(asServerError(error).errno)) throw writeError(error, statementHead(statement));
-      await session.run(ours.statement).catch((second: unknown) => {
-        throw writeError(second, statementHead(statement));
-      });
-      this.#options.onWarning?.(`definer ${ours.definer} replaced by the restoring user: ${statementHead(Buffer.from(ours.statement))}`);
+  /** A table that was noted as finished and does not have its rows any more is loaded again. */
+  async #stillCounted(session: Session, finished: readonly LoadedTable[]): Promise<readonly LoadedTable[]> {
+    const still: LoadedTable[] = [];
+    for (const each of finished) {
+      const [counted] = await this.#count(session, [each.table]).catch(() => []);
+      if (counted?.rows === each.rows) still.push(each);
     }
+    return still;
   }
 
-  /** Runs `work` alone on the connection, opening it anew after one was lost. An abort drops the connection: the server rolls back. */
-  #inTurn<T>(signal: AbortSignal | undefined, work: (session: Session) => Promise<T>): Promise<T> {
-    const run = async (): Promise<T> => {
-      if (!this.#prepared) throw new CoffreError('E_INTERNAL', 'the database target was not prepared');
-      signal?.throwIfAborted();
-      const session = this.#session && !this.#session.lost ? this.#session : await this.#open(false);
-      const drop = (): void => session.destroy();
-      signal?.addEventListener('abort', drop, { once: true });
-      try {
-        return await work(session);
-      } catch (error) {
-        signal?.throwIfAborted();
-        throw error;
-      } finally {
-        signal?.removeEventListener('abort', drop);
-      }
-    };
-    const result = this.#turn.then(run);
-    this.#turn = result.catch(() => {});
-    return result;
-  }
-
-  async #open(create: boolean): Promise<Session> {
-    const session = await connect(this.#address, { localInfile: true }).catch((error: unknown) => {
-      // the table's hint is of a shop's own user
-      if (!(error instanceof CoffreError) || error.code !== 'E_DB_AUTH') throw error;
-      throw new CoffreError(error.code, error.message, {
-        cause: error,
-        hint: 'check the user in --to-database, and its password in --password-file or $COFFRE_DB_PASSWORD',
-      });
-    });
-    try {
-      await this.#use(session, create);
-      // Not written to the binary log where we may choose: a restore would fill it with the whole shop.
-      await session.run('SET SESSION sql_log_bin=0').catch(() => {});
-    } catch (error) {
-      session.destroy();
-      throw writeError(error, `opening the database ${this.#database}`);
+  async #count(session: Session, tables: readonly string[]): Promise<LoadedTable[]> {
+    this.#versioned ??= versionedTables(session);
+    const versioned = await this.#versioned;
+    const counts: LoadedTable[] = [];
+    for (const table of tables) {
+      const history = versioned.has(table) ? ' FOR SYSTEM_TIME ALL' : '';
+      const rows = await session.text(`SELECT COUNT(*) FROM ${quoteName(table)}${history}`).catch(failed(`counting the rows of ${table}`));
+      counts.push({ table, rows: Number(rows) });
     }
-    this.#session = session;
-    return session;
+    return counts;
   }
 
-  /** What gives the restoring user all it needs. */
-  async #grant(session: Session): Promise<string> {
-    const account = await session.text('SELECT CURRENT_USER()').catch(() => null);
-    const user = account === null ? 'the user in --to-database' : quoteAccount(account);
-    return `GRANT ALL PRIVILEGES ON ${quoteName(grantPattern(this.#database))}.* TO ${user};`;
+  #use<T>(signal: AbortSignal | undefined, work: (session: Session) => Promise<T>): Promise<T> {
+    if (!this.#prepared) return Promise.reject(new CoffreError('E_INTERNAL', 'the database target was not prepared'));
+    return this.#pool.use(signal, work);
   }
 
-  async #use(session: Session, create: boolean): Promise<void> {
-    const name = quoteName(this.#database);
-    try {
-      await session.run(`USE ${name}`);
-    } catch (error) {
-      const { errno } = asServerError(error);
-      if (errno === ACCESS_DENIED) {
-        throw new CoffreError('E_DB_PRIVILEGE', `the restoring user may not use the database ${this.#database}`, {
-          cause: error,
-          hint: `on the target server: CREATE DATABASE IF NOT EXISTS ${name}; ${await this.#grant(session)}`,
-        });
-      }
-      if (!create || errno !== UNKNOWN_DATABASE) throw error;
-      const grant = await this.#grant(session);
-      await session.run(`CREATE DATABASE ${name}`).catch((refused: unknown) => {
-        throw new CoffreError('E_DB_PRIVILEGE', `the database ${this.#database} does not exist and cannot be created`, {
-          cause: refused,
-          hint: `on the target server: CREATE DATABASE ${name}; ${grant}`,
-        });
-      });
-      await session.run(`USE ${name}`);
-    }
+  #warn(message: string): void {
+    this.#options.onWarning?.(message);
   }
+}
+
+const failed =
+  (what: string) =>
+  (error: unknown): never => {
+    throw writeError(error, what);
+  };
+
+function differences(expected: readonly LoadedTable[], counted: readonly LoadedTable[]): string[] {
+  return expected.flatMap(({ table, rows }, at) => {
+    const found = counted[at]?.rows;
+    return found === rows ? [] : [`${table}: ${found} rows, ${rows} expected`];
+  });
+}
+
+async function versionedTables(session: Session): Promise<ReadonlySet<string>> {
+  const found = await session.texts(
+    "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_TYPE='SYSTEM VERSIONED'",
+  );
+  return new Set(found.map(([name]) => name as string));
 }
 
 async function* wholeOf(plaintext: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of plaintext) chunks.push(chunk);
   yield* chunks;
-}
-
-function isTransactionStatement(statement: Buffer): boolean {
-  return statement.length < 40 && /^\s*(?:START TRANSACTION|COMMIT)\s*$/i.test(statement.toString('latin1'));
-}
-
-function mayChangeSqlMode(statement: Buffer): boolean {
-  return statement.length < 4096 && /\bsql_mode\b/i.test(statement.toString('latin1'));
-}
-
-function withoutDefiner(statement: Buffer): { statement: Buffer; definer: string } | null {
-  // Latin1 keeps every byte; the pattern is ASCII.
-  const text = statement.toString('latin1');
-  const found = DEFINER.exec(text);
-  if (!found) return null;
-  const rest = Buffer.from(`${found[1]}${text.slice(found[0].length).trimStart()}`, 'latin1');
-  return { statement: rest, definer: `${found[2]}@${found[3]}` };
 }

@@ -17,10 +17,12 @@ const RESULT_TOO_LONG = '1301';
 const WARNINGS_SHOWN = 3;
 
 export interface RowsOptions {
-  /** Told once when the server refuses LOAD DATA LOCAL and the rows went in as INSERTs. */
+  /** Told when the server refuses LOAD DATA LOCAL and the rows went in as INSERTs. */
   readonly onRefused: () => void;
   /** Known to be refused: INSERTs at once. */
   readonly refused: boolean;
+  /** Nothing else loads into the table meanwhile: an empty one may then be filled by the server's bulk insert. */
+  readonly alone: boolean;
 }
 
 /**
@@ -39,6 +41,8 @@ export async function loadRows(
   }
   try {
     await session.run(LOAD_SESSION);
+    // The bulk-insert trap: into an empty table MariaDB then locks the whole of it until the transaction ends.
+    if (options.alone) await session.run('SET SESSION unique_checks=0');
     await session.run('START TRANSACTION');
     await (options.refused
       ? insertRows(session, plaintext, table, load.rows)
