@@ -233,10 +233,57 @@ describe('messages', () => {
   });
 });
 
-describe('secrets', () => {
-  const withDatabase = (lines: string): string =>
-    GOOD.replace(/ {4}files:.*\n/, `    database:\n      name: dupont\n      user: coffre\n      host: 127.0.0.1\n${lines}`);
+const withDatabase = (lines: string): string =>
+  GOOD.replace(/ {4}files:.*\n/, `    database:\n      name: dupont\n      user: coffre\n      host: 127.0.0.1\n${lines}`);
 
+describe('how gently a database is read', () => {
+  const database = (lines: string) => parseConfig(withDatabase(lines), FILE, {}).shops.get('dupont')?.database;
+
+  it('nothing said - two connections, no limits, locks of three seconds, every row', () => {
+    expect(database('')).toMatchObject({
+      threads: 2,
+      gentle: { rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 3000 },
+      profile: 'none',
+      excludeData: [],
+    });
+  });
+
+  it('all of it said, as in the example - read', () => {
+    expect(loadConfig(EXAMPLE, {}).shops.get('dupont')?.database).toMatchObject({
+      threads: 2,
+      gentle: { rowsPerSecond: 200_000, bytesPerSecond: 20e6, maxRunningQueries: 40, maxLockMs: 3000 },
+      profile: 'prestashop-ephemeral',
+      excludeData: ['ps_search_index', 'ps_*_log'],
+    });
+  });
+
+  it('none - no limit', () => {
+    const none = database('      limits: { rowsPerSecond: none, bandwidth: none, maxRunningQueries: none, maxLock: 1s }\n');
+    expect(none?.gentle).toEqual({ rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 1000 });
+  });
+
+  it.each([
+    ['threads: 0', 'threads is 0: a whole number from 1 to 16 is expected'],
+    ['threads: 17', 'threads is 17: a whole number from 1 to 16 is expected'],
+    ['profile: prestashop', 'profile is "prestashop": none or prestashop-ephemeral is expected'],
+    ['limits: { rowsPerSecond: 0 }', 'limits.rowsPerSecond is 0: a whole number from 1 to 1000000000 is expected, or none'],
+    ['limits: { rowsPerSecond: "9" }', 'limits.rowsPerSecond is "9": a whole number from 1 to 1000000000 is expected, or none'],
+    ['limits: { maxRunningQueries: 1.5 }', 'limits.maxRunningQueries is 1.5: a whole number from 1 to 100000 is expected, or none'],
+    ['limits: { bandwidth: 20MB }', 'limits.bandwidth is "20MB": a rate is expected, such as 50MB/s or 800KiB/s, or none'],
+    ['limits: { bandwidth: 0MB/s }', 'limits.bandwidth is "0MB/s": a rate is expected, such as 50MB/s or 800KiB/s, or none'],
+    ['limits: { maxLock: 2m }', 'limits.maxLock is "2m": a duration from 1s to 60s is expected'],
+    ['limits: { maxLock: 500ms }', 'limits.maxLock is "500ms": a duration from 1s to 60s is expected'],
+    ['limits: { maxLock: none }', 'limits.maxLock is "none": a duration from 1s to 60s is expected'],
+    ['limits: { maxLok: 3s }', 'limits.maxLok is not a known key: did you mean maxLock?'],
+  ])('%s - refused with what is allowed', (line, message) => {
+    expect(refusal(withDatabase(`      ${line}\n`))).toEqual({
+      code: 'E_CONFIG',
+      message: `coffre.yaml:14: shops.dupont.database.${message}`,
+    });
+  });
+});
+
+describe('secrets', () => {
   it('a password written into the file - refused, and not repeated', () => {
     const { message } = refusal(withDatabase('      password: hunter2\n'));
     expect(message).toContain(
