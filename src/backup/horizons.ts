@@ -1,7 +1,8 @@
 // Until when the objects of the snapshot at hand must be locked, from plan and schedule: the rules are retention's.
-import { Cron } from 'croner';
 import { Temporal } from 'temporal-polyfill';
+import { fromDate, toDate } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
+import { makeCron } from '../config/cron.ts';
 import { keepUntil, type LockNeed, segmentHorizon, snapshotHorizon } from '../retention/horizon.ts';
 import type { SourceKind } from '../source/source.ts';
 
@@ -42,6 +43,6 @@ export function planHorizons(config: Config, shop: ShopConfig, source: SourceKin
 function nextFull(shop: ShopConfig, source: SourceKind, timezone: string, after: Temporal.Instant): Temporal.Instant | null {
   const expression = source === 'database' ? null : shop.plan.schedule[source];
   if (expression === null) return null;
-  const next = new Cron(expression, { timezone, paused: true }).nextRun(after.toString());
-  return next && Temporal.Instant.fromEpochMilliseconds(next.getTime());
+  const next = makeCron(expression, timezone).nextRun(toDate(after));
+  return next === null ? null : fromDate(next);
 }

@@ -1,8 +1,8 @@
 // The shape of the configuration file. Every message says what is allowed; load.ts puts line, key and value before it.
 
 import { Encrypter } from 'age-encryption';
-import { Cron } from 'croner';
 import * as z from 'zod';
+import { makeCron } from './cron.ts';
 import { DURATION_EXPECTED, parseDuration, parseRate, parseSize, RATE_EXPECTED, SIZE_EXPECTED } from './quantity.ts';
 
 /** Marks the issue of a secret that was written into the file itself: its value must not be repeated. */
@@ -71,7 +71,7 @@ const cron = z.unknown().transform((value, context): string | null => {
     return z.NEVER;
   }
   try {
-    const next = new Cron(value.trim(), { paused: true, timezone: 'UTC' }).nextRun();
+    const next = makeCron(value.trim(), 'UTC').nextRun();
     if (next !== null) return value.trim();
     context.addIssue({ code: 'custom', message: `${expected}; this one never comes` });
   } catch (error) {
@@ -254,6 +254,7 @@ const limits = strict({
   }, 'a size of 256MB or more is expected, such as 512MB').prefault('512MB'),
   lockCeiling: positiveDuration.prefault('90d'),
   runDeadline: positiveDuration.prefault('12h'),
+  vaultDeadline: positiveDuration.prefault('10m'),
   reuseMaxAge: duration.prefault('7d'),
   clockSkew: positiveDuration.prefault('5s'),
 });

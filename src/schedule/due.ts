@@ -1,7 +1,8 @@
 // When something is due: the instants of a cron expression in a time zone, between two instants. Pure: no clock in here.
-import { Cron } from 'croner';
+import type { Cron } from 'croner';
 import { Temporal } from 'temporal-polyfill';
 import { fromDate, toDate } from '../clock.ts';
+import { makeCron } from '../config/cron.ts';
 import { CoffreError } from '../errors.ts';
 
 /** A cron expression of five fields, bound to a time zone. */
@@ -12,23 +13,11 @@ export interface Schedule {
   next(instant: Temporal.Instant): Temporal.Instant | null;
 }
 
-/**
- * Reads an expression. Throws E_CONFIG.
- *
- * At a change of the clocks: an hour that is skipped moves what was due in it to its end, once (`30 2 * * *` in Europe/Paris runs at
- * 03:00 on 2026-03-29); an hour that comes twice runs what was due in it the first time only. Expressions with a wildcard
- * or a step for minutes or hours (`0 * * * *`) are intervals: they go on in real time.
- */
+/** Reads an expression; makeCron says what happens when the clocks change. Throws E_CONFIG. */
 export function parseSchedule(expression: string, timezone: string): Schedule {
   let cron: Cron;
   try {
-    cron = new Cron(expression, {
-      timezone,
-      paused: true,
-      mode: '5-part',
-      // lists and ranges of hours count as fixed times too: `15,45 2 * * *` must not be lost with its hour
-      fixedTimeRule: 'no-wildcard',
-    });
+    cron = makeCron(expression, timezone);
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error);
     throw new CoffreError('E_CONFIG', `no schedule: ${JSON.stringify(expression)} in ${timezone}: ${reason}`, { cause: error });

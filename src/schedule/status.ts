@@ -1,10 +1,11 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
-import { Cron } from 'croner';
 import { Temporal } from 'temporal-polyfill';
 import type { Probe } from '../catalog/probes.ts';
 import type { RunRow } from '../catalog/runs.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { toDate } from '../clock.ts';
 import type { ShopConfig, VaultConfig } from '../config/config.ts';
+import { makeCron } from '../config/cron.ts';
 import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
 import type { SourceKind } from '../source/source.ts';
 
@@ -254,13 +255,16 @@ function schedulesOf(shop: ShopConfig, source: SourceKind): string[] {
 }
 
 function lastDue(expression: string, timezone: string, atMs: number): number | null {
-  const reference = Temporal.Instant.fromEpochMilliseconds(atMs).toString();
-  return new Cron(expression, { timezone, paused: true }).previousRuns(1, reference)[0]?.getTime() ?? null;
+  const due = makeCron(expression, timezone).previousRuns(1, toDate(Temporal.Instant.fromEpochMilliseconds(atMs)))[0];
+  return due === undefined ? null : due.getTime();
 }
 
 function nextDue(expression: string, timezone: string, atMs: number): number | null {
-  const reference = Temporal.Instant.fromEpochMilliseconds(atMs).toString();
-  return new Cron(expression, { timezone, paused: true }).nextRun(reference)?.getTime() ?? null;
+  return (
+    makeCron(expression, timezone)
+      .nextRun(toDate(Temporal.Instant.fromEpochMilliseconds(atMs)))
+      ?.getTime() ?? null
+  );
 }
 
 function latest(values: readonly (number | null)[]): number | null {
