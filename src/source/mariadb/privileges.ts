@@ -15,6 +15,10 @@ export interface Rights {
   readonly missing: readonly MissingPrivilege[];
   /** LOCK TABLES can be used. */
   readonly lockTables: boolean;
+  /** The server can be held still: BACKUP STAGE, FLUSH TABLES WITH READ LOCK. */
+  readonly reload: boolean;
+  /** SHOW MASTER STATUS can be asked. */
+  readonly binlogMonitor: boolean;
   /** The account and the pattern of the database, quoted, for further grants. */
   readonly user: string;
   readonly on: string;
@@ -55,7 +59,15 @@ export function rightsOf(grants: readonly string[], account: string, database: s
     has(everywhere, 'SELECT', 'SHOW_ROUTINE') ||
     (server.mariadb && has(held(proc), 'SELECT'));
   if (!seesRoutines) missing.push(routinePrivilege(user, pattern, server));
-  return { missing, lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT'), user, on: `${quoteName(pattern)}.*` };
+  return {
+    missing,
+    lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT'),
+    reload: has(everywhere, 'RELOAD'),
+    // What MariaDB called REPLICATION CLIENT until 10.5, and MySQL still does.
+    binlogMonitor: has(everywhere, 'BINLOG MONITOR', 'REPLICATION CLIENT', 'SUPER'),
+    user,
+    on: `${quoteName(pattern)}.*`,
+  };
 }
 
 /** Every statement that an account without any right needs, each with its semicolon. */

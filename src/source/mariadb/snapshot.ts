@@ -6,7 +6,10 @@ import { quoteText } from '../../target/mariadb/names.ts';
 import { connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Consistency } from '../source.ts';
 import { readRights, useDatabase } from './check.ts';
-import { lockTables, type TableLock } from './locks.ts';
+import { openTogether } from './ladder.ts';
+import type { TableLock } from './locks.ts';
+import { changedBetween, outlineOf, readOutline } from './outline.ts';
+import type { Rights } from './privileges.ts';
 import { type Programs, readPrograms } from './programs.ts';
 import { readError, SAVEPOINT } from './reading.ts';
 import { type DatabaseSchema, readSchema, readServer, type ServerInfo } from './schema.ts';
@@ -31,6 +34,8 @@ export interface Snapshot {
   /** How long commits of the shop were held up while the sessions were opened. */
   readonly blockedMs: number;
   readonly binlog: Consistency['binlog'] | null;
+  /** Why better steps came to nothing, printable. */
+  readonly steppedDown: readonly string[];
   /** Base tables outside of both snapshot and lock. */
   readonly notCovered: readonly string[];
 }
@@ -46,59 +51,77 @@ export interface SnapshotOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED. */
+/** Definitions that change while it is opened make it worthless: a migration is given this many chances to be over. */
+const TRIES = 3;
+
+/** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED, and the signal's reason. */
 export async function openSnapshot(address: ServerAddress, database: string, options: SnapshotOptions): Promise<Snapshot> {
-  const session = await connect(address, { localInfile: false });
-  let lock: TableLock | null = null;
-  try {
-    await useDatabase(session, database);
-    const server = await readServer(session);
-    await demandRights(session, database, server);
-    // First the lock, then the snapshot: the locked tables are then, at the snapshot's moment, what they will be when read.
-    const loose = (await tablesWithoutTransactions(session, database)).filter((table) => !options.excludeData.includes(table));
-    if (loose.length > 0) lock = await lockTables(address, database, loose, options.clock);
-    // With a binary log, a savepoint lets go of metadata locks only in a session that does not write to it (tried on 10.11).
-    // Without the right to say so (BINLOG ADMIN) an ALTER of a table that was read waits until the dump is over.
-    await session.run('SET SESSION sql_log_bin=0').catch(() => {});
-    // WITH CONSISTENT SNAPSHOT is silently ignored at any other level.
-    await session.run('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-    await session.run('START TRANSACTION WITH CONSISTENT SNAPSHOT');
-    const asOf = options.clock.now();
-    await session.run(`SAVEPOINT ${SAVEPOINT}`);
-    const binlog = await binlogPosition(session);
-    // Definitions are not part of the snapshot: read at once, so that what differs shows up when the rows are read (1412).
-    const schema = await readSchema(session, database, server);
-    const programs = await readPrograms(session, database, schema);
-    const covered = new Set(lock?.tables);
-    const notCovered = schema.tables.flatMap((table) =>
-      table.transactional || table.definitionOnly || covered.has(table.name) || options.excludeData.includes(table.name)
-        ? []
-        : [table.name],
-    );
-    return {
-      sessions: [session],
-      session,
-      asOf,
-      server,
-      schema,
-      programs,
-      lock,
-      method: lock ? 'lock-tables' : 'single-transaction',
-      acrossTables: notCovered.length === 0,
-      blockedMs: 0,
-      binlog,
-      notCovered,
-    };
-  } catch (error) {
-    session.destroy();
-    await lock?.release();
-    throw readError(error, `the definitions of ${database}`);
+  for (let tries = 1; ; tries++) {
+    try {
+      return await openOnce(address, database, options);
+    } catch (error) {
+      if (tries === TRIES || !(error instanceof CoffreError) || error.code !== 'E_DB_CHANGED') throw error;
+    }
   }
 }
 
-async function demandRights(session: Session, database: string, server: ServerInfo): Promise<void> {
-  const { missing } = await readRights(session, database, server);
-  if (missing.length === 0) return;
+async function openOnce(address: ServerAddress, database: string, options: SnapshotOptions): Promise<Snapshot> {
+  const { clock, excludeData, connections, maxBlockMs, signal } = options;
+  const open = new Set<Session>();
+  const dropAll = (): void => {
+    for (const session of open) session.destroy();
+  };
+  signal?.throwIfAborted();
+  signal?.addEventListener('abort', dropAll, { once: true });
+  const connectOne = async (): Promise<Session> => {
+    const session = await connect(address, { localInfile: false });
+    open.add(session);
+    if (signal?.aborted) dropAll();
+    await useDatabase(session, database);
+    return session;
+  };
+  try {
+    const first = await connectOne();
+    const server = await readServer(first);
+    const rights = await demandRights(first, database, server);
+    const before = await readOutline(first, database);
+    const { tables, loose } = await tablesToRead(first, database, excludeData);
+    const climb = { clock, server, rights, first, connect: connectOne, connections, maxBlockMs, tables, loose };
+    const opened = await openTogether(signal ? { ...climb, signal } : climb);
+    // After the snapshot, for sequences and counters are in none: later ones are higher, and so right.
+    const schema = await readSchema(first, database, server);
+    const programs = await readPrograms(first, database, schema);
+    const changed = changedBetween(before, await outlineOf(first, database, schema));
+    if (changed !== null) throw new CoffreError('E_DB_CHANGED', `${changed} was altered while the snapshot was opened`);
+    // Lets go of the metadata locks that looking took.
+    await first.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
+    const covered = new Set(opened.lock?.tables);
+    const read = schema.tables.filter((table) => !table.definitionOnly && !excludeData.includes(table.name));
+    const notCovered = read.flatMap((table) => (table.transactional || covered.has(table.name) ? [] : [table.name]));
+    return {
+      ...opened,
+      session: first,
+      server,
+      schema,
+      programs,
+      method: read.length > 0 && notCovered.length === read.length ? 'none' : opened.method,
+      acrossTables: notCovered.length === 0,
+      blockedMs: Math.ceil(opened.blockedMs),
+      notCovered,
+    };
+  } catch (error) {
+    dropAll();
+    signal?.throwIfAborted();
+    throw readError(error, `the definitions of ${database}`);
+  } finally {
+    signal?.removeEventListener('abort', dropAll);
+  }
+}
+
+async function demandRights(session: Session, database: string, server: ServerInfo): Promise<Rights> {
+  const rights = await readRights(session, database, server);
+  const { missing } = rights;
+  if (missing.length === 0) return rights;
   throw new CoffreError(
     'E_DB_PRIVILEGE',
     `the database user lacks ${missing.map(({ privilege }) => privilege).join(', ')} on ${database}`,
@@ -108,22 +131,19 @@ async function demandRights(session: Session, database: string, server: ServerIn
   );
 }
 
-async function tablesWithoutTransactions(session: Session, database: string): Promise<string[]> {
-  const rows = await session.texts(
-    `SELECT t.TABLE_NAME FROM information_schema.TABLES t JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
-     WHERE t.TABLE_SCHEMA=${quoteText(database)} AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND e.TRANSACTIONS<>'YES'
-     AND t.ENGINE NOT IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER', 'BLACKHOLE', 'OQGRAPH', 'S3', 'PERFORMANCE_SCHEMA')`,
-  );
-  return rows.map(([name]) => name ?? '');
+interface TablesToRead {
+  readonly tables: readonly string[];
+  /** Of engines without transactions. */
+  readonly loose: readonly string[];
 }
 
-/** MariaDB tells the position of the snapshot itself, to anyone; elsewhere, or without a binary log, there is none. */
-async function binlogPosition(session: Session): Promise<Consistency['binlog'] | null> {
-  const rows = await session.texts("SHOW STATUS LIKE 'binlog_snapshot_%'");
-  const values = new Map(rows.map(([name, value]) => [(name ?? '').toLowerCase(), value ?? '']));
-  const file = values.get('binlog_snapshot_file');
-  const position = Number(values.get('binlog_snapshot_position'));
-  if (!file || !Number.isFinite(position)) return null;
-  const gtid = await session.text(`SELECT BINLOG_GTID_POS(${quoteText(file)}, ${position})`).catch(() => null);
-  return { file, position, ...(gtid ? { gtid } : {}) };
+async function tablesToRead(session: Session, database: string, excludeData: readonly string[]): Promise<TablesToRead> {
+  const rows = await session.texts(
+    `SELECT t.TABLE_NAME, e.TRANSACTIONS FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
+     WHERE t.TABLE_SCHEMA=${quoteText(database)} AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
+     AND t.ENGINE NOT IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER', 'BLACKHOLE', 'OQGRAPH', 'S3', 'PERFORMANCE_SCHEMA')`,
+  );
+  const own = rows.filter(([name]) => name && !excludeData.includes(name));
+  const names = (kept: readonly (string | null)[][]): string[] => kept.map(([name]) => name ?? '');
+  return { tables: names(own), loose: names(own.filter(([, transactions]) => transactions !== 'YES')) };
 }
