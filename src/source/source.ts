@@ -87,7 +87,10 @@ export interface Part {
   readonly name: string;
   /** Estimate of the plaintext. Above `LARGE_PART_BYTES` the part is streamed to the vaults, else it is held in memory. */
   readonly estimatedBytes: number;
-  /** The plaintext (tar, SQL or TSV), once, in chunks of any size. Throws CoffreError. Stops early when `signal` aborts. */
+  /**
+   * The plaintext (tar, SQL or TSV), once, in chunks of any size; a chunk is only valid until the next one is asked for.
+   * Throws CoffreError. Stops early when `signal` aborts.
+   */
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Only after `read` ended. */
   outcome(): PartOutcome;

@@ -1,8 +1,7 @@
 // Writes rows into bytes, straight from the server's packets: lines of a .tsv file and value lists of an INSERT.
 import type { ColumnPlan } from './columns.ts';
 
-/** Large, for each chunk is handed to another thread; of memory of its own, so that it can be given away. */
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 512 * 1024;
 const HEX = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0')).join(''), 'latin1');
 
 /** Where the fields of one row stand in the bytes that the server sent (text protocol: each behind its length). */
@@ -57,11 +56,16 @@ export class RowFields {
 
 export const NULL_FIELD = -1;
 
+/** Chunks that are kept for use again: those that wait, one that is read and one that is written. */
+const SPARE_CHUNKS = 6;
+
 /** Collects bytes into chunks; what is complete can be taken while more is written. */
 export class ByteWriter {
-  #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  readonly #spare: Buffer[] = [];
+  #taken: Buffer | null = null;
+  #chunk = Buffer.alloc(0);
   #end = 0;
-  readonly #ready: Buffer[] = [];
+  readonly #ready: { readonly whole: Buffer; readonly used: number }[] = [];
   #readyBytes = 0;
   /** All bytes ever written. */
   total = 0;
@@ -70,20 +74,22 @@ export class ByteWriter {
     return this.#readyBytes;
   }
 
-  /** The oldest complete chunk; undefined when there is none. It is the taker's own. */
+  /** The oldest complete chunk; undefined when there is none. It is valid until the next call: then its memory serves again. */
   take(): Buffer | undefined {
+    // fresh memory for each chunk would cost the garbage collector more than all the encoding
+    if (this.#taken !== null && this.#taken.length === CHUNK_BYTES && this.#spare.length < SPARE_CHUNKS) this.#spare.push(this.#taken);
     const chunk = this.#ready.shift();
-    if (chunk) this.#readyBytes -= chunk.length;
-    return chunk;
+    this.#taken = chunk?.whole ?? null;
+    if (chunk) this.#readyBytes -= chunk.used;
+    return chunk?.whole.subarray(0, chunk.used);
   }
 
   /** Makes what was written so far complete. */
   flush(): void {
     if (this.#end === 0) return;
-    const chunk = this.#chunk.subarray(0, this.#end);
-    this.#ready.push(chunk);
-    this.#readyBytes += chunk.length;
-    this.#chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    this.#ready.push({ whole: this.#chunk, used: this.#end });
+    this.#readyBytes += this.#end;
+    this.#chunk = Buffer.alloc(0);
     this.#end = 0;
   }
 
@@ -130,7 +136,7 @@ export class ByteWriter {
   #reserve(count: number): void {
     if (this.#end + count <= this.#chunk.length) return;
     this.flush();
-    if (count > this.#chunk.length) this.#chunk = Buffer.allocUnsafeSlow(count);
+    this.#chunk = count > CHUNK_BYTES ? Buffer.allocUnsafeSlow(count) : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES));
   }
 }
 
