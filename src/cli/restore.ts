@@ -15,7 +15,8 @@ import {
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { chooseSnapshot, passedOver } from '../restore/choose.ts';
-import { type RestoreDeps, type RestoredSource, restoreDatabase, restoreFiles } from '../restore/execute.ts';
+import { restoreDatabase } from '../restore/database.ts';
+import { type RestoreDeps, type RestoredSource, restoreFiles } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';

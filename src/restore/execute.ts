@@ -1,4 +1,4 @@
-// A restore of one source: manifest, index, segments, each from the first vault whose copy is right, into a target.
+// What restores share, and a tree's restore: manifest, index, segments, each from the first vault whose copy is right, into a target.
 import type { Catalog } from '../catalog/open.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
@@ -6,28 +6,12 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { decodeIndex } from '../segment/index-file.ts';
 import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
 import { type BytePath, type FileEntry, type IndexEntry, isFileEntry } from '../source/source.ts';
-import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
+import type { FilesTarget } from '../target/target.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
-import {
-  type FetchedSegment,
-  fetchObject,
-  fromAnyCopy,
-  type Identities,
-  isStreamed,
-  type OpenedCopy,
-  type Problem,
-  readManifest,
-  segmentIn,
-} from './fetch.ts';
+import { fetchObject, fromAnyCopy, type Identities, isStreamed, type OpenedCopy, type Problem, readManifest, segmentIn } from './fetch.ts';
 import { planMembers } from './members.ts';
-
-export interface RestoreProgress {
-  readonly step: 'manifest' | 'segments' | 'check';
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  readonly current: string;
-}
+import type { RestoreProgress } from './progress.ts';
 
 export interface RestoreDeps {
   readonly catalog: Catalog;
@@ -91,7 +75,7 @@ export async function openCopies(
 }
 
 /** The index of a snapshot, checked as it streams; read it to its end before relying on what it said. */
-async function* readSnapshotIndex(
+export async function* readSnapshotIndex(
   deps: RestoreDeps,
   copies: readonly OpenedCopy[],
   onProblem: (problem: Problem) => void,
@@ -164,7 +148,7 @@ export async function restoreFiles(
 }
 
 /** Adds a problem to the list unless it is known: an index is read twice. */
-function once(problems: Problem[], tell: (problem: Problem) => void): (problem: Problem) => void {
+export function once(problems: Problem[], tell: (problem: Problem) => void): (problem: Problem) => void {
   return (problem) => {
     if (problems.some((known) => known.vault === problem.vault && known.key === problem.key && known.code === problem.code)) return;
     problems.push(problem);
@@ -179,68 +163,7 @@ async function* filterFiles(entries: AsyncIterable<IndexEntry>, matches: ((path:
   }
 }
 
-/** Restores a database: pre, data, rows, post, in manifest order; then the server counts every table. */
-export async function restoreDatabase(deps: RestoreDeps, snapshot: SnapshotWithCopies, target: DatabaseTarget): Promise<RestoredSource> {
-  const started = deps.clock.monotonicMs();
-  const problems: Problem[] = [];
-  const onProblem = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
-  const copies = await openCopies(deps, snapshot, onProblem);
-  const { manifest } = copies[0] as OpenedCopy;
-  const expected = new Map<string, number>();
-  for await (const entry of readSnapshotIndex(deps, copies, onProblem)) {
-    if (isFileEntry(entry)) continue;
-    for (const [table, rows] of Object.entries(entry.rows)) expected.set(table, (expected.get(table) ?? 0) + rows);
-  }
-  await target.prepare();
-  await target.markIncomplete();
-
-  const meter = new SegmentMeter(deps, manifest.segments);
-  const load = async (segment: ManifestSegment, fetched: FetchedSegment): Promise<void> => {
-    const incoming = { id: segment.id, phase: segment.phase, plaintext: fetched.plaintext, unverified: fetched.unverified };
-    if (segment.load) await target.loadRows(incoming, segment.load, deps.signal);
-    else await target.loadSql(incoming, deps.signal);
-  };
-  const fetch = (segment: ManifestSegment): Promise<FetchedSegment> =>
-    fromAnyCopy(copies, segment.key, deps.signal, onProblem, (copy) =>
-      fetchObject(copy, segmentIn(copy, segment.id), deps.identities, deps.signal),
-    );
-  // The next segment is fetched while this one loads; loading itself keeps the order.
-  let ahead: Promise<FetchedSegment> | null = null;
-  for (const [at, segment] of manifest.segments.entries()) {
-    deps.signal.throwIfAborted();
-    if (isStreamed(segment)) {
-      // its check comes with its end: the target keeps nothing of a bad one, so another copy may be tried from the start
-      await fromAnyCopy(copies, segment.key, deps.signal, onProblem, async (copy) =>
-        load(segment, await fetchObject(copy, segmentIn(copy, segment.id), deps.identities, deps.signal)),
-      );
-      ahead = null;
-    } else {
-      const fetched = await (ahead ?? fetch(segment));
-      const next = manifest.segments[at + 1];
-      ahead = next && !isStreamed(next) ? fetch(next) : null;
-      ahead?.catch(() => {});
-      await load(segment, fetched);
-    }
-    meter.done(segment);
-  }
-
-  meter.check();
-  const counted = await target.countRows([...expected.keys()]);
-  const wrong = counted.filter(({ table, rows }) => expected.get(table) !== rows);
-  if (wrong.length > 0) {
-    const named = wrong.slice(0, 5).map(({ table, rows }) => `${table}: ${rows} rows, ${expected.get(table)} expected`);
-    throw new CoffreError('E_LOAD_MISMATCH', `the restored database differs from the manifest: ${named.join('; ')}`);
-  }
-  await target.markComplete();
-  return {
-    ...outcome(deps, snapshot, manifest, copies, manifest.segments, started, problems),
-    tables: manifest.counts.tables ?? expected.size,
-    rows: [...expected.values()].reduce((a, b) => a + b, 0),
-    verified: true,
-  };
-}
-
-function outcome(
+export function outcome(
   deps: RestoreDeps,
   snapshot: SnapshotWithCopies,
   manifest: Manifest,
@@ -283,6 +206,6 @@ class SegmentMeter {
   }
 
   #tell(step: RestoreProgress['step'], current: string): void {
-    this.#deps.onProgress({ step, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes, current });
+    this.#deps.onProgress({ step, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes, doneRows: 0, totalRows: 0, current });
   }
 }
