@@ -88,7 +88,7 @@ export interface GentleLimits {
   readonly bytesPerSecond: number | null;
   /** Reading waits while the server runs more queries of others than this. */
   readonly maxRunningQueries: number | null;
-  /** The longest that a lock may hold back everybody's writes. */
+  /** The longest that everybody's commits may wait while the snapshots are opened; 0: not at all. */
   readonly maxLockMs: number;
 }
 
@@ -129,6 +129,8 @@ export interface Limits {
   readonly lockCeilingMs: number;
   /** A run that lasts longer is stopped; also half of what a provisional lock is made of. */
   readonly runDeadlineMs: number;
+  /** While a source is being read: a vault that takes longer over one segment leaves the run. */
+  readonly vaultDeadlineMs: number;
   /** No segment is reused beyond this age. */
   readonly reuseMaxAgeMs: number;
   /** Difference between our clock and a store's that is still accepted. */

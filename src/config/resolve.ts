@@ -270,6 +270,7 @@ export function resolveConfig(
       memoryBytes: written.limits.memory,
       lockCeilingMs: written.limits.lockCeiling,
       runDeadlineMs: written.limits.runDeadline,
+      vaultDeadlineMs: written.limits.vaultDeadline,
       reuseMaxAgeMs: written.limits.reuseMaxAge,
       clockSkewMs: written.limits.clockSkew,
     },

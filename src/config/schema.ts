@@ -206,8 +206,8 @@ const host = z.discriminatedUnion('type', [strict({ type: z.literal('local') }),
 /** The server counts its lock timeouts in whole seconds; beyond a minute no shop would take it for gentle. */
 const lockTime = parsed((value) => {
   const ms = parseDuration(value);
-  return ms !== null && ms >= 1000 && ms <= 60_000 ? ms : null;
-}, 'a duration from 1s to 60s is expected');
+  return ms !== null && (ms === 0 || ms >= 1000) && ms <= 60_000 ? ms : null;
+}, 'a duration from 1s to 60s is expected, or 0s for no lock at all');
 
 const database = strict({
   name: text('the name of a database is expected'),

@@ -252,14 +252,18 @@ describe('how gently a database is read', () => {
     expect(loadConfig(EXAMPLE, {}).shops.get('dupont')?.database).toMatchObject({
       threads: 2,
       gentle: { rowsPerSecond: 200_000, bytesPerSecond: 20e6, maxRunningQueries: 40, maxLockMs: 3000 },
-      profile: 'prestashop-ephemeral',
+      profile: 'none',
       excludeData: ['ps_search_index', 'ps_*_log'],
     });
   });
 
+  it('the profile, when it is asked for by name - taken', () => {
+    expect(database('      profile: prestashop-ephemeral\n')?.profile).toBe('prestashop-ephemeral');
+  });
+
   it('none - no limit', () => {
-    const none = database('      limits: { rowsPerSecond: none, bandwidth: none, maxRunningQueries: none, maxLock: 1s }\n');
-    expect(none?.gentle).toEqual({ rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 1000 });
+    const none = database('      limits: { rowsPerSecond: none, bandwidth: none, maxRunningQueries: none, maxLock: 0s }\n');
+    expect(none?.gentle).toEqual({ rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 0 });
   });
 
   it.each([
@@ -271,9 +275,9 @@ describe('how gently a database is read', () => {
     ['limits: { maxRunningQueries: 1.5 }', 'limits.maxRunningQueries is 1.5: a whole number from 1 to 100000 is expected, or none'],
     ['limits: { bandwidth: 20MB }', 'limits.bandwidth is "20MB": a rate is expected, such as 50MB/s or 800KiB/s, or none'],
     ['limits: { bandwidth: 0MB/s }', 'limits.bandwidth is "0MB/s": a rate is expected, such as 50MB/s or 800KiB/s, or none'],
-    ['limits: { maxLock: 2m }', 'limits.maxLock is "2m": a duration from 1s to 60s is expected'],
-    ['limits: { maxLock: 500ms }', 'limits.maxLock is "500ms": a duration from 1s to 60s is expected'],
-    ['limits: { maxLock: none }', 'limits.maxLock is "none": a duration from 1s to 60s is expected'],
+    ['limits: { maxLock: 2m }', 'limits.maxLock is "2m": a duration from 1s to 60s is expected, or 0s for no lock at all'],
+    ['limits: { maxLock: 500ms }', 'limits.maxLock is "500ms": a duration from 1s to 60s is expected, or 0s for no lock at all'],
+    ['limits: { maxLock: none }', 'limits.maxLock is "none": a duration from 1s to 60s is expected, or 0s for no lock at all'],
     ['limits: { maxLok: 3s }', 'limits.maxLok is not a known key: did you mean maxLock?'],
   ])('%s - refused with what is allowed', (line, message) => {
     expect(refusal(withDatabase(`      ${line}\n`))).toEqual({
