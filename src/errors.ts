@@ -171,11 +171,14 @@ export class CoffreError extends Error {
   override readonly name = 'CoffreError';
   readonly code: ErrorCode;
   readonly hint: string;
+  /** The path or table that it is about, printable, where something is to be done with just that. */
+  readonly where: string | null;
 
-  constructor(code: ErrorCode, message: string, options?: { hint?: string; cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options?: { hint?: string; cause?: unknown; where?: string }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options?.hint ?? ERRORS[code].hint;
+    this.where = options?.where ?? null;
   }
 
   get exitStatus(): number {

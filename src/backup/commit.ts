@@ -15,9 +15,9 @@ import type { LockText, Manifest, ManifestSegment, SealedFacts } from '../segmen
 import { seal } from '../segment/seal.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import { holds } from './locks.ts';
-import type { RunSegment, SealTo } from './pack-parts.ts';
 import { manifestCopyPath } from './state-files.ts';
 import { type Stored, storeObject, storeStream } from './store.ts';
+import type { RunSegment, SealTo } from './store-part.ts';
 
 /** Sealed indexes up to this size go in one PUT. */
 const INDEX_IN_MEMORY_BYTES = 32 * 1024 * 1024;

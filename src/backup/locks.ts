@@ -6,7 +6,7 @@ import type { LockNeed } from '../retention/horizon.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
-import type { RunSegment } from './pack-parts.ts';
+import type { RunSegment } from './store-part.ts';
 
 /** Lock requests under way at once in one vault. */
 const LOCKS_IN_FLIGHT = 8;

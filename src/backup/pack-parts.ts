@@ -1,54 +1,25 @@
-// Turns a reading into stored segments: each part is sealed once and goes to every vault of the run under a provisional lock.
-import { createReadStream } from 'node:fs';
+// Turns a reading into stored segments: several parts at a time are read and sealed, and each goes to every vault of the run.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Temporal } from 'temporal-polyfill';
-import type { Ledger } from '../billing/ledger.ts';
-import type { Catalog } from '../catalog/open.ts';
-import { insertSegment, type SegmentRow } from '../catalog/segments.ts';
-import type { Clock } from '../clock.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { IndexWriter } from '../segment/index-file.ts';
-import { segmentKey } from '../segment/layout.ts';
-import type { SealedFacts } from '../segment/manifest-types.ts';
-import { type SealOptions, sealOrSpill, sealStream } from '../segment/seal.ts';
-import { type IndexEntry, LARGE_PART_BYTES, type Part, type Reading, type SourceKind } from '../source/source.ts';
-import type { Vault } from '../vault/vault.ts';
+import { type SealedOrSpilled, sealOrSpill } from '../segment/seal.ts';
+import type { SealPool } from '../segment/seal-pool.ts';
+import { type Carry, type IndexEntry, LARGE_PART_BYTES, type Part, type Reading, type SourceKind } from '../source/source.ts';
 import type { OnProgress } from './progress.ts';
-import type { Candidate, Copy, ReuseBase } from './reuse.ts';
-import { Slots } from './slots.ts';
-import { type Stored, storeObject, storeStream } from './store.ts';
-import { type Branch, tee } from './tee.ts';
-import type { VaultSet } from './vault-set.ts';
+import type { Candidate, ReuseBase } from './reuse.ts';
+import { type Release, Slots } from './slots.ts';
+import { newSegment, type RunSegment, type StoreContext, storeLarge, storeSealed } from './store-part.ts';
 
-export type SealTo = SealOptions['recipients'];
-
-/** A segment of the snapshot in the making. */
-export interface RunSegment {
-  readonly row: SegmentRow;
-  readonly fresh: boolean;
-  /** Only some of its members belong to this snapshot. */
-  partial: boolean;
-  readonly copies: Map<string, Copy>;
-}
-
-export interface PackContext {
-  readonly catalog: Catalog;
-  readonly ledger: Ledger;
-  readonly clock: Clock;
-  readonly shop: string;
-  readonly source: SourceKind;
-  readonly runId: string;
-  /** The shop's recipient, or `none` when the configuration says so aloud. */
-  readonly to: SealTo;
-  readonly vaults: VaultSet;
+export interface PackContext extends StoreContext {
+  readonly sealing: SealPool;
   readonly reuse: ReuseBase;
-  readonly provisionalUntil: Temporal.Instant;
   readonly scratchDir: string;
   /** What the last snapshot of this source read; null: there is none. */
   readonly lastPlainBytes: number | null;
-  readonly signal: AbortSignal;
+  /** Whether after this failure the source is read anew: then what is being stored is stored to its end, for the next reading to find. */
+  readonly readAgain: (error: CoffreError) => boolean;
   /** Stops the whole run, for the reason given. */
   readonly abort: (reason: unknown) => void;
   readonly onProgress: OnProgress;
@@ -65,134 +36,265 @@ export interface Packed {
 /** A sealed part beyond this goes to a file, although it was estimated to be small. */
 const SPILL_BYTES = LARGE_PART_BYTES + 16 * 1024 * 1024;
 
-/** Sealed segments held in memory at once, each at most about LARGE_PART_BYTES: what bounds a run's memory. */
-const SEGMENTS_IN_FLIGHT = 3;
+/**
+ * Bytes of sealed segments in memory at once, those that are being sealed counted with what they may become: what bounds a run's
+ * memory. Three parts that do not compress, or three being read and a dozen on their way to the vaults.
+ */
+const BYTES_IN_FLIGHT = 3 * LARGE_PART_BYTES;
+
+/** What streaming a large part takes of it: the pieces of a multipart upload, in each vault. So one at a time. */
+const LARGE_STREAM_BYTES = 2 * LARGE_PART_BYTES;
+
+/** Below this a part is sealed beside everything else: a thread would cost more than it saves. */
+const SMALL_PART_BYTES = 1024 * 1024;
+
+/** A database's phases in restore order; `data` and `rows` mix. */
+const RANK: Readonly<Record<string, number>> = { pre: 0, data: 1, rows: 1, keys: 2, post: 3 };
 
 /**
- * Reads everything. After each part: its segment is durable and locked in every vault of the run, then its entries are
- * in the journal; so a killed run's journal never names a segment that is not stored.
+ * Reads everything, `reading.parallel` parts at a time. Of each part: its segment is durable and locked in every vault of the run,
+ * then its entries are in the journal; so a killed run's journal never names a segment that is not stored. The journal has the order
+ * in which the parts were handed out. When one part fails the others are stopped, and waited for.
  * Throws what the source threw, or the reason of the last vault that left.
  */
 export async function packParts(context: PackContext, reading: Reading, index: IndexWriter): Promise<Packed> {
-  const { reuse, signal } = context;
-  const slots = new Slots(SEGMENTS_IN_FLIGHT);
-  const inOrder: RunSegment[] = [];
-  const used = new Map<string, RunSegment>();
-  let plainBytes = 0;
-  let storedBytes = 0;
-  let indexEntries = 0;
-  let files = 0;
-  let reusedSegments = 0;
-  let journal: Promise<void> = Promise.resolve();
+  return await new Packing(context, reading, index).run();
+}
 
-  const progress = (current: string): void =>
-    context.onProgress({
-      shop: context.shop,
-      source: context.source,
+class Packing {
+  readonly #context: PackContext;
+  readonly #reading: Reading;
+  readonly #index: IndexWriter;
+  /** Stops the reading; storing stops with the run's signal. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #memory = new Slots(BYTES_IN_FLIGHT);
+  /** For each item handed out, in that order, what became of it. */
+  readonly #places: RunSegment[][] = [];
+  readonly #used = new Map<string, RunSegment>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  #journal: Promise<void> = Promise.resolve();
+  #plainBytes = 0;
+  #storedBytes = 0;
+  #segments = 0;
+  #indexEntries = 0;
+  #files = 0;
+  #reusedSegments = 0;
+
+  constructor(context: PackContext, reading: Reading, index: IndexWriter) {
+    this.#context = context;
+    this.#reading = reading;
+    this.#index = index;
+    this.#signal = AbortSignal.any([context.signal, this.#stop.signal]);
+  }
+
+  async run(): Promise<Packed> {
+    const { signal } = this.#context;
+    try {
+      await this.#readAll();
+      await this.#journal;
+    } catch (error) {
+      this.#fail(error);
+      await Promise.allSettled(this.#underWay);
+      await this.#journal.catch(() => {});
+      throw signal.aborted ? signal.reason : this.#stop.signal.reason;
+    }
+    return {
+      segments: restoreOrder(this.#places.flat(), this.#context.source),
+      indexEntries: this.#indexEntries,
+      plainBytes: this.#plainBytes,
+    };
+  }
+
+  /** Hands every item to its own work. Items are asked for one by one, and never while as many parts as allowed are being read. */
+  async #readAll(): Promise<void> {
+    const reads = new Slots(Math.max(1, this.#reading.parallel));
+    const items = this.#reading.items()[Symbol.asyncIterator]();
+    let asking: Promise<IteratorResult<Part | Carry>> | null = null;
+    try {
+      for (;;) {
+        const endRead = await reads.acquire(this.#signal);
+        asking = items.next();
+        const next = await unlessAborted(asking, this.#signal);
+        asking = null;
+        if (next.done) return;
+        if (next.value.type === 'carry') {
+          this.#carry(next.value);
+          endRead();
+          continue;
+        }
+        const part = next.value;
+        const place: RunSegment[] = [];
+        this.#places.push(place);
+        const stored = this.#pack(part, place, endRead);
+        this.#watch(stored, endRead);
+        this.#record(stored, (entries) => entries);
+      }
+    } finally {
+      const returned = items.return?.();
+      // a source that is still looking for its next part learns that nobody wants it when the reading is closed
+      if (asking === null) await returned;
+      else {
+        asking.catch(() => {});
+        returned?.catch(() => {});
+      }
+    }
+  }
+
+  #watch(stored: Promise<unknown>, endRead: Release): void {
+    const ended = stored
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        endRead();
+        this.#underWay.delete(ended);
+      });
+    this.#underWay.add(ended);
+  }
+
+  #fail(error: unknown): void {
+    const reason = asCoffreError(error);
+    const first = !this.#stop.signal.aborted;
+    if (first) this.#stop.abort(reason);
+    if (first ? !this.#context.readAgain(reason) : this.#stop.signal.reason !== reason) this.#context.abort(reason);
+  }
+
+  #carry(item: Carry): void {
+    const place: RunSegment[] = [];
+    this.#places.push(place);
+    for (const entry of item.entries) {
+      const candidate = this.#context.reuse.byId.get(entry.segment ?? '');
+      if (!candidate) throw new CoffreError('E_INTERNAL', `a carried entry names segment ${entry.segment}, which was not offered`);
+      this.#reused(candidate, true, place);
+      this.#plainBytes += entry.sizeBytes;
+    }
+    this.#files += item.entries.length;
+    this.#record(Promise.resolve(), () => item.entries);
+    this.#progress(item.entries.at(-1)?.path ?? '');
+  }
+
+  /** Reads, seals and stores one part. Gives its index entries, once they may be in the journal. */
+  async #pack(part: Part, place: RunSegment[], endRead: Release): Promise<IndexEntry[]> {
+    const large = part.estimatedBytes > LARGE_PART_BYTES;
+    const bytes = large ? LARGE_STREAM_BYTES : Math.max(part.estimatedBytes, SMALL_PART_BYTES);
+    const release = await this.#memory.acquire(this.#signal, bytes);
+    try {
+      const segment = large ? await this.#packLarge(part, place, endRead) : await this.#packWhole(part, place, endRead, release);
+      this.#progress(part.name);
+      const { entries } = part.outcome();
+      this.#files += entries.length;
+      return entries.map((entry) => ({ ...entry, segment }));
+    } finally {
+      release();
+    }
+  }
+
+  async #packLarge(part: Part, place: RunSegment[], endRead: Release): Promise<string> {
+    const segment = await this.#unlessStopped(storeLarge(this.#context, part, this.#read(part, endRead), this.#signal));
+    place.push(segment);
+    this.#stored(segment);
+    return segment.row.id;
+  }
+
+  async #packWhole(part: Part, place: RunSegment[], endRead: Release, release: Release): Promise<string> {
+    const context = this.#context;
+    const spill = join(context.scratchDir, `${newId(context.clock)}.spill`);
+    const sealed = await this.#unlessStopped(this.#seal(part, endRead, spill));
+    // what is held from here on is what was sealed, as a rule a fraction of what was read
+    release(sealed.stored?.length ?? 0);
+    const twin = context.reuse.find(part.name, sealed.facts.plainSha256);
+    if (twin) {
+      this.#reused(twin, false, place).partial = false;
+      if (sealed.stored === null) await rm(spill);
+      return twin.row.id;
+    }
+    const segment = newSegment(context, part, sealed.facts);
+    place.push(segment);
+    this.#segments++;
+    await storeSealed(context, segment, sealed.stored ?? spill);
+    this.#stored(segment);
+    return segment.row.id;
+  }
+
+  /** Estimates can be wrong (a file grows, a row is huge): memory stays bounded all the same. */
+  async #seal(part: Part, endRead: Release, spill: string): Promise<SealedOrSpilled> {
+    const { to, sealing } = this.#context;
+    const options = { recipients: to, signal: this.#signal, estimatedBytes: part.estimatedBytes };
+    const overflow = { aboveBytes: SPILL_BYTES, path: spill };
+    const plaintext = this.#read(part, endRead);
+    return part.estimatedBytes < SMALL_PART_BYTES
+      ? await sealOrSpill(plaintext, options, overflow)
+      : await sealing.seal(plaintext, options, overflow);
+  }
+
+  /** The part's plaintext; when it ended, the next part may be asked for, although this one is not sealed yet. */
+  async *#read(part: Part, endRead: Release): AsyncGenerator<Uint8Array> {
+    for await (const chunk of part.read(this.#signal)) {
+      this.#plainBytes += chunk.length;
+      this.#progress(part.name);
+      yield chunk;
+    }
+    endRead();
+  }
+
+  /** What a part says once it was told to stop is not the reason why it was. */
+  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw this.#signal.aborted ? this.#signal.reason : error;
+    }
+  }
+
+  #stored(segment: RunSegment): void {
+    this.#storedBytes += segment.row.storedBytes;
+    this.#context.onStored(segment);
+  }
+
+  #reused({ row, copies }: Candidate, partial: boolean, place: RunSegment[]): RunSegment {
+    const known = this.#used.get(row.id);
+    if (known) return known;
+    const segment: RunSegment = { row, fresh: row.runId === this.#context.runId, partial, copies: new Map(copies) };
+    this.#used.set(row.id, segment);
+    place.push(segment);
+    this.#segments++;
+    if (!segment.fresh) this.#reusedSegments++;
+    return segment;
+  }
+
+  /** Journal lines follow the order of the items, whatever the order in which they were stored. */
+  #record<T>(stored: Promise<T>, entries: (stored: T) => readonly IndexEntry[]): void {
+    this.#journal = Promise.all([stored, this.#journal]).then(async ([it]) => {
+      const lines = entries(it);
+      this.#indexEntries += lines.length;
+      await this.#index.append(lines);
+    });
+    this.#journal.catch((error: unknown) => this.#fail(error));
+  }
+
+  #progress(current: string): void {
+    this.#context.onProgress({
+      shop: this.#context.shop,
+      source: this.#context.source,
       step: 'read',
-      plainBytes,
+      plainBytes: this.#plainBytes,
       // a shop is about as large as it was: better than a bar without an end
-      expectedBytes: reading.expectedBytes ?? context.lastPlainBytes,
-      storedBytes,
-      segments: inOrder.length,
-      reusedSegments,
-      files,
+      expectedBytes: this.#reading.expectedBytes ?? this.#context.lastPlainBytes,
+      storedBytes: this.#storedBytes,
+      segments: this.#segments,
+      reusedSegments: this.#reusedSegments,
+      files: this.#files,
       current,
     });
-  const reused = ({ row, copies }: Candidate, partial: boolean): RunSegment => {
-    const known = used.get(row.id);
-    if (known) return known;
-    const segment: RunSegment = { row, fresh: false, partial, copies: new Map(copies) };
-    used.set(row.id, segment);
-    inOrder.push(segment);
-    reusedSegments++;
-    return segment;
-  };
-  // journal lines follow the order of the parts, whatever the order in which their uploads end
-  const record = (stored: Promise<void>, entries: () => readonly IndexEntry[]): void => {
-    journal = Promise.all([journal, stored]).then(async () => {
-      const lines = entries();
-      indexEntries += lines.length;
-      await index.append(lines);
-    });
-    journal.catch((error) => context.abort(error));
-  };
-
-  try {
-    for await (const item of reading.items()) {
-      signal.throwIfAborted();
-      if (item.type === 'carry') {
-        for (const entry of item.entries) {
-          const candidate = reuse.byId.get(entry.segment ?? '');
-          if (!candidate) throw new CoffreError('E_INTERNAL', `a carried entry names segment ${entry.segment}, which was not offered`);
-          reused(candidate, true);
-          plainBytes += entry.sizeBytes;
-        }
-        files += item.entries.length;
-        record(Promise.resolve(), () => item.entries);
-        progress(item.entries.at(-1)?.path ?? '');
-        continue;
-      }
-      const part = item;
-      const release = await slots.acquire(signal);
-      const count = (chunkBytes: number): void => {
-        plainBytes += chunkBytes;
-        progress(part.name);
-      };
-      try {
-        if (part.estimatedBytes > LARGE_PART_BYTES) {
-          const segment = await storeLarge(context, part, count);
-          inOrder.push(segment);
-          storedBytes += segment.row.storedBytes;
-          context.onStored(segment);
-          record(Promise.resolve(), () => placed(part.outcome().entries, segment.row.id));
-          release();
-        } else {
-          // estimates can be wrong (a file grows, a row is huge): memory stays bounded all the same
-          const overflow = { aboveBytes: SPILL_BYTES, path: join(context.scratchDir, `${newId(context.clock)}.spill`) };
-          const options = { recipients: context.to, signal, estimatedBytes: part.estimatedBytes };
-          const sealed = await sealOrSpill(counted(part.read(signal), count), options, overflow);
-          const outcome = part.outcome();
-          const twin = reuse.find(part.name, sealed.facts.plainSha256);
-          if (twin) {
-            reused(twin, false).partial = false;
-            record(Promise.resolve(), () => placed(outcome.entries, twin.row.id));
-            if (sealed.stored === null) await rm(overflow.path);
-            release();
-          } else {
-            const row = newRow(context, part, sealed.facts, outcome.load);
-            const segment: RunSegment = { row, fresh: true, partial: false, copies: new Map() };
-            inOrder.push(segment);
-            storedBytes += row.storedBytes;
-            // the slot is held until the upload ended: that is what bounds memory
-            const upload = storeSealed(context, segment, sealed.stored ?? overflow.path).finally(release);
-            upload.then(() => context.onStored(segment)).catch((error) => context.abort(error));
-            record(upload, () => placed(outcome.entries, row.id));
-          }
-        }
-      } catch (error) {
-        release();
-        throw error;
-      }
-      files += part.outcome().entries.length;
-      progress(part.name);
-    }
-    await journal;
-  } catch (error) {
-    context.abort(error);
-    await journal.catch(() => {});
-    await slots.drained();
-    throw signal.aborted ? signal.reason : error;
   }
-  return { segments: restoreOrder(inOrder, context.source), indexEntries, plainBytes };
 }
 
 /**
- * Files: older segments first, so that by hand a newer one overwrites, the tail last. Database: the order of the parts,
- * reused ones in their places.
+ * Files: older segments first, so that by hand a newer one overwrites, the tail last. Database: by phase, and within one in the order
+ * in which the parts were handed out, reused ones in their places.
  */
 function restoreOrder(segments: readonly RunSegment[], source: SourceKind): RunSegment[] {
-  if (source === 'database') return [...segments];
+  const rank = (segment: RunSegment): number => RANK[segment.row.phase] ?? 0;
+  if (source === 'database') return [...segments].sort((a, b) => rank(a) - rank(b));
   const tail = segments.filter((segment) => segment.row.phase === 'tail');
   const reused = segments.filter((segment) => !segment.fresh && segment.row.phase !== 'tail');
   const fresh = segments.filter((segment) => segment.fresh && segment.row.phase !== 'tail');
@@ -200,93 +302,19 @@ function restoreOrder(segments: readonly RunSegment[], source: SourceKind): RunS
   return [...reused, ...fresh, ...tail];
 }
 
-function placed(entries: readonly IndexEntry[], segment: string): IndexEntry[] {
-  return entries.map((entry) => ({ ...entry, segment }));
-}
-
-function newRow(context: PackContext, part: Part, facts: SealedFacts, load: ReturnType<Part['outcome']>['load']): SegmentRow {
-  const id = newId(context.clock);
-  return {
-    id,
-    shop: context.shop,
-    source: context.source,
-    kind: part.kind,
-    phase: part.phase,
-    name: part.name,
-    key: segmentKey(context.shop, id, part.kind, context.to !== 'none'),
-    ...facts,
-    sealedTo: sealedTo(context.to),
-    load: load ? JSON.stringify(load) : null,
-    runId: context.runId,
-    createdAt: context.clock.nowMs(),
-  };
-}
-
-/** As the catalog keeps it. */
-export function sealedTo(to: SealTo): string {
-  return to === 'none' ? 'none' : to.join(' ');
-}
-
-/** `body`: the object itself, or the file that it was spilled to, which is removed afterwards. */
-async function storeSealed(context: PackContext, segment: RunSegment, body: Buffer | string): Promise<void> {
-  const { row } = segment;
-  await insertSegment(context.catalog.db, row);
-  const base = request(context, row.id, row.key);
-  const stored = await context.vaults.each(context.signal, (vault) =>
-    typeof body === 'string'
-      ? storeStream(context.ledger, vault, base, createReadStream(body), row.storedBytes, () => row)
-      : storeObject(context.ledger, context.clock, vault, { ...base, sha256: row.storedSha256 }, body),
-  );
-  if (typeof body === 'string') await rm(body);
-  addCopies(segment, stored);
-}
-
-/** A part too large for memory: read once, sealed once, given to every vault at the pace of the slowest. */
-async function storeLarge(context: PackContext, part: Part, count: (bytes: number) => void): Promise<RunSegment> {
-  const id = newId(context.clock);
-  const key = segmentKey(context.shop, id, part.kind, context.to !== 'none');
-  const sealing = sealStream(counted(part.read(context.signal), count), { recipients: context.to, signal: context.signal });
-  const vaults = context.vaults.active;
-  const branches = new Map<string, Branch>();
-  tee(sealing.stored, vaults.length).forEach((branch, i) => {
-    branches.set((vaults[i] as Vault).name, branch);
-  });
-  const stored = await context.vaults.each(context.signal, async (vault) => {
-    const branch = branches.get(vault.name) as Branch;
-    try {
-      return await storeStream(context.ledger, vault, request(context, id, key), branch.body, part.estimatedBytes, () => sealing.facts());
-    } finally {
-      await branch.leave();
-    }
-  });
-  const row: SegmentRow = { ...newRow(context, part, sealing.facts(), part.outcome().load), id, key };
-  await insertSegment(context.catalog.db, row);
-  const segment: RunSegment = { row, fresh: true, partial: false, copies: new Map() };
-  addCopies(segment, stored);
-  return segment;
-}
-
-function request(context: PackContext, id: string, key: string) {
-  return {
-    shop: context.shop,
-    key,
-    kind: 'segment' as const,
-    refId: id,
-    runId: context.runId,
-    retainUntil: context.provisionalUntil,
-    signal: context.signal,
-  };
-}
-
-function addCopies(segment: RunSegment, stored: ReadonlyMap<string, Stored>): void {
-  for (const [vault, { objectId, object }] of stored) {
-    segment.copies.set(vault, { objectId, versionId: object.versionId, lock: object.lock });
-  }
-}
-
-async function* counted(chunks: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncIterable<Uint8Array> {
-  for await (const chunk of chunks) {
-    count(chunk.length);
-    yield chunk;
+/** Waits for `work`, but no longer than until `signal` aborts: then throws its reason. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort: () => void = () => {};
+  try {
+    return await Promise.race([
+      work,
+      new Promise<never>((_, reject) => {
+        onAbort = () => reject(signal.reason);
+        if (signal.aborted) onAbort();
+        else signal.addEventListener('abort', onAbort, { once: true });
+      }),
+    ]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -13,20 +13,21 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LockNeed } from '../retention/horizon.ts';
 import { provisionalLockMs } from '../retention/margins.ts';
 import { newId } from '../segment/id.ts';
-import { compressIndex, IndexWriter } from '../segment/index-file.ts';
-import type { Reading, Source, SourceKind, SourceSummary, Warning } from '../source/source.ts';
+import { compressIndex } from '../segment/index-file.ts';
+import type { Source, SourceKind, Warning } from '../source/source.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import { admitVaults, type OpenVault } from './admit.ts';
 import { type CommittedCopy, storeManifest } from './commit.ts';
 import { planHorizons } from './horizons.ts';
 import { lockSegments } from './locks.ts';
 import type { RunLog } from './log.ts';
-import { packParts, type RunSegment, sealedTo } from './pack-parts.ts';
+import { packReading } from './pack-reading.ts';
 import type { OnProgress } from './progress.ts';
 import { chooseReuse, confirmCopies } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
 import { openShopKeys, storeIdentity } from './shop-keys.ts';
 import { indexCopyPath, journalPath, runDir, scratchPath } from './state-files.ts';
+import { type RunSegment, sealedTo } from './store-part.ts';
 import { sweepCopies, sweepRunDirs } from './sweep.ts';
 import { VaultSet } from './vault-set.ts';
 
@@ -180,45 +181,30 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   //    A crash leaves objects whose locks end soon, and a journal that names only what is stored.
   await mkdir(scratchPath(catalog.stateDir, runId), { recursive: true, mode: 0o700 });
   const [last] = await listSnapshots(catalog, { shop: shop.name, source });
-  const reader = await deps.openSource(shop, source);
-  const index = await IndexWriter.open(journalPath(catalog.stateDir, runId));
-  let reading: Reading;
-  let packed: Awaited<ReturnType<typeof packParts>>;
-  let summary: SourceSummary;
-  try {
-    reading = await reader.open({ signal, previous: reuse.previous, scratchDir: scratchPath(catalog.stateDir, runId) });
-    try {
-      packed = await packParts(
-        {
-          catalog,
-          ledger,
-          clock,
-          shop: shop.name,
-          source,
-          runId,
-          to: keys.to,
-          vaults,
-          reuse,
-          provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
-          scratchDir: scratchPath(catalog.stateDir, runId),
-          lastPlainBytes: last?.plainBytes ?? null,
-          signal,
-          abort: (reason) => stop.abort(asCoffreError(reason)),
-          onProgress: deps.onProgress,
-          onStored: (segment) =>
-            deps.log.debug({ ...tell, event: 'segment.stored', segment: segment.row.id, bytes: segment.row.storedBytes }, segment.row.name),
-        },
-        reading,
-        index,
-      );
-      summary = reading.summary();
-    } finally {
-      // before our own file, which may fail to close: a source may hold locks of the shop's database
-      await reading.close();
-    }
-  } finally {
-    await index.close();
-  }
+  const { packed, summary, asOf } = await packReading(
+    {
+      catalog,
+      ledger,
+      clock,
+      shop: shop.name,
+      source,
+      runId,
+      to: keys.to,
+      vaults,
+      vaultDeadlineMs: config.limits.vaultDeadlineMs,
+      reuse,
+      provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
+      lastPlainBytes: last?.plainBytes ?? null,
+      signal,
+      abort: (reason) => stop.abort(asCoffreError(reason)),
+      onProgress: deps.onProgress,
+      onStored: (segment) =>
+        deps.log.debug({ ...tell, event: 'segment.stored', segment: segment.row.id, bytes: segment.row.storedBytes }, segment.row.name),
+      onReadAgain: (error, attempt) =>
+        deps.log.warn({ ...tell, event: 'snapshot.redone', attempt, code: error.code }, `${error.message}: reading it all again`),
+    },
+    await deps.openSource(shop, source),
+  );
   if (packed.segments.length === 0) throw new CoffreError('E_INTERNAL', `${shop.name}: the ${source} source gave nothing`);
 
   // 5. The horizon. A crash here leaves longer locks on segments that no manifest names: they go when those end.
@@ -261,7 +247,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
           shop: shop.name,
           source,
           startedAt: startedAt.toString(),
-          asOf: reading.asOf.toString(),
+          asOf: asOf.toString(),
           completedAt: completedAt.toString(),
           full,
           complete: summary.complete,
@@ -288,7 +274,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
         source,
         runId,
         startedAt: startedAt.epochMilliseconds,
-        asOf: reading.asOf.epochMilliseconds,
+        asOf: asOf.epochMilliseconds,
         completedAt: completedAt.epochMilliseconds,
         full: full ? 1 : 0,
         complete: summary.complete ? 1 : 0,

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SealedFacts } from '../segment/manifest-types.ts';
 import { sealStream } from '../segment/seal.ts';
-import type { SealTo } from './pack-parts.ts';
+import type { SealTo } from './store-part.ts';
 
 /** Reads the journal and writes `index.sealed` beside it. */
 export async function sealIndex(

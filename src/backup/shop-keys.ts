@@ -14,8 +14,8 @@ import { loadSigningKey } from '../segment/signing-key.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { LockMode, Vault } from '../vault/vault.ts';
 import { holds } from './locks.ts';
-import type { SealTo } from './pack-parts.ts';
 import { storeObject } from './store.ts';
+import type { SealTo } from './store-part.ts';
 
 export interface ShopKeys {
   readonly to: SealTo;

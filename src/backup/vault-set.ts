@@ -5,6 +5,8 @@ import type { Vault } from '../vault/vault.ts';
 export class VaultSet {
   readonly required: readonly string[];
   readonly #active = new Map<string, Vault>();
+  /** One for each vault that ever joined: aborts when it leaves, so that nothing goes on trying there. */
+  readonly #gone = new Map<string, AbortController>();
   readonly #left = new Map<string, CoffreError>();
   readonly #onLeave: (vault: string, error: CoffreError) => void;
 
@@ -15,6 +17,7 @@ export class VaultSet {
 
   join(vault: Vault): void {
     this.#active.set(vault.name, vault);
+    this.#gone.set(vault.name, new AbortController());
   }
 
   /** Takes a vault out of the run, for the first reason given. Throws that reason when it was the last one. */
@@ -24,6 +27,7 @@ export class VaultSet {
     if (!this.#left.has(name)) {
       this.#left.set(name, reason);
       this.#onLeave(name, reason);
+      this.#gone.get(name)?.abort(reason);
     }
     if (this.#active.size === 0 && this.#left.size === this.required.length) throw this.failure();
   }
@@ -47,19 +51,32 @@ export class VaultSet {
   }
 
   /**
-   * Does `work` in every active vault at once. A vault whose work fails leaves; the results of the others come back.
-   * Throws when none is left, and when the run itself was aborted.
+   * Does `work` in every active vault at once, with a signal that aborts with the run, or when that vault leaves it. A vault whose
+   * work fails leaves at once; the results of the others come back. Throws when none is left, and when the run itself was aborted.
    */
-  async each<T>(signal: AbortSignal, work: (vault: Vault) => Promise<T>): Promise<ReadonlyMap<string, T>> {
+  async each<T>(signal: AbortSignal, work: (vault: Vault, signal: AbortSignal) => Promise<T>): Promise<ReadonlyMap<string, T>> {
     const results = new Map<string, T>();
     const vaults = this.active;
-    const settled = await Promise.allSettled(vaults.map((vault) => work(vault)));
+    if (vaults.length === 0 && this.#left.size > 0) throw this.failure();
+    let failure: unknown = null;
+    await Promise.all(
+      vaults.map(async (vault) => {
+        const gone = (this.#gone.get(vault.name) as AbortController).signal;
+        try {
+          results.set(vault.name, await work(vault, AbortSignal.any([signal, gone])));
+        } catch (error) {
+          // an aborted run says nothing about its vaults
+          if (signal.aborted) return;
+          try {
+            this.leave(vault.name, error);
+          } catch (last) {
+            failure = last;
+          }
+        }
+      }),
+    );
     signal.throwIfAborted();
-    settled.forEach((outcome, i) => {
-      const vault = vaults[i] as Vault;
-      if (outcome.status === 'fulfilled') results.set(vault.name, outcome.value);
-      else this.leave(vault.name, outcome.reason);
-    });
+    if (failure !== null) throw failure;
     return results;
   }
 }

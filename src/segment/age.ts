@@ -47,6 +47,10 @@ export interface AgeSealer {
   readonly header: Buffer;
   /** What the next bytes of the file are; empty while a chunk is being filled. Synchronous. */
   push(plaintext: Uint8Array): Buffer;
+  /** How many bytes the next push of so much plaintext will give. */
+  nextBytes(plainBytes: number): number;
+  /** The same as `push`, written to `target` at `offset`. */
+  pushInto(plaintext: Uint8Array, target: Buffer, offset: number): void;
   /** The rest of the file. Nothing may be pushed afterwards. */
   finish(): Buffer;
 }
@@ -70,7 +74,13 @@ export async function sealAge(recipients: readonly string[]): Promise<AgeSealer>
   const nonce = randomBytes(PAYLOAD_NONCE_BYTES);
   const header = Buffer.concat([emptyFile.subarray(0, emptyFile.length - PAYLOAD_NONCE_BYTES - TAG_BYTES), nonce]);
   const payload = new PayloadSealer(payloadKey(fileKey, nonce));
-  return { header, push: (plaintext) => payload.push(plaintext), finish: () => payload.finish() };
+  return {
+    header,
+    push: (plaintext) => payload.push(plaintext),
+    nextBytes: (plainBytes) => payload.nextBytes(plainBytes),
+    pushInto: (plaintext, target, offset) => payload.pushInto(plaintext, target, offset),
+    finish: () => payload.finish(),
+  };
 }
 
 export interface AgeOpener {
@@ -274,13 +284,21 @@ class PayloadSealer {
   }
 
   push(plaintext: Uint8Array): Buffer {
-    const chunks = this.#cutter.count(plaintext.length);
-    const output = chunks === 0 ? NO_BYTES : Buffer.allocUnsafe(chunks * SEALED_CHUNK_BYTES);
-    let offset = 0;
-    this.#cutter.push(plaintext, (chunk) => {
-      offset += this.#seal(chunk, false, output, offset);
-    });
+    const bytes = this.nextBytes(plaintext.length);
+    const output = bytes === 0 ? NO_BYTES : Buffer.allocUnsafe(bytes);
+    this.pushInto(plaintext, output, 0);
     return output;
+  }
+
+  nextBytes(plainBytes: number): number {
+    return this.#cutter.count(plainBytes) * SEALED_CHUNK_BYTES;
+  }
+
+  pushInto(plaintext: Uint8Array, target: Buffer, offset: number): void {
+    let at = offset;
+    this.#cutter.push(plaintext, (chunk) => {
+      at += this.#seal(chunk, false, target, at);
+    });
   }
 
   finish(): Buffer {

@@ -1,24 +1,36 @@
 // Streaming zstd: plaintext to one frame at level 3, one or more frames back to plaintext, in memory bounded by the window.
 
 import type { ZstdCompress, ZstdDecompress } from 'node:zlib';
-import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { constants, createZstdCompress, createZstdDecompress, zstdCompressSync } from 'node:zlib';
 import { CoffreError } from '../errors.ts';
 
 export const ZSTD_LEVEL = 3;
 /** Readers refuse frames that need more than 8 MiB of history; level 3 needs 2 MiB. */
 export const ZSTD_MAX_WINDOW_LOG = 23;
 
+/** Plaintext of one frame where a segment is compressed frame by frame: what level 3 looks back upon, so hardly less dense than one frame. */
+export const FRAME_BYTES = 2 * 1024 * 1024;
+/** Most frames fit into one: what they leave of it is never touched. */
+const FRAME_OUTPUT_BYTES = 1024 * 1024;
+
+const COMPRESS_PARAMS = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 };
+
 /** What zstd itself recommends for its output. */
 const OUTPUT_BYTES = 128 * 1024;
 /** Each step is a round trip to another thread: smaller pieces are put together first. */
 const STEP_BYTES = 128 * 1024;
+
+/** One frame with a content checksum, at once, on the calling thread: a third less CPU than `compress`, for threads that nobody waits for. */
+export function compressFrame(plaintext: Uint8Array): Buffer {
+  return zstdCompressSync(plaintext, { chunkSize: FRAME_OUTPUT_BYTES, params: COMPRESS_PARAMS });
+}
 
 /** Compresses into one frame with a content checksum. Backpressured; closes the source when its consumer stops. */
 export async function* compress(plaintext: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   const stage = new ZstdStage(
     createZstdCompress({
       chunkSize: OUTPUT_BYTES,
-      params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
+      params: COMPRESS_PARAMS,
     }),
   );
   try {

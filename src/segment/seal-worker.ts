@@ -1,0 +1,77 @@
+// The thread of a SealPool: takes pieces of plaintext, gives them back for the next ones, and gives whole sealed objects.
+import { parentPort } from 'node:worker_threads';
+import { CoffreError } from '../errors.ts';
+import { FrameSealer } from './frame-sealer.ts';
+import type { FromWorker, ToWorker } from './seal-messages.ts';
+
+interface Job {
+  readonly sealer: Promise<FrameSealer>;
+  /** The last step: messages of one job are dealt with in the order in which they came. */
+  last: Promise<void>;
+  failed: boolean;
+}
+
+const jobs = new Map<number, Job>();
+
+function answer(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, transfer as ArrayBuffer[]);
+}
+
+function step(id: number, work: (sealer: FrameSealer) => void): void {
+  const job = jobs.get(id);
+  if (!job) return;
+  job.last = job.last.then(async () => {
+    if (job.failed) return;
+    try {
+      work(await job.sealer);
+    } catch (error) {
+      job.failed = true;
+      const code = error instanceof CoffreError ? error.code : null;
+      const system = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+      answer({ type: 'failed', job: id, code, system, message: error instanceof Error ? error.message : String(error) });
+    }
+  });
+}
+
+parentPort?.on('message', (message: ToWorker) => {
+  const { job: id } = message;
+  switch (message.type) {
+    case 'begin': {
+      const sealer = FrameSealer.begin(message.options);
+      // seen by the step that needs it
+      sealer.catch(() => {});
+      jobs.set(id, { sealer, last: Promise.resolve(), failed: false });
+      return;
+    }
+    case 'piece': {
+      const { buffer, bytes } = message;
+      step(id, (sealer) => sealer.add(new Uint8Array(buffer, 0, bytes)));
+      // given back whatever became of it: it is counted as being under way until then
+      const done = jobs.get(id)?.last ?? Promise.resolve();
+      done.then(() => answer({ type: 'taken', job: id, buffer }, [buffer]));
+      return;
+    }
+    case 'end':
+      step(id, (sealer) => {
+        const { stored, facts } = sealer.finish();
+        jobs.delete(id);
+        if (stored === null) answer({ type: 'sealed', job: id, stored: null, facts });
+        else answer({ type: 'sealed', job: id, stored: stored.buffer as ArrayBuffer, facts }, [stored.buffer as ArrayBuffer]);
+      });
+      return;
+    case 'drop': {
+      const job = jobs.get(id);
+      jobs.delete(id);
+      if (!job) {
+        answer({ type: 'dropped', job: id });
+        return;
+      }
+      job.last.then(async () => {
+        job.failed = true;
+        await job.sealer.then((sealer) => sealer.drop()).catch(() => {});
+        answer({ type: 'dropped', job: id });
+      });
+      return;
+    }
+  }
+});
