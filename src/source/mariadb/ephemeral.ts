@@ -1,6 +1,9 @@
 // Which tables' rows a dump leaves out: what the configuration names, and the named lists of what a shop can do without.
 import type { DatabaseConfig } from '../../config/config.ts';
+import { quoteText } from '../../target/mariadb/names.ts';
+import { connect, type ServerAddress } from '../../target/mariadb/session.ts';
 import type { Warning } from '../source.ts';
+import { readError } from './reading.ts';
 
 /** Tables of every PrestaShop since 1.5, by name without prefix: where most of them are, there is a shop. */
 const PRESTASHOP_CORE: readonly string[] = [
@@ -45,6 +48,34 @@ export interface Excluded {
   readonly tables: readonly string[];
   /** For the manifest: one for each table that is left out, and for what the configuration names in vain. */
   readonly warnings: readonly Warning[];
+}
+
+/**
+ * Looks which tables `database` has and decides which of them are dumped without their rows. To be called once, before the snapshot
+ * is opened: what is locked and what is read must go by the same answer. Connects only when the configuration leaves out anything.
+ * Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ.
+ */
+export async function findExcluded(
+  address: ServerAddress,
+  database: string,
+  config: Pick<DatabaseConfig, 'excludeData' | 'profile'>,
+): Promise<Excluded> {
+  if (config.profile === 'none' && config.excludeData.length === 0) return { tables: [], warnings: [] };
+  const session = await connect(address, { localInfile: false });
+  try {
+    const rows = await session.texts(
+      `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=${quoteText(database)}
+       AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY BINARY TABLE_NAME`,
+    );
+    return resolveExcluded(
+      config,
+      rows.map(([name]) => name ?? ''),
+    );
+  } catch (error) {
+    throw readError(error, `the names of the tables of ${database}`);
+  } finally {
+    await session.end();
+  }
 }
 
 /**
