@@ -4,6 +4,7 @@ import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { asServerError, type Cell, type Session } from '../../target/mariadb/session.ts';
 import type { Warning } from '../source.ts';
 import type { DatabaseSchema } from './schema.ts';
+import { withoutOwnDatabase } from './view-text.ts';
 
 /** All text is one character per byte: definitions keep the bytes of the character set their author used. */
 export interface Programs {
@@ -50,7 +51,7 @@ export async function readPrograms(session: Session, database: string, schema: D
   await session.run('SET character_set_results=NULL');
   try {
     const views: ViewDefinition[] = [];
-    for (const name of schema.views) views.push(await readView(session, name, warnings));
+    for (const name of schema.views) views.push(await readView(session, database, name, warnings));
     const routines = await readRoutines(session, schemaName);
     const triggers: Program[] = [];
     for (const [name] of await session.texts(
@@ -73,7 +74,7 @@ export async function readPrograms(session: Session, database: string, schema: D
   }
 }
 
-async function readView(session: Session, name: string, warnings: Warning[]): Promise<ViewDefinition> {
+async function readView(session: Session, database: string, name: string, warnings: Warning[]): Promise<ViewDefinition> {
   const [row] = await session.cells(`SHOW CREATE VIEW ${quoteName(name)}`);
   let columns: string[] = [];
   let broken = false;
@@ -87,7 +88,8 @@ async function readView(session: Session, name: string, warnings: Warning[]): Pr
     broken = VIEW_BROKEN.has(errno);
     if (broken) warnings.push({ kind: 'other', where: name, message: `the view cannot be used and is kept as a comment: ${message}` });
   }
-  return { name, columns, create: cellText(row?.[1]), charset: cellText(row?.[2]), collation: cellText(row?.[3]), broken };
+  const create = withoutOwnDatabase(cellText(row?.[1]), Buffer.from(database, 'utf8').toString('latin1'));
+  return { name, columns, create, charset: cellText(row?.[2]), collation: cellText(row?.[3]), broken };
 }
 
 async function readRoutines(session: Session, schemaName: string): Promise<Program[]> {

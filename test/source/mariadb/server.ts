@@ -21,17 +21,26 @@ export interface DatabaseServer {
 export interface ServerOptions {
   /** Of the server's process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** The test needs these arguments, or breaks the server: it gets one of our own whatever the environment names. */
+  /** The test runs on any server, and does without `args` and `env` where one is given. */
+  readonly any?: boolean;
+  /** The test breaks the server or changes its settings: it gets one of our own in any case. */
   readonly own?: boolean;
 }
 
-/** `args` are for a server of our own. */
-export async function startDatabaseServer(args: readonly string[] = [], { env, own = false }: ServerOptions = {}): Promise<DatabaseServer> {
-  const given = own ? null : givenServer();
-  if (!given) {
-    const rig = await startMariadb({ args: ['--local-infile=1', ...args], ...(env ? { env } : {}) });
-    return server({ socketPath: rig.socketPath }, ['--no-defaults', `--socket=${rig.socketPath}`, '--user=root'], rig);
-  }
+/** The server that the environment names where it will do: for a test that needs arguments, or MariaDB, one of our own may have to. */
+export async function startDatabaseServer(
+  args: readonly string[] = [],
+  { env, any = false, own = false }: ServerOptions = {},
+): Promise<DatabaseServer> {
+  const given = !own && (any || args.length === 0) ? await connectGiven() : null;
+  if (given && (any || given.mariadb)) return given;
+  const rig = await startMariadb({ args: ['--local-infile=1', ...args], ...(env ? { env } : {}) });
+  return server({ socketPath: rig.socketPath }, ['--no-defaults', `--socket=${rig.socketPath}`, '--user=root'], rig);
+}
+
+async function connectGiven(): Promise<DatabaseServer | null> {
+  const given = givenServer();
+  if (!given) return null;
   const { socketPath, host, port, user, password } = given;
   const reach = socketPath === null ? [`--host=${host}`, `--port=${port}`, '--protocol=tcp'] : [`--socket=${socketPath}`];
   const where: Where = { socketPath, ...(host === null ? {} : { host }), port, user, ...(password === undefined ? {} : { password }) };
@@ -83,14 +92,26 @@ export async function freshDatabase(server: DatabaseServer, name: string, option
 }
 
 /** The oracle: what mariadb-dump says of a database, history included, without the database's own name. */
-export async function dumpText(server: DatabaseServer, name: string): Promise<string> {
-  const flags = ['--skip-dump-date', '--routines', '--triggers', '--events', '--hex-blob', '--default-character-set=utf8mb4'];
+export async function dumpText(server: DatabaseServer, name: string, more: readonly string[] = []): Promise<string> {
+  // no LOCK TABLES: it refuses a database with one broken view
+  const flags = [
+    '--skip-dump-date',
+    '--skip-lock-tables',
+    '--routines',
+    '--triggers',
+    '--events',
+    '--hex-blob',
+    '--default-character-set=utf8mb4',
+  ];
   if (server.mariadb) flags.push('--dump-history');
-  const text = (await server.client('mariadb-dump', [...flags, name])).toString('latin1');
+  let text = (await server.client('mariadb-dump', [...flags, ...more, name])).toString('latin1');
+  // MySQL says a column's character set or not, depending on how it was once written
+  if (!server.mariadb) text = text.replace(/ CHARACTER SET \w+(?= COLLATE )/g, '');
   return text
     .replaceAll(`Database: ${name}\n`, 'Database: x\n')
     .replaceAll(`database '${name}'`, "database 'x'")
-    .replaceAll(`ALTER DATABASE \`${name}\``, 'ALTER DATABASE `x`');
+    .replaceAll(`ALTER DATABASE \`${name}\``, 'ALTER DATABASE `x`')
+    .replaceAll(`\`${name}\`.\``, '`x`.`');
 }
 
 /** CHECKSUM TABLE of every table: sees what a dump does not print (digits of a FLOAT, the error value of an ENUM). */
