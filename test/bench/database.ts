@@ -115,6 +115,7 @@ async function backups(bench: Bench, report: Report): Promise<void> {
         peers.coffre(world, 'backup', world.shop, '--source', 'database', '--full'),
       );
       const [snapshot] = JSON.parse(stdout).snapshots;
+      if (snapshot.reusedSegments > 0) throw new Error('coffre backup --full reused segments: that was not a full backup');
       report.sizes.coffre = snapshot.storedBytes;
       report.sizes.sql = snapshot.plainBytes;
       report.consistency.push(snapshot.consistency);
