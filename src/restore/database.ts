@@ -71,9 +71,10 @@ export async function restoreDatabase(
 
   meter.check();
   await target.addForeignKeys(deps.signal, only ? { only, except: new Set() } : EVERYTHING);
-  await target.publish();
   const programs = only ? { only, except: new Set<string>() } : EVERYTHING;
   for (const segment of inPhase('post')) await segments.use(segment, meter, (incoming) => target.loadSql(incoming, deps.signal, programs));
+  // Nothing is fetched any more once old tables give way to new ones.
+  await target.publish();
   await target.markComplete();
   return {
     ...outcome(deps, snapshot, manifest, copies, read, started, problems),

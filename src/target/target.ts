@@ -48,7 +48,7 @@ export interface TableChoice {
 
 /**
  * Order of calls: prepare, markIncomplete, loadSql (pre), holdKeys; then, `connections` at a time, loadSql (data), loadRows and finishTables;
- * then addForeignKeys, publish, loadSql (post), markComplete.
+ * then addForeignKeys, loadSql (post), publish, markComplete.
  */
 export interface DatabaseTarget {
   /** How many loads may run at once, at least 1. Further calls wait for their turn. */
@@ -87,8 +87,8 @@ export interface DatabaseTarget {
   /** After every table was finished: foreign keys of the tables chosen. */
   addForeignKeys(signal: AbortSignal, choice?: TableChoice): Promise<void>;
   /**
-   * Rows and keys are in and were counted: what was loaded beside the old tables now takes their place. Programs (phase post)
-   * come after this. Nothing to do for a target that loads in place.
+   * Rows and keys are in and were counted, and every segment was handed over: what was loaded beside the old tables now takes their
+   * place, and programs follow. When it throws, the old state is back. Nothing to do for a target that loads in place.
    */
   publish(): Promise<void>;
   /** Row counts of the tables named, from the server. */

@@ -3,6 +3,7 @@ import { CoffreError } from '../../errors.ts';
 import type { LoadInstruction } from '../../source/source.ts';
 import type { DatabaseTarget, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
 import { type Contents, dropContents, listContents } from './contents.ts';
+import { type DefinerRule, KEEP_DEFINERS } from './definers.ts';
 import { writeError } from './errors.ts';
 import { addForeignKeys } from './foreign-keys.ts';
 import { HeldKeys } from './held-keys.ts';
@@ -22,6 +23,10 @@ export interface MariadbTargetOptions {
   readonly overwrite: boolean;
   /** Connections that load at the same time; 2 when not given. */
   readonly connections?: number;
+  /** What becomes of the definers of views, triggers, routines and events; kept when not given. */
+  readonly definers?: DefinerRule;
+  /** The database is taken as it is, with all that is in it, and others are kept out of it by the caller. */
+  readonly adopt?: boolean;
   /** Told what was done otherwise than the segment says: definers left out, INSERTs instead of LOAD DATA. */
   readonly onWarning?: (message: string) => void;
 }
@@ -45,7 +50,7 @@ export class MariadbTarget implements DatabaseTarget {
     this.#database = database;
     this.#options = options;
     this.connections = Math.max(1, options.connections ?? DEFAULT_CONNECTIONS);
-    this.#opener = new TargetOpener(address, database);
+    this.#opener = new TargetOpener(address, database, { alone: options.adopt !== true });
     this.#pool = new SessionPool(this.connections, () => this.#opener.open(false));
   }
 
@@ -53,6 +58,7 @@ export class MariadbTarget implements DatabaseTarget {
     this.#pool.adopt(await this.#opener.open(true));
     this.#prepared = true;
     this.#scope = scope ?? null;
+    if (this.#options.adopt) return [];
     return this.#use(undefined, (session) => this.#makeReady(session));
   }
 
@@ -98,7 +104,12 @@ export class MariadbTarget implements DatabaseTarget {
       const plaintext = segment.unverified && !rows ? await wholeOf(segment.plaintext) : segment.plaintext;
       try {
         if (rows) await session.run('START TRANSACTION');
-        await runSegment(session, plaintext, { inTransaction: rows, choice: choice ?? null, onWarning: (text) => this.#warn(text) });
+        await runSegment(session, plaintext, {
+          inTransaction: rows,
+          choice: choice ?? null,
+          definers: this.#options.definers ?? KEEP_DEFINERS,
+          onWarning: (text) => this.#warn(text),
+        });
         if (rows) await session.run('COMMIT');
       } catch (error) {
         if (!session.lost) await session.run('ROLLBACK').catch(() => session.destroy());

@@ -13,12 +13,15 @@ const LOCK_WAIT_SECONDS = 10;
 export class TargetOpener {
   readonly #address: ServerAddress;
   readonly #database: string;
+  readonly #alone: boolean;
   /** Holds the named lock for as long as it lives. */
   #keeper: Session | null = null;
 
-  constructor(address: ServerAddress, database: string) {
+  /** `alone: false`: whoever opens keeps other restores out by an opener of its own. */
+  constructor(address: ServerAddress, database: string, { alone }: { readonly alone: boolean } = { alone: true }) {
     this.#address = address;
     this.#database = database;
+    this.#alone = alone;
   }
 
   /** Throws E_DB_…, E_BUSY when another restore writes into the database. `create`: make it when it does not exist. */
@@ -26,7 +29,7 @@ export class TargetOpener {
     const session = await this.#connect(create);
     try {
       // The connection that held the lock may have been lost with the server.
-      if (!this.#keeper || this.#keeper.lost) this.#keeper = await this.#keep();
+      if (this.#alone && (!this.#keeper || this.#keeper.lost)) this.#keeper = await this.#keep();
       return session;
     } catch (error) {
       session.destroy();

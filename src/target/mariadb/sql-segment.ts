@@ -1,5 +1,6 @@
 // Runs the statements of an SQL segment one by one.
 import type { TableChoice } from '../target.ts';
+import { applyDefiners, type DefinerRule, findDefiner } from './definers.ts';
 import { statementHead, writeError } from './errors.ts';
 import { asServerError, type Session } from './session.ts';
 import { StatementSplitter } from './split.ts';
@@ -7,13 +8,12 @@ import { isChosen, statementSubject } from './statement-subject.ts';
 
 const NO_BACKSLASH_ESCAPES = 'NO_BACKSLASH_ESCAPES';
 const DEFINER_REFUSED = new Set([1227, 4095]);
-const DEFINER =
-  /^(CREATE\s+(?:OR\s+REPLACE\s+)?(?:ALGORITHM\s*=\s*\w+\s+)?)DEFINER\s*=\s*(`(?:[^`]|``)*`|"(?:[^"]|"")*")@(`(?:[^`]|``)*`|"(?:[^"]|"")*")/i;
 
 export interface RunOptions {
   /** The text's own START TRANSACTION and COMMIT are left out: the caller's transaction ends after the text was checked. */
   readonly inTransaction: boolean;
   readonly choice: TableChoice | null;
+  readonly definers: DefinerRule;
   readonly onWarning: (message: string) => void;
 }
 
@@ -24,7 +24,7 @@ export async function runSegment(session: Session, plaintext: AsyncIterable<Uint
     for (let statement = splitter.next(last); statement; statement = splitter.next(last)) {
       if (options.inTransaction && isTransactionStatement(statement)) continue;
       if (options.choice && !isChosen(statementSubject(statement), options.choice)) continue;
-      await runStatement(session, statement, options.onWarning);
+      await runStatement(session, applyDefiners(statement, options.definers), options.onWarning);
       if (mayChangeSqlMode(statement)) {
         const mode = (await session.text('SELECT @@sql_mode')) ?? '';
         splitter.backslashEscapes = !mode.includes(NO_BACKSLASH_ESCAPES);
@@ -53,12 +53,12 @@ export async function runStatement(session: Session, statement: Buffer, onWarnin
   try {
     await session.run(statement);
   } catch (error) {
-    const ours = withoutDefiner(statement);
+    const ours = findDefiner(statement);
     if (!ours || !DEFINER_REFUSED.has(asServerError(error).errno)) throw writeError(error, statementHead(statement));
-    await session.run(ours.statement).catch((second: unknown) => {
+    await session.run(ours.without).catch((second: unknown) => {
       throw writeError(second, statementHead(statement));
     });
-    onWarning(`definer ${ours.definer} replaced by the restoring user: ${statementHead(Buffer.from(ours.statement))}`);
+    onWarning(`definer ${ours.definer} replaced by the restoring user: ${statementHead(ours.without)}`);
   }
 }
 
@@ -68,13 +68,4 @@ function isTransactionStatement(statement: Buffer): boolean {
 
 function mayChangeSqlMode(statement: Buffer): boolean {
   return statement.length < 4096 && /\bsql_mode\b/i.test(statement.toString('latin1'));
-}
-
-function withoutDefiner(statement: Buffer): { statement: Buffer; definer: string } | null {
-  // Latin1 keeps every byte; the pattern is ASCII.
-  const text = statement.toString('latin1');
-  const found = DEFINER.exec(text);
-  if (!found) return null;
-  const rest = Buffer.from(`${found[1]}${text.slice(found[0].length).trimStart()}`, 'latin1');
-  return { statement: rest, definer: `${found[2]}@${found[3]}` };
 }

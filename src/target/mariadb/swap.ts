@@ -1,0 +1,313 @@
+// Restores over a database that is not empty: loads beside it, then swaps, so that a restore that fails leaves the old data as it was.
+import { asCoffreError, CoffreError } from '../../errors.ts';
+import type { LoadInstruction, Phase } from '../../source/source.ts';
+import type { DatabaseTarget, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
+import { listContents } from './contents.ts';
+import { MariadbTarget, type MariadbTargetOptions } from './database.ts';
+import { writeError } from './errors.ts';
+import { JOURNAL_TABLE as LOAD_JOURNAL } from './journal.ts';
+import { quoteName } from './names.ts';
+import { TargetOpener } from './open.ts';
+import type { ServerAddress, Session } from './session.ts';
+import { type StagedSegment, SwapJournal, type SwapNames, type SwapPlan, swapNames } from './swap-journal.ts';
+import { readPrograms, readProperties } from './swap-programs.ts';
+import { readInbound } from './swap-references.ts';
+import { makeBeside, refuseOtherKinds } from './swap-rights.ts';
+import { clearAway, PATIENCE, type Patience, putBack, repair, type SwapDeps, swapIn } from './swap-steps.ts';
+
+export interface SwapTargetOptions extends Omit<MariadbTargetOptions, 'adopt'> {
+  /** Leave the old tables in their database beside instead of dropping them at the end. */
+  readonly keepOld?: boolean;
+  readonly patience?: Patience;
+  /** Told of each step of a swap once it is done; for tests that kill the process there. */
+  readonly afterStep?: (step: string) => Promise<void>;
+}
+
+/** What a restore did to a database that was not empty. */
+export interface Replaced {
+  /** false: it was empty or did not exist, nothing was overwritten. */
+  readonly overwrote: boolean;
+  /** The database that holds the old tables now. */
+  readonly keptOld: string | null;
+}
+
+interface Beside {
+  readonly opener: TargetOpener;
+  readonly session: Session;
+  readonly journal: SwapJournal;
+}
+
+const never = new AbortController().signal;
+
+export class SwapTarget implements DatabaseTarget {
+  readonly connections: number;
+  readonly #address: ServerAddress;
+  readonly #names: SwapNames;
+  readonly #options: SwapTargetOptions;
+  #scope: RestoreScope | null = null;
+  /** Where rows go: the database itself, or the one beside it. */
+  #loader: MariadbTarget;
+  #beside: Beside | null = null;
+  #published = false;
+
+  constructor(address: ServerAddress, database: string, options: SwapTargetOptions) {
+    this.#address = address;
+    this.#names = swapNames(database);
+    this.#options = options;
+    this.#loader = this.#target(database, { overwrite: false });
+    this.connections = this.#loader.connections;
+  }
+
+  /** After the restore. */
+  get replaced(): Replaced {
+    return { overwrote: this.#published, keptOld: this.#published && this.#options.keepOld ? this.#names.old : null };
+  }
+
+  /** Repairs first what a killed restore left, whatever is asked for. Throws as MariadbTarget, and E_DB_PRIVILEGE for what lies beside. */
+  async prepare(scope?: RestoreScope): Promise<readonly LoadedTable[]> {
+    this.#scope = scope ?? null;
+    await this.#repair();
+    try {
+      // An empty database, a missing one, an unfinished restore of the same: nothing to lose, no swap.
+      return await this.#loader.prepare(scope);
+    } catch (error) {
+      await this.#loader.close();
+      if (!this.#options.overwrite || !(error instanceof CoffreError) || error.code !== 'E_TARGET_NOT_EMPTY') throw error;
+    }
+    this.#beside = await this.#makeBeside();
+    this.#loader = this.#target(this.#names.scratch, { overwrite: true });
+    return this.#loader.prepare(scope);
+  }
+
+  markIncomplete(): Promise<void> {
+    return this.#loader.markIncomplete();
+  }
+
+  async markComplete(): Promise<void> {
+    if (!this.#beside) return this.#loader.markComplete();
+    if (!this.#published) throw new CoffreError('E_INTERNAL', 'a restore beside was called complete before its tables were swapped');
+    // The connections of the load end first: they are in the database that goes.
+    await this.#loader.close();
+    await clearAway(this.#deps(this.#beside), this.#options.keepOld === true).catch((error: unknown) => {
+      throw writeError(error, 'the new data is in; clearing away the old');
+    });
+  }
+
+  /** Programs are kept until the tables were swapped. */
+  async loadSql(segment: IncomingSegment, signal: AbortSignal, choice?: TableChoice): Promise<void> {
+    if (!this.#beside || segment.phase !== 'post') return this.#loader.loadSql(segment, signal, choice);
+    await this.#stage(this.#beside, segment, choice);
+  }
+
+  loadRows(
+    segment: IncomingSegment,
+    load: LoadInstruction,
+    signal: AbortSignal,
+    options?: { readonly alone: boolean },
+  ): Promise<LoadedTable> {
+    return this.#loader.loadRows(segment, load, signal, options);
+  }
+
+  listTables(segment: IncomingSegment): Promise<readonly string[]> {
+    return this.#loader.listTables(segment);
+  }
+
+  async holdKeys(segment: IncomingSegment): Promise<readonly string[]> {
+    if (!this.#beside || !this.#scope?.tables) return this.#loader.holdKeys(segment);
+    // Foreign keys of tables that come alone lead to tables that are only in the real database: kept until they are there too.
+    const text = await bytesOf(segment.plaintext);
+    const again = { ...segment, plaintext: once(text) };
+    await this.#stage(this.#beside, again, { only: new Set(this.#scope.tables), except: new Set() });
+    return this.#loader.holdKeys({ ...segment, plaintext: once(text) });
+  }
+
+  finishTables(tables: readonly LoadedTable[], signal: AbortSignal): Promise<void> {
+    return this.#loader.finishTables(tables, signal);
+  }
+
+  async addForeignKeys(signal: AbortSignal, choice?: TableChoice): Promise<void> {
+    if (this.#beside && this.#scope?.tables) return;
+    await this.#loader.addForeignKeys(signal, choice);
+  }
+
+  /** Swaps tables and programs. When it throws, the old state was put back, or the message says that it was not. */
+  async publish(): Promise<void> {
+    const beside = this.#beside;
+    if (!beside || this.#published) return;
+    let plan: SwapPlan;
+    try {
+      plan = await this.#plan(beside.session);
+      await beside.journal.writePlan(plan);
+    } catch (error) {
+      throw writeError(error, `planning the swap of ${this.#names.database}`);
+    }
+    try {
+      await swapIn(this.#deps(beside), plan);
+      this.#published = true;
+    } catch (error) {
+      await this.#undo(beside, plan, error);
+    }
+  }
+
+  async countRows(tables: readonly string[]): Promise<readonly LoadedTable[]> {
+    if (!this.#published) return this.#loader.countRows(tables);
+    return this.#inDatabase((target) => target.countRows(tables));
+  }
+
+  async close(): Promise<void> {
+    await this.#loader.close();
+    const beside = this.#beside;
+    this.#beside = null;
+    await beside?.session.end();
+    await beside?.opener.close();
+  }
+
+  #target(database: string, options: { readonly overwrite: boolean; readonly adopt?: boolean }): MariadbTarget {
+    return new MariadbTarget(this.#address, database, { ...this.#options, ...options });
+  }
+
+  #deps({ session, journal }: Beside): SwapDeps {
+    return {
+      session,
+      journal,
+      names: this.#names,
+      patience: this.#options.patience ?? PATIENCE,
+      runStaged: (segments) => this.#inDatabase((target) => runStaged(target, segments)),
+      onWarning: (message) => this.#options.onWarning?.(message),
+      afterStep: this.#options.afterStep ?? (async () => {}),
+    };
+  }
+
+  async #open(): Promise<{ opener: TargetOpener; session: Session }> {
+    const opener = new TargetOpener(this.#address, this.#names.database);
+    try {
+      return { opener, session: await opener.open(true) };
+    } catch (error) {
+      await opener.close();
+      throw error;
+    }
+  }
+
+  async #repair(): Promise<void> {
+    const { opener, session } = await this.#open();
+    try {
+      const journal = await SwapJournal.find(session, this.#names);
+      if (!journal) return;
+      const done = await repair(this.#deps({ opener, session, journal }));
+      if (done === 'put back') this.#options.onWarning?.('an interrupted restore was undone: the old tables and programs are back');
+      if (done === 'finished') this.#options.onWarning?.('an interrupted restore had swapped its tables and was finished first');
+    } catch (error) {
+      throw writeError(error, `repairing ${this.#names.database} after an interrupted restore`);
+    } finally {
+      await session.end();
+      await opener.close();
+    }
+  }
+
+  async #makeBeside(): Promise<Beside> {
+    const { opener, session } = await this.#open();
+    const chosen = this.#scope?.tables ?? null;
+    try {
+      const found = await SwapJournal.find(session, this.#names);
+      if (!found) await SwapJournal.refuseForeign(session, this.#names);
+      if (chosen) {
+        const { views, sequences } = await listContents(session, this.#names.database);
+        refuseOtherKinds(this.#names.database, chosen, [...views, ...sequences]);
+      }
+      const journal = await makeBeside(session, this.#names, found, chosen && new Set(chosen));
+      await journal.reset();
+      return { opener, session, journal };
+    } catch (error) {
+      await session.end();
+      await opener.close();
+      throw writeError(error, `preparing a restore beside ${this.#names.database}`);
+    }
+  }
+
+  async #plan(session: Session): Promise<SwapPlan> {
+    const { database, scratch } = this.#names;
+    const tables = this.#scope?.tables ?? null;
+    const old = await listContents(session, database);
+    const loaded = await listContents(session, scratch);
+    const wanted = (name: string): boolean => name !== LOAD_JOURNAL && (tables === null || tables.includes(name));
+    const away = [...old.tables, ...old.sequences].filter((name) => tables === null || tables.includes(name));
+    const into = [...loaded.tables, ...loaded.sequences].filter(wanted);
+    const inbound = await readInbound(session, this.#names, new Set(away));
+    return {
+      keepOld: this.#options.keepOld === true,
+      tables,
+      away,
+      into,
+      programs: await readPrograms(session, database, tables && new Set(tables)),
+      oldProperties: await readProperties(session, database),
+      newProperties: await readProperties(session, scratch),
+      foreignKeys: inbound.filter((key) => into.includes(key.toTable)),
+    };
+  }
+
+  async #stage(beside: Beside, segment: IncomingSegment, choice: TableChoice | undefined): Promise<void> {
+    const text = await bytesOf(segment.plaintext);
+    const { id, phase } = segment;
+    const only = choice?.only ? [...choice.only] : null;
+    await beside.journal.stage({ id, phase, only, except: [...(choice?.except ?? [])], text }).catch((error: unknown) => {
+      throw writeError(error, `keeping segment ${id} for after the swap`);
+    });
+  }
+
+  /** Work on the real database over connections of their own, beside the one that holds the swap. */
+  async #inDatabase<T>(work: (target: MariadbTarget) => Promise<T>): Promise<T> {
+    const target = this.#target(this.#names.database, { overwrite: false, adopt: true });
+    try {
+      await target.prepare();
+      return await work(target);
+    } finally {
+      await target.close();
+    }
+  }
+
+  async #undo(beside: Beside, plan: SwapPlan, error: unknown): Promise<never> {
+    const failure = writeError(error, `putting the new tables of ${this.#names.database} in place`);
+    let held = beside;
+    try {
+      if (held.session.lost) {
+        await held.opener.close();
+        const { opener, session } = await this.#open();
+        held = { opener, session, journal: held.journal.on(session) };
+        this.#beside = held;
+      }
+      await held.session.run('UNLOCK TABLES');
+      await putBack(this.#deps(held), plan);
+    } catch (second) {
+      throw new CoffreError(failure.code, `${failure.message}; and putting the old state back failed: ${asCoffreError(second).message}`, {
+        cause: failure,
+        hint: `nothing is lost: run the same command again, it first puts the old tables and programs back from the journal in ${quoteName(this.#names.old)}`,
+      });
+    }
+    throw failure;
+  }
+}
+
+async function runStaged(target: MariadbTarget, segments: readonly StagedSegment[]): Promise<void> {
+  const inPhase = (phase: Phase): readonly StagedSegment[] => segments.filter((segment) => segment.phase === phase);
+  for (const segment of inPhase('keys')) {
+    await target.holdKeys({ ...segment, plaintext: once(segment.text), unverified: false });
+    await target.addForeignKeys(never, choiceOf(segment));
+  }
+  for (const segment of inPhase('post')) {
+    await target.loadSql({ ...segment, plaintext: once(segment.text), unverified: false }, never, choiceOf(segment));
+  }
+}
+
+function choiceOf({ only, except }: StagedSegment): TableChoice {
+  return { only: only && new Set(only), except: new Set(except) };
+}
+
+async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function bytesOf(plaintext: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of plaintext) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
