@@ -6,6 +6,7 @@ import { FlowPart, TableFlow } from './flow.ts';
 import type { PlannedTable } from './measure.ts';
 import { DataPart, TextPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
+import { WHOLE_TABLE } from './ranges.ts';
 import type { ReadContext } from './reading.ts';
 import { writeKeys, writePost, writePre } from './script.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -50,9 +51,10 @@ export class DatabaseReading implements Reading {
 
   /** Largest tables first: the last connection to end should not be left alone with one. */
   #plan(tables: readonly PlannedTable[]): void {
-    const flows = tables.filter(({ way }) => way === 'flow').map(({ plan }) => plan);
-    flows.sort((a, b) => b.estimatedBytes - a.estimatedBytes || (a.name < b.name ? -1 : 1));
-    for (const plan of flows) this.#context.add(new FlowPart(this.#context, new TableFlow(this.#context, plan)));
+    const flows = tables.filter(({ way }) => way === 'flow');
+    flows.sort(({ plan: a }, { plan: b }) => b.estimatedBytes - a.estimatedBytes || (a.name < b.name ? -1 : 1));
+    for (const { plan, ranges } of flows)
+      for (const range of ranges) this.#context.add(new FlowPart(this.#context, new TableFlow(this.#context, plan, range)));
     const together = tables.filter(({ way }) => way === 'together').map(({ plan }) => plan);
     for (const part of this.#dataParts(together)) this.#context.add(part);
   }
@@ -70,7 +72,7 @@ export class DatabaseReading implements Reading {
       bytes += plan.estimatedBytes;
     }
     return groups.map((group, index) => {
-      const spans = group.map((plan) => ({ plan, after: null, onlyEnumErrors: false }));
+      const spans = group.map((plan) => ({ plan, range: WHOLE_TABLE, after: null, onlyEnumErrors: false }));
       const prefix = group.some((plan) => plan.locked) ? 'data/locked-' : 'data/';
       return new DataPart(this.#context, `${prefix}${String(index + 1).padStart(4, '0')}`, spans);
     });

@@ -2,14 +2,17 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../clock.ts';
 import type { DatabaseConfig } from '../../config/config.ts';
-import type { ServerAddress } from '../../target/mariadb/session.ts';
+import type { ServerAddress, Session } from '../../target/mariadb/session.ts';
 import type { Finding, OpenOptions, Reading, Source } from '../source.ts';
 import { checkDatabase } from './check.ts';
 import { DatabaseReading } from './database-reading.ts';
-import { measure, type PlannedTable } from './measure.ts';
+import { findExcluded } from './ephemeral.ts';
+import { makeGentle } from './gentle.ts';
+import type { TableLock } from './locks.ts';
+import { measure, type PlannedTable, spread } from './measure.ts';
 import { DEFAULT_SIZES, planTable, type Sizes } from './plan.ts';
-import { ReadContext, readError, SAVEPOINT } from './reading.ts';
-import { openSnapshot } from './snapshot.ts';
+import { ReadContext, readError } from './reading.ts';
+import { openSnapshot, type Snapshot } from './snapshot.ts';
 
 export interface DatabaseSourceOptions {
   readonly clock: Clock;
@@ -39,39 +42,60 @@ export class DatabaseSource implements Source {
     };
   }
 
-  /** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED, and the signal's reason. */
+  /** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED, E_DB_BUSY, and the signal's reason. */
   async open(options: OpenOptions): Promise<Reading> {
-    options.signal.throwIfAborted();
-    const { name, excludeData } = this.#config;
-    const snapshot = await openSnapshot(this.#address, name, {
+    const { signal } = options;
+    signal.throwIfAborted();
+    const { name } = this.#config;
+    let sessions: readonly Session[] = [];
+    const gentle = await makeGentle({
+      limits: this.#config.gentle,
+      address: this.#address,
       clock: this.#clock,
-      excludeData,
-      connections: this.#config.threads,
-      maxBlockMs: this.#config.gentle.maxLockMs,
-      signal: options.signal,
+      ownThreads: () => sessions.map((session) => session.threadId),
     });
+    let lock: TableLock | null = null;
     try {
-      const context = new ReadContext(snapshot.sessions, snapshot.server.maxAllowedPacket, this.#sizes, null);
-      const locked = new Set(snapshot.lock?.tables);
-      const tables: PlannedTable[] = [];
-      for (const table of snapshot.schema.tables) {
-        options.signal.throwIfAborted();
-        if (table.definitionOnly || excludeData.includes(table.name)) continue;
-        if (table.history === 'current') {
-          const message = 'only its present rows are kept: this server cannot take history back';
-          context.warnings.push({ kind: 'skipped', where: table.name, message });
-        }
-        tables.push(await measure(snapshot.session, planTable(table, locked.has(table.name)), this.#sizes));
-      }
+      const excluded = await findExcluded(this.#address, name, this.#config);
+      // a busy server is waited for before the snapshot makes it keep old versions of rows
+      await gentle.spend(0, 0, signal);
+      const snapshot = await openSnapshot(this.#address, name, {
+        clock: this.#clock,
+        excludeData: excluded.tables,
+        connections: this.#config.threads,
+        maxBlockMs: this.#config.gentle.maxLockMs,
+        signal,
+      });
+      ({ sessions, lock } = snapshot);
+      const pace = { spend: (rows: number, bytes: number) => gentle.spend(rows, bytes, signal) };
+      const context = new ReadContext(sessions, snapshot.server.maxAllowedPacket, this.#sizes, pace);
+      context.warnings.push(...excluded.warnings);
+      const tables = await this.#measured(snapshot, context, new Set(excluded.tables), signal);
       // Lets go of the metadata locks that looking at the tables took: nobody's ALTER has to wait for the dump.
-      await snapshot.session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
-      return new DatabaseReading(snapshot, context, tables, async () => {});
+      await context.letGo(snapshot.session);
+      return new DatabaseReading(snapshot, context, tables, () => gentle.close());
     } catch (error) {
-      for (const session of snapshot.sessions) session.destroy();
-      await snapshot.lock?.release();
-      options.signal.throwIfAborted();
+      for (const session of sessions) session.destroy();
+      await lock?.release();
+      await gentle.close();
+      signal.throwIfAborted();
       throw readError(error, `the tables of ${name}`);
     }
+  }
+
+  async #measured(snapshot: Snapshot, context: ReadContext, excluded: ReadonlySet<string>, signal: AbortSignal): Promise<PlannedTable[]> {
+    const locked = new Set(snapshot.lock?.tables);
+    const tables: PlannedTable[] = [];
+    for (const table of snapshot.schema.tables) {
+      signal.throwIfAborted();
+      if (table.definitionOnly || excluded.has(table.name)) continue;
+      if (table.history === 'current') {
+        const message = 'only its present rows are kept: this server cannot take history back';
+        context.warnings.push({ kind: 'skipped', where: table.name, message });
+      }
+      tables.push(await measure(snapshot.session, planTable(table, locked.has(table.name)), this.#sizes));
+    }
+    return spread(snapshot.session, tables, snapshot.sessions.length, this.#sizes);
   }
 
   check(): Promise<readonly Finding[]> {

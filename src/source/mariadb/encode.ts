@@ -63,7 +63,7 @@ const SPARE_CHUNKS = 6;
 export class ByteWriter {
   readonly #spare: Buffer[] = [];
   #taken: Buffer | null = null;
-  #chunk = Buffer.alloc(0);
+  #chunk: Buffer = Buffer.alloc(0);
   #end = 0;
   readonly #ready: { readonly whole: Buffer; readonly used: number }[] = [];
   #readyBytes = 0;

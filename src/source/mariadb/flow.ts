@@ -4,6 +4,7 @@ import { ByteWriter, writeTsvRow } from './encode.ts';
 import { DataPart, TsvPart, WideRowPart } from './parts.ts';
 import { keyNames, type TablePlan } from './plan.ts';
 import { HIGH_WATER_BYTES } from './pump.ts';
+import { type KeyRange, rangeConditions } from './ranges.ts';
 import { type Lease, type ReadContext, readError } from './reading.ts';
 import { type Cut, cutFor, hexHash, isCut, RowReader, selectForReading } from './table-cursor.ts';
 
@@ -13,6 +14,7 @@ import { type Cut, cutFor, hexHash, isCut, RowReader, selectForReading } from '.
  */
 export class TableFlow {
   readonly plan: TablePlan;
+  readonly range: KeyRange;
   readonly #context: ReadContext;
   readonly #cut: Cut;
   readonly #row: RowReader;
@@ -32,9 +34,10 @@ export class TableFlow {
   #enumErrors = false;
   #wake = (): void => {};
 
-  constructor(context: ReadContext, plan: TablePlan) {
+  constructor(context: ReadContext, plan: TablePlan, range: KeyRange) {
     this.#context = context;
     this.plan = plan;
+    this.range = range;
     this.#row = new RowReader(plan);
     this.#cut = cutFor(context.sizes.segment);
   }
@@ -104,15 +107,18 @@ export class TableFlow {
       if (this.#ended || session.lost) lease.release();
     }
     if (this.#ended && this.#enumErrors) {
-      const span = { plan: this.plan, after: null, onlyEnumErrors: true };
-      this.#context.find(new DataPart(this.#context, `data/${encodeURIComponent(this.plan.name)}/enum-errors`, [span]));
+      const span = { plan: this.plan, range: this.range, after: null, onlyEnumErrors: true };
+      const where = `${encodeURIComponent(this.plan.name)}/${this.range.low === null ? '' : `from-${this.range.low}/`}`;
+      this.#context.find(new DataPart(this.#context, `data/${where}enum-errors`, [span]));
     }
   }
 
   #start({ session }: Lease): RowFlow {
     const { key } = this.plan;
+    const conditions = rangeConditions(this.plan, this.range);
+    const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
     const order = key ? ` ORDER BY ${keyNames(this.plan, key).join(', ')}` : '';
-    const flow: RowFlow = session.flow(selectForReading(this.plan) + order, (bytes, from, to) => this.#onRow(bytes, from, to));
+    const flow: RowFlow = session.flow(selectForReading(this.plan) + where + order, (bytes, from, to) => this.#onRow(bytes, from, to));
     const ended = (): void => {
       this.#ended = true;
       this.#wake();
@@ -167,7 +173,8 @@ export class FlowPart extends TsvPart {
   readonly #number: number;
 
   constructor(context: ReadContext, flow: TableFlow, number = 1) {
-    const keyed = number === 1 ? 'first' : `after-${flow.place}`;
+    const { low } = flow.range;
+    const keyed = number > 1 ? `after-${flow.place}` : low === null ? 'first' : `from-${low}`;
     const place = flow.plan.key ? keyed : String(number).padStart(4, '0');
     super(context, flow.plan, place, number === 1 ? Math.min(flow.plan.estimatedBytes, context.sizes.segment) : context.sizes.segment);
     this.#flow = flow;

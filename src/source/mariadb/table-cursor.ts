@@ -4,6 +4,7 @@ import type { Cell, Session } from '../../target/mariadb/session.ts';
 import { type ByteWriter, RowFields } from './encode.ts';
 import { afterKey, equalsKey, keyNames, selectFrom, type TablePlan } from './plan.ts';
 import { pump } from './pump.ts';
+import { type KeyRange, rangeConditions } from './ranges.ts';
 import type { ReadContext } from './reading.ts';
 
 /** A row whose large columns take more plaintext than this is read in pieces, apart from the others: memory holds shorter ones only. */
@@ -15,6 +16,7 @@ const MAX_PAGE_ROWS = 200_000;
 
 export interface Span {
   readonly plan: TablePlan;
+  readonly range: KeyRange;
   /** Key of the row before the first one. */
   readonly after: readonly Cell[] | null;
   /** Only rows that hold the error value of an ENUM. */
@@ -189,9 +191,9 @@ export class TableCursor {
   }
 
   #sql(pageRows: number): string {
-    const { plan, onlyEnumErrors } = this.#span;
+    const { plan, range, onlyEnumErrors } = this.#span;
     const { key } = plan;
-    const conditions: string[] = [];
+    const conditions = rangeConditions(plan, range);
     if (key && this.#after) conditions.push(afterKey(plan, key, this.#after));
     if (onlyEnumErrors) conditions.push(`(${enumErrors(plan).join(' OR ')})`);
     const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
