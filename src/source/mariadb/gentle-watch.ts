@@ -16,6 +16,8 @@ export interface LoadWatchOptions {
   readonly maxRunningQueries: number;
   /** How many queries of others the server runs now. */
   readonly count: (signal: AbortSignal) => Promise<number>;
+  /** Whether somebody waits for what the reading holds: asked when the server is busy. */
+  readonly inTheWay: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /** Holds a reading while the server is busy. What it does not know it takes for busy. */
@@ -37,7 +39,7 @@ export class LoadWatch {
 
   /** Asks once, and from then on every second. Throws what `count` throws the first time: a watch that cannot see is none. */
   async start(): Promise<void> {
-    this.#note(await this.#ask());
+    await this.#look();
     this.#next();
   }
 
@@ -65,24 +67,25 @@ export class LoadWatch {
 
   async #poll(): Promise<void> {
     try {
-      this.#note(await this.#ask());
+      await this.#look();
     } catch (error) {
       this.#noteUnknown(error);
     }
     this.#next();
   }
 
-  #ask(): Promise<number> {
-    const { clock, count } = this.#options;
+  async #look(): Promise<void> {
+    const { clock, count, inTheWay, maxRunningQueries } = this.#options;
     const late = (): CoffreError => new CoffreError('E_DB_READ', 'the server did not say how many queries it runs');
-    return withDeadline(clock, ANSWER_WITHIN_MS, late, count, this.#closed.signal);
-  }
-
-  #note(running: number): void {
-    const nowMs = this.#options.clock.monotonicMs();
+    const ask = <T>(question: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+      withDeadline(clock, ANSWER_WITHIN_MS, late, question, this.#closed.signal);
+    const running = await ask(count);
+    // Who waits for us, and the queue behind that one, is load that only ends when we go on.
+    const mayRead = running <= maxRunningQueries || (await ask(inTheWay));
+    const nowMs = clock.monotonicMs();
     this.#knownAtMs = nowMs;
     this.#last = running;
-    if (running <= this.#options.maxRunningQueries) this.#letGo();
+    if (mayRead) this.#letGo();
     else this.#holdOn(nowMs);
   }
 

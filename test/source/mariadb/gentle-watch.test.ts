@@ -10,7 +10,7 @@ type Answer = number | Error | 'never';
 /** A watch whose server answers what `answer.now` says. */
 async function watching(first: Answer = 0) {
   const clock = new FakeClock();
-  const answer = { now: first, asked: 0 };
+  const answer = { now: first, asked: 0, inTheWay: false };
   const watch = new LoadWatch({
     clock,
     maxRunningQueries: 10,
@@ -20,6 +20,7 @@ async function watching(first: Answer = 0) {
       if (answer.now !== 'never') return Promise.resolve(answer.now);
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
     },
+    inTheWay: () => Promise.resolve(answer.inTheWay),
   });
   onTestFinished(() => watch.close(new CoffreError('E_INTERRUPTED', 'the test is over')));
   await watch.start();
@@ -63,6 +64,20 @@ describe('a server that runs', () => {
 
   test('too many before anything was read - the first read waits already', async () => {
     const { watch } = await watching(11);
+    expect(watch.wait()).not.toBeNull();
+  });
+
+  test('too many, and somebody waits for what the reading holds - it goes on, and waits when that one is through', async () => {
+    const { watch, answer, pass } = await watching();
+    answer.now = 11;
+    await pass(1);
+    const waiting = watch.wait();
+    answer.inTheWay = true;
+    await pass(1);
+    await waiting;
+    expect(watch.wait()).toBeNull();
+    answer.inTheWay = false;
+    await pass(1);
     expect(watch.wait()).not.toBeNull();
   });
 

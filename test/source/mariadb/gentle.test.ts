@@ -93,6 +93,33 @@ describe('running queries', () => {
     expect(held(made)).toBe(true);
   });
 
+  test('somebody waits to alter a table that is being read - reading goes on until it is let go', async () => {
+    await server.sql('CREATE DATABASE busy; CREATE TABLE busy.orders (id INT) ENGINE=InnoDB; CREATE TABLE busy.other (id INT)');
+    const reader = await connect(address, { localInfile: false });
+    const alterer = await connect(address, { localInfile: false });
+    onTestFinished(() => {
+      reader.destroy();
+      alterer.destroy();
+    });
+    await reader.run('START TRANSACTION');
+    await reader.cells('SELECT * FROM busy.orders');
+    const made = await makeGentle({
+      limits: { ...NONE, maxRunningQueries: 1 },
+      address,
+      clock: systemClock,
+      ownThreads: () => [reader.threadId],
+      tablesHeld: () => ['`busy`.`gone`', '`busy`.`other`', '`busy`.`orders`'],
+    });
+    onTestFinished(() => made.close());
+    await busy(2);
+    await until('reading is held', 10_000, () => held(made));
+    const altered = alterer.run('ALTER TABLE busy.orders ADD COLUMN more INT');
+    await until('reading goes on', 10_000, () => !held(made));
+    await reader.run('ROLLBACK');
+    await altered;
+    await until('reading is held again', 10_000, () => held(made));
+  });
+
   test('its own connection is killed - it makes another and knows as before', async () => {
     const made = await gentle({ maxRunningQueries: 1 });
     const others = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID<>CONNECTION_ID() AND COMMAND='Sleep'";
