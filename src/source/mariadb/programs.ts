@@ -4,7 +4,7 @@ import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { asServerError, type Cell, type Session } from '../../target/mariadb/session.ts';
 import type { Warning } from '../source.ts';
 import type { DatabaseSchema } from './schema.ts';
-import { withoutOwnDatabase } from './view-text.ts';
+import { withoutOwnDatabase, withoutOwnSequences } from './view-text.ts';
 
 /** All text is one character per byte: definitions keep the bytes of the character set their author used. */
 export interface Programs {
@@ -88,7 +88,8 @@ async function readView(session: Session, database: string, name: string, warnin
     broken = VIEW_BROKEN.has(errno);
     if (broken) warnings.push({ kind: 'other', where: name, message: `the view cannot be used and is kept as a comment: ${message}` });
   }
-  const create = withoutOwnDatabase(cellText(row?.[1]), Buffer.from(database, 'utf8').toString('latin1'));
+  const own = Buffer.from(database, 'utf8').toString('latin1');
+  const create = withoutOwnSequences(withoutOwnDatabase(cellText(row?.[1]), own), own);
   return { name, columns, create, charset: cellText(row?.[2]), collation: cellText(row?.[3]), broken };
 }
 

@@ -39,6 +39,7 @@ export interface SequenceInfo {
 }
 
 export interface DatabaseSchema {
+  readonly name: string;
   readonly charset: string;
   readonly collation: string;
   readonly comment: string;
@@ -115,6 +116,7 @@ export async function readSchema(session: Session, database: string, server: Ser
     }
   }
   return {
+    name: database,
     charset: head[0] ?? 'utf8mb4',
     collation: head[1] ?? 'utf8mb4_general_ci',
     comment: head[2] ?? '',

@@ -4,6 +4,7 @@ import { splitCreateTable } from './ddl.ts';
 import type { Program, Programs, ViewDefinition } from './programs.ts';
 import type { DatabaseSchema, TableInfo } from './schema.ts';
 import { orderViews } from './view-order.ts';
+import { withoutOwnSequences } from './view-text.ts';
 
 /** Text here is one character per byte; names and comments of ours go through `utf8`. */
 const utf8 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
@@ -43,7 +44,7 @@ export function writePre(schema: DatabaseSchema): Buffer {
   }
   // Tables that only look at others after those.
   const tables = [...schema.tables].sort((a, b) => Number(a.definitionOnly) - Number(b.definitionOnly));
-  for (const table of tables) out.push(`\n${splitCreateTable(table).create};\n`);
+  for (const table of tables) out.push(`\n${withoutOwnSequences(splitCreateTable(table).create, utf8(schema.name))};\n`);
   return bytes(out);
 }
 

@@ -1,4 +1,4 @@
-// Takes a database's own name out of a view's definition, so that the view can be made in a database of another name.
+// Takes a database's own name out of definitions, so that they can be made in a database of another name.
 
 /** A string literal, which is left alone, or a column named with database and table. */
 const LITERAL_OR_COLUMN = /'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|(`(?:[^`]|``)*`)\.(?=`(?:[^`]|``)*`\.`)|`(?:[^`]|``)*`/g;
@@ -10,4 +10,13 @@ const LITERAL_OR_COLUMN = /'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|(`(?:[^`]|`
 export function withoutOwnDatabase(create: string, database: string): string {
   const own = `\`${database.replaceAll('`', '``')}\``;
   return create.replace(LITERAL_OR_COLUMN, (all, qualifier?: string) => (qualifier === own ? '' : all));
+}
+
+/** A string literal, a name, or a sequence in a function: `nextval(` db . */
+const LITERAL_OR_SEQUENCE = /'(?:[^'\\]|\\.|'')*'|\b((?:next|last|set)val\()(`(?:[^`]|``)*`)\.|`(?:[^`]|``)*`/gi;
+
+/** The server names the database of a sequence in a DEFAULT, its own too: a copy would draw from the sequence of the original. */
+export function withoutOwnSequences(create: string, database: string): string {
+  const own = `\`${database.replaceAll('`', '``')}\``;
+  return create.replace(LITERAL_OR_SEQUENCE, (all, call?: string, qualifier?: string) => (call && qualifier === own ? call : all));
 }

@@ -190,7 +190,7 @@ const tables: readonly Item[] = [
       CREATE SEQUENCE down START WITH -1 INCREMENT BY -3 MINVALUE -1000 MAXVALUE -1 NOCACHE; DO NEXTVAL(down), NEXTVAL(down);
       CREATE SEQUENCE used_up START WITH 1 MINVALUE 1 MAXVALUE 2 NOCACHE; DO NEXTVAL(used_up), NEXTVAL(used_up); CREATE SEQUENCE big START WITH 9007199254740993 MAXVALUE 9223372036854775806; DO NEXTVAL(big);
       CREATE SEQUENCE my ENGINE=MyISAM; DO NEXTVAL(my); CREATE SEQUENCE untouched;
-      CREATE TABLE t (id bigint PRIMARY KEY DEFAULT (nextval(up)), v int DEFAULT (nextval(down))); INSERT INTO t (v) VALUES (1); INSERT INTO t (id) VALUES (5);`,
+      CREATE TABLE t (id bigint PRIMARY KEY DEFAULT (nextval(up)), v int DEFAULT (nextval(down))); INSERT INTO t (v) VALUES (1); INSERT INTO t (id) VALUES (5); CREATE VIEW v AS SELECT NEXTVAL(up) AS n FROM t;`,
   },
   {
     title: 'system-versioned tables with their history, by timestamps of their own too, columns without',

@@ -1,6 +1,6 @@
-// A view's own database is taken out of its columns, and out of nothing else.
+// A database's own name is taken out of its views' columns and its tables' sequences, and out of nothing else.
 import { expect, test } from 'vitest';
-import { withoutOwnDatabase } from '../../../src/source/mariadb/view-text.ts';
+import { withoutOwnDatabase, withoutOwnSequences } from '../../../src/source/mariadb/view-text.ts';
 
 test.each([
   ['select `shop`.`t`.`id` AS `id`,`f`(`shop`.`t`.`id`) from `t`', 'select `t`.`id` AS `id`,`f`(`t`.`id`) from `t`'],
@@ -9,4 +9,12 @@ test.each([
   ['select `shop`.`a``b`.`c.d` AS `shop`.`x` from `a``b`', 'select `a``b`.`c.d` AS `shop`.`x` from `a``b`'],
 ])('%s', (create, expected) => {
   expect(withoutOwnDatabase(create, 'shop')).toBe(expected ?? create);
+});
+
+test.each([
+  ['`id` bigint NOT NULL DEFAULT nextval(`shop`.`s``1`)', '`id` bigint NOT NULL DEFAULT nextval(`s``1`)'],
+  ['`v` int DEFAULT (lastval(`shop`.`s`) + setval(`shop`.`s`, 1))', '`v` int DEFAULT (lastval(`s`) + setval(`s`, 1))'],
+  ["`v` int DEFAULT nextval(`other`.`s`) COMMENT 'nextval(`shop`.`s`)', `nextval(` int", null],
+])('%s', (create, expected) => {
+  expect(withoutOwnSequences(create, 'shop')).toBe(expected ?? create);
 });
