@@ -148,7 +148,7 @@ export const ERRORS = {
     10,
     'never',
     'the target already holds something',
-    'choose an empty one; of a database --overwrite drops what it holds',
+    'choose an empty one; of a database --overwrite replaces what it holds, and keeps it if anything fails',
   ),
   E_TARGET_WRITE: kind(10, 'backoff', 'writing the restored data failed', 'check rights and space of the target'),
   E_TARGET_SPACE: kind(10, 'operator', 'the target has no space left', 'free space or choose another target'),

@@ -47,15 +47,24 @@ const adapters: RestoreAdapters = {
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     return new DirectoryTarget(directory);
   },
-  async openDatabaseTarget(url, options) {
-    const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
-    const { MariadbTarget } = await import('./target/mariadb/database.ts');
-    const { database, ...address } = parseDatabaseUrl(url);
-    const fromEnvironment = process.env[PASSWORD_VARIABLE] ? secretFromEnvironment(PASSWORD_VARIABLE, process.env) : null;
-    const password = options.passwordFile === null ? fromEnvironment : passwordFile(options.passwordFile);
-    return new MariadbTarget({ ...address, password }, database, { overwrite: options.overwrite });
+  async openDatabaseTarget(url, { passwordFile: file, definers, ...options }) {
+    const { SwapTarget } = await import('./target/mariadb/swap.ts');
+    const { KEEP_DEFINERS, parseDefinerRule } = await import('./target/mariadb/definers.ts');
+    const { database, ...address } = await databaseAddress(url, file);
+    return new SwapTarget(address, database, { ...options, definers: definers === null ? KEEP_DEFINERS : parseDefinerRule(definers) });
+  },
+  async describeDatabase(url, { passwordFile: file }) {
+    const { describeContents } = await import('./target/mariadb/swap-contents.ts');
+    const { database, ...address } = await databaseAddress(url, file);
+    return describeContents(address, database);
   },
 };
+
+async function databaseAddress(url: string, file: string | null) {
+  const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
+  const fromEnvironment = process.env[PASSWORD_VARIABLE] ? secretFromEnvironment(PASSWORD_VARIABLE, process.env) : null;
+  return { ...parseDatabaseUrl(url), password: file === null ? fromEnvironment : passwordFile(file) };
+}
 
 const io = processIo();
 const argv = process.argv.slice(2);

@@ -14,17 +14,46 @@ export interface Adapters {
 }
 
 export interface DatabaseTargetOptions {
-  /** Allows a database that is not empty: what is in it is dropped first. */
+  /** Allows a database that is not empty: loaded beside it, then swapped. */
   readonly overwrite: boolean;
+  /** Leaves what was swapped out in a database of its own. */
+  readonly keepOld: boolean;
+  /** `keep`, `strip` or an account; null: keep. */
+  readonly definers: string | null;
   /** Where the password is; null: in the environment, or none is needed. */
   readonly passwordFile: string | null;
+  readonly onWarning: (message: string) => void;
+}
+
+/** A database target, and what it did with what was there; read after the restore. */
+export interface LandingDatabase extends DatabaseTarget {
+  readonly landing: {
+    /** The database held something, which the restored tables replaced. */
+    readonly overwrote: boolean;
+    /** The database that holds the old tables now; null: none was asked for. */
+    readonly keptOld: string | null;
+    /** Tables that an interrupted restore of the same had finished, and that were not loaded again. */
+    readonly resumedTables: number;
+  };
+}
+
+/** What a database holds; rows and bytes are the server's estimates. */
+export interface DatabaseContents {
+  readonly database: string;
+  readonly tables: readonly { readonly table: string; readonly rows: number; readonly bytes: number }[];
+  readonly views: number;
+  readonly routines: number;
+  readonly triggers: number;
+  readonly events: number;
 }
 
 /** What only the restore unit has: where a restore writes. */
 export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
   openFilesTarget(directory: string): Promise<FilesTarget>;
   /** `url` as --to-database takes it. Throws E_USAGE, E_SECRET_MODE, E_SECRET_MISSING. */
-  openDatabaseTarget(url: string, options: DatabaseTargetOptions): Promise<DatabaseTarget>;
+  openDatabaseTarget(url: string, options: DatabaseTargetOptions): Promise<LandingDatabase>;
+  /** What is there now, nothing touched; null when the database does not exist. Throws as openDatabaseTarget, and E_DB_…. */
+  describeDatabase(url: string, options: Pick<DatabaseTargetOptions, 'passwordFile'>): Promise<DatabaseContents | null>;
 }
 
 /**

@@ -10,6 +10,8 @@ export interface ProgressState {
   readonly totalBytes: number | null;
   readonly doneFiles?: number;
   readonly totalFiles?: number | null;
+  readonly doneRows?: number;
+  readonly totalRows?: number;
 }
 
 export interface Progress {
@@ -74,7 +76,7 @@ export function createProgress(io: Io, clock: Clock, json: boolean, title: strin
 
 /** One line of progress. Pure, for tests. */
 export function progressLine(title: string, state: ProgressState, rateBytes: number, elapsedMs: number): string {
-  const { doneBytes, totalBytes, doneFiles, totalFiles } = state;
+  const { doneBytes, totalBytes, doneFiles, totalFiles, doneRows, totalRows } = state;
   const parts: string[] = [printable(title)];
   if (totalBytes !== null && totalBytes > 0) {
     const share = Math.min(1, doneBytes / totalBytes);
@@ -85,6 +87,7 @@ export function progressLine(title: string, state: ProgressState, rateBytes: num
     parts.push(formatBytes(doneBytes));
   }
   if (doneFiles !== undefined) parts.push(totalFiles ? `${doneFiles} of ${totalFiles} files` : `${doneFiles} files`);
+  if (doneRows !== undefined && totalRows) parts.push(`${doneRows} of ${totalRows} rows`);
   if (rateBytes > 0) parts.push(`${formatBytes(rateBytes)}/s`);
   if (totalBytes !== null && rateBytes > 0 && doneBytes < totalBytes) {
     parts.push(`${formatDuration(Math.ceil((totalBytes - doneBytes) / rateBytes) * 1000)} left`);

@@ -16,26 +16,34 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { chooseSnapshot, passedOver } from '../restore/choose.ts';
 import { restoreDatabase } from '../restore/database.ts';
-import { type RestoreDeps, type RestoredSource, restoreFiles } from '../restore/execute.ts';
+import { type RestoreDeps, restoreFiles } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
 import { newId } from '../segment/id.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
-import type { RestoreAdapters } from './adapters.ts';
+import type { LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
+import {
+  checkDatabaseOptions,
+  type DatabaseOptions,
+  describeLanding,
+  describeOverwriting,
+  describeOverwritingText,
+  landed,
+  type Overwriting,
+  openTarget,
+  type RestoredHere,
+} from './restore-database.ts';
 import { findShop } from './shop.ts';
 
-interface RestoreOptions {
+interface RestoreOptions extends DatabaseOptions {
   readonly at?: string;
   readonly snapshot?: string;
   readonly source?: SourceKind;
   readonly toDir?: string;
-  readonly toDatabase?: string;
-  readonly passwordFile?: string;
-  readonly overwrite?: boolean;
   readonly path: readonly string[];
   readonly from?: string;
   readonly dryRun?: boolean;
@@ -63,7 +71,15 @@ export function registerRestore(program: Command, context: CliContext): void {
     .option('--to-dir <dir>', 'where the files go: a directory that is empty or does not exist yet')
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
-    .option('--overwrite', 'allow a database that is not empty: what is in it is dropped first')
+    .option('--overwrite', 'allow a database that is not empty: loaded beside it, then swapped; it stays as it is if anything fails')
+    .option('--keep-old', 'with --overwrite: keep what was replaced in a database beside, and say its name')
+    .option(
+      '--table <name>',
+      'only this table of the database (may be given again); others stay untouched',
+      (value: string, all: string[]) => [...all, value],
+      [],
+    )
+    .option('--definers <rule>', 'of views, triggers, routines, events: keep (default), strip, or an account: shop@localhost')
     .option(
       '--path <pattern>',
       'only files that match (may be given again): img/p/1, *.php',
@@ -75,7 +91,10 @@ export function registerRestore(program: Command, context: CliContext): void {
     .addHelpText(
       'after',
       '\nExample:\n  coffre restore dupont --to-dir /srv/restore/dupont --to-database "mysql://root@localhost/dupont_back?socketPath=/run/mysqld/mysqld.sock"\n' +
-        '  coffre restore dupont --at 2026-11-20T04:00 --to-dir /tmp/look --path "config/**"\n',
+        '  coffre restore dupont --at 2026-11-20T04:00 --to-dir /tmp/look --path "config/**"\n' +
+        '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
+        '  coffre restore dupont --to-database mysql://root@127.0.0.1/dupont --overwrite --keep-old\n' +
+        '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://root@127.0.0.1/dupont --table ps_cart_rule --overwrite\n',
     )
     .action(
       unitAction(context, (invocation, adapters, shop: string, options: RestoreOptions) =>
@@ -87,12 +106,19 @@ export function registerRestore(program: Command, context: CliContext): void {
 async function restore(context: CliContext, invocation: Invocation, adapters: RestoreAdapters, shopName: string, options: RestoreOptions) {
   const config = invocation.config();
   const shop = findShop(config, shopName);
+  checkDatabaseOptions(options);
   const matches = compilePaths(options.path);
   const { clock } = context;
   const startedMs = clock.monotonicMs();
   await using catalog = await openCatalog(config.stateDir);
   const tasks = await plan(config, catalog, shop, options);
-  if (options.dryRun) return describePlan(config, shop, tasks);
+  const database = tasks.flatMap(({ to }) => ('database' in to ? [to.database] : [])).at(0);
+  if (options.dryRun) {
+    return describePlan(config, shop, tasks, database === undefined ? null : await describeOverwriting(adapters, database, options));
+  }
+  const warnings: string[] = [];
+  // Before anything is written anywhere: it refuses a wrong URL, password file or rule for definers.
+  const databaseTarget = database === undefined ? null : await openTarget(adapters, database, options, warnings);
 
   const runId = newId(clock);
   await startRun(catalog, clock, {
@@ -117,10 +143,10 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
       identities,
       trusted,
       signal: invocation.signal,
-      onProgress: (progress) => bar.update({ doneBytes: progress.doneBytes, totalBytes: progress.totalBytes }),
+      onProgress: ({ doneBytes, totalBytes, doneRows, totalRows }) => bar.update({ doneBytes, totalBytes, doneRows, totalRows }),
       onProblem: (snapshot, problem) => problems.push({ snapshot, ...problem }),
     };
-    const restored: RestoredSource[] = [];
+    const restored: RestoredHere[] = [];
     for (const task of tasks) {
       bar.title(`restore ${shop.name} ${task.source}`);
       if ('directory' in task.to) {
@@ -131,12 +157,10 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
           await target.close();
         }
       } else {
-        const target = await adapters.openDatabaseTarget(task.to.database, {
-          overwrite: options.overwrite === true,
-          passwordFile: options.passwordFile ?? null,
-        });
+        const target = databaseTarget as LandingDatabase;
         try {
-          restored.push(await restoreDatabase(deps, task.snapshot, target));
+          const tables = options.table.length > 0 ? { tables: options.table } : {};
+          restored.push(landed(await restoreDatabase(deps, task.snapshot, target, tables), target, options, warnings));
         } finally {
           await target.close();
         }
@@ -264,7 +288,7 @@ export function parseInstant(text: string, timezone: string): Temporal.Instant {
   }
 }
 
-function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[]) {
+function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], present: Overwriting | null) {
   const rows = tasks.map((task) => [
     task.source,
     task.snapshot.id,
@@ -286,18 +310,20 @@ function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[]) 
         vaults: task.snapshot.copies.map((copy) => copy.vault),
         good: task.snapshot.good,
       })),
+      ...(present ? { overwrites: present } : {}),
     },
     text: [
       table(
         ['source', 'snapshot', 'as of', 'size', 'vaults', 'state'].map((title) => ({ title })),
         rows,
       ),
+      ...(present ? [describeOverwritingText(present)] : []),
       ...tasks.flatMap((task) => passedOverNote(config, task)),
     ].join('\n'),
   };
 }
 
-function describeRestored(config: Config, restored: readonly RestoredSource[]): string {
+function describeRestored(config: Config, restored: readonly RestoredHere[]): string {
   const lines = [
     table(
       ['source', 'snapshot', 'as of', 'written', 'what', 'took', 'checked'].map((title) => ({ title })),
@@ -313,6 +339,7 @@ function describeRestored(config: Config, restored: readonly RestoredSource[]): 
     ),
   ];
   for (const one of restored) {
+    lines.push(...describeLanding(one));
     for (const problem of one.problems) lines.push(`refused: ${problem.message} [${problem.code}]; another vault’s copy was used`);
   }
   return lines.join('\n');

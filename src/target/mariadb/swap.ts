@@ -23,12 +23,14 @@ export interface SwapTargetOptions extends Omit<MariadbTargetOptions, 'adopt'> {
   readonly afterStep?: (step: string) => Promise<void>;
 }
 
-/** What a restore did to a database that was not empty. */
-export interface Replaced {
-  /** false: it was empty or did not exist, nothing was overwritten. */
+/** What a restore did with what was there. */
+export interface Landing {
+  /** false: the database was empty or did not exist, or the tables were not in it. */
   readonly overwrote: boolean;
   /** The database that holds the old tables now. */
   readonly keptOld: string | null;
+  /** Tables that an interrupted restore of the same had finished. */
+  readonly resumedTables: number;
 }
 
 interface Beside {
@@ -49,6 +51,7 @@ export class SwapTarget implements DatabaseTarget {
   #loader: MariadbTarget;
   #beside: Beside | null = null;
   #published = false;
+  #resumedTables = 0;
 
   constructor(address: ServerAddress, database: string, options: SwapTargetOptions) {
     this.#address = address;
@@ -58,15 +61,22 @@ export class SwapTarget implements DatabaseTarget {
     this.connections = this.#loader.connections;
   }
 
-  /** After the restore. */
-  get replaced(): Replaced {
-    return { overwrote: this.#published, keptOld: this.#published && this.#options.keepOld ? this.#names.old : null };
+  /** Read after the restore. */
+  get landing(): Landing {
+    const keptOld = this.#published && this.#options.keepOld ? this.#names.old : null;
+    return { overwrote: this.#published, keptOld, resumedTables: this.#resumedTables };
   }
 
   /** Repairs first what a killed restore left, whatever is asked for. Throws as MariadbTarget, and E_DB_PRIVILEGE for what lies beside. */
   async prepare(scope?: RestoreScope): Promise<readonly LoadedTable[]> {
     this.#scope = scope ?? null;
     await this.#repair();
+    const finished = await this.#makeReady(scope);
+    this.#resumedTables = finished.length;
+    return finished;
+  }
+
+  async #makeReady(scope: RestoreScope | undefined): Promise<readonly LoadedTable[]> {
     try {
       // An empty database, a missing one, an unfinished restore of the same: nothing to lose, no swap.
       return await this.#loader.prepare(scope);
