@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../clock.ts';
 import type { DatabaseConfig } from '../../config/config.ts';
+import { quoteName } from '../../target/mariadb/names.ts';
 import type { ServerAddress, Session } from '../../target/mariadb/session.ts';
 import type { Finding, OpenOptions, Reading, Source } from '../source.ts';
 import { checkDatabase } from './check.ts';
@@ -48,11 +49,16 @@ export class DatabaseSource implements Source {
     signal.throwIfAborted();
     const { name } = this.#config;
     let sessions: readonly Session[] = [];
+    let context: ReadContext | null = null;
     const gentle = await makeGentle({
       limits: this.#config.gentle,
       address: this.#address,
       clock: this.#clock,
       ownThreads: () => sessions.map((session) => session.threadId),
+      tablesHeld: () => {
+        const tables = new Set([...(context?.openTables ?? [])].map(({ plan }) => plan.name));
+        return [...tables].map((table) => `${quoteName(name)}.${quoteName(table)}`);
+      },
     });
     let lock: TableLock | null = null;
     try {
@@ -67,8 +73,11 @@ export class DatabaseSource implements Source {
         signal,
       });
       ({ sessions, lock } = snapshot);
-      const pace = { spend: (rows: number, bytes: number) => gentle.spend(rows, bytes, signal) };
-      const context = new ReadContext(sessions, snapshot.server.maxAllowedPacket, this.#sizes, pace);
+      const pace = {
+        // the site waits for tables that are locked: they are read as fast as they can be
+        spend: (rows: number, bytes: number) => ((context?.lockedOpen ?? 0) > 0 ? null : gentle.spend(rows, bytes, signal)),
+      };
+      context = new ReadContext(sessions, snapshot.server.maxAllowedPacket, this.#sizes, pace);
       context.warnings.push(...excluded.warnings);
       const tables = await this.#measured(snapshot, context, new Set(excluded.tables), signal);
       // Lets go of the metadata locks that looking at the tables took: nobody's ALTER has to wait for the dump.

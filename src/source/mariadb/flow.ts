@@ -1,4 +1,5 @@
 // A table too large for one segment: one query, held open while its rows fill one segment after the other.
+import { CoffreError } from '../../errors.ts';
 import type { RowFlow } from '../../target/mariadb/session.ts';
 import { ByteWriter, writeTsvRow } from './encode.ts';
 import { DataPart, TsvPart, WideRowPart } from './parts.ts';
@@ -74,6 +75,7 @@ export class TableFlow {
       this.#held = null;
       if (held) this.#take(held.bytes, held.from, held.to);
       this.#flow ??= this.#start(lease);
+      this.#context.openTables.add(this);
       for (;;) {
         let bytes = 0;
         for (let chunk = writer.take(); chunk; chunk = writer.take()) {
@@ -83,7 +85,11 @@ export class TableFlow {
         if (this.#ended || this.#held !== null) break;
         const wait = this.#context.pace?.spend(this.#sinceWait, bytes);
         this.#sinceWait = 0;
-        if (wait) await wait;
+        if (wait) {
+          await wait;
+          // rows came meanwhile, and with the one after the segment in hand nothing may follow it
+          continue;
+        }
         if (this.#paused) {
           this.#paused = false;
           this.#flow.resume();
@@ -104,7 +110,10 @@ export class TableFlow {
       for (let chunk = writer.take(); chunk; chunk = writer.take()) yield chunk;
     } finally {
       signal.removeEventListener('abort', drop);
-      if (this.#ended || session.lost) lease.release();
+      if (this.#ended || session.lost) {
+        this.#context.openTables.delete(this);
+        lease.release();
+      }
     }
     if (this.#ended && this.#enumErrors) {
       const span = { plan: this.plan, range: this.range, after: null, onlyEnumErrors: true };
@@ -133,6 +142,7 @@ export class TableFlow {
   #onRow(bytes: Buffer, from: number, to: number): void {
     if (this.#failure) return;
     try {
+      if (this.#held !== null) throw new CoffreError('E_INTERNAL', 'a row came while another one was kept for the next segment');
       if (this.#full) this.#held = { bytes, from, to };
       else this.#take(bytes, from, to);
     } catch (error) {

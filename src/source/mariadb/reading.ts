@@ -43,6 +43,8 @@ export class ReadContext {
   readonly sizes: Sizes;
   readonly pace: Pace | null;
   readonly warnings: Warning[] = [];
+  /** Whole tables, or ranges of them, in the middle of being read: their metadata locks are held from segment to segment. */
+  readonly openTables = new Set<{ readonly plan: TablePlan }>();
   rows = 0;
   readonly #free: Session[];
   readonly #waiting: { readonly take: (session: Session) => void; readonly fail: (error: CoffreError) => void }[] = [];
