@@ -45,6 +45,9 @@ const BYTES_IN_FLIGHT = 3 * LARGE_PART_BYTES;
 /** What streaming a large part takes of it: the pieces of a multipart upload, in each vault. So one at a time. */
 const LARGE_STREAM_BYTES = 2 * LARGE_PART_BYTES;
 
+/** A source that was told to stop has this long until its reading is closed under it. */
+const READERS_END_WITHIN_MS = 5_000;
+
 /** Below this a part is sealed beside everything else: a thread would cost more than it saves. */
 const SMALL_PART_BYTES = 1024 * 1024;
 
@@ -73,6 +76,8 @@ class Packing {
   readonly #places: RunSegment[][] = [];
   readonly #used = new Map<string, RunSegment>();
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Parts whose source has not ended yet. */
+  readonly #readers = new Set<Promise<void>>();
   #journal: Promise<void> = Promise.resolve();
   #plainBytes = 0;
   #storedBytes = 0;
@@ -95,8 +100,8 @@ class Packing {
       await this.#journal;
     } catch (error) {
       this.#fail(error);
-      await Promise.allSettled(this.#underWay);
-      await this.#journal.catch(() => {});
+      await Promise.all(this.#underWay);
+      await this.#readersEnded();
       throw signal.aborted ? signal.reason : this.#stop.signal.reason;
     }
     return {
@@ -126,8 +131,8 @@ class Packing {
         const part = next.value;
         const place: RunSegment[] = [];
         this.#places.push(place);
-        const stored = this.#pack(part, place, endRead);
-        this.#watch(stored, endRead);
+        const stored = this.#pack(part, place, endRead).finally(endRead);
+        this.#watch(stored);
         this.#record(stored, (entries) => entries);
       }
     } finally {
@@ -141,13 +146,9 @@ class Packing {
     }
   }
 
-  #watch(stored: Promise<unknown>, endRead: Release): void {
-    const ended = stored
-      .catch((error: unknown) => this.#fail(error))
-      .finally(() => {
-        endRead();
-        this.#underWay.delete(ended);
-      });
+  /** Nothing of this reading goes on when it is over, and whatever fails first fails it. */
+  #watch(work: Promise<unknown>): void {
+    const ended = work.catch((error: unknown) => this.#fail(error)).finally(() => this.#underWay.delete(ended));
     this.#underWay.add(ended);
   }
 
@@ -228,12 +229,27 @@ class Packing {
 
   /** The part's plaintext; when it ended, the next part may be asked for, although this one is not sealed yet. */
   async *#read(part: Part, endRead: Release): AsyncGenerator<Uint8Array> {
-    for await (const chunk of part.read(this.#signal)) {
-      this.#plainBytes += chunk.length;
-      this.#progress(part.name);
-      yield chunk;
+    const reader = Promise.withResolvers<void>();
+    this.#readers.add(reader.promise);
+    try {
+      for await (const chunk of part.read(this.#signal)) {
+        this.#plainBytes += chunk.length;
+        this.#progress(part.name);
+        yield chunk;
+      }
+      endRead();
+    } finally {
+      this.#readers.delete(reader.promise);
+      reader.resolve();
     }
-    endRead();
+  }
+
+  /** Sealing ends at once when it is told to, reading when the source has noticed; one that does not is ended by closing the reading. */
+  async #readersEnded(): Promise<void> {
+    const enough = new AbortController();
+    const patience = this.#context.clock.sleep(READERS_END_WITHIN_MS, enough.signal).catch(() => {});
+    await Promise.race([Promise.all(this.#readers), patience]);
+    enough.abort();
   }
 
   /** What a part says once it was told to stop is not the reason why it was. */
@@ -268,7 +284,7 @@ class Packing {
       this.#indexEntries += lines.length;
       await this.#index.append(lines);
     });
-    this.#journal.catch((error: unknown) => this.#fail(error));
+    this.#watch(this.#journal);
   }
 
   #progress(current: string): void {

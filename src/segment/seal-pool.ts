@@ -92,6 +92,8 @@ class Thread {
       case 'sealed':
         this.jobs.delete(job.id);
         job.seal(message);
+        // stopped while this was on its way: the thread has forgotten it, and the answer to our drop will find nobody
+        job.drop();
         return;
       case 'failed':
         job.fail(errorOf(message));

@@ -16,12 +16,13 @@ export interface Piece {
   readonly bytes: number;
   readonly estimatedBytes: number;
   readonly fail?: boolean;
+  readonly phase?: 'pre' | 'data' | 'keys' | 'post';
 }
 
 const CHUNK = 1 << 20;
 
 /** Incompressible and different for each name, the same each time. */
-function* noise(name: string, bytes: number): Generator<Buffer> {
+export function* noise(name: string, bytes: number): Generator<Buffer> {
   const block = Buffer.concat(Array.from({ length: CHUNK / 32 }, (_, i) => createHash('sha256').update(`${name} ${i}`).digest()));
   for (let sent = 0; sent < bytes; sent += CHUNK) {
     block.writeUInt32LE(sent / CHUNK);
@@ -33,7 +34,7 @@ function sourceOf(pieces: readonly Piece[]): Source {
   const part = (piece: Piece): Part => ({
     type: 'part',
     kind: 'sql',
-    phase: 'data',
+    phase: piece.phase ?? 'data',
     name: piece.name,
     estimatedBytes: piece.estimatedBytes,
     async *read() {
