@@ -100,7 +100,11 @@ export class DatabaseReading implements Reading {
       complete: warnings.every((warning) => warning.kind !== 'unreadable'),
       warnings,
       counts: { tables: schema.tables.length, rows: this.#context.rows },
-      server: { product: server.mariadb ? 'MariaDB' : 'MySQL', version: server.version },
+      server: {
+        product: server.mariadb ? 'MariaDB' : 'MySQL',
+        version: server.version,
+        lowerCaseTableNames: server.lowerCaseTableNames,
+      },
       consistency,
     };
   }

@@ -55,10 +55,12 @@ export interface ServerInfo {
   /** 101119 for 10.11.19, 80039 for 8.0.39. */
   readonly number: number;
   readonly maxAllowedPacket: number;
+  /** 0: names of tables keep their case; 1: lower case; 2: kept, compared in lower case. */
+  readonly lowerCaseTableNames: string;
 }
 
 export async function readServer(session: Session): Promise<ServerInfo> {
-  const [row] = await session.texts('SELECT VERSION(), @@max_allowed_packet');
+  const [row] = await session.texts('SELECT VERSION(), @@max_allowed_packet, @@lower_case_table_names');
   const version = row?.[0] ?? '';
   const [major = 0, minor = 0, patch = 0] = (/^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1) ?? []).map(Number);
   return {
@@ -66,6 +68,7 @@ export async function readServer(session: Session): Promise<ServerInfo> {
     mariadb: /mariadb/i.test(version),
     number: major * 10_000 + minor * 100 + patch,
     maxAllowedPacket: Number(row?.[1] ?? 16_777_216),
+    lowerCaseTableNames: row?.[2] ?? '0',
   };
 }
 

@@ -100,14 +100,21 @@ export async function connect(address: ServerAddress, options: { readonly localI
   });
   const session = new Session(connection);
   try {
-    // First of all: with charset tracking mysql2 would follow SET NAMES and stop sending our bytes as they are.
+    // Alone and not empty: in the mode EMPTY_STRING_IS_NULL the empty ones below would be NULL.
+    await session.run("SET SESSION sql_mode='NO_ENGINE_SUBSTITUTION'");
+    // Before SET NAMES: with charset tracking mysql2 would follow it and stop sending our bytes as they are.
     await session.run("SET SESSION session_track_system_variables=''");
     await session.run('SET NAMES utf8mb4');
     await session.run(
       // A comment alone is an empty query to MySQL: what only MariaDB knows stands within the statement.
       "SET SESSION time_zone='+00:00', sql_mode='', net_read_timeout=7200, net_write_timeout=7200, wait_timeout=86400" +
+        // Whatever the server's defaults: all rows, quoted names, ends of transactions that end them, and the English in which
+        // LOAD DATA says how many rows it took.
+        ', autocommit=1, completion_type=0, sql_select_limit=18446744073709551615, sql_big_selects=1, sql_safe_updates=0' +
+        ", sql_auto_is_null=0, sql_quote_show_create=1, lc_messages='en_US'" +
         ' /*M!100100 , max_statement_time=0 */ /*M!100300 , idle_transaction_timeout=0 */',
     );
+    await session.run('SET SESSION TRANSACTION READ WRITE');
   } catch (error) {
     session.destroy();
     throw connectError(error, address);

@@ -103,7 +103,7 @@ describe('rights of the dump user', () => {
   });
 
   test('grants with patterns, roles of other databases and hashed passwords are read rightly', () => {
-    const mariadb = { version: '10.11.0-MariaDB', mariadb: true, number: 101_100, maxAllowedPacket: 1 };
+    const mariadb = { version: '10.11.0-MariaDB', mariadb: true, number: 101_100, maxAllowedPacket: 1, lowerCaseTableNames: '0' };
     const missing = (grants: readonly string[], name: string): string[] =>
       rightsOf(grants, 'u@h', name, mariadb).missing.map(({ privilege }) => privilege);
     expect(missing(["GRANT ALL PRIVILEGES ON *.* TO `u`@`h` IDENTIFIED BY PASSWORD '*00' WITH GRANT OPTION"], 'x')).toEqual([]);
