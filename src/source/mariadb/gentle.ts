@@ -139,7 +139,7 @@ class QueryCounter {
     return this.#ask(signal, async (session) => {
       for (const table of this.#tablesHeld()) {
         try {
-          await session.cells(`SELECT 1 FROM ${table} LIMIT 0`);
+          await session.cells(`SELECT HIGH_PRIORITY 1 FROM ${table} LIMIT 0`);
         } catch (error) {
           const { errno, fatal } = asServerError(error);
           if (errno === LOCK_WAIT_TIMEOUT) return true;

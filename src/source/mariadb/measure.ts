@@ -26,7 +26,7 @@ export async function measure(session: Session, plan: TablePlan, sizes: Sizes): 
 async function countedSize(session: Session, plan: TablePlan): Promise<TablePlan> {
   const wide = plan.columns.filter((column) => column.wide);
   const sizes = wide.map((column) => `IFNULL(OCTET_LENGTH(${column.select}), 0)`).join(' + ');
-  const [row] = await session.texts(`SELECT COUNT(*), SUM(${sizes || '0'}) FROM ${quoteName(plan.name)}${plan.history}`);
+  const [row] = await session.texts(`SELECT HIGH_PRIORITY COUNT(*), SUM(${sizes || '0'}) FROM ${quoteName(plan.name)}${plan.history}`);
   const bytes = Number(row?.[0] ?? 0) * 100 + Number(row?.[1] ?? 0) * 2;
   return { ...plan, estimatedBytes: Math.max(plan.estimatedBytes, bytes) };
 }

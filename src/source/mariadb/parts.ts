@@ -218,9 +218,9 @@ export class WideRowPart extends TsvPart {
   async *#value(writer: ByteWriter, session: Session, column: ColumnPlan, source: string): AsyncGenerator<Buffer, void, undefined> {
     const { maxAllowedPacket } = this.context;
     const length = column.wide ? (column.tsv === 'hex' ? `OCTET_LENGTH(${column.select})` : `CHAR_LENGTH(${column.select})`) : 'NULL';
-    const total = await session.text(`SELECT ${length} ${source}`);
+    const total = await session.text(`SELECT HIGH_PRIORITY ${length} ${source}`);
     if (total === null) {
-      const [row] = await session.cells(`SELECT ${column.select} ${source}`);
+      const [row] = await session.cells(`SELECT HIGH_PRIORITY ${column.select} ${source}`);
       if (!row) throw new CoffreError('E_DB_READ', `a row of ${this.plan.name} vanished within the snapshot`);
       writeTsvValue(writer, column, row[0] as Cell);
       return;
@@ -228,7 +228,7 @@ export class WideRowPart extends TsvPart {
     // Text is counted in characters, of four bytes at most.
     const piece = Math.floor(Math.min(PIECE_BYTES, maxAllowedPacket / 2) / (column.tsv === 'hex' ? 1 : 4));
     for (let at = 0; at < Number(total); at += piece) {
-      const [row] = await session.cells(`SELECT SUBSTRING(${column.select}, ${at + 1}, ${piece}) ${source}`);
+      const [row] = await session.cells(`SELECT HIGH_PRIORITY SUBSTRING(${column.select}, ${at + 1}, ${piece}) ${source}`);
       if (!row?.[0]) throw new CoffreError('E_DB_READ', `a value of ${this.plan.name} cannot be read in pieces`);
       for (let from = 0; from < row[0].length; from += SLICE_BYTES) {
         writeTsvValue(writer, column, row[0].subarray(from, from + SLICE_BYTES));

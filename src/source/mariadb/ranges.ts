@@ -23,7 +23,7 @@ export async function cutIntoRanges(session: Session, plan: TablePlan, pieces: n
   if (!plan.key || !lead || plan.history !== '' || !WHOLE_NUMBERS.has(lead.type)) return [WHOLE_TABLE];
   const name = quoteName(lead.name);
   const [row] = await session.texts(
-    `SELECT MIN(${name}), MAX(${name}) FROM ${quoteName(plan.name)} FORCE INDEX (${quoteName(plan.key.index)})`,
+    `SELECT HIGH_PRIORITY MIN(${name}), MAX(${name}) FROM ${quoteName(plan.name)} FORCE INDEX (${quoteName(plan.key.index)})`,
   );
   const [min, max] = row ?? [];
   if (min === null || min === undefined || max === null || max === undefined) return [WHOLE_TABLE];
