@@ -7,7 +7,7 @@ import { toDate } from '../clock.ts';
 import type { ShopConfig, VaultConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
 import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
-import type { SourceKind } from '../source/source.ts';
+import type { Consistency, SourceKind } from '../source/source.ts';
 
 /** How long after its slot a backup may still be on its way before its absence is red. */
 const GRACE_MS = 6 * 3600_000;
@@ -80,6 +80,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const notes: string[] = [];
   const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, red));
   if (sources.length === 0) red.push('declares neither database nor files: nothing is backed up');
+  noteConsistency(facts, sources, notes);
   const copies = countCopies(facts, sources, red);
   for (const vault of facts.vaults) {
     const probe = facts.probes.get(vault.name) ?? null;
@@ -115,6 +116,20 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     red,
     notes,
   };
+}
+
+/** Kept and good, for nothing is missing in it; but what it says of these tables may be of several moments. */
+function noteConsistency(facts: StatusFacts, sources: readonly SourceStatus[], notes: string[]): void {
+  for (const { source, newestGood } of sources) {
+    const own = facts.snapshots.find((snapshot) => snapshot.id === newestGood?.id);
+    if (!own?.consistency) continue;
+    const { acrossTables, method, notCovered } = JSON.parse(own.consistency) as Consistency;
+    if (acrossTables) continue;
+    const some = `${notCovered.slice(0, 3).join(', ')}${notCovered.length > 3 ? ` and ${notCovered.length - 3} more` : ''}`;
+    notes.push(
+      `${source}: the newest good snapshot is not consistent across tables (${method}): ${some} may have changed while it was read`,
+    );
+  }
 }
 
 function declaredSources(shop: ShopConfig): SourceKind[] {

@@ -74,6 +74,18 @@ describe('status is green', () => {
   });
 });
 
+describe('status notes', () => {
+  test('the newest good snapshot is not of one moment: which tables, by which method; not once a consistent one is newer', () => {
+    const consistency = (notCovered: readonly string[]): string =>
+      JSON.stringify({ method: 'single-transaction', acrossTables: notCovered.length === 0, notCovered, blockedMs: 0 });
+    const loose = { ...snapshot(NOW - 9 * HOUR), full: 0, consistency: consistency(['ps_a', 'ps_b', 'ps_c', 'ps_d']) };
+    const notes = shopStatus(facts({ snapshots: [loose, snapshot(NOW - 4 * DAY - 10 * HOUR)] })).notes.join('\n');
+    expect(notes).toContain('not consistent across tables (single-transaction): ps_a, ps_b, ps_c and 1 more may have changed');
+    const whole = { ...loose, consistency: consistency([]) };
+    expect(shopStatus(facts({ snapshots: [whole, { ...loose, id: 'older' }] })).notes.join('\n')).not.toContain('consistent');
+  });
+});
+
 describe('status is red', () => {
   test('nothing was ever backed up', () => {
     expect(red({ snapshots: [], runs: [] })).toContain('files: no good snapshot');

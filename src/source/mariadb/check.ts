@@ -4,6 +4,7 @@ import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { asServerError, connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Finding } from '../source.ts';
 import { allGrants, type Rights, rightsOf } from './privileges.ts';
+import { prospect } from './prospect.ts';
 import { readError } from './reading.ts';
 import { readServer, type ServerInfo } from './schema.ts';
 
@@ -47,7 +48,7 @@ export async function checkDatabase(address: ServerAddress, database: string): P
       findings.push(versionFinding(server));
       const rights = await readRights(session, database, server);
       findings.push(rightsFinding(rights));
-      findings.push(await consistencyFinding(session, database, rights));
+      findings.push(await consistencyFinding(session, database, server, rights));
     } finally {
       await session.end();
     }
@@ -71,20 +72,28 @@ function rightsFinding({ missing }: Rights): Finding {
   return { name, ok: false, detail, hint: missing.map(({ grant }) => `${grant};`).join(' ') };
 }
 
-async function consistencyFinding(session: Session, database: string, rights: Rights): Promise<Finding> {
+async function consistencyFinding(session: Session, database: string, server: ServerInfo, rights: Rights): Promise<Finding> {
   const name = 'database consistency';
   const tables = await session.texts(
     `SELECT t.TABLE_NAME FROM information_schema.TABLES t JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
      WHERE t.TABLE_SCHEMA=${quoteText(database)} AND t.TABLE_TYPE<>'SEQUENCE' AND e.TRANSACTIONS<>'YES' ORDER BY 1`,
   );
   const names = tables.map(([table]) => table ?? '');
-  if (names.length === 0) return { name, ok: true, detail: 'every table takes part in the snapshot, nothing is locked' };
   const some = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
-  if (rights.lockTables) return { name, ok: true, detail: `locked while they are read, for their engine has no transactions: ${some}` };
-  return {
-    name,
-    ok: false,
-    detail: `tables that may change while they are read, for their engine has no transactions: ${some}`,
-    hint: `GRANT LOCK TABLES ON ${rights.on} TO ${rights.user}; or ALTER TABLE … ENGINE=InnoDB`,
-  };
+  if (names.length > 0 && !rights.lockTables) {
+    return {
+      name,
+      ok: false,
+      detail: `tables that may change while they are read, for their engine has no transactions: ${some}`,
+      hint: `GRANT LOCK TABLES ON ${rights.on} TO ${rights.user}; or ALTER TABLE … ENGINE=InnoDB`,
+    };
+  }
+  const { method, detail, grants } = await prospect(session, server, rights);
+  const held =
+    names.length === 0
+      ? 'every table takes part in the snapshot'
+      : `locked while they are read, for their engine has no transactions: ${some}`;
+  // Doctor prints hints below what is red alone.
+  const better = grants.length > 0 ? `; better with ${grants.join(' or ')}` : '';
+  return { name, ok: true, detail: `${method}: ${detail}; ${held}${better}`, ...(grants[0] ? { hint: grants[0] } : {}) };
 }
