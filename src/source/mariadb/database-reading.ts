@@ -81,7 +81,8 @@ export class DatabaseReading implements Reading {
   async #unlockWhenRead(): Promise<void> {
     const { lock } = this.#snapshot;
     if (!lock || this.#context.lockedOpen > 0 || this.#lockedMs > 0) return;
-    if (lock.lost()) throw new CoffreError('E_DB_READ', 'the server ended the lock on tables without transactions before they were read');
+    if (!(await lock.held()))
+      throw new CoffreError('E_DB_READ', 'the server ended the lock on tables without transactions before they were read');
     this.#lockedMs = Math.max(1, await lock.release());
   }
 
