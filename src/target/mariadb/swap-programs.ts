@@ -1,6 +1,6 @@
 // The programs that stand in the way of a swap: read with all that making them again needs, dropped, and made again.
 import { CoffreError } from '../../errors.ts';
-import { quoteName, quoteText } from './names.ts';
+import { quoteAccount, quoteName, quoteText } from './names.ts';
 import { asServerError, type Cell, type Session } from './session.ts';
 
 export type ProgramKind = 'EVENT' | 'TRIGGER' | 'VIEW' | 'PROCEDURE' | 'FUNCTION' | 'PACKAGE' | 'PACKAGE BODY';
@@ -43,12 +43,13 @@ const COLUMNS: Readonly<Record<'VIEW' | 'EVENT' | 'OTHER', Columns>> = {
  */
 export async function readPrograms(session: Session, database: string, tables: ReadonlySet<string> | null): Promise<readonly OldProgram[]> {
   const named = await listPrograms(session, database, tables);
+  const account = quoteAccount((await session.text('SELECT CURRENT_USER()')) ?? '@');
   await session.run('SET character_set_results=NULL');
   try {
     const programs: OldProgram[] = [];
     for (const each of named) {
       const [row] = await session.cells(`SHOW CREATE ${each.kind} ${quoteName(each.name)}`);
-      programs.push(described(each, row));
+      programs.push(described(each, row, account));
     }
     return programs;
   } finally {
@@ -88,16 +89,18 @@ export async function listPrograms(session: Session, database: string, tables: R
   return [...routines, ...views, ...triggers, ...events];
 }
 
-function described(named: Named, row: readonly Cell[] | undefined): OldProgram {
+function described(named: Named, row: readonly Cell[] | undefined, account: string): OldProgram {
   const at = named.kind === 'VIEW' || named.kind === 'EVENT' ? COLUMNS[named.kind] : COLUMNS.OTHER;
   const text = (index: number | undefined): string => (index === undefined ? '' : (row?.[index]?.toString('latin1') ?? ''));
   const create = row?.[at.create];
   if (!create) {
     throw new CoffreError(
       'E_DB_PRIVILEGE',
-      `the restoring user cannot see the body of ${named.kind.toLowerCase()} ${named.name}, and so could not put it back`,
+      `the restoring user cannot see the body of ${named.kind.toLowerCase()} ${named.name}, and so could not put it back if the restore failed`,
       {
-        hint: 'nothing was touched; restore as a user who sees it (GRANT SELECT ON mysql.proc TO …, or SHOW CREATE ROUTINE on the database), or drop it first',
+        hint:
+          `nothing was touched; on the target server: GRANT SELECT ON mysql.proc TO ${account}; ` +
+          '(MariaDB; SHOW_ROUTINE ON *.* on MySQL 8), or restore into a new database',
       },
     );
   }

@@ -12,40 +12,46 @@ export interface ForeignKey {
   readonly toSchema: string;
   readonly toTable: string;
   readonly toColumns: readonly string[];
-  readonly onDelete: string;
-  readonly onUpdate: string;
+  /** ` ON DELETE … ON UPDATE …` as SHOW CREATE TABLE has it: information_schema names rules that were never written, and a rule written is shown. */
+  readonly rules: string;
 }
 
 /** Foreign keys as they are now, those of which `where` (over KEY_COLUMN_USAGE k) is true. Throws ServerError. */
 async function readForeignKeys(session: Session, where: string): Promise<ForeignKey[]> {
   const rows = await session.texts(
-    `SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME,
-       r.DELETE_RULE, r.UPDATE_RULE
-     FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r
-       ON r.CONSTRAINT_SCHEMA=k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME=k.CONSTRAINT_NAME AND r.TABLE_NAME=k.TABLE_NAME
+    `SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME
+     FROM information_schema.KEY_COLUMN_USAGE k
      WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND ${where}
      ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION`,
   );
   const keys = new Map<string, ForeignKey & { columns: string[]; toColumns: string[] }>();
   for (const row of rows) {
-    const [schema, table, name, column, toSchema, toTable, toColumn, onDelete, onUpdate] = row as string[] as [
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-    ];
+    const [schema, table, name, column, toSchema, toTable, toColumn] = row as [string, string, string, string, string, string, string];
     const id = JSON.stringify([schema, table, name]);
-    const key = keys.get(id) ?? { schema, table, name, columns: [], toSchema, toTable, toColumns: [], onDelete, onUpdate };
+    const key = keys.get(id) ?? { schema, table, name, columns: [], toSchema, toTable, toColumns: [], rules: '' };
     key.columns.push(column);
     key.toColumns.push(toColumn);
     keys.set(id, key);
   }
-  return [...keys.values()];
+  const found: ForeignKey[] = [];
+  for (const key of keys.values()) found.push({ ...key, rules: await readRules(session, key) });
+  return found;
+}
+
+const NAME = '`(?:[^`]|``)*`';
+const NAMES = `\\(${NAME}(?:, ${NAME})*\\)`;
+const AFTER_NAME = new RegExp(
+  `^ FOREIGN KEY ${NAMES} REFERENCES ${NAME}(?:\\.${NAME})? ${NAMES}((?: ON (?:DELETE|UPDATE) (?:CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT))*)`,
+);
+
+async function readRules(session: Session, { schema, table, name }: ForeignKey): Promise<string> {
+  const create = (await session.texts(`SHOW CREATE TABLE ${quoteName(schema)}.${quoteName(table)}`))[0]?.[1] ?? '';
+  const head = `CONSTRAINT ${quoteName(name)}`;
+  for (let at = create.indexOf(head); at >= 0; at = create.indexOf(head, at + 1)) {
+    const found = AFTER_NAME.exec(create.slice(at + head.length));
+    if (found) return found[1] as string;
+  }
+  return '';
 }
 
 /** Foreign keys from tables that stay where they are to tables that are swapped. Throws ServerError. */
@@ -79,7 +85,7 @@ export async function pointForeignKeys(
     const list = (columns: readonly string[]): string => columns.map(quoteName).join(', ');
     await session.run(
       `ALTER TABLE ${table} ADD CONSTRAINT ${quoteName(key.name)} FOREIGN KEY (${list(key.columns)}) ` +
-        `REFERENCES ${quoteName(key.toSchema)}.${quoteName(key.toTable)} (${list(key.toColumns)}) ON DELETE ${key.onDelete} ON UPDATE ${key.onUpdate}`,
+        `REFERENCES ${quoteName(key.toSchema)}.${quoteName(key.toTable)} (${list(key.toColumns)})${key.rules}`,
     );
     await afterStep();
   }

@@ -4,7 +4,7 @@ import { writeError } from './errors.ts';
 import { grantPattern, quoteAccount, quoteName } from './names.ts';
 import { accessCode, asServerError, type Session } from './session.ts';
 import { JOURNAL_TABLE, SwapJournal, type SwapNames } from './swap-journal.ts';
-import { type OldProgram, readPrograms } from './swap-programs.ts';
+import { listPrograms, type OldProgram, readPrograms } from './swap-programs.ts';
 import { dropDatabase } from './swap-steps.ts';
 
 const TRIAL = quoteName('coffre_trial');
@@ -52,7 +52,7 @@ async function grants(session: Session, names: SwapNames): Promise<string> {
 
 /** What will be dropped must be one that this user can make again: bodies seen, definers settable, triggers allowed with the binary log on. */
 async function rehearse(session: Session, names: SwapNames, chosen: ReadonlySet<string> | null): Promise<void> {
-  const programs = await readPrograms(session, names.database, chosen);
+  const programs = await listPrograms(session, names.database, chosen);
   const old = quoteName(names.old);
   const definers = new Map(programs.map((program) => [program.definer, program]));
   for (const [definer, program] of definers) {
@@ -65,6 +65,7 @@ async function rehearse(session: Session, names: SwapNames, chosen: ReadonlySet<
     }
     await session.run(`DROP PROCEDURE IF EXISTS ${old}.${TRIAL}`);
   }
+  await readPrograms(session, names.database, chosen);
   const trigger = programs.find(({ kind }) => kind === 'TRIGGER');
   if (!trigger) return;
   await session.run(`DROP TRIGGER IF EXISTS ${old}.${TRIAL}`);
@@ -77,7 +78,11 @@ function definerName(definer: string): string {
   return definer.includes('@') && !definer.endsWith('@') ? quoteAccount(definer) : quoteName(definer.replace(/@$/, ''));
 }
 
-async function cannotRemake(session: Session, program: OldProgram, cause: unknown): Promise<CoffreError> {
+async function cannotRemake(
+  session: Session,
+  program: Pick<OldProgram, 'kind' | 'name' | 'definer'>,
+  cause: unknown,
+): Promise<CoffreError> {
   const account = await session.text('SELECT CURRENT_USER()');
   return new CoffreError(
     'E_DB_PRIVILEGE',

@@ -36,7 +36,8 @@ DELIMITER ;
 `;
 const MARIADB_OLD = `
 CREATE SEQUENCE seq START 100 NOCACHE; CREATE TABLE numbered (id bigint DEFAULT nextval(seq), x int); INSERT INTO numbered (x) VALUES (1);
-CREATE TABLE versioned (id int PRIMARY KEY, x int) WITH SYSTEM VERSIONING; INSERT INTO versioned VALUES (1,1); UPDATE versioned SET x=2;
+CREATE TABLE versioned (id int PRIMARY KEY, x int) WITH SYSTEM VERSIONING; SET timestamp=1700000000;
+INSERT INTO versioned VALUES (1,1); SET timestamp=1700000001; UPDATE versioned SET x=2; SET timestamp=DEFAULT;
 SET sql_mode=ORACLE;
 DELIMITER //
 CREATE PACKAGE pack AS FUNCTION one RETURN int; END//
@@ -64,14 +65,11 @@ export async function makeNew(server: DatabaseServer, name: string): Promise<Dum
      DROP EVENT ev_off; CREATE EVENT ev_new ON SCHEDULE EVERY 3 HOUR STARTS '2037-01-01 00:00:00' DO DELETE FROM plain; SELECT nextval(seq);`,
     name,
   );
-  const dumped = await dumpParts(databaseConfig(server.where, name));
-  // A default that asks a sequence names its database; in a copy of another name it must ask that one's.
-  const parts = dumped.parts.map((part) =>
-    part.phase === 'pre'
-      ? { ...part, bytes: Buffer.from(part.bytes.toString('latin1').replaceAll(`nextval(\`${name}\`.`, 'nextval('), 'latin1') }
-      : part,
-  );
-  return { ...dumped, parts };
+  return dumpOf(server, name);
+}
+
+export function dumpOf(server: DatabaseServer, name: string): Promise<Dumped> {
+  return dumpParts(databaseConfig(server.where, name));
 }
 
 /** All that can be seen of it: definitions, rows, history, programs, checksums, whose definers, which are enabled. */
@@ -126,10 +124,8 @@ export async function restoreInto(target: SwapTarget, dumped: Dumped, options: R
       }
     }
     const open = [...counts].filter(([table]) => (only === null || only.has(table)) && !choice.except.has(table));
-    await target.finishTables(
-      open.map(([table, rows]) => ({ table, rows })),
-      never,
-    );
+    const tables = open.map(([table, rows]) => ({ table, rows }));
+    if (tables.length > 0) await target.finishTables(tables, never);
     await target.addForeignKeys(never, { only, except: new Set() });
     for (const part of dumped.parts.filter(({ phase }) => phase === 'post')) {
       await target.loadSql(incoming(options.alter?.(part) ?? part), never, { only, except: new Set() });
