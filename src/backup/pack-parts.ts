@@ -211,7 +211,7 @@ class Packing {
     const segment = newSegment(context, part, sealed.facts);
     place.push(segment);
     this.#segments++;
-    await storeSealed(context, segment, sealed.stored ?? spill);
+    await storeSealed(context, segment, sealed.stored ?? spill, sealed.storedMd5);
     this.#stored(segment);
     return segment.row.id;
   }

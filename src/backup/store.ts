@@ -16,6 +16,8 @@ export interface StoreRequest {
   readonly runId: string;
   /** Hex SHA-256 of the stored bytes. */
   readonly sha256: string;
+  /** Hex MD5 of them, where it was made already. */
+  readonly md5?: string;
   readonly retainUntil: Temporal.Instant;
   readonly signal: AbortSignal;
 }
@@ -37,7 +39,8 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
     request.signal.throwIfAborted();
     const objectId = await ledger.intent(intentOf(vault, request, body.length));
     try {
-      const object = await vault.put({ key: request.key, body, retainUntil: request.retainUntil, signal: request.signal });
+      const { key, sha256, md5, retainUntil, signal } = request;
+      const object = await vault.put({ key, body, retainUntil, signal, digests: { sha256, ...(md5 === undefined ? {} : { md5 }) } });
       requireSize(vault, object, body.length);
       await ledger.stored(objectId, object, request.sha256);
       return { objectId, object };
@@ -57,7 +60,7 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
 export async function storeStream(
   ledger: Ledger,
   vault: Vault,
-  request: Omit<StoreRequest, 'sha256'>,
+  request: Omit<StoreRequest, 'sha256' | 'md5'>,
   body: PutStreamRequest['body'],
   estimatedBytes: number,
   facts: () => { readonly storedBytes: number; readonly storedSha256: string },
@@ -89,7 +92,7 @@ export async function storeStream(
   }
 }
 
-function intentOf(vault: Vault, { shop, key, kind, refId, runId }: Omit<StoreRequest, 'sha256'>, expectedBytes: number): Intent {
+function intentOf(vault: Vault, { shop, key, kind, refId, runId }: Omit<StoreRequest, 'sha256' | 'md5'>, expectedBytes: number): Intent {
   return { vault: vault.name, shop, key, kind, refId, runId, expectedBytes };
 }
 

@@ -14,7 +14,13 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: 'taken'; readonly job: number; readonly buffer: ArrayBuffer }
   /** `stored`: the object is at its beginning, `facts.storedBytes` long; null when it is in the overflow file. */
-  | { readonly type: 'sealed'; readonly job: number; readonly stored: ArrayBuffer | null; readonly facts: SealedFacts }
+  | {
+      readonly type: 'sealed';
+      readonly job: number;
+      readonly stored: ArrayBuffer | null;
+      readonly storedMd5: string;
+      readonly facts: SealedFacts;
+    }
   /** After it the job must still be dropped. */
   | {
       readonly type: 'failed';

@@ -179,8 +179,8 @@ export class SealPool {
         piece = null;
       }
       thread.send({ type: 'end', job: job.id });
-      const { stored, facts } = await job.sealed;
-      return { stored: stored === null ? null : Buffer.from(stored, 0, facts.storedBytes), facts };
+      const { stored, storedMd5, facts } = await job.sealed;
+      return { stored: stored === null ? null : Buffer.from(stored, 0, facts.storedBytes), storedMd5, facts };
     } catch (error) {
       if (piece !== null) this.#idle.push(piece);
       if (thread.jobs.has(job.id)) {

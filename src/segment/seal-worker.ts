@@ -53,10 +53,10 @@ parentPort?.on('message', (message: ToWorker) => {
     }
     case 'end':
       step(id, (sealer) => {
-        const { stored, facts } = sealer.finish();
+        const { stored, storedMd5, facts } = sealer.finish();
         jobs.delete(id);
-        if (stored === null) answer({ type: 'sealed', job: id, stored: null, facts });
-        else answer({ type: 'sealed', job: id, stored: stored.buffer as ArrayBuffer, facts }, [stored.buffer as ArrayBuffer]);
+        if (stored === null) answer({ type: 'sealed', job: id, stored: null, storedMd5, facts });
+        else answer({ type: 'sealed', job: id, stored: stored.buffer as ArrayBuffer, storedMd5, facts }, [stored.buffer as ArrayBuffer]);
       });
       return;
     case 'drop': {

@@ -20,7 +20,7 @@ import { CoffreError } from '../errors.ts';
 import { READ_RETRY, retrying } from './retry.ts';
 import { contentMd5, makeS3Client } from './s3-client.ts';
 import { s3CodeOf, statusOf, vaultError } from './s3-errors.ts';
-import type { Lock, StoredObject } from './vault.ts';
+import type { Digests, Lock, StoredObject } from './vault.ts';
 import { watchedStream } from './watched-stream.ts';
 
 export type S3LockMode = 'COMPLIANCE' | 'GOVERNANCE';
@@ -119,18 +119,17 @@ export class S3Requests {
   }
 
   /** PUT of a whole object; its version id. Throws E_NO_OBJECT_LOCK when the store gives none. */
-  async put(key: string, body: Buffer, lock: S3Lock | null, signal?: AbortSignal): Promise<string> {
+  async put(key: string, body: Buffer, lock: S3Lock | null, signal?: AbortSignal, digests?: Digests): Promise<string> {
+    const command = new PutObjectCommand({
+      Bucket: this.bucket,
+      Key: this.fullKey(key),
+      Body: body,
+      ContentMD5: digests?.md5 === undefined ? contentMd5(body) : Buffer.from(digests.md5, 'hex').toString('base64'),
+      ...lockHeaders(lock),
+    });
+    if (digests) signedBy(command, digests.sha256);
     const answer = await this.call(`put ${key}`, { bytes: body.length, signal }, (abortSignal) =>
-      this.writer.send(
-        new PutObjectCommand({
-          Bucket: this.bucket,
-          Key: this.fullKey(key),
-          Body: body,
-          ContentMD5: contentMd5(body),
-          ...lockHeaders(lock),
-        }),
-        { abortSignal },
-      ),
+      this.writer.send(command, { abortSignal }),
     );
     if (!answer.VersionId) throw this.#unversioned(key);
     return answer.VersionId;
@@ -335,6 +334,17 @@ export class S3Requests {
       hint: 'the bucket is not versioned: make a new one with Object Lock, which includes versioning',
     });
   }
+}
+
+/** The signature covers the body by its hash: by this one, which the signer else makes anew. The store refuses a body that is another. */
+function signedBy(command: PutObjectCommand, sha256: string): void {
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256;
+      return await next(args);
+    },
+    { step: 'build', name: 'signedBy' },
+  );
 }
 
 /** An abort's reason, as an error vaultError() knows. */

@@ -49,7 +49,9 @@ export class S3Vault implements Vault {
   async put(request: PutRequest): Promise<StoredObject> {
     const { key, body, signal } = request;
     const lock = this.#lockFor(request.retainUntil);
-    const versionId = await this.requests.put(key, body, lock, signal).catch((error: unknown) => this.#explainLockRefusal(error, lock));
+    const versionId = await this.requests
+      .put(key, body, lock, signal, request.digests)
+      .catch((error: unknown) => this.#explainLockRefusal(error, lock));
     return await this.#settle(key, versionId, body.length, lock).catch((error: unknown) => this.#explainLockRefusal(error, lock));
   }
 

@@ -45,7 +45,16 @@ export interface PutRequest {
   readonly body: Buffer;
   /** null only for objects meant to stay unlocked (the probe's control object). */
   readonly retainUntil: Temporal.Instant | null;
+  /** Of the body, where they were made already: a vault that needs them need not make them again. */
+  readonly digests?: Digests;
   readonly signal?: AbortSignal;
+}
+
+export interface Digests {
+  /** Hex. */
+  readonly sha256: string;
+  /** Hex; what S3 asks for with every lock. Not a security measure. */
+  readonly md5?: string;
 }
 
 export interface PutStreamRequest {
