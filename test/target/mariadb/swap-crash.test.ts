@@ -86,6 +86,25 @@ test('the whole database: after any step all old or all new, and the next restor
   expect(outcomes.map((outcome) => outcome.endsWith('new')).join()).toMatch(/^(false,)*(true,?)*$/);
 }, 600_000);
 
+test('single tables: after any step the old ones with their triggers and all foreign keys, or the new ones', async () => {
+  const tables = ['parent', 'only_new'];
+  await startAnew();
+  await restoreInto(makeSwap(server.where, 'shop'), dumped, { tables });
+  const swapped = await look(server, 'shop');
+  const states: string[] = [];
+  for (let dieAfter = 1; ; dieAfter += 1) {
+    await startAnew();
+    const step = await runChild({ dieAfter, tables });
+    if (step === null) break;
+    await repairOnly();
+    const state = await look(server, 'shop');
+    if (state !== before) expect(state, `killed after ${step} (${dieAfter})`).toBe(swapped);
+    states.push(`${step}: ${state === before ? 'old' : 'new'}`);
+  }
+  expect(states).toContain('drop TRIGGER: old');
+  expect(states).toContain('foreign key: new');
+}, 600_000);
+
 test('the repair itself is killed after any step: the next one ends it', async () => {
   // after the first trigger went; after the tables moved; after the end
   for (const dieAfter of [4, 8, 9, 12]) {
