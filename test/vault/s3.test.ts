@@ -1,6 +1,6 @@
 // What is S3's own: credentials, buckets, clocks, locks that a store drops, delete markers, a second credential for pruning.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { inspect } from 'node:util';
 import {
@@ -203,6 +203,17 @@ describe('S3 vault', () => {
   });
 
   describe('tampering', () => {
+    it('a body that is not what its digests say - the store refuses it; the right ones are taken', async () => {
+      const body = randomBytes(100_000);
+      const digest = (name: string, of: Buffer): string => createHash(name).update(of).digest('hex');
+      const put = (sha256: string, md5: string) =>
+        vault.put({ key: randomKey('digests'), body, retainUntil: inSeconds(2), digests: { sha256, md5 } });
+      expect((await put(digest('sha256', body), digest('md5', body))).sizeBytes).toBe(body.length);
+      const other = randomBytes(10);
+      await expect(put(digest('sha256', other), digest('md5', body))).rejects.toBeInstanceOf(CoffreError);
+      await expect(put(digest('sha256', body), digest('md5', other))).rejects.toBeInstanceOf(CoffreError);
+    });
+
     it('a delete marker and a foreign version on our key - are listed, and our version is still read', async () => {
       const key = randomKey('tampered');
       const ours = await vault.put({ key, body: Buffer.from('ours'), retainUntil: inSeconds(2) });
