@@ -29,7 +29,7 @@ export class TableFlow {
   /** The segment is full. */
   #full = false;
   /** The row after it: only with one in hand it is sure that another segment follows. */
-  #held: { readonly bytes: Buffer; readonly from: number; readonly to: number } | null = null;
+  #held: Buffer | null = null;
   #place = 0;
   #failure: unknown = null;
   #enumErrors = false;
@@ -73,7 +73,7 @@ export class TableFlow {
       signal.throwIfAborted();
       const held = this.#held;
       this.#held = null;
-      if (held) this.#take(held.bytes, held.from, held.to);
+      if (held) this.#take(held, 0, held.length);
       this.#flow ??= this.#start(lease);
       this.#context.openTables.add(this);
       for (;;) {
@@ -143,7 +143,7 @@ export class TableFlow {
     if (this.#failure) return;
     try {
       if (this.#held !== null) throw new CoffreError('E_INTERNAL', 'a row came while another one was kept for the next segment');
-      if (this.#full) this.#held = { bytes, from, to };
+      if (this.#full) this.#held = Buffer.from(bytes.subarray(from, to));
       else this.#take(bytes, from, to);
     } catch (error) {
       this.#failure = error;

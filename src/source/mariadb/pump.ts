@@ -1,5 +1,6 @@
 // Runs a query and turns its rows into chunks of bytes, never holding more than a few of them.
-import type { OnRow, Session } from '../../target/mariadb/session.ts';
+import type { OnRow } from '../../target/mariadb/row-tap.ts';
+import type { Session } from '../../target/mariadb/session.ts';
 import type { ByteWriter } from './encode.ts';
 import type { Pace } from './reading.ts';
 

@@ -159,12 +159,18 @@ export class TableCursor {
     const row = new RowReader(plan);
     const start = writer.total;
     let pageRows = FIRST_PAGE_ROWS;
+    let last: Buffer = Buffer.alloc(0);
+    let lastBytes = 0;
     let rows = 0;
     for (;;) {
       let inPage = 0;
       let stop = false;
       const onRow = (bytes: Buffer, from: number, to: number): void => {
         if (stop) return;
+        // the server's bytes are only there while this runs
+        const size = to - from;
+        if (last.length < size) last = Buffer.allocUnsafeSlow(size * 2);
+        lastBytes = bytes.copy(last, 0, from, to);
         inPage++;
         rows++;
         const before = writer.total;
@@ -176,7 +182,7 @@ export class TableCursor {
       };
       yield* pump(this.#session, this.#sql(pageRows), writer, this.#context.pace, onRow);
       if (plan.key && inPage > 0) {
-        // the fields still show the last row that was taken
+        row.take(last, 0, lastBytes);
         this.#after = row.key();
         this.#place = row.keyHash();
       }

@@ -1,9 +1,12 @@
 // One connection to a MariaDB or MySQL server: SQL as bytes out, cells as bytes in, errors as codes.
+import { createConnection } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import type { Connection, ConnectionOptions, QueryOptions } from 'mysql2';
 import mysql from 'mysql2';
 import type { Secret } from '../../config/config.ts';
 import { CoffreError, type ErrorCode } from '../../errors.ts';
+import { startInfile, type Wire } from './infile.ts';
+import { type OnRow, RowTap } from './row-tap.ts';
 
 /** Where a server is and who asks. `socketPath` wins over host and port. */
 export interface ServerAddress {
@@ -40,12 +43,6 @@ export class ServerError extends Error {
   }
 }
 
-/**
- * One row of the text protocol as the server sent it: its fields, each behind its length, are the bytes from `from` to `to`.
- * The buffer is not written to again, so a part of it may be kept.
- */
-export type OnRow = (bytes: Buffer, from: number, to: number) => void;
-
 /** The rows of a query as they arrive. `pause` holds back the server through TCP; `ended` settles once, after the last row. */
 export interface RowFlow {
   pause(): void;
@@ -54,6 +51,8 @@ export interface RowFlow {
 }
 
 const CONNECT_TIMEOUT_MS = 15_000;
+/** What is read from the server at once. */
+const READ_BYTES = 256 * 1024;
 
 const AUTH_ERRNOS = new Set([1045, 1130, 1251, 1275, 1524, 1698, 1820, 1862, 2059, 3118, 3955, 4151]);
 const PRIVILEGE_ERRNOS = new Set([1044, 1095, 1142, 1143, 1227, 1370, 1410, 1419, 1449]);
@@ -84,13 +83,11 @@ export async function connect(address: ServerAddress, options: { readonly localI
     rowsAsArray: true,
     typeCast: false,
     ...(address.password === null ? {} : { password: address.password.read() }),
-    ...(address.stream
-      ? { stream: address.stream }
-      : address.socketPath !== null
-        ? { socketPath: address.socketPath }
-        : { host: address.host ?? '127.0.0.1', port: address.port }),
+    stream: () => tapped.stream,
   };
+  const tapped = new Tapped(address);
   const connection = mysql.createConnection(config);
+  tapped.standBefore(connection);
   await new Promise<void>((resolve, reject) => {
     connection.on('error', () => {});
     connection.connect((error) => (error ? reject(error) : resolve()));
@@ -98,7 +95,7 @@ export async function connect(address: ServerAddress, options: { readonly localI
     connection.destroy();
     throw connectError(error, address);
   });
-  const session = new Session(connection);
+  const session = new Session(connection, tapped);
   try {
     // Alone and not empty: in the mode EMPTY_STRING_IS_NULL the empty ones below would be NULL.
     await session.run("SET SESSION sql_mode='NO_ENGINE_SUBSTITUTION'");
@@ -152,15 +149,63 @@ interface OkPacket {
   readonly info?: string;
 }
 
+/** The bytes between server and mysql2, with the tap on their way. */
+class Tapped {
+  readonly stream: Duplex;
+  readonly tap: RowTap;
+  #forward: (bytes: Buffer) => void = () => {};
+
+  constructor(address: ServerAddress) {
+    this.tap = new RowTap((bytes) => this.#forward(bytes));
+    this.stream = address.stream ? address.stream() : this.#connectTo(address);
+  }
+
+  /** Takes the place of the driver's own listener. */
+  standBefore(connection: Connection): void {
+    const listeners = this.stream.listeners('data') as ((bytes: Buffer) => void)[];
+    if (listeners.length !== 1) throw new CoffreError('E_INTERNAL', 'mysql2 has changed: it does not listen to its stream');
+    this.stream.removeAllListeners('data');
+    this.#forward = (bytes) => {
+      // what the driver lets go of after an error that ended the connection
+      if (!(connection as { _fatalError?: unknown })._fatalError) listeners[0]?.call(this.stream, bytes);
+    };
+    this.stream.on('data', (bytes: Buffer) => {
+      if (!this.tap.take(bytes)) this.stream.pause();
+    });
+  }
+
+  pause(): void {
+    this.tap.pause();
+    this.stream.pause();
+  }
+
+  resume(): void {
+    if (this.tap.resume()) this.stream.resume();
+  }
+
+  /** One buffer for all that ever arrives: with a fresh one for each read the garbage collector costs as much as the encoding. */
+  #connectTo({ socketPath, host, port }: ServerAddress): Duplex {
+    const onread = {
+      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      callback: (count: number, buffer: Uint8Array): boolean => this.tap.take((buffer as Buffer).subarray(0, count)),
+    };
+    return socketPath !== null
+      ? createConnection({ path: socketPath, onread })
+      : createConnection({ host: host ?? '127.0.0.1', port, noDelay: true, onread });
+  }
+}
+
 /** A connection in use by one caller at a time. Methods throw ServerError. */
 export class Session {
   readonly #connection: Connection;
+  readonly #tapped: Tapped;
   /** Of whoever waits for the running query. */
   readonly #onLost = new Set<(error: ServerError) => void>();
   #lost: ServerError | null = null;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, tapped: Tapped) {
     this.#connection = connection;
+    this.#tapped = tapped;
     const lose = (error: ServerError): void => {
       this.#lost ??= error;
       for (const notify of this.#onLost) notify(this.#lost);
@@ -203,15 +248,25 @@ export class Session {
    * Runs LOAD DATA LOCAL and answers its one request for a file with `rows`, whatever name the server asks for.
    * An error of `rows` looks like a normal end to the server: the statement then throws here, and the caller must roll back.
    */
-  async loadLocal(sql: string, rows: Readable): Promise<Done> {
+  async loadLocal(sql: string, rows: AsyncIterable<Uint8Array>): Promise<Done> {
     let asked = false;
-    const answer = await this.#ask(sql, () => {
-      if (asked) throw new ServerError('the server asked for a second file', 0, true);
-      asked = true;
-      return rows;
+    let onLost: () => void = () => {};
+    const lost = new Promise<void>((resolve) => {
+      onLost = resolve;
+      this.#onLost.add(onLost);
     });
-    if (!asked) throw new ServerError('the server did not ask for the rows', 0, false);
-    return asDone(answer);
+    try {
+      const answer = await this.#ask(sql, () => {
+        if (asked) throw new ServerError('the server asked for a second file', 0, true);
+        asked = true;
+        return startInfile(this.#connection as unknown as Wire, rows, lost) as Readable;
+      });
+      if (!asked) throw new ServerError('the server did not ask for the rows', 0, false);
+      return asDone(answer);
+    } finally {
+      this.#onLost.delete(onLost);
+      onLost();
+    }
   }
 
   /**
@@ -229,8 +284,8 @@ export class Session {
       const leave = (): void => {
         this.#onLost.delete(reject);
       };
+      this.#tapped.tap.expectRows(onRow);
       const query = connection.query({ sql: bytes(sql), rowsAsArray: true } as QueryOptions);
-      takeRawRows(query as unknown as RawQuery, onRow);
       query.on('error', (error: unknown) => {
         leave();
         reject(asServerError(error));
@@ -241,7 +296,7 @@ export class Session {
       });
     });
     ended.catch(() => {});
-    return { pause: () => connection.pause(), resume: () => connection.resume(), ended };
+    return { pause: () => this.#tapped.pause(), resume: () => this.#tapped.resume(), ended };
   }
 
   /** Says goodbye; never throws. */
@@ -279,30 +334,6 @@ export class Session {
       });
     });
   }
-}
-
-/** What of a query object is used beside its public face: `row` is called with each packet after the columns' descriptions. */
-interface RawQuery {
-  row: RowStep;
-}
-type RowStep = (this: RawQuery, packet: RawPacket, connection: unknown) => unknown;
-interface RawPacket {
-  readonly buffer: Buffer;
-  readonly offset: number;
-  readonly end: number;
-  isEOF(): boolean;
-}
-
-/** Undocumented in mysql2 (its version is pinned): the step that a query is in answers which step comes next. */
-function takeRawRows(query: RawQuery, onRow: OnRow): void {
-  const decode = query.row;
-  if (typeof decode !== 'function') throw new CoffreError('E_INTERNAL', 'mysql2 has changed: a query has no step for rows');
-  const step: RowStep = function (packet, connection) {
-    if (packet.isEOF()) return decode.call(this, packet, connection);
-    onRow(packet.buffer, packet.offset, packet.end);
-    return step;
-  };
-  query.row = step;
 }
 
 /** SQL as one character per byte, which the latin1 connection sends unchanged. */
