@@ -9,6 +9,7 @@ const UNKNOWN_DATABASE = 1049;
 const ACCESS_DENIED = 1044;
 /** A killed restore's connections are gone within moments. */
 const LOCK_WAIT_SECONDS = 10;
+const TABLE_WAIT_SECONDS = 60;
 
 export class TargetOpener {
   readonly #address: ServerAddress;
@@ -71,6 +72,8 @@ export class TargetOpener {
       await this.#useDatabase(session, create);
       // Not written to the binary log where we may choose: a restore would fill it with the whole shop.
       await session.run('SET SESSION sql_log_bin=0').catch(() => {});
+      // In a database that others use, a query of theirs may hold a table for hours.
+      if (!this.#alone) await session.run(`SET SESSION lock_wait_timeout=${TABLE_WAIT_SECONDS}`);
     } catch (error) {
       session.destroy();
       throw writeError(error, `opening the database ${this.#database}`);

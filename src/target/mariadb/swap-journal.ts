@@ -1,37 +1,17 @@
 // The journal of a swap: a table in the database that takes the old tables, written before each step, read by whoever repairs.
-import { createHash } from 'node:crypto';
 import { CoffreError } from '../../errors.ts';
 import type { Phase } from '../../source/source.ts';
 import { listContents } from './contents.ts';
 import { quoteName, quoteText } from './names.ts';
 import type { Session } from './session.ts';
+import type { SwapNames } from './swap-names.ts';
 import type { DatabaseProperties, OldProgram } from './swap-programs.ts';
 import type { ForeignKey } from './swap-references.ts';
 
 export const JOURNAL_TABLE = 'coffre_swap';
 const COMMENT = 'coffre: a restore beside this database’s namesake';
-const LONGEST_NAME = 64;
 /** Well below any max_allowed_packet, written as hex. */
 const PIECE_BYTES = 256 * 1024;
-
-export interface SwapNames {
-  readonly database: string;
-  /** Loaded beside the old tables. */
-  readonly scratch: string;
-  /** Takes the old tables, and holds the journal. */
-  readonly old: string;
-}
-
-/** Where a restore into `database` loads and moves things. Names too long for a suffix are cut, with a hash of the whole. */
-export function swapNames(database: string): SwapNames {
-  const named = (suffix: string): string => {
-    if (Array.from(database + suffix).length <= LONGEST_NAME) return database + suffix;
-    const hash = createHash('sha256').update(database).digest('hex').slice(0, 8);
-    const room = LONGEST_NAME - suffix.length - hash.length - 1;
-    return `${Array.from(database).slice(0, room).join('')}_${hash}${suffix}`;
-  };
-  return { database, scratch: named('_coffre_new'), old: named('_coffre_old') };
-}
 
 /**
  * `loading`: nothing of the old database was touched. `swapping`: anything may be half done, and goes back or is finished.

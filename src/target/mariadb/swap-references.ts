@@ -1,7 +1,7 @@
 // What names a swapped table from elsewhere: foreign keys follow a renamed table wherever it goes, and defaults keep the name of a sequence's database.
 import { quoteName, quoteText } from './names.ts';
 import type { Session } from './session.ts';
-import type { SwapNames } from './swap-journal.ts';
+import type { SwapNames } from './swap-names.ts';
 
 export interface ForeignKey {
   readonly schema: string;

@@ -3,7 +3,8 @@ import { CoffreError } from '../../errors.ts';
 import { writeError } from './errors.ts';
 import { grantPattern, quoteAccount, quoteName } from './names.ts';
 import { accessCode, asServerError, type Session } from './session.ts';
-import { JOURNAL_TABLE, SwapJournal, type SwapNames } from './swap-journal.ts';
+import { JOURNAL_TABLE, SwapJournal } from './swap-journal.ts';
+import type { SwapNames } from './swap-names.ts';
 import { listPrograms, type OldProgram, readPrograms } from './swap-programs.ts';
 import { dropDatabase } from './swap-steps.ts';
 

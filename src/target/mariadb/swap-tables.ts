@@ -1,7 +1,7 @@
 // Which tables go where in a swap, from where each one is now: the same function moves forward, back, and repairs what a crash left.
 import { quoteName, quoteText } from './names.ts';
 import type { Session } from './session.ts';
-import type { SwapNames } from './swap-journal.ts';
+import type { SwapNames } from './swap-names.ts';
 
 /** Tables and sequences (not views) that each of the three databases holds now. */
 export interface Whereabouts {

@@ -1,4 +1,5 @@
 // Restores over a database that is not empty: loads beside it, then swaps, so that a restore that fails leaves the old data as it was.
+import { createHash } from 'node:crypto';
 import { asCoffreError, CoffreError } from '../../errors.ts';
 import type { LoadInstruction, Phase } from '../../source/source.ts';
 import type { DatabaseTarget, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
@@ -6,10 +7,11 @@ import { listContents } from './contents.ts';
 import { MariadbTarget, type MariadbTargetOptions } from './database.ts';
 import { writeError } from './errors.ts';
 import { JOURNAL_TABLE as LOAD_JOURNAL } from './journal.ts';
-import { quoteName } from './names.ts';
+import { quoteName, quoteText } from './names.ts';
 import { TargetOpener } from './open.ts';
 import type { ServerAddress, Session } from './session.ts';
-import { type StagedSegment, SwapJournal, type SwapNames, type SwapPlan, swapNames } from './swap-journal.ts';
+import { type StagedSegment, SwapJournal, type SwapPlan } from './swap-journal.ts';
+import { type SwapNames, swapNames } from './swap-names.ts';
 import { readPrograms, readProperties } from './swap-programs.ts';
 import { readInbound } from './swap-references.ts';
 import { makeBeside, refuseOtherKinds } from './swap-rights.ts';
@@ -39,6 +41,8 @@ interface Beside {
   readonly journal: SwapJournal;
 }
 
+/** Longer than any statement of a swap waits for tables. */
+const SWAP_WAIT_SECONDS = 120;
 const never = new AbortController().signal;
 
 export class SwapTarget implements DatabaseTarget {
@@ -191,7 +195,12 @@ export class SwapTarget implements DatabaseTarget {
   async #open(): Promise<{ opener: TargetOpener; session: Session }> {
     const opener = new TargetOpener(this.#address, this.#names.database);
     try {
-      return { opener, session: await opener.open(true) };
+      const session = await opener.open(true);
+      await holdAlone(session, this.#names).catch((error: unknown) => {
+        session.destroy();
+        throw writeError(error, `waiting for an earlier swap of ${this.#names.database}`);
+      });
+      return { opener, session };
     } catch (error) {
       await opener.close();
       throw error;
@@ -295,6 +304,16 @@ export class SwapTarget implements DatabaseTarget {
     }
     throw failure;
   }
+}
+
+/**
+ * The connection that swaps holds this lock itself, so that the server gives it to a repair only once the last statement of a killed swap
+ * has ended: a rename that still waits for a table must not come after the old state was put back.
+ */
+async function holdAlone(session: Session, names: SwapNames): Promise<void> {
+  const name = `coffre-swap/${createHash('sha256').update(names.database).digest('hex').slice(0, 40)}`;
+  if ((await session.text(`SELECT GET_LOCK(${quoteText(name)}, ${SWAP_WAIT_SECONDS})`)) === '1') return;
+  throw new CoffreError('E_BUSY', `a swap of ${names.database} that was cut off still runs on the server`);
 }
 
 async function runStaged(target: MariadbTarget, segments: readonly StagedSegment[]): Promise<void> {
