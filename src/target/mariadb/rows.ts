@@ -1,5 +1,4 @@
 // Loads the rows of one .tsv segment in a transaction and proves that the server took each of them as it is.
-import { Readable } from 'node:stream';
 import { CoffreError } from '../../errors.ts';
 import type { LoadInstruction } from '../../source/source.ts';
 import { writeError } from './errors.ts';
@@ -8,8 +7,8 @@ import { buildLoadStatement, LOAD_SESSION, parseLoadStatement, type TsvTable } f
 import { quoteName, quoteText } from './names.ts';
 import { asServerError, type Done, type Session } from './session.ts';
 
-/** How large a packet of the file, or a multi-row INSERT, is at most: well below any server's max_allowed_packet. */
-const PACKET_BYTES = 512 * 1024;
+/** How large a multi-row INSERT is: well below any server's max_allowed_packet. */
+const STATEMENT_BYTES = 512 * 1024;
 /** LOAD DATA LOCAL is off: not allowed (old), capability disabled (MariaDB), local data disabled (MySQL 8). */
 const REFUSED_ERRNOS = new Set([1148, 4166, 3948]);
 const NEWLINE = 0x0a;
@@ -62,31 +61,23 @@ async function loadOrInsert(
   rows: number,
   options: RowsOptions,
 ): Promise<void> {
-  const source = Readable.from(packets(plaintext, table.table), { objectMode: false });
   try {
-    const done = await session.loadLocal(buildLoadStatement(table), source);
+    const done = await session.loadLocal(buildLoadStatement(table), wholeRows(plaintext, table.table));
     await proveLoad(session, done, table.table, rows);
   } catch (error) {
     // The refusal comes before the server asked for a byte: the plaintext is still whole.
     if (error instanceof CoffreError || !REFUSED_ERRNOS.has(asServerError(error).errno)) throw error;
     options.onRefused();
     await insertRows(session, plaintext, table, rows);
-  } finally {
-    source.destroy();
   }
 }
 
-/**
- * Cuts into pieces that fit a packet. Never an empty one: to the server that is the end of the file.
- * A last row without its newline was cut off; the server would take what is left of it.
- */
-async function* packets(plaintext: AsyncIterable<Uint8Array>, table: string): AsyncGenerator<Buffer> {
+/** A last row without its newline was cut off; the server would take what is left of it. */
+async function* wholeRows(plaintext: AsyncIterable<Uint8Array>, table: string): AsyncGenerator<Uint8Array> {
   let last = NEWLINE;
   for await (const chunk of plaintext) {
     last = chunk.at(-1) ?? last;
-    for (let at = 0; at < chunk.length; at += PACKET_BYTES) {
-      yield Buffer.from(chunk.buffer, chunk.byteOffset + at, Math.min(PACKET_BYTES, chunk.length - at));
-    }
+    yield chunk;
   }
   if (last !== NEWLINE) throw new CoffreError('E_LOAD_MISMATCH', `${table}: its rows end within a row`);
 }
@@ -118,7 +109,7 @@ function withoutValues(message: string): string {
 
 async function insertRows(session: Session, plaintext: AsyncIterable<Uint8Array>, table: TsvTable, rows: number): Promise<void> {
   let stored = 0;
-  for await (const statement of insertStatements(table, plaintext, PACKET_BYTES)) {
+  for await (const statement of insertStatements(table, plaintext, STATEMENT_BYTES)) {
     try {
       const done = await session.run(statement);
       stored += done.affectedRows;
