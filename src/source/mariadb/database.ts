@@ -77,7 +77,7 @@ export class DatabaseSource implements Source {
         // the site waits for tables that are locked: they are read as fast as they can be
         spend: (rows: number, bytes: number) => ((context?.lockedOpen ?? 0) > 0 ? null : gentle.spend(rows, bytes, signal)),
       };
-      context = new ReadContext(sessions, snapshot.server.maxAllowedPacket, this.#sizes, pace);
+      context = new ReadContext(sessions, snapshot.server.maxAllowedPacket, this.#sizes, pace, lock?.session ?? null);
       context.warnings.push(...excluded.warnings);
       const tables = await this.#measured(snapshot, context, new Set(excluded.tables), signal);
       // Lets go of the metadata locks that looking at the tables took: nobody's ALTER has to wait for the dump.
@@ -102,7 +102,9 @@ export class DatabaseSource implements Source {
         const message = 'only its present rows are kept: this server cannot take history back';
         context.warnings.push({ kind: 'skipped', where: table.name, message });
       }
-      tables.push(await measure(snapshot.session, planTable(table, locked.has(table.name)), this.#sizes));
+      const plan = planTable(table, locked.has(table.name));
+      const reader = plan.locked ? (snapshot.lock?.session ?? snapshot.session) : snapshot.session;
+      tables.push(await measure(reader, plan, this.#sizes));
     }
     return spread(snapshot.session, tables, snapshot.sessions.length, this.#sizes);
   }

@@ -60,7 +60,7 @@ export class TableFlow {
 
   /** Yields one segment's worth of rows; ends at a row's end. Throws ServerError, E_DB_CHANGED and the signal's reason. */
   async *segment(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const lease = this.#lease ?? (await this.#context.lease());
+    const lease = this.#lease ?? (await this.#context.lease(this.plan.locked));
     this.#lease = lease;
     const { session } = lease;
     const writer = new ByteWriter();

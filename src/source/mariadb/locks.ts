@@ -9,6 +9,8 @@ const IDLE_SECONDS = 60;
 
 export interface TableLock {
   readonly tables: readonly string[];
+  /** Holds the lock, and is the one on which the tables are read: on any other a reader waits behind who waits to write, for ever. */
+  readonly session: Session;
   /** Lets them go; the time since they were locked, in milliseconds. Never throws. */
   release(): Promise<number>;
   /** The server has ended the connection, and so the lock, as far as we know. */
@@ -64,6 +66,7 @@ function hold(session: Session, tables: readonly string[], clock: Clock, since: 
   beat();
   return {
     tables,
+    session,
     held,
     lost: () => blockedMs === null && session.lost,
     async release() {

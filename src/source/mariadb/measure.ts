@@ -48,7 +48,8 @@ export async function spread(
   for (const table of tables) {
     const bytes = table.plan.estimatedBytes;
     const pieces = Math.min(connections, Math.floor(bytes / (sizes.segment * SEGMENTS_A_RANGE)));
-    const cut = table.way === 'flow' && bytes > share && pieces > 1;
+    // one connection reads all that is locked
+    const cut = table.way === 'flow' && !table.plan.locked && bytes > share && pieces > 1;
     out.push(cut ? { ...table, ranges: await cutIntoRanges(session, table.plan, pieces) } : table);
   }
   return out;

@@ -112,7 +112,7 @@ export class DataPart extends DatabasePart {
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`part ${this.name}`, signal, (session) => this.#tables(writer, session));
+    return this.context.exclusively(`part ${this.name}`, signal, this.locked, (session) => this.#tables(writer, session));
   }
 
   async *#tables(writer: ByteWriter, session: Session): AsyncGenerator<Buffer, void, undefined> {
@@ -201,7 +201,7 @@ export class WideRowPart extends TsvPart {
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`table ${this.plan.name}`, signal, (session) => this.#row(writer, session));
+    return this.context.exclusively(`table ${this.plan.name}`, signal, this.locked, (session) => this.#row(writer, session));
   }
 
   async *#row(writer: ByteWriter, session: Session): AsyncGenerator<Buffer, void, undefined> {

@@ -46,19 +46,23 @@ export class ReadContext {
   /** Whole tables, or ranges of them, in the middle of being read: their metadata locks are held from segment to segment. */
   readonly openTables = new Set<{ readonly plan: TablePlan }>();
   rows = 0;
+  /** Reads the tables that it holds locked; null when none are. */
+  readonly #lockSession: Session | null;
   readonly #free: Session[];
   readonly #waiting: { readonly take: (session: Session) => void; readonly fail: (error: CoffreError) => void }[] = [];
   readonly #ready: TrackedPart[] = [];
   #running = 0;
+  #lockedRunning = 0;
   #lockedOpen = 0;
   #onChange: (() => void)[] = [];
   #closed: CoffreError | null = null;
 
-  constructor(sessions: readonly Session[], maxAllowedPacket: number, sizes: Sizes, pace: Pace | null) {
+  constructor(sessions: readonly Session[], maxAllowedPacket: number, sizes: Sizes, pace: Pace | null, lockSession: Session | null = null) {
     this.sessions = sessions;
     this.maxAllowedPacket = maxAllowedPacket;
     this.sizes = sizes;
     this.pace = pace;
+    this.#lockSession = lockSession;
     this.#free = [...sessions];
   }
 
@@ -77,8 +81,9 @@ export class ReadContext {
     this.#ready.unshift(part);
   }
 
+  /** Of locked tables one part at a time, for one connection reads them all. */
   nextReady(): TrackedPart | undefined {
-    return this.#ready.shift();
+    return this.#ready[0]?.locked && this.#lockedRunning > 0 ? undefined : this.#ready.shift();
   }
 
   /** Parts that were handed out and not read to their end: more may turn up. */
@@ -100,12 +105,16 @@ export class ReadContext {
   /** Notes that a part was handed out; the function says that it was read, or given up. */
   handOut(part: TrackedPart): () => void {
     this.#running++;
+    if (part.locked) this.#lockedRunning++;
     let done = false;
     return () => {
       if (done) return;
       done = true;
       this.#running--;
-      if (part.locked) this.#lockedOpen--;
+      if (part.locked) {
+        this.#lockedRunning--;
+        this.#lockedOpen--;
+      }
       this.#changed();
     };
   }
@@ -127,12 +136,14 @@ export class ReadContext {
 
   /** Lets go of the metadata locks: an ALTER, and the site's queries behind it, need not wait for the whole dump. */
   async letGo(session: Session): Promise<void> {
-    await session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
+    // the locks on tables end together, when all of them were read
+    if (session !== this.#lockSession) await session.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   }
 
-  /** Waits for a free connection. Throws E_INTERRUPTED when the reading is closed. */
-  async lease(): Promise<Lease> {
+  /** Waits for a free connection, for a locked table the one that holds it. Throws E_INTERRUPTED when the reading is closed. */
+  async lease(locked: boolean): Promise<Lease> {
     if (this.#closed) throw this.#closed;
+    if (locked && this.#lockSession) return { session: this.#lockSession, release: () => {} };
     const session = this.#free.shift() ?? (await new Promise<Session>((take, fail) => this.#waiting.push({ take, fail })));
     let released = false;
     const release = (): void => {
@@ -149,9 +160,10 @@ export class ReadContext {
   async *exclusively(
     what: string,
     signal: AbortSignal,
+    locked: boolean,
     produce: (session: Session) => AsyncGenerator<Buffer, void, undefined>,
   ): AsyncGenerator<Buffer, void, undefined> {
-    const { session, release } = await this.lease();
+    const { session, release } = await this.lease(locked);
     const drop = (): void => session.destroy();
     signal.addEventListener('abort', drop, { once: true });
     try {
@@ -172,5 +184,6 @@ export class ReadContext {
     for (const { fail } of this.#waiting.splice(0)) fail(this.#closed);
     this.#changed();
     for (const session of this.sessions) session.destroy();
+    this.#lockSession?.destroy();
   }
 }

@@ -51,7 +51,8 @@ export const PHASES: readonly Phase[] = ['pre', 'data', 'rows', 'keys', 'post'];
 
 export interface DumpOptions {
   readonly sizes?: Sizes;
-  readonly onPart?: (part: Part) => void;
+  /** Told of each part before it is read. */
+  readonly onPart?: (part: Part) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -74,7 +75,7 @@ export async function dumpParts(
     let count = 0;
     for await (const item of reading.items()) {
       if (item.type !== 'part') throw new Error('a database source carries nothing');
-      onPart?.(item);
+      await onPart?.(item);
       // as a backup does: as many at a time as the source can give
       const read = readWhole(item, count++).catch((error: unknown) => {
         failures.push(error);
