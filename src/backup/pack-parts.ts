@@ -206,12 +206,16 @@ class Packing {
     if (twin) {
       this.#reused(twin, false, place).partial = false;
       if (sealed.stored === null) await rm(spill);
+      else context.sealing.recycle(sealed.stored);
       return twin.row.id;
     }
     const segment = newSegment(context, part, sealed.facts);
     place.push(segment);
     this.#segments++;
+    const vaults = context.vaults.active.length;
     await storeSealed(context, segment, sealed.stored ?? spill, sealed.storedMd5);
+    // a vault that left meanwhile may still be sending from it
+    if (sealed.stored !== null && segment.copies.size === vaults) context.sealing.recycle(sealed.stored);
     this.#stored(segment);
     return segment.row.id;
   }

@@ -4,17 +4,22 @@ import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { type AgeSealer, sealAge } from './age.ts';
 import type { SealedFacts } from './manifest-types.ts';
 import type { Overflow, SealOptions } from './seal.ts';
-import { compressFrame, FRAME_BYTES } from './zstd.ts';
+import { FRAME_BYTES, type FrameCompressor } from './zstd.ts';
 
 /** What zstd adds to a frame that does not compress, and age to it, with room to spare. */
 const FRAME_OVERHEAD_BYTES = 64 * 1024;
 const SMALLEST_ROOM_BYTES = 64 * 1024;
-/** No estimate reserves more than this at once; pages that stay unused are never touched. */
+/** No estimate reserves more than this at once. */
 const LARGEST_ROOM_BYTES = 64 * 1024 * 1024;
+
+/** Pages that stay unused are never touched. */
+function makeRoom(bytes: number): Buffer<SharedArrayBuffer> {
+  return Buffer.from(new SharedArrayBuffer(bytes));
+}
 
 export interface SealedObject {
   /** The whole object at the beginning of a buffer of its own, or null: it is in `Overflow.path`. */
-  readonly stored: Buffer | null;
+  readonly stored: Buffer<SharedArrayBuffer> | null;
   /** Hex MD5 of the stored object, which stores ask for with every lock: made here it costs the sending thread nothing. */
   readonly storedMd5: string;
   readonly facts: SealedFacts;
@@ -22,32 +27,38 @@ export interface SealedObject {
 
 export interface FrameSealerOptions extends Pick<SealOptions, 'recipients' | 'estimatedBytes'> {
   readonly overflow: Overflow;
+  /** Memory that an earlier object lay in, to be used again: what is freed and made anew costs the garbage collector dearly. */
+  readonly room?: SharedArrayBuffer;
 }
 
 /** Takes pieces of at most FRAME_BYTES, each of which becomes a zstd frame, and gives the sealed object. */
 export class FrameSealer {
+  readonly #compressor: FrameCompressor;
   readonly #age: AgeSealer | null;
   readonly #overflow: Overflow;
   readonly #plainHash = createHash('sha256');
   readonly #storedHash = createHash('sha256');
   readonly #storedMd5 = createHash('md5');
-  #room: Buffer;
+  #room: Buffer<SharedArrayBuffer>;
   #used = 0;
   #plainBytes = 0;
   #spilledBytes = 0;
   #file: number | null = null;
 
-  private constructor(age: AgeSealer | null, options: FrameSealerOptions) {
+  private constructor(compressor: FrameCompressor, age: AgeSealer | null, options: FrameSealerOptions) {
     const estimate = options.estimatedBytes ?? 0;
+    const room = Math.max(SMALLEST_ROOM_BYTES, Math.min(estimate + FRAME_OVERHEAD_BYTES, LARGEST_ROOM_BYTES));
+    this.#compressor = compressor;
     this.#age = age;
     this.#overflow = options.overflow;
-    this.#room = Buffer.allocUnsafeSlow(Math.max(SMALLEST_ROOM_BYTES, Math.min(estimate + FRAME_OVERHEAD_BYTES, LARGEST_ROOM_BYTES)));
+    const used = options.room && options.room.byteLength >= room ? Buffer.from(options.room) : null;
+    this.#room = used ?? makeRoom(room);
   }
 
   /** Throws E_KEY. */
-  static async begin(options: FrameSealerOptions): Promise<FrameSealer> {
+  static async begin(compressor: FrameCompressor, options: FrameSealerOptions): Promise<FrameSealer> {
     const age = options.recipients === 'none' ? null : await sealAge(options.recipients);
-    const sealer = new FrameSealer(age, options);
+    const sealer = new FrameSealer(compressor, age, options);
     if (age) sealer.#append(age.header.length, (room, at) => age.header.copy(room, at));
     return sealer;
   }
@@ -56,7 +67,7 @@ export class FrameSealer {
   add(piece: Uint8Array): void {
     this.#plainBytes += piece.length;
     this.#plainHash.update(piece);
-    const frame = compressFrame(piece);
+    const frame = this.#compressor.frame(piece);
     const age = this.#age;
     if (age) this.#append(age.nextBytes(frame.length), (room, at) => age.pushInto(frame, room, at));
     else this.#append(frame.length, (room, at) => frame.copy(room, at));
@@ -96,10 +107,10 @@ export class FrameSealer {
     if (this.#file === null && this.#used + bytes > this.#overflow.aboveBytes) {
       this.#file = openSync(this.#overflow.path, 'wx', 0o600);
       this.#flush();
-      this.#room = Buffer.allocUnsafeSlow(FRAME_BYTES + FRAME_OVERHEAD_BYTES);
+      this.#room = makeRoom(FRAME_BYTES + FRAME_OVERHEAD_BYTES);
     }
     if (this.#used + bytes > this.#room.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(this.#room.length * 2, this.#used + bytes));
+      const larger = makeRoom(Math.max(this.#room.length * 2, this.#used + bytes));
       this.#room.copy(larger, 0, 0, this.#used);
       this.#room = larger;
     }

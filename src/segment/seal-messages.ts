@@ -1,4 +1,4 @@
-// What a SealPool and its threads say to each other.
+// What a SealPool and its threads say to each other. Memory is shared, not handed over: V8 counts what is handed over as new garbage each time.
 import type { ErrorCode } from '../errors.ts';
 import type { FrameSealerOptions } from './frame-sealer.ts';
 import type { SealedFacts } from './manifest-types.ts';
@@ -6,18 +6,18 @@ import type { SealedFacts } from './manifest-types.ts';
 /** Of one job in this order: begin, any number of pieces, then end or drop. */
 export type ToWorker =
   | { readonly type: 'begin'; readonly job: number; readonly options: FrameSealerOptions }
-  /** `buffer` is handed over and comes back with `taken`. */
-  | { readonly type: 'piece'; readonly job: number; readonly buffer: ArrayBuffer; readonly bytes: number }
+  /** `buffer` is the thread's alone until it comes back with `taken`. */
+  | { readonly type: 'piece'; readonly job: number; readonly buffer: SharedArrayBuffer; readonly bytes: number }
   | { readonly type: 'end'; readonly job: number }
   | { readonly type: 'drop'; readonly job: number };
 
 export type FromWorker =
-  | { readonly type: 'taken'; readonly job: number; readonly buffer: ArrayBuffer }
+  | { readonly type: 'taken'; readonly job: number; readonly buffer: SharedArrayBuffer }
   /** `stored`: the object is at its beginning, `facts.storedBytes` long; null when it is in the overflow file. */
   | {
       readonly type: 'sealed';
       readonly job: number;
-      readonly stored: ArrayBuffer | null;
+      readonly stored: SharedArrayBuffer | null;
       readonly storedMd5: string;
       readonly facts: SealedFacts;
     }

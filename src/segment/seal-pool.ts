@@ -11,6 +11,8 @@ import { FRAME_BYTES } from './zstd.ts';
 const MOST_THREADS = 4;
 /** Pieces of one job that were sent and not yet given back: one being sealed, one that waits, so that no thread waits for us. */
 const PIECES_UNDER_WAY = 2;
+/** Buffers that are kept for objects to come. */
+const MOST_ROOMS = 3;
 /** Old and young generation of a thread: it holds buffers, hardly any objects. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
@@ -51,12 +53,12 @@ class Job {
 class Thread {
   readonly jobs = new Map<number, Job>();
   readonly #worker: Worker;
-  readonly #onBuffer: (buffer: ArrayBuffer) => void;
+  readonly #onBuffer: (buffer: SharedArrayBuffer) => void;
   /** Why it is of no use any more. */
   failure: CoffreError | null = null;
   readonly ended: Promise<void>;
 
-  constructor(script: URL, onBuffer: (buffer: ArrayBuffer) => void, onEnd: (thread: Thread) => void) {
+  constructor(script: URL, onBuffer: (buffer: SharedArrayBuffer) => void, onEnd: (thread: Thread) => void) {
     this.#onBuffer = onBuffer;
     this.#worker = new Worker(script, { name: 'seal', execArgv: [], resourceLimits: RESOURCE_LIMITS });
     this.#worker.on('message', (message: FromWorker) => this.#hear(message));
@@ -71,8 +73,8 @@ class Thread {
     });
   }
 
-  send(message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {
-    this.#worker.postMessage(message, transfer as ArrayBuffer[]);
+  send(message: ToWorker): void {
+    this.#worker.postMessage(message);
   }
 
   async stop(): Promise<void> {
@@ -127,7 +129,10 @@ export class SealPool {
   readonly #script: URL;
   readonly #threads = new Set<Thread>();
   /** Buffers of FRAME_BYTES that came back: their pages are there already. */
-  readonly #idle: ArrayBuffer[] = [];
+  readonly #idle: SharedArrayBuffer[] = [];
+  /** Buffers in which sealed objects lay. */
+  readonly #rooms: SharedArrayBuffer[] = [];
+  readonly #given = new WeakSet<ArrayBufferLike>();
   #nextJob = 1;
   #closed = false;
 
@@ -154,11 +159,12 @@ export class SealPool {
     const job = new Job(this.#nextJob++);
     thread.jobs.set(job.id, job);
     const estimate = estimatedBytes === undefined ? {} : { estimatedBytes };
-    let piece: ArrayBuffer | null = null;
+    let piece: SharedArrayBuffer | null = null;
     const onAbort = (): void => job.fail(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      thread.send({ type: 'begin', job: job.id, options: { recipients, overflow, ...estimate } });
+      const room = this.#rooms.pop();
+      thread.send({ type: 'begin', job: job.id, options: { recipients, overflow, ...estimate, ...(room ? { room } : {}) } });
       let used = 0;
       for await (const chunk of abortable(plaintext, job.stop.signal)) {
         for (let at = 0; at < chunk.length; ) {
@@ -180,6 +186,7 @@ export class SealPool {
       }
       thread.send({ type: 'end', job: job.id });
       const { stored, storedMd5, facts } = await job.sealed;
+      if (stored !== null) this.#given.add(stored);
       return { stored: stored === null ? null : Buffer.from(stored, 0, facts.storedBytes), storedMd5, facts };
     } catch (error) {
       if (piece !== null) this.#idle.push(piece);
@@ -193,10 +200,18 @@ export class SealPool {
     }
   }
 
+  /** Takes back the memory of an object that nobody reads any more, or ever will: the next one goes there. Leaves alone what it did not give. */
+  recycle(stored: Buffer): void {
+    const { buffer } = stored;
+    if (!this.#given.delete(buffer) || this.#closed || this.#rooms.length >= MOST_ROOMS) return;
+    this.#rooms.push(buffer as SharedArrayBuffer);
+  }
+
   /** Ends the threads; what they were sealing fails. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#idle.length = 0;
+    this.#rooms.length = 0;
     await Promise.all([...this.#threads].map((thread) => thread.stop()));
   }
 
@@ -223,20 +238,20 @@ export class SealPool {
   }
 
   /** An empty piece, when few enough of this job are under way. Throws why the job came to nothing. */
-  async #room(job: Job): Promise<ArrayBuffer> {
+  async #room(job: Job): Promise<SharedArrayBuffer> {
     while (job.underWay >= PIECES_UNDER_WAY && !job.stop.signal.aborted) {
       await new Promise<void>((resolve) => {
         job.wake = resolve;
       });
     }
     job.stop.signal.throwIfAborted();
-    return this.#idle.pop() ?? new ArrayBuffer(FRAME_BYTES);
+    return this.#idle.pop() ?? new SharedArrayBuffer(FRAME_BYTES);
   }
 
-  #send(thread: Thread, job: Job, buffer: ArrayBuffer, bytes: number): void {
+  #send(thread: Thread, job: Job, buffer: SharedArrayBuffer, bytes: number): void {
     job.stop.signal.throwIfAborted();
     job.underWay++;
-    thread.send({ type: 'piece', job: job.id, buffer, bytes }, [buffer]);
+    thread.send({ type: 'piece', job: job.id, buffer, bytes });
   }
 }
 

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { CoffreError } from '../errors.ts';
 import { FrameSealer } from './frame-sealer.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
+import { FrameCompressor } from './zstd.ts';
 
 interface Job {
   readonly sealer: Promise<FrameSealer>;
@@ -12,9 +13,10 @@ interface Job {
 }
 
 const jobs = new Map<number, Job>();
+const compressor = new FrameCompressor();
 
-function answer(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
-  parentPort?.postMessage(message, transfer as ArrayBuffer[]);
+function answer(message: FromWorker): void {
+  parentPort?.postMessage(message);
 }
 
 function step(id: number, work: (sealer: FrameSealer) => void): void {
@@ -37,7 +39,7 @@ parentPort?.on('message', (message: ToWorker) => {
   const { job: id } = message;
   switch (message.type) {
     case 'begin': {
-      const sealer = FrameSealer.begin(message.options);
+      const sealer = FrameSealer.begin(compressor, message.options);
       // seen by the step that needs it
       sealer.catch(() => {});
       jobs.set(id, { sealer, last: Promise.resolve(), failed: false });
@@ -48,15 +50,14 @@ parentPort?.on('message', (message: ToWorker) => {
       step(id, (sealer) => sealer.add(new Uint8Array(buffer, 0, bytes)));
       // given back whatever became of it: it is counted as being under way until then
       const done = jobs.get(id)?.last ?? Promise.resolve();
-      done.then(() => answer({ type: 'taken', job: id, buffer }, [buffer]));
+      done.then(() => answer({ type: 'taken', job: id, buffer }));
       return;
     }
     case 'end':
       step(id, (sealer) => {
         const { stored, storedMd5, facts } = sealer.finish();
         jobs.delete(id);
-        if (stored === null) answer({ type: 'sealed', job: id, stored: null, storedMd5, facts });
-        else answer({ type: 'sealed', job: id, stored: stored.buffer as ArrayBuffer, storedMd5, facts }, [stored.buffer as ArrayBuffer]);
+        answer({ type: 'sealed', job: id, stored: stored?.buffer ?? null, storedMd5, facts });
       });
       return;
     case 'drop': {

@@ -1,7 +1,7 @@
 // Streaming zstd: plaintext to one frame at level 3, one or more frames back to plaintext, in memory bounded by the window.
 
 import type { ZstdCompress, ZstdDecompress } from 'node:zlib';
-import { constants, createZstdCompress, createZstdDecompress, zstdCompressSync } from 'node:zlib';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { CoffreError } from '../errors.ts';
 
 export const ZSTD_LEVEL = 3;
@@ -10,8 +10,6 @@ export const ZSTD_MAX_WINDOW_LOG = 23;
 
 /** Plaintext of one frame where a segment is compressed frame by frame: what level 3 looks back upon, so hardly less dense than one frame. */
 export const FRAME_BYTES = 2 * 1024 * 1024;
-/** Most frames fit into one: what they leave of it is never touched. */
-const FRAME_OUTPUT_BYTES = 1024 * 1024;
 
 const COMPRESS_PARAMS = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 };
 
@@ -20,9 +18,58 @@ const OUTPUT_BYTES = 128 * 1024;
 /** Each step is a round trip to another thread: smaller pieces are put together first. */
 const STEP_BYTES = 128 * 1024;
 
-/** One frame with a content checksum, at once, on the calling thread: a third less CPU than `compress`, for threads that nobody waits for. */
-export function compressFrame(plaintext: Uint8Array): Buffer {
-  return zstdCompressSync(plaintext, { chunkSize: FRAME_OUTPUT_BYTES, params: COMPRESS_PARAMS });
+/**
+ * What level 3 does, but it looks for repetitions of 7 bytes and more instead of 5. Rows of a shop (647 MB): a sixth less time, and
+ * the same size to a thousandth.
+ */
+const FRAME_PARAMS = { ...COMPRESS_PARAMS, [constants.ZSTD_c_minMatch]: 7 };
+
+/** zlib's stream as Node's own synchronous functions drive it (lib/zlib.js, processChunkSync). Not public: Node's version is pinned. */
+interface SyncHandle {
+  writeSync(flush: number, input: Uint8Array, inputAt: number, inputBytes: number, output: Uint8Array, at: number, room: number): void;
+}
+interface SyncStream {
+  readonly _handle: SyncHandle | null;
+  /** Room left in the output, input not taken. */
+  readonly _writeState: Uint32Array;
+}
+
+/**
+ * Makes frames at once, on the calling thread, for threads that nobody waits for. One context and one output buffer serve all of
+ * them: `zstdCompressSync` makes both anew each time, and clearing that away costs as much as a fifth of the compressing.
+ */
+export class FrameCompressor {
+  readonly #stream = createZstdCompress({ params: FRAME_PARAMS });
+  readonly #inner = this.#stream as unknown as SyncStream;
+  #output = Buffer.allocUnsafeSlow(FRAME_BYTES + FRAME_BYTES / 128 + 1024);
+  #error: Error | null = null;
+
+  constructor() {
+    this.#stream.on('error', (error) => {
+      this.#error = error;
+    });
+    if (typeof this.#inner._handle?.writeSync !== 'function' || !(this.#inner._writeState instanceof Uint32Array)) {
+      throw new CoffreError('E_INTERNAL', 'this version of Node drives zstd in another way');
+    }
+  }
+
+  /** One frame with a content checksum, at level 3; valid until the next call. Throws E_FORMAT. */
+  frame(plaintext: Uint8Array): Buffer {
+    const { _handle: handle, _writeState: state } = this.#inner;
+    // ZSTD_compressBound: what does not compress grows by a 256th at most
+    const bound = plaintext.length + Math.ceil(plaintext.length / 128) + 1024;
+    if (this.#output.length < bound) this.#output = Buffer.allocUnsafeSlow(bound);
+    handle?.writeSync(constants.ZSTD_e_end, plaintext, 0, plaintext.length, this.#output, 0, this.#output.length);
+    const [roomLeft = 0, inputLeft = 1] = state;
+    if (this.#error || inputLeft !== 0 || roomLeft === 0) {
+      throw new CoffreError('E_FORMAT', `zstd: ${this.#error?.message ?? 'a frame did not fit'}`);
+    }
+    return this.#output.subarray(0, this.#output.length - roomLeft);
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
 }
 
 /** Compresses into one frame with a content checksum. Backpressured; closes the source when its consumer stops. */
