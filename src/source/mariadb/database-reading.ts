@@ -1,8 +1,9 @@
 // One reading of a database: its parts in the order in which they are read, and what it came to.
 import type { Temporal } from 'temporal-polyfill';
 import { CoffreError } from '../../errors.ts';
-import type { Consistency, Part, Reading, SourceSummary } from '../source.ts';
+import type { Consistency, Part, Reading, SourceSummary, Warning } from '../source.ts';
 import { FlowPart, TableFlow } from './flow.ts';
+import type { Gentle } from './gentle.ts';
 import type { PlannedTable } from './measure.ts';
 import { DataPart, TextPart } from './parts.ts';
 import type { TablePlan } from './plan.ts';
@@ -11,6 +12,9 @@ import type { ReadContext } from './reading.ts';
 import { writeKeys, writePost, writePre } from './script.ts';
 import type { Snapshot } from './snapshot.ts';
 
+/** A reading that the server's load held for longer than this in all says so: its snapshot was open for as long. */
+const HELD_TELL_MS = 60_000;
+
 export class DatabaseReading implements Reading {
   readonly asOf: Temporal.Instant;
   readonly expectedBytes: number;
@@ -18,15 +22,15 @@ export class DatabaseReading implements Reading {
   readonly parallel: number;
   readonly #snapshot: Snapshot;
   readonly #context: ReadContext;
-  readonly #close: () => Promise<void>;
+  readonly #gentle: Pick<Gentle, 'heldMs' | 'close'>;
   /** How long the tables without transactions were locked; 0 before they are let go. */
   #lockedMs = 0;
 
-  /** `close`: what else ends with the reading. */
-  constructor(snapshot: Snapshot, context: ReadContext, tables: readonly PlannedTable[], close: () => Promise<void>) {
+  /** `gentle` ends with the reading. */
+  constructor(snapshot: Snapshot, context: ReadContext, tables: readonly PlannedTable[], gentle: Pick<Gentle, 'heldMs' | 'close'>) {
     this.#snapshot = snapshot;
     this.#context = context;
-    this.#close = close;
+    this.#gentle = gentle;
     this.asOf = snapshot.asOf;
     this.parallel = snapshot.sessions.length;
     this.expectedBytes = tables.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
@@ -88,7 +92,7 @@ export class DatabaseReading implements Reading {
 
   summary(): SourceSummary {
     const { schema, server, programs, method, acrossTables, binlog, notCovered } = this.#snapshot;
-    const warnings = [...this.#context.warnings, ...programs.warnings];
+    const warnings = [...this.#context.warnings, ...programs.warnings, ...this.#conditions()];
     const consistency: Consistency = {
       method,
       acrossTables,
@@ -110,9 +114,21 @@ export class DatabaseReading implements Reading {
     };
   }
 
+  /** What was worse than it need have been, though nothing is missing. */
+  #conditions(): Warning[] {
+    const { fellShort, method } = this.#snapshot;
+    const messages: string[] = [];
+    if (fellShort.length > 0)
+      messages.push(`the snapshot was opened by ${method}, for a better way came to nothing: ${fellShort.join('; ')}`);
+    const { heldMs } = this.#gentle;
+    if (heldMs >= HELD_TELL_MS)
+      messages.push(`reading was held for ${Math.round(heldMs / 1000)} s, for the server ran more queries than maxRunningQueries allows`);
+    return messages.map((message) => ({ kind: 'other', where: 'database', message }));
+  }
+
   async close(): Promise<void> {
     this.#context.close();
     await this.#snapshot.lock?.release();
-    await this.#close();
+    await this.#gentle.close();
   }
 }

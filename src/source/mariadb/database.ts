@@ -82,7 +82,7 @@ export class DatabaseSource implements Source {
       const tables = await this.#measured(snapshot, context, new Set(excluded.tables), signal);
       // Lets go of the metadata locks that looking at the tables took: nobody's ALTER has to wait for the dump.
       await context.letGo(snapshot.session);
-      return new DatabaseReading(snapshot, context, tables, () => gentle.close());
+      return new DatabaseReading(snapshot, context, tables, gentle);
     } catch (error) {
       for (const session of sessions) session.destroy();
       await lock?.release();
@@ -104,7 +104,11 @@ export class DatabaseSource implements Source {
       }
       const plan = planTable(table, locked.has(table.name));
       const reader = plan.locked ? (snapshot.lock?.session ?? snapshot.session) : snapshot.session;
-      tables.push(await measure(reader, plan, this.#sizes));
+      try {
+        tables.push(await measure(reader, plan, this.#sizes));
+      } catch (error) {
+        throw readError(error, `table ${table.name}`, table.name);
+      }
     }
     return spread(snapshot.session, tables, snapshot.sessions.length, this.#sizes);
   }

@@ -196,7 +196,7 @@ export class FlowPart extends TsvPart {
       yield* this.#flow.segment(signal);
     } catch (error) {
       signal.throwIfAborted();
-      throw readError(error, `table ${this.plan.name}`);
+      throw readError(error, `table ${this.plan.name}`, this.plan.name);
     }
     this.count(this.plan.name, this.#flow.rows);
     if (this.#flow.more) this.context.find(new FlowPart(this.context, this.#flow, this.#number + 1));

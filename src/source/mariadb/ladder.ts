@@ -37,15 +37,19 @@ export interface Opened {
   readonly binlog: BinlogPosition | null;
   /** Why better ways came to nothing, for whoever wonders. */
   readonly steppedDown: readonly string[];
+  /** Those of them that no missing privilege or setting explains: another day, or at a quieter hour, it would have been better. */
+  readonly fellShort: readonly string[];
 }
 
-type Step = Omit<Opened, 'blockedMs' | 'steppedDown' | 'binlog'> & { readonly binlog: BinlogPosition | null };
+type Step = Omit<Opened, 'blockedMs' | 'steppedDown' | 'fellShort' | 'binlog'> & { readonly binlog: BinlogPosition | null };
 
 /** One way tried: `step` is null when it came to nothing, and then `why` says why. */
 interface Tried {
   readonly step: Step | null;
   readonly why: string;
   readonly blockedMs: number;
+  /** Privileges or settings rule this way out, every time: doctor's business. */
+  readonly ruledOut?: true;
 }
 
 /** While somebody holds a loose table, or commits come between: how often and how long it is tried again. */
@@ -61,6 +65,7 @@ export async function openTogether(climb: Climb): Promise<Opened> {
   const readers = [first, ...others];
   for (const session of readers) await prepare(session);
   const steppedDown: string[] = [];
+  const fellShort: string[] = [];
   let blockedMs = 0;
   let step: Step | null = null;
   let lock: TableLock | null = null;
@@ -68,12 +73,14 @@ export async function openTogether(climb: Climb): Promise<Opened> {
     const result = await tried;
     step = result.step;
     blockedMs += result.blockedMs;
-    if (step === null) steppedDown.push(`${name}: ${result.why}`);
+    if (step !== null) return;
+    steppedDown.push(`${name}: ${result.why}`);
+    if (!result.ruledOut) fellShort.push(`${name}: ${result.why}`);
   };
   if (readers.length > 1 && climb.maxBlockMs >= 1) await attempt(globalName(server), byGlobalHold(climb, readers));
   if (step === null) {
     // Without the server held still the lock comes first: the tables are then, at the snapshot's moment, what they will be when read.
-    lock = await lockLoose(climb, steppedDown);
+    lock = await lockLoose(climb, steppedDown, fellShort);
     if (readers.length > 1) await attempt('binary log', byBinlog(climb, readers, lock));
     if (step === null && readers.length > 1 && climb.maxBlockMs >= 1) await attempt('LOCK TABLES', byTableLocks(climb, readers, lock));
     if (step === null) {
@@ -84,7 +91,7 @@ export async function openTogether(climb: Climb): Promise<Opened> {
   const opened: Step = step;
   for (const session of opened.sessions) await session.run(`SAVEPOINT ${SAVEPOINT}`);
   const binlog = opened.binlog && server.mariadb ? await withGtid(first, opened.binlog) : opened.binlog;
-  return { ...opened, binlog, blockedMs, steppedDown };
+  return { ...opened, binlog, blockedMs, steppedDown, fellShort };
 }
 
 function globalName(server: ServerInfo): string {
@@ -115,7 +122,7 @@ async function byGlobalHold(climb: Climb, readers: readonly Session[]): Promise<
   const { clock, server, loose, maxBlockMs } = climb;
   let blockedMs = 0;
   const nothing = (why: string): Tried => ({ step: null, why, blockedMs });
-  if (!climb.rights.reload) return nothing('RELOAD is missing');
+  if (!climb.rights.reload) return { ...nothing('RELOAD is missing'), ruledOut: true };
   const [control, guard] = await connectSome(climb, 2);
   let [locker] = loose.length > 0 ? await connectSome(climb, 1) : [];
   let lock: TableLock | null = null;
@@ -157,13 +164,14 @@ async function byGlobalHold(climb: Climb, readers: readonly Session[]): Promise<
 /** Step 2: opened until all happen to stand at the same place of the binary log. Holds nobody up. */
 async function byBinlog({ clock, server, first }: Climb, readers: readonly Session[], lock: TableLock | null): Promise<Tried> {
   const nothing = (why: string): Tried => ({ step: null, why, blockedMs: 0 });
-  if (!(await positionTellsAll(first, server))) return nothing('there is none that tells every change, as far as the user may see');
+  if (!(await positionTellsAll(first, server)))
+    return { ...nothing('there is none that tells every change, as far as the user may see'), ruledOut: true };
   const since = clock.monotonicMs();
   for (let tries = 1; tries <= BINLOG_TRIES && clock.monotonicMs() - since < BINLOG_LIMIT_MS; tries++) {
     await start(readers);
     const asOf = clock.now();
     const { same, at } = await commonPosition(readers);
-    if (at === null) return nothing('the server does not tell the position of a snapshot');
+    if (at === null) return { ...nothing('the server does not tell the position of a snapshot'), ruledOut: true };
     if (same) return { step: { sessions: readers, asOf, method: 'binlog-position', lock, binlog: at }, why: '', blockedMs: 0 };
   }
   return nothing('commits came between the snapshots each time');
@@ -174,8 +182,8 @@ async function byTableLocks(climb: Climb, readers: readonly Session[], lock: Tab
   const { clock, server, tables, maxBlockMs } = climb;
   let blockedMs = 0;
   const nothing = (why: string): Tried => ({ step: null, why, blockedMs });
-  if (!climb.rights.lockTables) return nothing('the privilege is missing');
-  if (tables.length === 0) return nothing('there are no tables');
+  if (!climb.rights.lockTables) return { ...nothing('the privilege is missing'), ruledOut: true };
+  if (tables.length === 0) return { ...nothing('there are no tables'), ruledOut: true };
   const [control, guard] = await connectSome(climb, 2);
   try {
     if (!control || !guard) return nothing('the server gave no further connection');
@@ -211,22 +219,24 @@ async function alone({ clock, first }: Climb, lock: TableLock | null): Promise<S
 }
 
 /** null when there is nothing to lock or it cannot be had; the reason goes to `steppedDown`. */
-async function lockLoose(climb: Climb, steppedDown: string[]): Promise<TableLock | null> {
+async function lockLoose(climb: Climb, steppedDown: string[], fellShort: string[]): Promise<TableLock | null> {
   const { clock, server, loose, maxBlockMs, signal } = climb;
   if (loose.length === 0) return null;
   const session = await climb.connect();
   let why = '';
+  let busy = true;
   // At last the site may have to wait behind us, while we wait for its slow query: not long.
   const patience = [...Array<number>(BUSY_TRIES - 1).fill(0), Math.floor(maxBlockMs / 1000)];
   for (const waitSeconds of patience) {
     const outcome = await lockTables(session, loose, { clock, server, waitSeconds });
     if (outcome.lock) return outcome.lock;
-    why = outcome.why;
-    if (!outcome.busy) break;
+    ({ why, busy } = outcome);
+    if (!busy) break;
     await clock.sleep(BUSY_PAUSE_MS, signal);
   }
   await session.end();
   steppedDown.push(`tables without transactions: ${why}`);
+  if (busy) fellShort.push(`tables without transactions: ${why}`);
   return null;
 }
 

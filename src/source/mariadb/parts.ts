@@ -9,7 +9,7 @@ import type { PartOutcome, Phase, SegmentKind } from '../source.ts';
 import type { ColumnPlan } from './columns.ts';
 import { ByteWriter, type RowFields, writeSqlRow, writeTsvValue } from './encode.ts';
 import type { TablePlan } from './plan.ts';
-import type { ReadContext, TrackedPart } from './reading.ts';
+import { type ReadContext, readError, type TrackedPart } from './reading.ts';
 import { DATA_HEAD, DATA_TAIL, LENIENT, STRICT } from './script.ts';
 import { cutFor, hexHash, rowWithKey, type Span, TableCursor, type WideRow } from './table-cursor.ts';
 
@@ -112,14 +112,18 @@ export class DataPart extends DatabasePart {
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`part ${this.name}`, signal, this.locked, (session) => this.#tables(writer, session));
+    return this.context.exclusively(`part ${this.name}`, signal, this.locked, (session) => this.#tables(writer, session, signal));
   }
 
-  async *#tables(writer: ByteWriter, session: Session): AsyncGenerator<Buffer, void, undefined> {
+  async *#tables(writer: ByteWriter, session: Session, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     writer.text(DATA_HEAD);
     for (const [index, span] of this.#spans.entries()) {
       const cursor = new TableCursor(this.context, session, span);
-      yield* this.#table(writer, cursor, span.plan);
+      try {
+        yield* this.#table(writer, cursor, span.plan);
+      } catch (error) {
+        throw signal.aborted ? signal.reason : readError(error, `table ${span.plan.name}`, span.plan.name);
+      }
       await this.context.letGo(session);
       if (cursor.finished) continue;
       const rest = [{ ...span, after: cursor.after }, ...this.#spans.slice(index + 1)];
@@ -201,7 +205,9 @@ export class WideRowPart extends TsvPart {
   }
 
   protected override content(writer: ByteWriter, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    return this.context.exclusively(`table ${this.plan.name}`, signal, this.locked, (session) => this.#row(writer, session));
+    const { name } = this.plan;
+    const row = (session: Session): AsyncGenerator<Buffer, void, undefined> => this.#row(writer, session);
+    return this.context.exclusively(`table ${name}`, signal, this.locked, row, name);
   }
 
   async *#row(writer: ByteWriter, session: Session): AsyncGenerator<Buffer, void, undefined> {

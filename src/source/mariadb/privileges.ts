@@ -81,6 +81,8 @@ export function allGrants(account: string, database: string, server: ServerInfo)
 /** The right to see the bodies of routines, which each server calls otherwise. */
 function routinePrivilege(user: string, pattern: string, server: ServerInfo): MissingPrivilege {
   const why = 'stored procedures and functions are not shown without it';
+  // Before 8.0.20 only the right to read everything shows a body to who did not write it.
+  if (!server.mariadb && server.number < 80_020) return { privilege: 'SELECT ON *.*', why, grant: `GRANT SELECT ON *.* TO ${user}` };
   if (!server.mariadb) return { privilege: 'SHOW_ROUTINE', why, grant: `GRANT SHOW_ROUTINE ON *.* TO ${user}` };
   if (server.number < 110_300) return { privilege: 'SELECT ON mysql.proc', why, grant: `GRANT SELECT ON mysql.proc TO ${user}` };
   return { privilege: 'SHOW CREATE ROUTINE', why, grant: `GRANT SHOW CREATE ROUTINE ON ${quoteName(pattern)}.* TO ${user}` };

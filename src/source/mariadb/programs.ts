@@ -118,7 +118,7 @@ function program(
     throw new CoffreError('E_DB_PRIVILEGE', `the body of ${kind.toLowerCase()} ${name} cannot be seen`, {
       hint:
         'grant the dump user the right to see routine bodies: GRANT SELECT ON mysql.proc TO … ' +
-        '(MariaDB), GRANT SHOW CREATE ROUTINE ON the database (MariaDB 11.3 and later), GRANT SHOW_ROUTINE ON *.* (MySQL 8)',
+        '(MariaDB), GRANT SHOW CREATE ROUTINE ON the database (MariaDB 11.3 and later), GRANT SHOW_ROUTINE ON *.* (MySQL 8; before 8.0.20 GRANT SELECT ON *.*)',
     });
   }
   return {

@@ -8,12 +8,12 @@ import { sameDefinition, showCreate } from './schema.ts';
 const CHANGED_ERRNOS = new Set([1051, 1054, 1146, 1412, 1932]);
 export const SAVEPOINT = 'coffre';
 
-/** What a server error means while a dump is read; `what` names where. */
-export function readError(error: unknown, what: string): CoffreError {
+/** What a server error means while a dump is read; `what` says in words what was read, `table` which one, where it is one. */
+export function readError(error: unknown, what: string, table?: string): CoffreError {
   if (error instanceof CoffreError) return error;
   const server = asServerError(error);
   const code = CHANGED_ERRNOS.has(server.errno) ? 'E_DB_CHANGED' : (accessCode(server.errno) ?? 'E_DB_READ');
-  return new CoffreError(code, `reading ${what}: ${server.message}`, { cause: server });
+  return new CoffreError(code, `reading ${what}: ${server.message}`, { cause: server, ...(table === undefined ? {} : { where: table }) });
 }
 
 /** A part that notes when it was handed out. */
@@ -131,7 +131,7 @@ export class ReadContext {
    */
   async demandSameDefinition(session: Session, plan: TablePlan): Promise<void> {
     if (sameDefinition(plan.create, await showCreate(session, 'TABLE', plan.name))) return;
-    throw new CoffreError('E_DB_CHANGED', `the table ${plan.name} was altered during the dump`);
+    throw new CoffreError('E_DB_CHANGED', `the table ${plan.name} was altered during the dump`, { where: plan.name });
   }
 
   /** Lets go of the metadata locks: an ALTER, and the site's queries behind it, need not wait for the whole dump. */
@@ -162,6 +162,7 @@ export class ReadContext {
     signal: AbortSignal,
     locked: boolean,
     produce: (session: Session) => AsyncGenerator<Buffer, void, undefined>,
+    table?: string,
   ): AsyncGenerator<Buffer, void, undefined> {
     const { session, release } = await this.lease(locked);
     const drop = (): void => session.destroy();
@@ -172,7 +173,7 @@ export class ReadContext {
       await this.letGo(session);
     } catch (error) {
       signal.throwIfAborted();
-      throw readError(error, what);
+      throw readError(error, what, table);
     } finally {
       signal.removeEventListener('abort', drop);
       release();

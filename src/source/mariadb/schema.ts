@@ -72,7 +72,21 @@ export async function readServer(session: Session): Promise<ServerInfo> {
   };
 }
 
-const DEFINITION_ONLY = new Set(['MRG_MYISAM', 'MRG_MyISAM', 'FEDERATED', 'CONNECT', 'SPIDER', 'BLACKHOLE', 'OQGRAPH', 'S3']);
+/** Their rows are in other tables, in files or servers that are not the database's, or nowhere. (Mroonga keeps rows of its own: they are read.) */
+const DEFINITION_ONLY = [
+  'MRG_MYISAM',
+  'FEDERATED',
+  'CONNECT',
+  'SPIDER',
+  'SPHINX',
+  'VP',
+  'BLACKHOLE',
+  'OQGRAPH',
+  'S3',
+  'PERFORMANCE_SCHEMA',
+];
+
+export const isDefinitionOnly = (engine: string | null): boolean => DEFINITION_ONLY.includes((engine ?? '').toUpperCase());
 
 /** Throws ServerError, E_DB_READ. */
 export async function readSchema(session: Session, database: string, server: ServerInfo): Promise<DatabaseSchema> {
@@ -106,7 +120,7 @@ export async function readSchema(session: Session, database: string, server: Ser
         // A table that cannot be opened (its engine is missing, its file is damaged) has none: reading it will say why.
         engine: engine ?? 'unknown',
         transactional: transactions === 'YES',
-        definitionOnly: DEFINITION_ONLY.has(engine ?? ''),
+        definitionOnly: isDefinitionOnly(engine ?? null),
         history,
         period: history === 'insertable' ? { start: own.start ?? 'row_start', end: own.end ?? 'row_end' } : null,
         rows: rows === null ? null : Number(rows),

@@ -12,7 +12,7 @@ import { changedBetween, outlineOf, readOutline } from './outline.ts';
 import type { Rights } from './privileges.ts';
 import { type Programs, readPrograms } from './programs.ts';
 import { readError, SAVEPOINT } from './reading.ts';
-import { type DatabaseSchema, readSchema, readServer, type ServerInfo } from './schema.ts';
+import { type DatabaseSchema, isDefinitionOnly, readSchema, readServer, type ServerInfo } from './schema.ts';
 
 /** The longest that commits of the shop may wait for the moment at which all sessions open their snapshot, where nobody says otherwise. */
 export const MAX_BLOCK_MS = 3000;
@@ -36,6 +36,8 @@ export interface Snapshot {
   readonly binlog: Consistency['binlog'] | null;
   /** Why better steps came to nothing, printable. */
   readonly steppedDown: readonly string[];
+  /** Those of them that no missing privilege or setting explains. */
+  readonly fellShort: readonly string[];
   /** Base tables outside of both snapshot and lock. */
   readonly notCovered: readonly string[];
 }
@@ -92,7 +94,7 @@ async function openOnce(address: ServerAddress, database: string, options: Snaps
     const schema = await readSchema(first, database, server);
     const programs = await readPrograms(first, database, schema);
     const changed = changedBetween(before, await outlineOf(first, database, schema));
-    if (changed !== null) throw new CoffreError('E_DB_CHANGED', `${changed} was altered while the snapshot was opened`);
+    if (changed !== null) throw new CoffreError('E_DB_CHANGED', `${changed} was altered while the snapshot was opened`, { where: changed });
     // Lets go of the metadata locks that looking took.
     await first.run(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
     const covered = new Set(opened.lock?.tables);
@@ -139,11 +141,11 @@ interface TablesToRead {
 
 async function tablesToRead(session: Session, database: string, excludeData: readonly string[]): Promise<TablesToRead> {
   const rows = await session.texts(
-    `SELECT t.TABLE_NAME, e.TRANSACTIONS FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
+    `SELECT t.TABLE_NAME, e.TRANSACTIONS, t.ENGINE FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE=t.ENGINE
      WHERE t.TABLE_SCHEMA=${quoteText(database)} AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
-     AND t.ENGINE NOT IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER', 'BLACKHOLE', 'OQGRAPH', 'S3', 'PERFORMANCE_SCHEMA')`,
+     AND t.ENGINE IS NOT NULL`,
   );
-  const own = rows.filter(([name]) => name && !excludeData.includes(name));
+  const own = rows.filter(([name, , engine]) => name && !excludeData.includes(name) && !isDefinitionOnly(engine ?? null));
   const names = (kept: readonly (string | null)[][]): string[] => kept.map(([name]) => name ?? '');
   return { tables: names(own), loose: names(own.filter(([, transactions]) => transactions !== 'YES')) };
 }
