@@ -100,9 +100,12 @@ class Packing {
       await this.#journal;
     } catch (error) {
       this.#fail(error);
+      // what was read to its end is stored all the same: the next reading, or the next run, takes it up
       await Promise.all(this.#underWay);
       await this.#readersEnded();
-      throw signal.aborted ? signal.reason : this.#stop.signal.reason;
+      const reason: unknown = signal.aborted ? signal.reason : this.#stop.signal.reason;
+      if (!this.#context.readAgain(asCoffreError(reason))) this.#context.abort(reason);
+      throw reason;
     }
     return {
       segments: restoreOrder(this.#places.flat(), this.#context.source),
@@ -154,9 +157,7 @@ class Packing {
 
   #fail(error: unknown): void {
     const reason = asCoffreError(error);
-    const first = !this.#stop.signal.aborted;
-    if (first) this.#stop.abort(reason);
-    if (first ? !this.#context.readAgain(reason) : this.#stop.signal.reason !== reason) this.#context.abort(reason);
+    if (!this.#stop.signal.aborted) this.#stop.abort(reason);
   }
 
   #carry(item: Carry): void {
@@ -223,9 +224,18 @@ class Packing {
   /** Estimates can be wrong (a file grows, a row is huge): memory stays bounded all the same. */
   async #seal(part: Part, endRead: Release, spill: string): Promise<SealedOrSpilled> {
     const { to, sealing } = this.#context;
-    const options = { recipients: to, signal: this.#signal, estimatedBytes: part.estimatedBytes };
+    const partial = new AbortController();
+    const onStop = (): void => partial.abort(this.#stop.signal.reason);
+    if (this.#stop.signal.aborted) onStop();
+    this.#stop.signal.addEventListener('abort', onStop, { once: true });
+    const ended = (): void => {
+      this.#stop.signal.removeEventListener('abort', onStop);
+      endRead();
+    };
+    const signal = AbortSignal.any([this.#context.signal, partial.signal]);
+    const options = { recipients: to, signal, estimatedBytes: part.estimatedBytes };
     const overflow = { aboveBytes: SPILL_BYTES, path: spill };
-    const plaintext = this.#read(part, endRead);
+    const plaintext = this.#read(part, ended);
     return part.estimatedBytes < SMALL_PART_BYTES
       ? await sealOrSpill(plaintext, options, overflow)
       : await sealing.seal(plaintext, options, overflow);
