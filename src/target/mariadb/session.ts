@@ -201,6 +201,8 @@ export class Session {
   readonly #tapped: Tapped;
   /** Of whoever waits for the running query. */
   readonly #onLost = new Set<(error: ServerError) => void>();
+  /** What was asked and is not answered yet. */
+  readonly #asked = new Set<Promise<unknown>>();
   #lost: ServerError | null = null;
 
   constructor(connection: Connection, tapped: Tapped) {
@@ -270,33 +272,49 @@ export class Session {
   }
 
   /**
-   * Starts a query and hands over each row at once, undecoded: a JavaScript value for each field would cost more than all the
-   * rest. The caller pauses it when it has enough. `onRow` must not throw.
+   * Starts a query, once all that was asked before is answered, and hands over each row at once, undecoded: a JavaScript value for
+   * each field would cost more than all the rest. The caller pauses it when it has enough. `onRow` must not throw.
    */
   flow(sql: string, onRow: OnRow): RowFlow {
-    const connection = this.#connection;
     const ended = new Promise<void>((resolve, reject) => {
-      if (this.#lost) {
-        reject(this.#lost);
-        return;
-      }
       this.#onLost.add(reject);
       const leave = (): void => {
         this.#onLost.delete(reject);
       };
-      this.#tapped.tap.expectRows(onRow);
-      const query = connection.query({ sql: bytes(sql), rowsAsArray: true } as QueryOptions);
-      query.on('error', (error: unknown) => {
+      const start = (): void => {
+        if (this.#lost) throw this.#lost;
+        this.#tapped.tap.expectRows(onRow);
+        const query = this.#connection.query({ sql: bytes(sql), rowsAsArray: true } as QueryOptions);
+        // The tap would have taken another answer for this one: rows that nobody saw must not end as if there had been none.
+        query.on('result', (row: unknown) => {
+          if (!Array.isArray(row)) return;
+          this.#lost ??= new ServerError('rows went past their reader', 0, true);
+          this.destroy();
+        });
+        query.on('error', (error: unknown) => {
+          leave();
+          reject(asServerError(error));
+        });
+        query.on('end', () => {
+          leave();
+          resolve();
+        });
+      };
+      const refuse = (error: unknown): void => {
         leave();
-        reject(asServerError(error));
-      });
-      query.on('end', () => {
-        leave();
-        resolve();
-      });
+        reject(error);
+      };
+      // The tap cannot tell whose answer comes: whoever holds tables locked asks for a sign of life in between.
+      this.#whenAnswered(start).catch(refuse);
     });
     ended.catch(() => {});
     return { pause: () => this.#tapped.pause(), resume: () => this.#tapped.resume(), ended };
+  }
+
+  /** `start` follows at once upon the look that nothing is under way. */
+  async #whenAnswered(start: () => void): Promise<void> {
+    while (this.#asked.size > 0 && !this.#lost) await Promise.allSettled(this.#asked);
+    start();
   }
 
   /** Says goodbye; never throws. */
@@ -320,6 +338,16 @@ export class Session {
   }
 
   #ask(sql: string | Uint8Array, infileStreamFactory?: (path: string) => Readable): Promise<unknown> {
+    const answer = this.#send(sql, infileStreamFactory);
+    this.#asked.add(answer);
+    const answered = (): void => {
+      this.#asked.delete(answer);
+    };
+    answer.then(answered, answered);
+    return answer;
+  }
+
+  #send(sql: string | Uint8Array, infileStreamFactory?: (path: string) => Readable): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#lost) {
         reject(this.#lost);
