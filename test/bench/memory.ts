@@ -1,4 +1,4 @@
-// How much memory coffre takes with one very large file, very many small ones, and one very large table: `npm run bench -- memory`.
+// How much memory coffre takes with one very large file, very many small ones, one very large table, and very large rows: `npm run bench -- memory`.
 import { createCipheriv } from 'node:crypto';
 import { createWriteStream, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { makeWorld, type World, type WorldOptions } from '../world/world.ts';
 import { ProcessTreeWatch, type TreePeak } from './process-tree.ts';
 
 const LIMIT_BYTES = 512 * 1024 * 1024;
-const USAGE = `usage: npm run bench -- memory [--json] [--scale FRACTION] [--only file,tree,table] [--vaults nas,offsite]
+const USAGE = `usage: npm run bench -- memory [--json] [--scale FRACTION] [--only file,tree,table,blob] [--vaults nas,offsite]
   full size takes about ten minutes and 20 GB of disk`;
 
 interface Measured extends TreePeak {
@@ -32,7 +32,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     scale: { type: 'string', default: '1' },
-    only: { type: 'string', default: 'file,tree,table' },
+    only: { type: 'string', default: 'file,tree,table,blob' },
     vaults: { type: 'string', default: 'offsite' },
     help: { type: 'boolean', default: false },
   },
@@ -141,6 +141,44 @@ async function tableCase(world: World, server: Mariadb): Promise<Case> {
   return { name, plainBytes, steps };
 }
 
+/** A server's longest value, and the rows of it. The copy must have the same hashes, or it throws. */
+interface Blobs {
+  readonly maxAllowedPacket: string;
+  readonly rows: number;
+  readonly bytesEach: number;
+}
+
+async function blobCase(world: World, server: Mariadb, { maxAllowedPacket, rows, bytesEach }: Blobs): Promise<Case> {
+  const plainBytes = rows * bytesEach;
+  const name = `${rows} LONGBLOB of ${(bytesEach / 1e6).toFixed(0)} MB, max_allowed_packet ${maxAllowedPacket}`;
+  say(name);
+  await server.createDatabase('shop');
+  await server.sql('CREATE TABLE ps_attachment (id INT PRIMARY KEY, name VARCHAR(40), content LONGBLOB NOT NULL)', { database: 'shop' });
+  const source = noise(name);
+  const file = join(server.dir, 'content');
+  for (let id = 1; id <= rows; id++) {
+    const pieces = function* (): Generator<Buffer> {
+      for (let left = bytesEach; left > 0; left -= 1 << 20) yield source.take(Math.min(left, 1 << 20));
+    };
+    await pipeline(Readable.from(pieces()), createWriteStream(file));
+    await server.sql(`INSERT INTO ps_attachment VALUES (${id}, 'n${id}', LOAD_FILE('${file}'))`, { database: 'shop' });
+  }
+  rmSync(file);
+  world.writeConfig({ vaults, database: { socketPath: server.socketPath, user: 'root', name: 'shop' } });
+  const hashes = (database: string): Promise<string> =>
+    server.sql('SELECT id, name, LENGTH(content), SHA2(content, 256) FROM ps_attachment ORDER BY id', { database });
+  const url = `mysql://root@localhost/back?socketPath=${server.socketPath}`;
+  const steps = [
+    await measured(world, 'backup', ['backup', 'dupont']),
+    await measured(world, 'backup, unchanged', ['backup', 'dupont']),
+    await measured(world, 'restore', ['restore', 'dupont', '--to-database', url]),
+    await measured(world, 'verify', ['verify', 'dupont', '--read-data']),
+  ];
+  const before = await hashes('shop');
+  if (!before.includes(`\t${bytesEach}\t`) || before !== (await hashes('back'))) throw new Error(`the copy is another one: ${name}`);
+  return { name, plainBytes, steps };
+}
+
 const store = await startStore();
 const cases: Case[] = [];
 try {
@@ -158,6 +196,21 @@ try {
       await inFreshWorld((world) => tableCase(world, server));
     } finally {
       await server.stop();
+    }
+  }
+  if (only.includes('blob')) {
+    // one value far beyond coffre's memory, and rows just below what the default packet lets through
+    for (const blobs of [
+      { maxAllowedPacket: '1G', rows: 1, bytesEach: Math.round(512e6 * scale) },
+      { maxAllowedPacket: '64M', rows: 6, bytesEach: Math.round(60e6 * scale) },
+    ]) {
+      const args = ['--innodb-log-file-size=2G', `--max-allowed-packet=${blobs.maxAllowedPacket}`];
+      const server = await startMariadb({ args });
+      try {
+        await inFreshWorld((world) => blobCase(world, server, blobs));
+      } finally {
+        await server.stop();
+      }
     }
   }
 } finally {
