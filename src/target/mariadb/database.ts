@@ -118,15 +118,9 @@ export class MariadbTarget implements DatabaseTarget {
     });
   }
 
-  loadRows(
-    segment: IncomingSegment,
-    load: LoadInstruction,
-    signal: AbortSignal,
-    { alone }: { readonly alone: boolean } = { alone: false },
-  ): Promise<LoadedTable> {
+  loadRows(segment: IncomingSegment, load: LoadInstruction, signal: AbortSignal): Promise<LoadedTable> {
     return this.#use(signal, async (session) => {
       const rows = await loadRows(session, segment.plaintext, load, {
-        alone,
         refused: this.#localInfileRefused,
         onRefused: () => {
           if (!this.#localInfileRefused) this.#warn(`${REFUSED_LOCAL_INFILE}: rows are loaded as INSERTs`);
@@ -220,6 +214,8 @@ export class MariadbTarget implements DatabaseTarget {
       const [counted] = await this.#count(session, [each.table]).catch(() => []);
       if (counted?.rows === each.rows) still.push(each);
     }
+    // Tables are made from here on: which of them have history is to be asked again.
+    this.#versioned = null;
     return still;
   }
 

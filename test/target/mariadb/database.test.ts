@@ -146,3 +146,27 @@ describe('SQL segments', () => {
     expect(await server.sql("SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA='sql'")).toBe('back@%\n');
   });
 });
+
+describe('a restore that was interrupted', () => {
+  test('with a finished table and one with history to come: history counts as the rows that it is', async () => {
+    await freshDatabase(server, 'again');
+    const scope = { snapshot: 'one', tables: null };
+    const pre = 'CREATE TABLE `done` (a int PRIMARY KEY); CREATE TABLE `kept` (id int PRIMARY KEY, x int) WITH SYSTEM VERSIONING;';
+    await using(makeTarget(server.where, 'again'), async (target) => {
+      expect(await target.prepare(scope)).toEqual([]);
+      await target.markIncomplete();
+      await target.loadSql(sqlPart(pre, 'pre'), never);
+      await target.finishTables([{ table: 'done', rows: 0 }], never);
+    });
+    // the second try was killed too, just when it had cleared away what was not finished
+    await server.sql('DROP TABLE kept', 'again');
+    await using(makeTarget(server.where, 'again'), async (target) => {
+      expect(await target.prepare(scope)).toEqual([{ table: 'done', rows: 0 }]);
+      await target.markIncomplete();
+      await target.loadSql(sqlPart(pre, 'pre'), never, { only: null, except: new Set(['done']) });
+      await server.sql('SET timestamp=1700000000; INSERT INTO kept VALUES (1,1); SET timestamp=1700000001; UPDATE kept SET x=2', 'again');
+      await target.finishTables([{ table: 'kept', rows: 2 }], never);
+      await target.markComplete();
+    });
+  });
+});
