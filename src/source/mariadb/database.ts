@@ -102,7 +102,7 @@ export class DatabaseSource implements Source {
         const message = 'only its present rows are kept: this server cannot take history back';
         context.warnings.push({ kind: 'skipped', where: table.name, message });
       }
-      const plan = planTable(table, locked.has(table.name));
+      const plan = planTable(table, locked.has(table.name), snapshot.server);
       const reader = plan.locked ? (snapshot.lock?.session ?? snapshot.session) : snapshot.session;
       try {
         tables.push(await measure(reader, plan, this.#sizes));

@@ -19,7 +19,7 @@ export async function measure(session: Session, plan: TablePlan, sizes: Sizes): 
   const measured = seemsSmall && !plan.key ? await countedSize(session, plan) : plan;
   // Where all fields are hexadecimal, LOAD DATA would not notice a row that ends too soon.
   const hexOnly = plan.columns.every((column) => column.tsv === 'hex');
-  if (hexOnly || measured.estimatedBytes < sizes.smallTable) return { plan: measured, way: 'together', ranges: [] };
+  if (hexOnly || plan.insertsOnly || measured.estimatedBytes < sizes.smallTable) return { plan: measured, way: 'together', ranges: [] };
   return { plan: measured, way: 'flow', ranges: [WHOLE_TABLE] };
 }
 

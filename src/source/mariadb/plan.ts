@@ -1,10 +1,11 @@
 // Decides how a table's rows are selected, and by which key they can be walked over.
 
+import { isGeometry } from '../../target/mariadb/geometry.ts';
 import { quoteName } from '../../target/mariadb/names.ts';
 import type { Cell } from '../../target/mariadb/session.ts';
 import { SEGMENT_TARGET_BYTES } from '../source.ts';
 import { type ColumnPlan, isOrdered, keyLiteral, planColumn } from './columns.ts';
-import type { IndexInfo, TableInfo } from './schema.ts';
+import type { IndexInfo, ServerInfo, TableInfo } from './schema.ts';
 
 /** A unique key whose order can be followed with comparisons. */
 export interface KeyPlan {
@@ -25,6 +26,8 @@ export interface TablePlan {
   readonly estimatedBytes: number;
   /** A lock holds it still, not the snapshot. */
   readonly locked: boolean;
+  /** The server's own LOAD DATA refuses the table: its rows travel as INSERTs, however many there are. */
+  readonly insertsOnly: boolean;
   /** The definition that the rows belong to. */
   readonly create: string;
 }
@@ -42,7 +45,7 @@ export const DEFAULT_SIZES: Sizes = { smallTable: 1024 * 1024, segment: SEGMENT_
 /** What is estimated for a row when the server knows nothing. */
 const DEFAULT_ROW_BYTES = 100;
 
-export function planTable(table: TableInfo, locked: boolean): TablePlan {
+export function planTable(table: TableInfo, locked: boolean, server: Pick<ServerInfo, 'mariadb'>): TablePlan {
   const columns = table.columns.filter((column) => !column.generated).map(planColumn);
   if (table.period) {
     for (const name of [table.period.start, table.period.end]) {
@@ -67,6 +70,7 @@ export function planTable(table: TableInfo, locked: boolean): TablePlan {
     enums: table.columns.filter((column) => column.type === 'enum' && !column.generated).map((column) => column.name),
     estimatedBytes: Math.max(table.dataBytes ?? 0, (table.rows ?? 0) * DEFAULT_ROW_BYTES),
     locked,
+    insertsOnly: !server.mariadb && table.columns.some(({ type, nullable, generated }) => isGeometry(type) && !nullable && !generated),
     create: table.create,
   };
 }

@@ -2,6 +2,7 @@
 import { CoffreError } from '../../errors.ts';
 import type { LoadInstruction } from '../../source/source.ts';
 import { writeError } from './errors.ts';
+import { refusesLoadData } from './geometry.ts';
 import { insertStatements } from './inserts.ts';
 import { buildLoadStatement, LOAD_SESSION, parseLoadStatement, type TsvTable } from './load-statement.ts';
 import { quoteName, quoteText } from './names.ts';
@@ -20,8 +21,6 @@ export interface RowsOptions {
   readonly onRefused: () => void;
   /** Known to be refused: INSERTs at once. */
   readonly refused: boolean;
-  /** Nothing else loads into the table meanwhile: an empty one may then be filled by the server's bulk insert. */
-  readonly alone: boolean;
 }
 
 /**
@@ -40,12 +39,11 @@ export async function loadRows(
   }
   try {
     await session.run(LOAD_SESSION);
-    // The bulk-insert trap: into an empty table MariaDB then locks the whole of it until the transaction ends.
-    if (options.alone) await session.run('SET SESSION unique_checks=0');
     await session.run('START TRANSACTION');
-    await (options.refused
-      ? insertRows(session, plaintext, table, load.rows)
-      : loadOrInsert(session, plaintext, table, load.rows, options));
+    // only what has no charset, or bytes, travels as hexadecimal: a geometry is among it
+    const byInserts =
+      options.refused || (table.columns.some(({ form }) => form === 'hex') && (await refusesLoadData(session, table.table)));
+    await (byInserts ? insertRows(session, plaintext, table, load.rows) : loadOrInsert(session, plaintext, table, load.rows, options));
     await session.run('COMMIT');
   } catch (error) {
     await undo(session, table.table);
