@@ -147,3 +147,12 @@ test('a statement that coffre did not write is not executed', async () => {
   }
   expect(await count()).toBe('0');
 });
+
+test('a geometry that is never null: every row, by INSERTs where the server refuses it LOAD DATA', async () => {
+  await server.sql('CREATE TABLE g (id int PRIMARY KEY, raw geometry NOT NULL, name varchar(5))', 'loaded');
+  const point = '000000000101000000000000000000F03F0000000000000040';
+  expect(await load(`1\t${point}\tone\n2\t${point}\ttwo\n`, 2, 'g')).toBeNull();
+  expect(await server.sql('SELECT id, ST_X(raw), ST_Y(raw), name FROM g ORDER BY id', 'loaded')).toBe('1\t1\t2\tone\n2\t1\t2\ttwo\n');
+  expect(await load(`3\t${point}\tthree\n4\t${point}`, 2, 'g')).toMatchObject({ code: 'E_LOAD_MISMATCH' });
+  expect(await count('g')).toBe('2');
+});
