@@ -150,7 +150,12 @@ export const ERRORS = {
     'the target already holds something',
     'choose an empty one; of a database --overwrite replaces what it holds, and keeps it if anything fails',
   ),
-  E_TARGET_WRITE: kind(10, 'backoff', 'writing the restored data failed', 'check rights and space of the target'),
+  E_TARGET_WRITE: kind(
+    10,
+    'backoff',
+    'writing the restored data failed',
+    'check rights and space of the target; a view refused for lack of rights (1356): its definer has none there, grant them or use --definers strip',
+  ),
   E_TARGET_SPACE: kind(10, 'operator', 'the target has no space left', 'free space or choose another target'),
   E_LOAD_MISMATCH: kind(
     10,

@@ -121,7 +121,9 @@ function describe(
         ];
   for (const snapshot of snapshots) {
     for (const warning of snapshot.warnings.slice(0, 20))
-      lines.push(`warning: ${snapshot.source}: ${warning.where}: ${warning.message} (${warning.kind})`);
+      lines.push(
+        `warning: ${snapshot.source}: ${warning.where}: ${warning.message}${warning.kind === 'other' ? '' : ` (${warning.kind})`}`,
+      );
     if (snapshot.warnings.length > 20) lines.push(`… and ${snapshot.warnings.length - 20} more: coffre show ${snapshot.id}`);
   }
   for (const { source, error } of failures.slice(1)) lines.push(`failed: ${source}: ${error.message} [${error.code}]`);

@@ -96,7 +96,14 @@ export interface Overwriting {
 
 /** Asks the server; touches nothing. Throws E_DB_…. */
 export async function describeOverwriting(adapters: RestoreAdapters, url: string, options: DatabaseOptions): Promise<Overwriting> {
-  const contents = await adapters.describeDatabase(url, { passwordFile: options.passwordFile ?? null });
+  const contents = await adapters.describeDatabase(url, { passwordFile: options.passwordFile ?? null }).catch((error: unknown) => {
+    // the table's hint is of a shop's own user
+    if (!(error instanceof CoffreError) || error.code !== 'E_DB_AUTH') throw error;
+    throw new CoffreError(error.code, error.message, {
+      cause: error,
+      hint: 'check the user in --to-database, and its password in --password-file or $COFFRE_DB_PASSWORD; root often comes in by socketPath only',
+    });
+  });
   return overwriting(contents, options);
 }
 

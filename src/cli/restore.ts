@@ -72,20 +72,13 @@ export function registerRestore(program: Command, context: CliContext): void {
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
     .option('--overwrite', 'allow a database that is not empty: loaded beside it, then swapped; it stays as it is if anything fails')
-    .option('--keep-old', 'with --overwrite: keep what was replaced in a database beside, and say its name')
+    .option('--keep-old', 'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old)')
+    .addOption(severalTimes('--table <name>', 'only this table of the database (may be given again); others stay untouched'))
     .option(
-      '--table <name>',
-      'only this table of the database (may be given again); others stay untouched',
-      (value: string, all: string[]) => [...all, value],
-      [],
+      '--definers <rule>',
+      'of views, triggers, routines, events: keep (default), strip (the restoring user’s), or an account: shop@localhost',
     )
-    .option('--definers <rule>', 'of views, triggers, routines, events: keep (default), strip, or an account: shop@localhost')
-    .option(
-      '--path <pattern>',
-      'only files that match (may be given again): img/p/1, *.php',
-      (value: string, all: string[]) => [...all, value],
-      [],
-    )
+    .addOption(severalTimes('--path <pattern>', 'only files that match (may be given again): img/p/1, *.php'))
     .option('--from <vault>', 'read from this vault alone')
     .option('--dry-run', 'say what would be restored, and from where')
     .addHelpText(
@@ -93,14 +86,20 @@ export function registerRestore(program: Command, context: CliContext): void {
       '\nExample:\n  coffre restore dupont --to-dir /srv/restore/dupont --to-database "mysql://root@localhost/dupont_back?socketPath=/run/mysqld/mysqld.sock"\n' +
         '  coffre restore dupont --at 2026-11-20T04:00 --to-dir /tmp/look --path "config/**"\n' +
         '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
-        '  coffre restore dupont --to-database mysql://root@127.0.0.1/dupont --overwrite --keep-old\n' +
-        '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://root@127.0.0.1/dupont --table ps_cart_rule --overwrite\n',
+        '  coffre restore dupont --to-database "mysql://root@localhost/dupont?socketPath=/run/mysqld/mysqld.sock" --overwrite --keep-old\n' +
+        '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n',
     )
     .action(
       unitAction(context, (invocation, adapters, shop: string, options: RestoreOptions) =>
         restore(context, invocation, adapters, shop, options),
       ),
     );
+}
+
+/** An option that collects its values; none given is an empty list, which the help need not say. */
+function severalTimes(flags: string, description: string): Option {
+  const option = new Option(flags, description).default([], 'all');
+  return option.argParser((value: string, all: string[]) => [...all, value]);
 }
 
 async function restore(context: CliContext, invocation: Invocation, adapters: RestoreAdapters, shopName: string, options: RestoreOptions) {
@@ -332,7 +331,9 @@ function describeRestored(config: Config, restored: readonly RestoredHere[]): st
         one.snapshot,
         formatInstant(Temporal.Instant.from(one.asOf), config.timezone),
         formatBytes(one.bytes),
-        one.tables === undefined ? `${one.files} ${one.files === 1 ? 'file' : 'files'}` : `${one.tables} tables, ${one.rows} rows`,
+        one.tables === undefined
+          ? `${one.files} ${one.files === 1 ? 'file' : 'files'}`
+          : `${one.tables} ${one.tables === 1 ? 'table' : 'tables'}, ${one.rows} rows`,
         formatDuration(one.durationMs),
         one.verified ? 'identical to the manifest' : 'NOT CHECKED',
       ]),

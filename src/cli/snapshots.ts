@@ -195,7 +195,9 @@ function describeSnapshot(snapshot: SnapshotWithCopies, timezone: string): strin
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
   for (const warning of JSON.parse(snapshot.warnings) as Warning[]) {
-    lines.push(`warning: ${printable(warning.where)}: ${printable(warning.message)} (${warning.kind})`);
+    lines.push(
+      `warning: ${printable(warning.where)}: ${printable(warning.message)}${warning.kind === 'other' ? '' : ` (${warning.kind})`}`,
+    );
   }
   return lines.join('\n');
 }
