@@ -229,6 +229,12 @@ export class SwapTarget implements DatabaseTarget {
     try {
       const found = await SwapJournal.find(session, this.#names);
       if (!found) await SwapJournal.refuseForeign(session, this.#names);
+      else if ((await found.lastStep()) !== 'loading') {
+        // Its journal is all that can put back what it moved.
+        throw new CoffreError('E_BUSY', `another restore of ${this.#names.database} was cut off in its swap just now`, {
+          hint: 'run the command again: it is repaired first',
+        });
+      }
       if (chosen) {
         const { views, sequences } = await listContents(session, this.#names.database);
         refuseOtherKinds(this.#names.database, chosen, [...views, ...sequences]);

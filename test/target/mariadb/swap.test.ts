@@ -1,7 +1,9 @@
 // A restore over a database that is not empty: all of the new one, or exactly the old one.
+import { createHash } from 'node:crypto';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { CoffreError } from '../../../src/errors.ts';
+import { until } from '../../servers/rig.ts';
 import type { Dumped } from '../../source/mariadb/dumped.ts';
 import { type DatabaseServer, freshDatabase, startDatabaseServer } from '../../source/mariadb/server.ts';
 import { beside, dumpOf, look, makeNew, makeOld, makeSwap, restoreInto } from './swap-setting.ts';
@@ -104,6 +106,34 @@ describe('the whole database', () => {
       expect(await beside(server, 'shop')).toBe(name);
       await server.sql(`DROP DATABASE ${name}`);
     }
+    expect(await look(server, 'shop')).toBe(before);
+  });
+
+  test('another restore that got in between and was killed in the middle of its swap: its journal is left to the repair', async () => {
+    const lock = `coffre/${createHash('sha256').update('shop').digest('hex').slice(0, 40)}`;
+    const [first, other] = [await connect('shop'), await connect('shop')];
+    const lockWaits = async (count: number): Promise<void> =>
+      until(`${count} wait for the lock`, 10_000, async () => {
+        const waiting = await server.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE='User lock'");
+        return Number(waiting) === count;
+      });
+    await first.query(`SELECT GET_LOCK('${lock}', 10)`);
+    const restore = failureOf(restoreInto(makeSwap(server.where, 'shop'), dumped));
+    await lockWaits(1);
+    // behind the look for something to repair, before the preparation
+    const between = other.query(`SELECT GET_LOCK('${lock}', 10)`);
+    await lockWaits(2);
+    await first.query(`DO RELEASE_LOCK('${lock}')`);
+    await between;
+    await other.query('CREATE DATABASE shop_coffre_old');
+    await other.query(
+      `CREATE TABLE shop_coffre_old.coffre_swap (document INT NOT NULL, piece INT NOT NULL, what VARCHAR(16) NOT NULL, body MEDIUMBLOB NOT NULL,
+       PRIMARY KEY (document, piece)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='coffre: a restore beside this database’s namesake'`,
+    );
+    await other.query("INSERT INTO shop_coffre_old.coffre_swap VALUES (1,0,'step','loading'),(2,0,'plan','{}'),(3,0,'step','swapping')");
+    await other.query(`DO RELEASE_LOCK('${lock}')`);
+    expect(await restore).toMatchObject({ code: 'E_BUSY' });
+    expect(await server.sql('SELECT body FROM shop_coffre_old.coffre_swap ORDER BY document')).toBe('loading\n{}\nswapping\n');
     expect(await look(server, 'shop')).toBe(before);
   });
 
