@@ -4,7 +4,10 @@ import type { Load } from './load-plan.ts';
 
 export type Job = { readonly kind: 'load'; readonly load: Load } | { readonly kind: 'finish'; readonly tables: readonly LoadedTable[] };
 
-/** Building a table's keys takes about as long as this part of loading its rows (measured on a PrestaShop catalogue). */
+/**
+ * Building a table's keys takes about as long as this part of loading its rows. Tried on MariaDB 10.11 with tables shaped like
+ * PrestaShop's: 0.9 for order_detail with five keys, 0.6 for connections with three, 0.1 for product_lang, 0.54 for all three.
+ */
 const KEYS_SHARE = 0.5;
 /** Tables below this are finished several at a time: each on its own would be little but round trips. */
 const SMALL_TABLE_BYTES = 4 * 1024 * 1024;

@@ -158,12 +158,31 @@ describe('a whole database', () => {
 });
 
 describe('a database that already holds something', () => {
-  it('of another kind - is refused; another restore at work in it - is refused as busy', async () => {
+  it('of another kind - is refused, and stays', async () => {
     const name = fresh();
     await server.sql(`CREATE DATABASE ${name}; CREATE TABLE ${name}.theirs (a INT)`);
     await expect(restore(name)).rejects.toMatchObject({ code: 'E_TARGET_NOT_EMPTY' });
     expect(await tablesOf(name)).toEqual(['theirs']);
   });
+
+  it('another restore at work in it - is refused as busy, even to replace it; the one at work completes', async () => {
+    const name = fresh();
+    const child = world.start(['restore', 'dupont', '--snapshot', snapshot, '--to-database', url(name)]);
+    const ended = once(child, 'exit');
+    // stopped where it is: else it might be done before the other one has looked
+    await until('it loads', 60_000, async () => (await tablesOf(name)).includes('coffre_restore_incomplete'));
+    child.kill('SIGSTOP');
+    try {
+      const others = await Promise.allSettled([restore(name), restore(name, { overwrite: true })]);
+      for (const other of others) {
+        expect(other).toMatchObject({ status: 'rejected', reason: { code: 'E_BUSY', message: expect.stringContaining(name) } });
+      }
+    } finally {
+      child.kill('SIGCONT');
+    }
+    expect((await ended)[0]).toBe(0);
+    expect(await dump(name)).toBe(await dump('shop'));
+  }, 120_000);
 
   it('an unfinished restore of another snapshot - is refused, and the hint names it', async () => {
     const name = fresh();
