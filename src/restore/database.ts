@@ -140,7 +140,7 @@ async function loadStep(
   // INSERTs of tables that are finished, or not asked for, share the segment.
   const choice: TableChoice = { only: new Set(open.keys()), except: new Set() };
   const into = (incoming: IncomingSegment): Promise<unknown> =>
-    load ? target.loadRows(incoming, load, signal, { alone: true }) : target.loadSql(incoming, signal, choice);
+    load ? target.loadRows(incoming, load, signal) : target.loadSql(incoming, signal, choice);
   if (load === null || streamed) {
     await segments.use(first, meter, into, signal);
     return;

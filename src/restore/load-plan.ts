@@ -14,7 +14,6 @@ export interface LoadStep {
 
 /**
  * Steps that must follow each other, since they write into the same tables: while one load runs, no other touches its tables.
- * (The server's bulk insert locks an empty table as a whole until its transaction ends.)
  */
 export interface Load {
   readonly steps: readonly LoadStep[];
@@ -56,8 +55,7 @@ export function planLoads(segments: readonly ManifestSegment[], rows: SegmentRow
 }
 
 /**
- * Rows before INSERTs, so that a table is still empty when its bulk comes, and largest bulk first. Segments whose statement is the
- * same become one step: one transaction, which the server fills an empty table with fastest.
+ * Rows before INSERTs, largest first. Segments whose statement is the same become one step: one statement, one transaction.
  */
 function stepsOf(segments: readonly ManifestSegment[]): readonly LoadStep[] {
   const bulks = new Map<string, ManifestSegment[]>();

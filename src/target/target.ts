@@ -66,15 +66,9 @@ export interface DatabaseTarget {
   loadSql(segment: IncomingSegment, signal: AbortSignal, choice?: TableChoice): Promise<void>;
   /**
    * Loads `.tsv` rows (of one segment, or of several one after the other with the sum of their rows) in one transaction, and proves
-   * zero warnings, zero skipped, exact rows; throws E_LOAD_MISMATCH and keeps nothing of it. `alone`: until it ends nothing else
-   * loads into that table, which is the precondition of the server's bulk insert.
+   * zero warnings, zero skipped, exact rows; throws E_LOAD_MISMATCH and keeps nothing of it.
    */
-  loadRows(
-    segment: IncomingSegment,
-    load: LoadInstruction,
-    signal: AbortSignal,
-    options?: { readonly alone: boolean },
-  ): Promise<LoadedTable>;
+  loadRows(segment: IncomingSegment, load: LoadInstruction, signal: AbortSignal): Promise<LoadedTable>;
   /** Names of the tables that a segment of phase pre makes. Executes nothing, and needs no prepare. */
   listTables(segment: IncomingSegment): Promise<readonly string[]>;
   /** Reads a segment of phase keys and keeps its statements for finishTables and addForeignKeys. Returns the tables that have keys to build. */

@@ -23,6 +23,8 @@ export class DatabaseReading implements Reading {
   readonly #snapshot: Snapshot;
   readonly #context: ReadContext;
   readonly #gentle: Pick<Gentle, 'heldMs' | 'close'>;
+  /** Tables whose secondary keys are built when their rows are in. */
+  readonly #keysLater: ReadonlySet<string>;
   /** How long the tables without transactions were locked; 0 before they are let go. */
   #lockedMs = 0;
 
@@ -34,13 +36,15 @@ export class DatabaseReading implements Reading {
     this.asOf = snapshot.asOf;
     this.parallel = snapshot.sessions.length;
     this.expectedBytes = tables.reduce((sum, { plan }) => sum + plan.estimatedBytes, 0);
+    const large = tables.filter(({ plan }) => plan.estimatedBytes >= context.sizes.smallTable);
+    this.#keysLater = new Set(large.map(({ plan }) => plan.name));
     // locked ones first: the site waits for them
     for (const locked of [true, false]) this.#plan(tables.filter(({ plan }) => plan.locked === locked));
   }
 
   async *items(): AsyncGenerator<Part, void, undefined> {
     const { schema, programs } = this.#snapshot;
-    yield new TextPart(this.#context, 'pre', writePre(schema)).handOut();
+    yield new TextPart(this.#context, 'pre', writePre(schema, this.#keysLater)).handOut();
     for (;;) {
       await this.#unlockWhenRead();
       const part = this.#context.nextReady();
@@ -49,7 +53,7 @@ export class DatabaseReading implements Reading {
       else break;
     }
     await this.#unlockWhenRead();
-    yield new TextPart(this.#context, 'keys', writeKeys(schema)).handOut();
+    yield new TextPart(this.#context, 'keys', writeKeys(schema, this.#keysLater)).handOut();
     yield new TextPart(this.#context, 'post', writePost(schema, programs)).handOut();
   }
 

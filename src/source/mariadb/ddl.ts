@@ -14,7 +14,8 @@ export interface SplitTable {
 
 type ElementKind = 'column' | 'primary' | 'unique' | 'key' | 'fulltext' | 'foreign' | 'other';
 
-export function splitCreateTable(table: TableInfo): SplitTable {
+/** `keysLater`: secondary keys are built when the rows are in. A small table keeps its own: to alter it costs more than it saves. */
+export function splitCreateTable(table: TableInfo, keysLater: boolean): SplitTable {
   const text = table.create;
   const body = findBody(text);
   // CREATE TABLE … SELECT does not come out of SHOW CREATE; a definition without a body is kept as it is.
@@ -24,7 +25,7 @@ export function splitCreateTable(table: TableInfo): SplitTable {
   const keys: string[] = [];
   const fulltext: string[] = [];
   const foreignKeys: string[] = [];
-  const keepKeys = mustKeepKeys(table, elements);
+  const keepKeys = !keysLater || mustKeepKeys(table, elements);
   for (const { element, kind } of elements) {
     if (kind === 'foreign') foreignKeys.push(element);
     else if (keepKeys || kind === 'column' || kind === 'primary' || kind === 'other') kept.push(element);

@@ -21,7 +21,7 @@ function head(what: string, sqlMode: string): string {
     `-- coffre: ${what}`,
     'SET NAMES utf8mb4;',
     // Within the statement, for to MySQL a comment alone is an error.
-    `SET SESSION sql_mode='${sqlMode}', time_zone='+00:00', foreign_key_checks=0, unique_checks=0` +
+    `SET SESSION sql_mode='${sqlMode}', time_zone='+00:00', foreign_key_checks=0` +
       " /*M!100201 , check_constraint_checks=0 */ /*M!100304 , system_versioning_alter_history='KEEP' */" +
       ' /*M!100500 , innodb_strict_mode=0 */ /*M!101100 , system_versioning_insert_history=1 */;',
     '',
@@ -35,8 +35,9 @@ export const DATA_TAIL = 'COMMIT;\n';
 export const LENIENT = `SET SESSION sql_mode='${DEFINITION_MODE}';\n`;
 export const STRICT = `SET SESSION sql_mode='${ROW_MODE}';\n`;
 
-export function writePre(schema: DatabaseSchema): Buffer {
-  const out = [head('tables without secondary keys and foreign keys', DEFINITION_MODE)];
+/** `keysLater`: tables so large that their secondary keys are built when their rows are in. */
+export function writePre(schema: DatabaseSchema, keysLater: ReadonlySet<string>): Buffer {
+  const out = [head('tables without foreign keys, the large ones without secondary keys', DEFINITION_MODE)];
   const comment = schema.comment === '' ? '' : ` /*M!100502 COMMENT ${utf8(quoteText(schema.comment))} */`;
   out.push(`ALTER DATABASE CHARACTER SET ${schema.charset} COLLATE ${schema.collation}${comment};\n`);
   for (const sequence of schema.sequences) {
@@ -44,14 +45,17 @@ export function writePre(schema: DatabaseSchema): Buffer {
   }
   // Tables that only look at others after those.
   const tables = [...schema.tables].sort((a, b) => Number(a.definitionOnly) - Number(b.definitionOnly));
-  for (const table of tables) out.push(`\n${withoutOwnSequences(splitCreateTable(table).create, utf8(schema.name))};\n`);
+  for (const table of tables) {
+    const { create } = splitCreateTable(table, keysLater.has(table.name));
+    out.push(`\n${withoutOwnSequences(create, utf8(schema.name))};\n`);
+  }
   return bytes(out);
 }
 
-/** Per table one ALTER with its keys, one with each FULLTEXT key (the server builds one at a time), then all foreign keys. */
-export function writeKeys(schema: DatabaseSchema): Buffer {
+/** Per large table one ALTER with its keys, one with each FULLTEXT key (the server builds one at a time), then all foreign keys. */
+export function writeKeys(schema: DatabaseSchema, keysLater: ReadonlySet<string>): Buffer {
   const out = [head('keys and foreign keys', DEFINITION_MODE)];
-  const split = schema.tables.map((table) => ({ table, parts: splitCreateTable(table) }));
+  const split = schema.tables.map((table) => ({ table, parts: splitCreateTable(table, keysLater.has(table.name)) }));
   for (const { table, parts } of split) {
     if (parts.keys.length > 0) out.push(alter(table, parts.keys));
     for (const key of parts.fulltext) out.push(alter(table, [key]));

@@ -24,6 +24,10 @@ const HEAD = "LOAD DATA LOCAL INFILE '/dev/stdin' INTO TABLE ";
  * What the session must have set before any segment's rows are loaded, as one statement: `mariadb --init-command` takes it.
  * Strict, so that INSERTs fail where LOAD DATA LOCAL warns; invalid dates and zero in AUTO_INCREMENT columns are data.
  */
+// unique_checks stays on: without it MariaDB fills an empty table by its bulk insert, which sorts what is sorted already. Measured
+// (10.11, two cores, LOAD DATA without secondary keys, seconds of the server's processor time without / with the checks): 1.5 million
+// narrow rows 5.9 / 2.9, 2 million in another order than the key's 18.3 / 9.6, 120,000 of 2.7 KB 8.2 / 4.3; and the bulk locks the
+// table until its transaction ends.
 export const LOAD_SESSION =
   "SET SESSION time_zone='+00:00', foreign_key_checks=0, unique_checks=1, " +
   "sql_mode='STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION'" +

@@ -113,13 +113,8 @@ export class SwapTarget implements DatabaseTarget {
     await this.#stage(this.#beside, segment, choice);
   }
 
-  loadRows(
-    segment: IncomingSegment,
-    load: LoadInstruction,
-    signal: AbortSignal,
-    options?: { readonly alone: boolean },
-  ): Promise<LoadedTable> {
-    return this.#loader.loadRows(segment, load, signal, options);
+  loadRows(segment: IncomingSegment, load: LoadInstruction, signal: AbortSignal): Promise<LoadedTable> {
+    return this.#loader.loadRows(segment, load, signal);
   }
 
   listTables(segment: IncomingSegment): Promise<readonly string[]> {

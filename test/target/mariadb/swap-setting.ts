@@ -117,7 +117,7 @@ export async function restoreInto(target: SwapTarget, dumped: Dumped, options: R
       if (part.phase === 'keys') await target.holdKeys(incoming(part));
       else if (load) {
         if (only && !only.has(load.table)) continue;
-        if (!choice.except.has(load.table)) await target.loadRows(incoming(part), load, never, { alone: true });
+        if (!choice.except.has(load.table)) await target.loadRows(incoming(part), load, never);
       } else if (part.phase !== 'post') await target.loadSql(incoming(part), never, choice);
       for (const entry of part.outcome.entries) {
         if ('rows' in entry) for (const [table, rows] of Object.entries(entry.rows)) counts.set(table, (counts.get(table) ?? 0) + rows);
