@@ -183,6 +183,8 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   } catch (error) {
     const failure = asCoffreError(error);
     await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
+    // What was done before it failed: above all, that an interrupted restore was finished or undone first.
+    for (const warning of warnings) context.io.err(`note: ${warning}\n`);
     throw failure;
   } finally {
     for (const vault of vaults) await vault.close().catch(() => {});
