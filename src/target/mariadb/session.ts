@@ -93,6 +93,7 @@ export async function connect(address: ServerAddress, options: { readonly localI
     connection.connect((error) => (error ? reject(error) : resolve()));
   }).catch((error: unknown) => {
     connection.destroy();
+    tapped.stream.destroy();
     throw connectError(error, address);
   });
   const session = new Session(connection, tapped);
@@ -334,6 +335,9 @@ export class Session {
   destroy(): void {
     this.#lost ??= new ServerError('the connection was dropped', 0, true);
     this.#connection.destroy();
+    // The driver only says that it sends no more: a server that writes rows which nobody reads would go on with that for hours,
+    // and hold snapshot and locks as long.
+    this.#tapped.stream.destroy();
     for (const notify of this.#onLost) notify(this.#lost);
   }
 

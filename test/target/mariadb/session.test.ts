@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type ServerAddress, type Session } from '../../../src/target/mariadb/session.ts';
 import { type Mariadb, startMariadb } from '../../servers/mariadb.ts';
+import { until } from '../../servers/rig.ts';
 
 const ROWS = 20_000;
 let server: Mariadb;
@@ -65,4 +66,19 @@ describe('rows of a query', () => {
     await expect(ended).rejects.toMatchObject({ fatal: true });
     expect(await asked).toMatchObject({ fatal: true });
   });
+});
+
+test('dropped while rows are held back: the server ends the query at once', async () => {
+  const other = await connect(address, { localInfile: false });
+  let rows = 0;
+  const flow = other.flow("SELECT REPEAT('x', 1000) FROM mysql.seq_1_to_5000000", () => {
+    if (++rows === 1) flow.pause();
+  });
+  const running = (): Promise<string | null> =>
+    session.text(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID=${other.threadId}`);
+  await until('a row is there', 10_000, async () => rows > 0);
+  expect(await running()).toBe('1');
+  other.destroy();
+  await expect(flow.ended).rejects.toMatchObject({ fatal: true });
+  await until('the server has let go', 10_000, async () => (await running()) === '0');
 });
