@@ -284,6 +284,20 @@ const tables: readonly Item[] = [
       EXECUTE IMMEDIATE CONCAT('CREATE TABLE fed (id int PRIMARY KEY, v varchar(20)) ENGINE=FEDERATED CONNECTION=''mysql://fed:fed@127.0.0.1:', @@port, '/', DATABASE(), '/local''');`,
   },
   {
+    title: 'SPHINX: the definition alone, no search server is asked',
+    plugin: 'ha_sphinx',
+    on: mariadb,
+    definitionOnly: true,
+    sql: sql`CREATE TABLE sp (id bigint unsigned NOT NULL, weight int NOT NULL, query varchar(3072) NOT NULL, KEY (query)) ENGINE=SPHINX CONNECTION='sphinx://127.0.0.1:9/x';`,
+  },
+  {
+    title: 'Mroonga: its rows, stored by itself or by the engine that it wraps',
+    plugin: 'ha_mroonga',
+    on: mariadb,
+    sql: sql`CREATE TABLE st (id int PRIMARY KEY AUTO_INCREMENT, t text, n int, KEY (n), FULLTEXT KEY (t)) ENGINE=Mroonga; INSERT INTO st (t,n) VALUES ('mot é',1),(NULL,2);
+      CREATE TABLE w (id int PRIMARY KEY, t text, FULLTEXT KEY (t)) ENGINE=Mroonga COMMENT='engine "InnoDB"'; INSERT INTO w SELECT id,t FROM st;`,
+  },
+  {
     title: 'CONNECT: the definition alone',
     plugin: 'ha_connect',
     on: mariadb,

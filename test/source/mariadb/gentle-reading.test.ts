@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import type { DatabaseConfig, GentleLimits } from '../../../src/config/config.ts';
+import { DatabaseReading } from '../../../src/source/mariadb/database-reading.ts';
+import { DEFAULT_SIZES } from '../../../src/source/mariadb/plan.ts';
+import { ReadContext } from '../../../src/source/mariadb/reading.ts';
+import { openSnapshot } from '../../../src/source/mariadb/snapshot.ts';
 import { connect } from '../../../src/target/mariadb/session.ts';
 import { until } from '../../servers/rig.ts';
 import { databaseConfig, dumpParts, makeTarget, restoreParts } from './dumped.ts';
@@ -129,4 +133,16 @@ test('tables without transactions, on a busy server - read at once, for the site
   const dumped = await dumpParts(config({}, { rowsPerSecond: 1000 }), { sizes: { smallTable: 0, segment: 256 * 1024 } });
   expect(dumped.summary.counts.rows).toBe(60_000);
   expect(systemClock.monotonicMs() - since, 'a minute by the rate').toBeLessThan(30_000);
+});
+
+test.each([
+  [59_999, []],
+  [61_400, [{ kind: 'other', where: 'database', message: expect.stringMatching(/held for 61 s.*maxRunningQueries/) }]],
+])('a reading that was held for %i ms in all: said when it is a minute', async (heldMs, warnings) => {
+  const options = { clock: systemClock, excludeData: [], connections: 2, maxBlockMs: 3000 };
+  const snapshot = await openSnapshot(config(), 'shop', options);
+  const context = new ReadContext(snapshot.sessions, snapshot.server.maxAllowedPacket, DEFAULT_SIZES, null);
+  const reading = new DatabaseReading(snapshot, context, [], { heldMs, close: async () => {} });
+  expect(reading.summary().warnings).toEqual(warnings);
+  await reading.close();
 });

@@ -97,6 +97,7 @@ describe('the server is busy', () => {
     expect(made.method).toBe('binlog-position');
     expect(made.sessions).toHaveLength(3);
     expect(made.steppedDown.join()).toMatch(/BACKUP STAGE: (not within 1000 ms|.*max_statement_time)/);
+    expect(made.fellShort).toEqual(made.steppedDown);
     expect(made.blockedMs).toBeGreaterThan(900);
     expect(made.blockedMs).toBeLessThan(1000 + SLACK_MS);
     const slowest = await client.slowestMs();
@@ -151,6 +152,9 @@ describe('the server is busy', () => {
     expect(made).toMatchObject({ method: 'single-transaction', acrossTables: true });
     expect(made.sessions).toHaveLength(1);
     expect(made.steppedDown.join()).toContain('LOCK TABLES: Lock wait timeout');
+    // what the account may not do is doctor's business
+    expect(made.fellShort.at(-1)).toContain('LOCK TABLES: Lock wait timeout');
+    expect(made.fellShort.join()).not.toContain('RELOAD');
     expect(await client.slowestMs()).toBeLessThan(SLACK_MS);
     // The shop's transaction was not made a victim.
     await other.run('UPDATE b SET v=3 WHERE id=2');
@@ -227,6 +231,7 @@ describe('tables without transactions', () => {
     const made = await snapshot({ maxBlockMs: 1000 });
     expect(made).toMatchObject({ acrossTables: false, notCovered: ['m'], lock: null });
     expect(made.steppedDown.join()).toContain('tables without transactions');
+    expect(made.fellShort.at(-1)).toContain('tables without transactions: ');
     expect(await client.slowestMs()).toBeLessThan(1000 + SLACK_MS);
     await server.sql(`KILL QUERY ${other.threadId}`);
     await long;
