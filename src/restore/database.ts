@@ -212,7 +212,8 @@ class SegmentReader {
   }
 
   #from(copy: OpenedCopy, segment: ManifestSegment, signal: AbortSignal): Promise<FetchedSegment> {
-    return fetchObject(copy, segmentIn(copy, segment.id), this.#deps.identities, signal);
+    // rows are copied into the server's packets, or into statements, as they come
+    return fetchObject(copy, segmentIn(copy, segment.id), this.#deps.identities, signal, segment.kind === 'tsv');
   }
 
   #fromAnyCopy<T>(segment: ManifestSegment, signal: AbortSignal, use: (copy: OpenedCopy) => Promise<T>): Promise<T> {

@@ -107,15 +107,19 @@ export function isStreamed(object: Pick<ManifestSegment, 'storedBytes'>): boolea
   return object.storedBytes > LARGE_PART_BYTES;
 }
 
-/** Fetches one object of this copy. A small one is checked as a whole before this returns; a large one as it streams. */
+/**
+ * Fetches one object of this copy. A small one is checked as a whole before this returns; a large one as it streams. `inPlace`: chunks of
+ * plaintext are only valid until the next one is asked for.
+ */
 export async function fetchObject(
   copy: OpenedCopy,
   object: Pick<ManifestSegment, 'key' | 'versionId' | 'plainBytes' | 'plainSha256' | 'storedBytes' | 'storedSha256'>,
   identities: Identities,
   signal: AbortSignal,
+  inPlace = false,
 ): Promise<FetchedSegment> {
   const what = `${copy.vault.name}: ${object.key}`;
-  const options: OpenOptions = { what, expected: object, identities, signal };
+  const options: OpenOptions = { what, expected: object, identities, signal, inPlace };
   const stored = await copy.vault.get(object.key, object.versionId, signal);
   if (isStreamed(object)) {
     return { plaintext: openStream(stored, options), unverified: true, storedBytes: object.storedBytes };

@@ -5,7 +5,7 @@ import { abortable } from './abortable.ts';
 import { openAge } from './age.ts';
 import type { SealedFacts } from './manifest-types.ts';
 import { Meter } from './seal.ts';
-import { decompress } from './zstd.ts';
+import { decompress, decompressInPlace } from './zstd.ts';
 
 export interface OpenOptions {
   /** The object's key, for messages. */
@@ -14,6 +14,8 @@ export interface OpenOptions {
   /** age identities, or `none` for an object that is not encrypted. */
   readonly identities: readonly string[] | 'none';
   readonly signal?: AbortSignal;
+  /** Chunks of plaintext are only valid until the next one is asked for: cheaper, for consumers that copy at once. */
+  readonly inPlace?: boolean;
 }
 
 /**
@@ -61,7 +63,7 @@ export function checkStored(stored: Uint8Array, expected: Pick<SealedFacts, 'sto
   checkSha256(what, 'stored', createHash('sha256').update(stored).digest('hex'), expected.storedSha256);
 }
 
-export interface OpenSelfProvingOptions extends Omit<OpenOptions, 'expected'> {
+export interface OpenSelfProvingOptions extends Omit<OpenOptions, 'expected' | 'inPlace'> {
   /** More plaintext than that is refused. */
   readonly maxPlainBytes: number;
 }
@@ -85,12 +87,13 @@ async function* openChecked(stored: AsyncIterable<Uint8Array>, options: OpenOpti
 
 async function* openLayers(
   stored: AsyncIterable<Uint8Array>,
-  { what, identities, signal }: Omit<OpenOptions, 'expected'>,
+  { what, identities, signal, inPlace }: Omit<OpenOptions, 'expected'>,
   maxPlainBytes: number,
 ): AsyncGenerator<Buffer> {
   let plainBytes = 0;
   try {
-    for await (const chunk of decompress(identities === 'none' ? stored : decrypt(stored, identities, what))) {
+    const compressed = identities === 'none' ? stored : decrypt(stored, identities, what);
+    for await (const chunk of inPlace ? decompressInPlace(compressed) : decompress(compressed)) {
       signal?.throwIfAborted();
       plainBytes += chunk.length;
       if (plainBytes > maxPlainBytes) throw longer(`plaintext of ${what}`, maxPlainBytes);

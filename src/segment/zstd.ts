@@ -24,6 +24,10 @@ const STEP_BYTES = 128 * 1024;
  */
 const FRAME_PARAMS = { ...COMPRESS_PARAMS, [constants.ZSTD_c_minMatch]: 7 };
 
+const NOT_WRITTEN = 0xffffffff;
+/** What is given out at once where the memory serves again. */
+const STEP_OUTPUT_BYTES = 512 * 1024;
+
 /** zlib's stream as Node's own synchronous functions drive it (lib/zlib.js, processChunkSync). Not public: Node's version is pinned. */
 interface SyncHandle {
   writeSync(flush: number, input: Uint8Array, inputAt: number, inputBytes: number, output: Uint8Array, at: number, room: number): void;
@@ -59,9 +63,11 @@ export class FrameCompressor {
     // ZSTD_compressBound: what does not compress grows by a 256th at most
     const bound = plaintext.length + Math.ceil(plaintext.length / 128) + 1024;
     if (this.#output.length < bound) this.#output = Buffer.allocUnsafeSlow(bound);
+    // what a failed call leaves there must not pass for its result
+    state[1] = NOT_WRITTEN;
     handle?.writeSync(constants.ZSTD_e_end, plaintext, 0, plaintext.length, this.#output, 0, this.#output.length);
     const [roomLeft = 0, inputLeft = 1] = state;
-    if (this.#error || inputLeft !== 0 || roomLeft === 0) {
+    if (this.#stream.destroyed || inputLeft !== 0 || roomLeft === 0) {
       throw new CoffreError('E_FORMAT', `zstd: ${this.#error?.message ?? 'a frame did not fit'}`);
     }
     return this.#output.subarray(0, this.#output.length - roomLeft);
@@ -69,6 +75,39 @@ export class FrameCompressor {
 
   close(): void {
     this.#stream.destroy();
+  }
+}
+
+/**
+ * Decompresses like `decompress`, on the calling thread and into one buffer: a chunk is only valid until the next one is asked for. For
+ * a consumer that copies at once; a fresh buffer for each chunk costs the garbage collector more than decompressing. A last frame
+ * that is cut off is not noticed here: only for plaintext whose size and hash are checked at its end. Throws E_FORMAT.
+ */
+export async function* decompressInPlace(stored: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  const stream = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_MAX_WINDOW_LOG } });
+  // told a moment later, when nobody waits for it any more
+  stream.on('error', () => {});
+  const { _handle: handle, _writeState: state } = stream as unknown as SyncStream;
+  const output = Buffer.allocUnsafeSlow(STEP_OUTPUT_BYTES);
+  try {
+    for await (const piece of stored) {
+      let at = 0;
+      for (let roomLeft = 0; at < piece.length || roomLeft === 0; ) {
+        state[1] = NOT_WRITTEN;
+        handle?.writeSync(constants.ZSTD_e_continue, piece, at, piece.length - at, output, 0, output.length);
+        const inputLeft = state[1];
+        if (stream.destroyed || inputLeft === NOT_WRITTEN || handle === null) {
+          throw new CoffreError('E_FORMAT', 'zstd: no frame, a damaged one, or one that needs too much memory');
+        }
+        const before = at;
+        at = piece.length - inputLeft;
+        roomLeft = state[0] as number;
+        if (roomLeft < output.length) yield output.subarray(0, output.length - roomLeft);
+        else if (at === before) break;
+      }
+    }
+  } finally {
+    stream.destroy();
   }
 }
 

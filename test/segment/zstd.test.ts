@@ -1,7 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compress, decompress } from '../../src/segment/zstd.ts';
+import { compress, decompress, decompressInPlace, FRAME_BYTES, FrameCompressor } from '../../src/segment/zstd.ts';
 import { chunked, collect, run, seeded } from './bytes.ts';
 
 const decompressAll = (stored: Uint8Array, chunkBytes = 1 << 16): Promise<Buffer> => collect(decompress(chunked(stored, chunkBytes)));
@@ -118,5 +119,47 @@ describe('zstd', () => {
     }
     await expect(collect(compress(failing()))).rejects.toBe(error);
     await expect(collect(decompress(failing()))).rejects.toBe(error);
+  });
+});
+
+describe('zstd in place', () => {
+  const inPlace = async (stored: Uint8Array, chunkBytes: number): Promise<Buffer> => {
+    const pieces: Buffer[] = [];
+    for await (const chunk of decompressInPlace(chunked(stored, chunkBytes))) pieces.push(Buffer.from(chunk));
+    return Buffer.concat(pieces);
+  };
+
+  it('frames made one after the other - each is whole by itself, the zstd command and both readers agree', async () => {
+    const compressor = new FrameCompressor();
+    const sizes = [0, 1, 1000, FRAME_BYTES - 1, FRAME_BYTES, 70_000];
+    const plain = sizes.map((size, at) => (at % 2 === 0 ? seeded(size, at) : Buffer.alloc(size, 'row of a shop;')));
+    const frames = plain.map((bytes) => Buffer.from(compressor.frame(bytes)));
+    compressor.close();
+    for (const [at, frame] of frames.entries())
+      expect((await run('zstd', ['-d', '-q', '-c'], frame)).equals(plain[at] as Buffer)).toBe(true);
+    const stored = Buffer.concat(frames);
+    const whole = Buffer.concat(plain);
+    expect((await run('zstd', ['-d', '-q', '-c'], stored)).equals(whole)).toBe(true);
+    for (const chunkBytes of [997, 1 << 20, stored.length]) {
+      expect((await inPlace(stored, chunkBytes)).equals(whole)).toBe(true);
+      expect((await decompressAll(stored, chunkBytes)).equals(whole)).toBe(true);
+    }
+  });
+
+  it('what does not compress - the frame fits all the same', () => {
+    const compressor = new FrameCompressor();
+    expect(compressor.frame(randomBytes(FRAME_BYTES)).length).toBeGreaterThan(FRAME_BYTES);
+    compressor.close();
+  });
+
+  it('damaged, no frame, or more history than allowed - E_FORMAT', async () => {
+    const good = zstdCompressSync(Buffer.alloc(3_000_000, 'abcdefgh'));
+    const damaged = Buffer.from(good);
+    damaged[4] = (damaged[4] as number) ^ 0xff;
+    for (const stored of [damaged, Buffer.from('this is no frame at all'), Buffer.concat([good, Buffer.from('garbage')])]) {
+      await expect(inPlace(stored, 1 << 16)).rejects.toMatchObject({ code: 'E_FORMAT' });
+    }
+    const long = await run('zstd', ['-q', '--long=27', '-c'], Buffer.alloc(20_000_000, seeded(9_000_000)));
+    await expect(inPlace(long, 1 << 16)).rejects.toMatchObject({ code: 'E_FORMAT' });
   });
 });
