@@ -55,7 +55,7 @@ const manifest = z.strictObject({
   server: z.record(z.string(), z.string()).optional(),
   consistency: z
     .strictObject({
-      method: z.enum(['backup-stage', 'read-lock', 'binlog-position', 'lock-tables', 'single-transaction', 'none']),
+      method: z.enum(['backup-stage', 'read-lock', 'lock-tables', 'single-transaction', 'none']),
       acrossTables: z.boolean(),
       notCovered: z.array(z.string()),
       blockedMs: count,

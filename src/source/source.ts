@@ -109,7 +109,7 @@ export const SEGMENT_TARGET_BYTES = 32 * 1024 * 1024;
 
 /** How the database snapshot was made consistent (facts: the ladder), for the manifest and the auditor. */
 export interface Consistency {
-  readonly method: 'backup-stage' | 'read-lock' | 'binlog-position' | 'lock-tables' | 'single-transaction' | 'none';
+  readonly method: 'backup-stage' | 'read-lock' | 'lock-tables' | 'single-transaction' | 'none';
   readonly acrossTables: boolean;
   /** Tables that the method does not cover, by name. */
   readonly notCovered: readonly string[];

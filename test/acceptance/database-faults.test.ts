@@ -209,9 +209,9 @@ describe('a backup', () => {
     const other = server.sql('BACKUP STAGE START; DO SLEEP(30)').catch(() => {});
     await until('it runs', 10_000, async () => (await server.sql('SHOW PROCESSLIST')).includes('SLEEP(30)'));
     const { json } = await world.ok(['backup', 'dupont']);
-    expect(json.snapshots[0].consistency).toMatchObject({ method: 'binlog-position', acrossTables: true });
+    expect(json.snapshots[0].consistency).toMatchObject({ method: 'lock-tables', acrossTables: true });
     expect(json.snapshots[0].warnings).toEqual([
-      { kind: 'other', where: 'database', message: expect.stringMatching(/opened by binlog-position.*BACKUP STAGE: /) },
+      { kind: 'other', where: 'database', message: expect.stringMatching(/opened by lock-tables.*BACKUP STAGE: /) },
     ]);
     const [id] = (await server.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DO SLEEP%'")).split('\n');
     await server.sql(`KILL ${id}`);

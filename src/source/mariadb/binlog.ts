@@ -1,4 +1,4 @@
-// Where in the binary log a snapshot is, and whether that position tells two snapshots apart.
+// Where in the binary log a snapshot is: for replicas and the auditor. No proof that two snapshots are the same (ladder.ts).
 import { quoteText } from '../../target/mariadb/names.ts';
 import type { Session } from '../../target/mariadb/session.ts';
 import type { Consistency } from '../source.ts';
@@ -24,39 +24,13 @@ export async function withGtid(session: Session, at: BinlogPosition): Promise<Bi
   return gtid ? { ...at, gtid } : at;
 }
 
-interface BinlogStatus {
-  readonly at: BinlogPosition;
-  /** Databases whose changes alone are logged, or are not. */
-  readonly filtered: boolean;
-}
-
 /** The server's current position; null when there is no log or the user may not ask. */
 export async function currentPosition(session: Session, server: ServerInfo): Promise<BinlogPosition | null> {
-  return (await binlogStatus(session, server))?.at ?? null;
-}
-
-async function binlogStatus(session: Session, server: ServerInfo): Promise<BinlogStatus | null> {
   const ask = (what: string): Promise<(string | null)[][] | null> => session.texts(`SHOW ${what} STATUS`).catch(() => null);
   // MySQL renamed it in 8.2 and dropped the old name in 8.4.
   const rows = (await ask('MASTER')) ?? (server.mariadb ? null : await ask('BINARY LOG'));
-  const [file, position, doDb, ignoreDb, gtids] = rows?.[0] ?? [];
+  const [file, position, , , gtids] = rows?.[0] ?? [];
   if (!file || !position) return null;
   const gtid = server.mariadb ? '' : (gtids ?? '').replaceAll('\n', '');
-  return {
-    at: { file, position: Number(position), ...(gtid ? { gtid } : {}) },
-    filtered: Boolean(doDb || ignoreDb),
-  };
-}
-
-/**
- * Whether every change of this server's databases moves the position: snapshots of the same position are then the same.
- * Not so with a filter, nor on a replica that does not log what it is sent; and what cannot be seen is not believed.
- * (A session that switched its log off, which takes an administrator, is not seen.)
- */
-export async function positionTellsAll(session: Session, server: ServerInfo): Promise<boolean> {
-  const status = await binlogStatus(session, server);
-  if (status === null || status.filtered) return false;
-  if ((await session.text('SELECT @@global.log_slave_updates').catch(() => null)) === '1') return true;
-  const running = await session.texts("SHOW GLOBAL STATUS LIKE 'slaves\\_running'");
-  return running[0]?.[1] === '0';
+  return { file, position: Number(position), ...(gtid ? { gtid } : {}) };
 }

@@ -88,7 +88,7 @@ async function consistencyFinding(session: Session, database: string, server: Se
       hint: `GRANT LOCK TABLES ON ${rights.on} TO ${rights.user}; or ALTER TABLE … ENGINE=InnoDB`,
     };
   }
-  const { method, detail, grants } = await prospect(session, server, rights);
+  const { method, detail, grants } = prospect(server, rights);
   const held =
     names.length === 0
       ? 'every table takes part in the snapshot'

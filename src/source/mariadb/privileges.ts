@@ -17,8 +17,6 @@ export interface Rights {
   readonly lockTables: boolean;
   /** The server can be held still: BACKUP STAGE, FLUSH TABLES WITH READ LOCK. */
   readonly reload: boolean;
-  /** SHOW MASTER STATUS can be asked. */
-  readonly binlogMonitor: boolean;
   /** The account and the pattern of the database, quoted, for further grants. */
   readonly user: string;
   readonly on: string;
@@ -64,7 +62,6 @@ export function rightsOf(grants: readonly string[], account: string, database: s
     lockTables: has(here, 'LOCK TABLES') && has(here, 'SELECT'),
     reload: has(everywhere, 'RELOAD'),
     // What MariaDB called REPLICATION CLIENT until 10.5, and MySQL still does.
-    binlogMonitor: has(everywhere, 'BINLOG MONITOR', 'REPLICATION CLIENT', 'SUPER'),
     user,
     on: `${quoteName(pattern)}.*`,
   };

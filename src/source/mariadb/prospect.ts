@@ -1,7 +1,5 @@
 // Which step of the ladder a dump would take, and the grants with which it would take a better one.
-import type { Session } from '../../target/mariadb/session.ts';
 import type { Consistency } from '../source.ts';
-import { positionTellsAll } from './binlog.ts';
 import type { Rights } from './privileges.ts';
 import type { ServerInfo } from './schema.ts';
 
@@ -13,8 +11,8 @@ export interface Prospect {
   readonly grants: readonly string[];
 }
 
-/** Throws ServerError. */
-export async function prospect(session: Session, server: ServerInfo, rights: Rights): Promise<Prospect> {
+/** Pure. */
+export function prospect(server: ServerInfo, rights: Rights): Prospect {
   const grant = (privilege: string, on = '*.*'): string => `GRANT ${privilege} ON ${on} TO ${rights.user};`;
   if (rights.reload) {
     return server.mariadb
@@ -26,21 +24,10 @@ export async function prospect(session: Session, server: ServerInfo, rights: Rig
         };
   }
   const reload = grant('RELOAD');
-  const log = await tellsSnapshots(session);
-  if (log && (await positionTellsAll(session, server))) {
-    return { method: 'binlog-position', detail: 'several connections, opened until all are at one binary log position', grants: [reload] };
-  }
-  const monitor = log && !rights.binlogMonitor ? [grant(server.number < 100_502 ? 'REPLICATION CLIENT' : 'BINLOG MONITOR')] : [];
   if (rights.lockTables) {
     const detail = 'several connections, if all tables can be locked for a moment while they open (LOCK TABLES)';
-    return { method: 'lock-tables', detail, grants: [reload, ...monitor] };
+    return { method: 'lock-tables', detail, grants: [reload] };
   }
   const detail = 'one connection alone: several cannot be brought to one moment';
-  return { method: 'single-transaction', detail, grants: [reload, ...monitor, grant('LOCK TABLES', rights.on)] };
-}
-
-/** The server logs, and says where in its log a snapshot is. */
-async function tellsSnapshots(session: Session): Promise<boolean> {
-  const logged = (await session.text('SELECT @@global.log_bin')) === '1';
-  return logged && (await session.texts("SHOW STATUS LIKE 'binlog\\_snapshot\\_file'")).length > 0;
+  return { method: 'single-transaction', detail, grants: [reload, grant('LOCK TABLES', rights.on)] };
 }
