@@ -29,7 +29,10 @@ const statuses = new Map<string, number | null>();
 beforeAll(async () => {
   server = await startMariadb();
   await server.createDatabase('shop', { user: 'coffre', password: DB_PASSWORD });
-  await server.sql('GRANT SELECT ON mysql.proc TO coffre@`%`; GRANT ALL ON back.* TO coffre@`%`;');
+  await server.sql(
+    'GRANT SELECT ON mysql.proc TO coffre@`%`; GRANT ALL ON back.* TO coffre@`%`; GRANT SET USER ON *.* TO coffre@`%`;' +
+      'GRANT ALL ON `back\\_coffre\\_new`.* TO coffre@`%`; GRANT ALL ON `back\\_coffre\\_old`.* TO coffre@`%`;',
+  );
   await server.sql('CREATE TABLE t (a INT PRIMARY KEY, b TEXT); INSERT INTO t SELECT seq, MD5(seq) FROM seq_1_to_3000;', {
     database: 'shop',
   });
