@@ -95,12 +95,7 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
           .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
           .where('snapshotSegments.snapshotId', '=', base?.id ?? ''),
       );
-      if (interruptedRuns.length === 0) return inBase;
-      // what a snapshot has taken up since is no longer left over: a full that is to store everything anew would reuse it each time
-      const takenUp = eb.exists(
-        eb.selectFrom('snapshotSegments').select('snapshotSegments.segmentId').whereRef('snapshotSegments.segmentId', '=', 'segments.id'),
-      );
-      return eb.or([eb.and([eb('segments.runId', 'in', interruptedRuns), eb.not(takenUp)]), inBase]);
+      return interruptedRuns.length > 0 ? eb.or([eb('segments.runId', 'in', interruptedRuns), inBase]) : inBase;
     });
     for (const vault of rules.vaults) {
       candidates = candidates.where((eb) =>

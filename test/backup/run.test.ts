@@ -68,9 +68,6 @@ describe('a run', () => {
         .select((eb) => eb.fn.max('retainUntil').as('last'))
         .execute()) as [{ last: number }];
       expect(last - Date.parse(result.lock.retainUntil)).toBeLessThan(60_000);
-      // taken up once: the next full stores everything anew
-      const again = await backupSource(mended.deps, { shop: mended.shop, source: 'database', full: true, signal: never });
-      expect(again).toMatchObject({ segments: 3, reusedSegments: 0 });
     } finally {
       await mended.close();
     }

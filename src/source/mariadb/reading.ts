@@ -6,7 +6,8 @@ import type { Sizes, TablePlan } from './plan.ts';
 import { sameDefinition, showCreate } from './schema.ts';
 
 /** A table, column or key is gone, or the table is another one than when the snapshot was opened. */
-const CHANGED_ERRNOS = new Set([1051, 1054, 1146, 1176, 1412, 1932]);
+// 1213: the shop waits for a table that we read, and we for one that it has locked; the server chose us. Reading anew is the way out.
+const CHANGED_ERRNOS = new Set([1051, 1054, 1146, 1176, 1412, 1213, 1932]);
 export const SAVEPOINT = 'coffre';
 
 /** What a server error means while a dump is read; `what` says in words what was read, `table` which one, where it is one. */
