@@ -87,7 +87,9 @@ class Writers {
   /** Moves money, closes an account into another and opens one, and leaves its marker in every table. */
   async #transfer(session: Session, writer: number): Promise<void> {
     const pick = (below: number): number => Math.floor(Math.random() * below);
-    const marker = `${Math.floor(performance.timeOrigin + performance.now())}${writer}${String(this.#made++ % 1e5).padStart(5, '0')}`.slice(-18);
+    const marker = `${Math.floor(performance.timeOrigin + performance.now())}${writer}${String(this.#made++ % 1e5).padStart(5, '0')}`.slice(
+      -18,
+    );
     const amount = pick(100);
     const [from, to] = [pick(ACCOUNTS) + 1, pick(ACCOUNTS) + 1];
     const [one = 1, other = 2] = TABLES.toSorted(() => Math.random() - 0.5);
