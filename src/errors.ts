@@ -56,7 +56,12 @@ export const ERRORS = {
   E_DB_AUTH: kind(3, 'operator', 'the database refused the user or password', 'check user and passwordFile of the shop'),
   E_DB_PRIVILEGE: kind(3, 'operator', 'the database user lacks a privilege', 'run the GRANT that coffre doctor SHOP prints'),
   E_DB_READ: kind(3, 'backoff', 'the dump failed while reading', 'run it again; the server log says more'),
-  E_DB_CHANGED: kind(3, 'backoff', 'a table was altered during the dump', 'run it again when the migration is over'),
+  E_DB_CHANGED: kind(
+    3,
+    'backoff',
+    'a table was altered, or taken by the shop, during the dump',
+    'run it again; if tables are being migrated, when that is over',
+  ),
   E_DB_BUSY: kind(
     3,
     'backoff',

@@ -103,7 +103,10 @@ export async function* decompressInPlace(stored: AsyncIterable<Uint8Array>): Asy
         at = piece.length - inputLeft;
         roomLeft = state[0] as number;
         if (roomLeft < output.length) yield output.subarray(0, output.length - roomLeft);
-        else if (at === before) break;
+        else if (at === before) {
+          if (at < piece.length) throw new CoffreError('E_FORMAT', 'zstd: something that is no frame follows one');
+          break;
+        }
       }
     }
   } finally {

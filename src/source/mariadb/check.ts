@@ -1,5 +1,6 @@
 // What doctor asks a database server: reachability, rights, version, and whether all tables can be read at one moment.
 import { asCoffreError, CoffreError } from '../../errors.ts';
+import { checkLocalInfile } from '../../target/mariadb/local-infile.ts';
 import { quoteName, quoteText } from '../../target/mariadb/names.ts';
 import { asServerError, connect, type ServerAddress, type Session } from '../../target/mariadb/session.ts';
 import type { Finding } from '../source.ts';
@@ -49,6 +50,7 @@ export async function checkDatabase(address: ServerAddress, database: string): P
       const rights = await readRights(session, database, server);
       findings.push(rightsFinding(rights));
       findings.push(await consistencyFinding(session, database, server, rights));
+      findings.push(await checkLocalInfile(session));
     } finally {
       await session.end();
     }

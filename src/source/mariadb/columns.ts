@@ -1,4 +1,5 @@
 // The column table: how each type is selected, written into .sql and .tsv, and loaded, so that no bit of it changes.
+import { GEOMETRY } from '../../target/mariadb/geometry.ts';
 import type { TsvForm } from '../../target/mariadb/load-statement.ts';
 import { quoteName } from '../../target/mariadb/names.ts';
 
@@ -29,41 +30,9 @@ export interface ColumnPlan {
 }
 
 const WHOLE_NUMBERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal']);
-const BYTES = new Set([
-  'bit',
-  'binary',
-  'varbinary',
-  'tinyblob',
-  'blob',
-  'mediumblob',
-  'longblob',
-  'vector',
-  'geometry',
-  'point',
-  'linestring',
-  'polygon',
-  'multipoint',
-  'multilinestring',
-  'multipolygon',
-  'geometrycollection',
-  'geomcollection',
-]);
+const BYTES = new Set(['bit', 'binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob', 'vector', ...GEOMETRY]);
 const STRINGS = new Set(['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext']);
-const WIDE = new Set([
-  'mediumblob',
-  'longblob',
-  'mediumtext',
-  'longtext',
-  'json',
-  'geometry',
-  'linestring',
-  'polygon',
-  'multipoint',
-  'multilinestring',
-  'multipolygon',
-  'geometrycollection',
-  'geomcollection',
-]);
+const WIDE = new Set(['mediumblob', 'longblob', 'mediumtext', 'longtext', 'json', ...GEOMETRY.filter((type) => type !== 'point')]);
 
 /**
  * Character sets whose every stored byte comes back from utf8mb4 (tried on 10.11, all 256 bytes of the single-byte ones).

@@ -4,6 +4,11 @@ import { accessCode, asServerError } from './session.ts';
 
 const SPACE_ERRNOS = new Set([1021, 1114]);
 
+/** A message of the server quotes the value that it is about: shop data has no place in a log. */
+export function withoutValues(message: string): string {
+  return message.replace(/(value: |entry |value )'(?:[^'\\]|\\.|'(?! for ))*'/g, "$1'…'");
+}
+
 /** The error for a failed statement; `what` names it without its data. */
 export function writeError(error: unknown, what: string): CoffreError {
   if (error instanceof CoffreError) return error;
@@ -18,7 +23,7 @@ export function writeError(error: unknown, what: string): CoffreError {
         : code === 'E_DB_PRIVILEGE'
           ? 'give the user in --to-database all rights on the target database: GRANT ALL PRIVILEGES ON … TO …'
           : undefined;
-  return new CoffreError(code, `${what}: ${server.message}`, { cause: server, ...(hint ? { hint } : {}) });
+  return new CoffreError(code, `${what}: ${withoutValues(server.message)}`, { cause: server, ...(hint ? { hint } : {}) });
 }
 
 /** The beginning of a statement, for messages: the whole head of a definition, never a value of a row. */

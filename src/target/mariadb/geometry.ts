@@ -2,7 +2,8 @@
 import { quoteText } from './names.ts';
 import type { Session } from './session.ts';
 
-const GEOMETRY = [
+/** DATA_TYPE of information_schema, lower case. */
+export const GEOMETRY: readonly string[] = [
   'geometry',
   'point',
   'linestring',
@@ -14,7 +15,7 @@ const GEOMETRY = [
   'geomcollection',
 ];
 
-/** `type`: DATA_TYPE of information_schema, lower case. */
+/** `type` as in GEOMETRY. */
 export const isGeometry = (type: string): boolean => GEOMETRY.includes(type);
 
 /** Whether this server loads rows of the table by INSERT alone. Throws ServerError. */

@@ -1,7 +1,7 @@
 // Loads the rows of one .tsv segment in a transaction and proves that the server took each of them as it is.
 import { CoffreError } from '../../errors.ts';
 import type { LoadInstruction } from '../../source/source.ts';
-import { writeError } from './errors.ts';
+import { withoutValues, writeError } from './errors.ts';
 import { refusesLoadData } from './geometry.ts';
 import { insertStatements } from './inserts.ts';
 import { buildLoadStatement, LOAD_SESSION, parseLoadStatement, type TsvTable } from './load-statement.ts';
@@ -98,11 +98,6 @@ async function firstWarnings(session: Session): Promise<{ text: string; tooLong:
     text: warnings.map(([, code, message]) => `${withoutValues(message ?? '')} (${code})`).join('; '),
     tooLong: warnings.some(([, code]) => code === RESULT_TOO_LONG),
   };
-}
-
-/** A warning quotes the value it is about: shop data has no place in a log. */
-function withoutValues(message: string): string {
-  return message.replace(/(value: |entry |value )'(?:[^'\\]|\\.|'(?! for ))*'/g, "$1'…'");
 }
 
 async function insertRows(session: Session, plaintext: AsyncIterable<Uint8Array>, table: TsvTable, rows: number): Promise<void> {

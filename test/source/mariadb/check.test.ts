@@ -68,3 +68,11 @@ test('a binary log: the right to ask it is not recommended, for its position pro
   await logged.sql("REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'dump'@'%'").catch(() => {});
   expect((await said(plain)).detail).not.toContain('BINLOG MONITOR');
 });
+
+test.each(['ON', 'OFF'])('local_infile %s: said, and never red, for rows go in either way', async (state) => {
+  await plain.sql(`SET GLOBAL local_infile = ${state}`);
+  const findings = await checkDatabase(address(plain), 'shop');
+  const finding = findings.find(({ name }) => name === 'fast load');
+  expect(finding).toMatchObject({ ok: true });
+  expect(finding?.detail).toMatch(state === 'ON' ? /loads rows the fast way/ : /as INSERTs.*SET GLOBAL local_infile=1/);
+});
