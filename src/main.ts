@@ -8,6 +8,7 @@ import { runProgram } from './cli/program.ts';
 import { becomeUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
+import { localHost } from './host/local.ts';
 
 // Adapters are loaded when first opened: `coffre errors` must not wait for an S3 SDK.
 const adapters: Adapters = {
@@ -31,7 +32,7 @@ const adapters: Adapters = {
     }
     if (kind === 'files' && shop.files) {
       const { FilesSource } = await import('./source/files/files-source.ts');
-      return new FilesSource(shop.files, systemClock);
+      return new FilesSource(shop.files, localHost, systemClock);
     }
     if (kind === 'database' && shop.database) {
       const { DatabaseSource } = await import('./source/mariadb/database.ts');

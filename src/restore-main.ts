@@ -9,6 +9,7 @@ import { systemClock } from './clock.ts';
 import type { Secret } from './config/config.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
+import { localHost } from './host/local.ts';
 
 /** The restore unit reads no shop and prepares no vault. */
 const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a task of the restore unit'));
@@ -45,7 +46,7 @@ const adapters: RestoreAdapters = {
   openVault,
   async openFilesTarget(directory) {
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
-    return new DirectoryTarget(directory);
+    return new DirectoryTarget(directory, localHost);
   },
   async openDatabaseTarget(url, { passwordFile: file, definers, ...options }) {
     const { SwapTarget } = await import('./target/mariadb/swap.ts');

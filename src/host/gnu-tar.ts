@@ -1,10 +1,10 @@
-// Runs GNU tar as a child process: its arguments, its stdin and stdout, and what it complains about.
-import { execFile, spawn } from 'node:child_process';
+// Runs GNU tar on a host: its arguments, its stdin and stdout, and what it complains about.
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { promisify } from 'node:util';
+import { text } from 'node:stream/consumers';
 import { CoffreError } from '../errors.ts';
+import type { Host } from './host.ts';
 
 /** A path as bytes, one character per byte (latin1). */
 export type BytePath = string;
@@ -19,6 +19,8 @@ export interface Complaint {
 export interface TarExit {
   /** 0 done, 1 something changed while it was read, 2 something failed; null: ended by a signal. */
   readonly status: number | null;
+  /** The connection to the host broke: nothing that was read is to be believed whole. */
+  readonly lost: boolean;
   readonly complaints: readonly Complaint[];
 }
 
@@ -63,35 +65,22 @@ export function packArguments(root: string): string[] {
   ];
 }
 
-/** Starts tar. `signal` kills it. */
-export function startTar(args: readonly string[], signal?: AbortSignal): TarProcess {
-  const child = spawn('tar', args, {
-    // Messages are parsed, so they must be in English; TAR_OPTIONS of the environment must not change what tar does.
-    env: { PATH: process.env.PATH, LC_ALL: 'C' },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  const kill = (): void => {
-    child.kill('SIGKILL');
-  };
-  if (signal?.aborted) kill();
-  signal?.addEventListener('abort', kill, { once: true });
-  // A child that dies early closes its stdin: its exit status and stderr say more than EPIPE.
-  child.stdin.on('error', () => {});
+/** Starts tar on `host`. `signal` kills it. */
+export function startTar(host: Host, args: readonly string[], signal?: AbortSignal): TarProcess {
+  const { stdin, stdout, stderr, ended, kill } = host.start(['tar', ...args], signal);
   const complaints: Complaint[] = [];
-  createInterface({ input: child.stderr.setEncoding('latin1') }).on('line', (line) => {
+  createInterface({ input: stderr.setEncoding('latin1') }).on('line', (line) => {
     const complaint = parseComplaint(line);
     if (complaint && complaints.length < MOST_COMPLAINTS) complaints.push(complaint);
   });
-  const ended = new Promise<TarExit>((resolve, reject) => {
-    child.once('error', (cause: NodeJS.ErrnoException) => {
-      if (child.pid === undefined) reject(new CoffreError('E_TOOL_MISSING', 'tar cannot be started', { cause, hint: HINT }));
-    });
-    child.once('close', (status) => {
-      resolve({ status, complaints });
-    });
-  }).finally(() => signal?.removeEventListener('abort', kill));
-  ended.catch(() => {});
-  return { stdin: child.stdin, stdout: child.stdout, ended, kill };
+  const exit = ended.then(
+    ({ status, lost }): TarExit => ({ status, lost, complaints }),
+    (error) => {
+      throw error instanceof CoffreError && error.code === 'E_TOOL_MISSING' ? missing(host, 'tar cannot be started', error) : error;
+    },
+  );
+  exit.catch(() => {});
+  return { stdin, stdout, ended: exit, kill };
 }
 
 /** Writes all of `chunks` and closes; stops quietly when the reader is gone. */
@@ -110,17 +99,25 @@ async function writable(stdin: Writable): Promise<void> {
   stop.abort();
 }
 
-/** The version of the installed GNU tar, such as `1.34`. Throws E_TOOL_MISSING when it is absent or another tar. */
-export async function gnuTarVersion(): Promise<string> {
-  let text: string;
-  try {
-    text = (await promisify(execFile)('tar', ['--version'], { env: { PATH: process.env.PATH, LC_ALL: 'C' } })).stdout;
-  } catch (cause) {
-    throw new CoffreError('E_TOOL_MISSING', 'tar cannot be started', { cause, hint: HINT });
-  }
-  const version = /^tar \(GNU tar\) (\S+)/.exec(text)?.[1];
-  if (version === undefined) throw new CoffreError('E_TOOL_MISSING', 'the tar in PATH is not GNU tar', { hint: HINT });
+/** The version of the host's GNU tar, such as `1.34`. Throws E_TOOL_MISSING when it is absent or another tar, and what reaching the host throws. */
+export async function gnuTarVersion(host: Host): Promise<string> {
+  const { stdin, stdout, stderr, ended } = host.start(['tar', '--version']);
+  stdin.end();
+  stderr.resume();
+  const said = text(stdout);
+  said.catch(() => {});
+  const { status } = await ended.catch((error: unknown) => {
+    throw error instanceof CoffreError && error.code === 'E_TOOL_MISSING' ? missing(host, 'tar cannot be started', error) : error;
+  });
+  if (status === 127) throw missing(host, 'there is no tar');
+  const version = /^tar \(GNU tar\) (\S+)/.exec(await said)?.[1];
+  if (version === undefined) throw missing(host, 'the tar in PATH is not GNU tar');
   return version;
+}
+
+function missing(host: Host, what: string, cause?: unknown): CoffreError {
+  const where = host.type === 'local' ? '' : `${host.name}: `;
+  return new CoffreError('E_TOOL_MISSING', where + what, { cause, hint: HINT });
 }
 
 /** `tar: NAME: MESSAGE` with the name in quoting style escape; null for lines that say nothing of their own. */

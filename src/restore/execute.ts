@@ -106,7 +106,7 @@ export async function restoreFiles(
       hint: `coffre show ${snapshot.id} . lists what it holds`,
     });
   }
-  await target.prepare();
+  await target.prepare(snapshot.id);
 
   const needed = manifest.segments.filter((segment) => plan.members.has(segment.id));
   const meter = new SegmentMeter(deps, needed);

@@ -15,8 +15,13 @@ export interface IncomingSegment {
 }
 
 export interface FilesTarget {
-  /** Makes or checks the directory. Throws E_TARGET_NOT_EMPTY, E_TARGET_WRITE, E_TARGET_SPACE. */
-  prepare(): Promise<void>;
+  /** Makes or checks the directory for a restore of this snapshot. Throws E_TARGET_NOT_EMPTY, E_TARGET_WRITE, E_TARGET_SPACE. */
+  prepare(snapshot: string): Promise<void>;
+  /**
+   * Of these entries of an index those that must be written, in any order: all of them in an empty target; where an interrupted restore
+   * is gone on with, or a tree is made equal, those that are not there as they should be. Directories always. After prepare.
+   */
+  missing(entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry>;
   /**
    * Extracts a tar segment. `members` null means all of it, else exactly these paths. Several may run at once;
    * the `tail` segment must come last and alone.

@@ -1,6 +1,7 @@
 // What tar says on stderr, taken apart.
 import { expect, test } from 'vitest';
 import { gnuTarVersion, packArguments, parseComplaint, printable, startTar } from '../../src/host/gnu-tar.ts';
+import { localHost } from '../../src/host/local.ts';
 
 test.each([
   ['tar: a.log: file changed as we read it', { path: 'a.log', message: 'file changed as we read it' }],
@@ -23,15 +24,15 @@ test('paths for people - UTF-8 stays, other bytes and control characters are esc
 });
 
 test('the installed GNU tar - gives its version', async () => {
-  expect(await gnuTarVersion()).toMatch(/^\d+\.\d+/);
+  expect(await gnuTarVersion(localHost)).toMatch(/^\d+\.\d+/);
 });
 
 test('no tar in PATH - is said as such', async () => {
   const path = process.env.PATH;
   process.env.PATH = '/nonexistent';
   try {
-    await expect(gnuTarVersion()).rejects.toMatchObject({ code: 'E_TOOL_MISSING' });
-    await expect(startTar(packArguments('/')).ended).rejects.toMatchObject({ code: 'E_TOOL_MISSING' });
+    await expect(gnuTarVersion(localHost)).rejects.toMatchObject({ code: 'E_TOOL_MISSING' });
+    await expect(startTar(localHost, packArguments('/')).ended).rejects.toMatchObject({ code: 'E_TOOL_MISSING' });
   } finally {
     process.env.PATH = path;
   }

@@ -5,10 +5,11 @@ import type { Clock } from '../../clock.ts';
 import type { FilesConfig } from '../../config/config.ts';
 import { asCoffreError } from '../../errors.ts';
 import { gnuTarVersion } from '../../host/gnu-tar.ts';
+import type { Host } from '../../host/host.ts';
 import { compilePatterns, type PathMatch } from '../path-pattern.ts';
 import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
 import { PROFILE_EXCLUDES } from './exclude.ts';
-import { FilesReading } from './reading.ts';
+import { FilesReading, type TreeToRead } from './reading.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, statRoot, walk, warningOf } from './walk.ts';
 
@@ -18,23 +19,26 @@ const SAMPLE_ENTRIES = 2000;
 export class FilesSource implements Source {
   readonly kind = 'files';
   readonly #config: FilesConfig;
+  readonly #host: Host;
   readonly #clock: Clock;
   readonly #excluded: PathMatch;
 
-  constructor(config: FilesConfig, clock: Clock) {
+  constructor(config: FilesConfig, host: Host, clock: Clock) {
+    this.#host = host;
     this.#config = config;
     this.#clock = clock;
     this.#excluded = compilePatterns([...PROFILE_EXCLUDES[config.profile], ...config.exclude]);
   }
 
   async open(options: OpenOptions): Promise<Reading> {
-    await gnuTarVersion();
+    await gnuTarVersion(this.#host);
     const root = await this.#root();
     const rootFound = await statRoot(root);
     const scratch = new Scratch(options.scratchDir);
     try {
       for (const index of options.previous) await scratch.remember(index);
-      return new FilesReading({ root, rootFound, excluded: this.#excluded }, scratch, this.#clock, options.signal);
+      const scan: TreeToRead['scan'] = (warn, signal) => walk(root, rootFound, this.#excluded, warn, signal);
+      return new FilesReading({ host: this.#host, root, scan }, scratch, this.#clock, options.signal);
     } catch (error) {
       scratch.close();
       throw error;
@@ -44,7 +48,7 @@ export class FilesSource implements Source {
   async check(): Promise<readonly Finding[]> {
     const findings: Finding[] = [];
     try {
-      findings.push({ name: 'tar', ok: true, detail: `GNU tar ${await gnuTarVersion()}` });
+      findings.push({ name: 'tar', ok: true, detail: `GNU tar ${await gnuTarVersion(this.#host)}` });
     } catch (error) {
       findings.push(failed('tar', error));
     }

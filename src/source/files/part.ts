@@ -2,6 +2,7 @@
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { type Complaint, feed, packArguments, printable, startTar, type TarExit } from '../../host/gnu-tar.ts';
+import type { Host } from '../../host/host.ts';
 import { END_OF_ARCHIVE, type MemberDecision, type TarMember, TarMembers, type TarVisitor } from '../../host/tar-members.ts';
 import { type BytePath, type FileEntry, LARGE_PART_BYTES, type Part, type PartOutcome, type Warning } from '../source.ts';
 import { type ContentHash, contentHash } from './sparse-hash.ts';
@@ -13,6 +14,12 @@ import type { Found } from './walk.ts';
  */
 const RACY_NS = 20_000_000n;
 
+/** Where a part is read. */
+export interface Tree {
+  readonly host: Host;
+  readonly root: string;
+}
+
 /** What a part tells its reading when it was read to its end. */
 export type OnOutcome = (outcome: PartOutcome) => void;
 
@@ -21,13 +28,13 @@ export type OnOutcome = (outcome: PartOutcome) => void;
  * E_FILES_ROOT, E_FILES_READ, or the signal's reason.
  */
 export async function* pack(
-  root: string,
+  { host, root }: Tree,
   paths: Iterable<BytePath>,
   visitor: TarVisitor,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, TarExit> {
   signal.throwIfAborted();
-  const tar = startTar(packArguments(root), signal);
+  const tar = startTar(host, packArguments(root), signal);
   try {
     const fed = feed(tar.stdin, nulTerminated(paths));
     fed.catch(() => tar.kill());
@@ -79,14 +86,14 @@ export class FilesPart implements Part {
   readonly phase = 'files';
   readonly name: string;
   readonly estimatedBytes: number;
-  readonly #root: string;
+  readonly #tree: Tree;
   readonly #files: readonly Found[];
   readonly #clock: Clock;
   readonly #onOutcome: OnOutcome;
   #outcome: PartOutcome | null = null;
 
-  constructor(root: string, files: readonly Found[], estimatedBytes: number, clock: Clock, onOutcome: OnOutcome) {
-    this.#root = root;
+  constructor(tree: Tree, files: readonly Found[], estimatedBytes: number, clock: Clock, onOutcome: OnOutcome) {
+    this.#tree = tree;
     this.#files = files;
     this.#clock = clock;
     this.#onOutcome = onOutcome;
@@ -146,7 +153,7 @@ export class FilesPart implements Part {
         entries.set(found.path, carrier ? { ...entry, sizeBytes: carrier.sizeBytes } : entry);
       },
     };
-    const exit = yield* pack(this.#root, wanted.keys(), visitor, signal);
+    const exit = yield* pack(this.#tree, wanted.keys(), visitor, signal);
     return { complaints: [...exit.complaints, ...replaced] };
   }
 
@@ -157,7 +164,7 @@ export class FilesPart implements Part {
     for (const complaint of complaints) {
       const { path, message } = complaint;
       if (path === null || !this.#isMine(path)) {
-        warnings.push({ kind: 'other', where: path === null ? this.#root : printable(path), message });
+        warnings.push({ kind: 'other', where: path === null ? this.#tree.root : printable(path), message });
         continue;
       }
       const kind = message.startsWith('became a ') ? 'changed' : warningKind(complaint, entries.has(path));

@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
-import type { PathMatch } from '../path-pattern.ts';
+import type { Host } from '../../host/host.ts';
 import {
   type Carry,
   type FileEntry,
@@ -17,7 +17,7 @@ import {
 import { FilesPart } from './part.ts';
 import type { Scratch } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
-import { type Found, walk } from './walk.ts';
+import type { Found, FoundDirectory, FoundFiles } from './walk.ts';
 
 /** Bounds what a part holds in memory besides its bytes. */
 const FILES_PER_PART = 4096;
@@ -27,10 +27,12 @@ const BYTES_PER_MEMBER = 1792;
 /** Warnings kept; beyond this they are counted. */
 const MOST_WARNINGS = 10_000;
 
+/** A tree on some host, and the way to scan it. */
 export interface TreeToRead {
+  readonly host: Host;
   readonly root: string;
-  readonly rootFound: Found;
-  readonly excluded: PathMatch;
+  /** As `walk` gives them: depth first, a directory after its files and before its subdirectories, names in byte order, no excluded ones. */
+  scan(warn: (warning: Warning) => void, signal: AbortSignal): AsyncIterable<FoundFiles | FoundDirectory>;
 }
 
 export class FilesReading implements Reading {
@@ -60,7 +62,7 @@ export class FilesReading implements Reading {
 
   async *items(): AsyncGenerator<Part | Carry> {
     let carried: FileEntry[] = [];
-    for await (const step of walk(this.#tree.root, this.#tree.rootFound, this.#tree.excluded, this.#warn, this.#signal)) {
+    for await (const step of this.#tree.scan(this.#warn, this.#signal)) {
       if (step.type === 'directory') {
         this.#scratch.addDirectory(step.directory, step.dumpdir);
         continue;
@@ -96,7 +98,7 @@ export class FilesReading implements Reading {
     yield* this.#flush();
     for (let from = 0; from < this.#scratch.directories; from += DIRECTORIES_PER_TAIL) {
       const to = Math.min(from + DIRECTORIES_PER_TAIL, this.#scratch.directories);
-      yield new TailPart(this.#tree.root, this.#scratch, from, to, this.#take);
+      yield new TailPart(this.#tree, this.#scratch, from, to, this.#take);
     }
   }
 
@@ -118,7 +120,7 @@ export class FilesReading implements Reading {
   *#add(files: readonly Found[]): Generator<Part> {
     const bytes = files.reduce((sum, found) => sum + packedBytes(found), 0);
     if (bytes > LARGE_PART_BYTES) {
-      yield new FilesPart(this.#tree.root, files, bytes, this.#clock, this.#take);
+      yield new FilesPart(this.#tree, files, bytes, this.#clock, this.#take);
       return;
     }
     if (this.#pendingBytes + bytes > LARGE_PART_BYTES || this.#pending.length + files.length > FILES_PER_PART) yield* this.#flush();
@@ -128,7 +130,7 @@ export class FilesReading implements Reading {
   }
 
   *#flush(): Generator<Part> {
-    if (this.#pending.length > 0) yield new FilesPart(this.#tree.root, this.#pending, this.#pendingBytes, this.#clock, this.#take);
+    if (this.#pending.length > 0) yield new FilesPart(this.#tree, this.#pending, this.#pendingBytes, this.#clock, this.#take);
     this.#pending = [];
     this.#pendingBytes = 0;
   }

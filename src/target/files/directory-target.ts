@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CoffreError } from '../../errors.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
+import type { Host } from '../../host/host.ts';
 import { makeDirectory } from '../../host/make-directory.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FilesTarget, IncomingSegment } from '../target.ts';
@@ -14,6 +15,7 @@ import { extractTar, writeFailed } from './extract.ts';
 import { MemberGuard } from './member-guard.ts';
 
 export class DirectoryTarget implements FilesTarget {
+  readonly #host: Host;
   readonly #directory: string;
   /**
    * Holds what is not proven yet, inside the target: on the same file system, so that a rename brings it out. It is there
@@ -25,14 +27,19 @@ export class DirectoryTarget implements FilesTarget {
   #complete = false;
   readonly #guard = new MemberGuard();
 
-  /** `directory` is an absolute path. */
-  constructor(directory: string) {
+  /** `directory` is an absolute path of this machine, which `host` is. */
+  constructor(directory: string, host: Host) {
+    this.#host = host;
     this.#directory = directory;
     this.#staging = join(directory, `.coffre-restore-incomplete-${randomBytes(6).toString('hex')}`);
   }
 
-  async prepare(): Promise<void> {
-    await gnuTarVersion();
+  missing(entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> {
+    return entries;
+  }
+
+  async prepare(_snapshot: string): Promise<void> {
+    await gnuTarVersion(this.#host);
     try {
       // Closed until the last segment sets the root's own mode: directories above a secret get theirs only then.
       await makeDirectory(this.#directory, 0o700);
@@ -65,7 +72,7 @@ export class DirectoryTarget implements FilesTarget {
     if (!segment.unverified) {
       // gone before the directories get their times
       if (segment.phase === 'tail') await rm(this.#staging, { recursive: true, force: true });
-      await extractTar(this.#directory, segment.plaintext, wanted, this.#guard, signal);
+      await extractTar({ host: this.#host, directory: this.#directory }, segment.plaintext, wanted, this.#guard, signal);
     } else if (segment.phase === 'tail') {
       await this.#extractSpooled(segment, wanted, signal);
     } else {
@@ -106,7 +113,13 @@ export class DirectoryTarget implements FilesTarget {
       // Staging must be gone before the directories get their times.
       const file = await open(spool);
       await rm(this.#staging, { recursive: true, force: true });
-      await extractTar(this.#directory, file.createReadStream({ highWaterMark: 256 * 1024 }), wanted, this.#guard, signal);
+      await extractTar(
+        { host: this.#host, directory: this.#directory },
+        file.createReadStream({ highWaterMark: 256 * 1024 }),
+        wanted,
+        this.#guard,
+        signal,
+      );
     } finally {
       await rm(this.#staging, { recursive: true, force: true });
     }
@@ -116,7 +129,7 @@ export class DirectoryTarget implements FilesTarget {
     const stage = join(this.#staging, segment.id);
     try {
       await mkdir(stage, { recursive: true, mode: 0o700 });
-      const extracted = await extractTar(stage, segment.plaintext, wanted, this.#guard, signal);
+      const extracted = await extractTar({ host: this.#host, directory: stage }, segment.plaintext, wanted, this.#guard, signal);
       const made = new Set<BytePath>();
       for (const { path, type } of extracted) {
         if (type === 'directory') continue;

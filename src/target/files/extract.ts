@@ -1,9 +1,16 @@
 // Extracts one tar through GNU tar, letting through only admitted and wanted members.
 import { CoffreError } from '../../errors.ts';
 import { type Complaint, feed, printable, startTar, XATTR_ARGUMENTS } from '../../host/gnu-tar.ts';
+import type { Host } from '../../host/host.ts';
 import { END_OF_ARCHIVE, type MemberType, TarMembers } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 import type { MemberGuard } from './member-guard.ts';
+
+/** Where an archive is extracted. */
+export interface Place {
+  readonly host: Host;
+  readonly directory: string;
+}
 
 export interface Extracted {
   readonly path: BytePath;
@@ -34,7 +41,7 @@ function extractArguments(directory: string): string[] {
  * or the signal's reason.
  */
 export async function extractTar(
-  directory: string,
+  { host, directory }: Place,
   plaintext: AsyncIterable<Uint8Array>,
   wanted: ReadonlySet<BytePath> | null,
   guard: MemberGuard,
@@ -50,7 +57,7 @@ export async function extractTar(
       return 'pass';
     },
   });
-  const tar = startTar(extractArguments(directory), signal);
+  const tar = startTar(host, extractArguments(directory), signal);
   // Nobody reads it otherwise, and a full pipe would stop tar.
   tar.stdout.resume();
   try {

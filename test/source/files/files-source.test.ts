@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
+import { localHost } from '../../../src/host/local.ts';
 import { END_OF_ARCHIVE } from '../../../src/host/tar-members.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
 import { Scratch } from '../../../src/source/files/scratch.ts';
@@ -15,7 +16,7 @@ import { tempDir } from '../../temp-dir.ts';
 import { asNobody, bash, take } from './tree.ts';
 
 const NEVER = new AbortController().signal;
-const source = (root: string): FilesSource => new FilesSource({ root, profile: 'generic', exclude: [] }, systemClock);
+const source = (root: string): FilesSource => new FilesSource({ root, profile: 'generic', exclude: [] }, localHost, systemClock);
 
 test('a root that is missing, a file, or closed - is refused by name', async () => {
   const dir = await tempDir();
@@ -88,11 +89,11 @@ test('directories in several tails - extracted one after the other, every time a
   )) {
     if (step.type === 'directory') scratch.addDirectory(step.directory, step.dumpdir);
   }
-  const target = new DirectoryTarget(join(dir, 'restored'));
-  await target.prepare();
+  const target = new DirectoryTarget(join(dir, 'restored'), localHost);
+  await target.prepare('snapshot');
   const entries: FileEntry[] = [];
   for (let from = 0; from < scratch.directories; from += 3) {
-    const part = new TailPart(root, scratch, from, Math.min(from + 3, scratch.directories), () => {});
+    const part = new TailPart({ host: localHost, root }, scratch, from, Math.min(from + 3, scratch.directories), () => {});
     const chunks: Buffer[] = [];
     for await (const chunk of part.read(NEVER)) chunks.push(Buffer.from(chunk));
     expect(chunks.at(-1)).toEqual(END_OF_ARCHIVE);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import type { FilesConfig } from '../../../src/config/config.ts';
+import { localHost } from '../../../src/host/local.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
 import type { FileEntry, IndexEntry, Phase, SourceSummary } from '../../../src/source/source.ts';
 
@@ -124,7 +125,7 @@ let segmentNumber = 0;
 /** Reads a tree once, the way a backup run does: each part to its end, before the next is asked for. */
 export async function take(root: string, segments: Segments, options: TakeOptions = {}): Promise<TakenSnapshot> {
   const scratchDir = mkdtempSync(join(tmpdir(), 'coffre-scratch-'));
-  const source = new FilesSource({ root, profile: 'generic', exclude: [], ...options.config }, options.clock ?? systemClock);
+  const source = new FilesSource({ root, profile: 'generic', exclude: [], ...options.config }, localHost, options.clock ?? systemClock);
   const previous = (options.previous ?? []).map(async function* (entries) {
     yield* entries;
   });

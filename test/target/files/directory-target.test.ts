@@ -1,9 +1,11 @@
 // The target directory: what it refuses, what it never lets out, and what it says when it cannot write.
+
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { CoffreError } from '../../../src/errors.ts';
+import { localHost } from '../../../src/host/local.ts';
 import type { FileEntry } from '../../../src/source/source.ts';
 import { DirectoryTarget } from '../../../src/target/files/directory-target.ts';
 import { asNobody, bash, take } from '../../source/files/tree.ts';
@@ -17,8 +19,8 @@ async function prepared(): Promise<{ target: DirectoryTarget; directory: string;
   const directory = join(dir, 'restored');
   const outside = join(dir, 'outside');
   mkdirSync(outside);
-  const target = new DirectoryTarget(directory);
-  await target.prepare();
+  const target = new DirectoryTarget(directory, localHost);
+  await target.prepare('snapshot');
   onTestFinished(() => target.close());
   return { target, directory, outside };
 }
@@ -43,7 +45,7 @@ const code = (wanted: string): object => expect.objectContaining({ code: wanted 
 test('a directory that holds something - is refused', async () => {
   const dir = await tempDir();
   writeFileSync(join(dir, 'file'), 'x');
-  await expect(new DirectoryTarget(dir).prepare()).rejects.toMatchObject({
+  await expect(new DirectoryTarget(dir, localHost).prepare('snapshot')).rejects.toMatchObject({
     code: 'E_TARGET_NOT_EMPTY',
     hint: expect.stringMatching(/directory that is empty.*databases only/),
   });
@@ -51,16 +53,16 @@ test('a directory that holds something - is refused', async () => {
 
 test('an empty directory, or one that is not there - is taken, and closed to others while it fills', async () => {
   const dir = await tempDir();
-  await new DirectoryTarget(dir).prepare();
-  await new DirectoryTarget(join(dir, 'a', 'b')).prepare();
+  await new DirectoryTarget(dir, localHost).prepare('snapshot');
+  await new DirectoryTarget(join(dir, 'a', 'b'), localHost).prepare('snapshot');
   expect(bash('stat -c %a "$TREE"', { TREE: join(dir, 'a', 'b') })).toBe('700\n');
 });
 
 test('a target that is a file, or below one - cannot be written', async () => {
   const dir = await tempDir();
   writeFileSync(join(dir, 'file'), 'x');
-  await expect(new DirectoryTarget(join(dir, 'file')).prepare()).rejects.toEqual(code('E_TARGET_WRITE'));
-  await expect(new DirectoryTarget(join(dir, 'file', 'below')).prepare()).rejects.toEqual(code('E_TARGET_WRITE'));
+  await expect(new DirectoryTarget(join(dir, 'file'), localHost).prepare('snapshot')).rejects.toEqual(code('E_TARGET_WRITE'));
+  await expect(new DirectoryTarget(join(dir, 'file', 'below'), localHost).prepare('snapshot')).rejects.toEqual(code('E_TARGET_WRITE'));
 });
 
 test('members chosen - these and no others come out, names that look like patterns or options included', async () => {
@@ -170,8 +172,8 @@ test.skipIf(process.geteuid?.() !== 0)('a file system that is full - is said, st
   bash('mount -t tmpfs -o size=1m tmpfs "$TREE"', { TREE: dir });
   onTestFinished(() => void bash('umount "$TREE"', { TREE: dir }));
   const content = archive('head -c 3000000 /dev/urandom > file', 'file');
-  const target = new DirectoryTarget(join(dir, 'restored'));
-  await target.prepare();
+  const target = new DirectoryTarget(join(dir, 'restored'), localHost);
+  await target.prepare('snapshot');
   await expect(extract(target, content)).rejects.toEqual(code('E_TARGET_SPACE'));
   rmSync(join(dir, 'restored', 'file'), { force: true });
   await expect(extract(target, content, null, true)).rejects.toEqual(code('E_TARGET_SPACE'));
@@ -216,7 +218,7 @@ test('compare - names each entry that differs and how', async () => {
   mkdirSync(at('type'));
   rmSync(at('gone'));
   bash('cd "$TREE"; cp -p linked copy; mv copy linked; ln -sfT other symlink', { TREE: restored });
-  const target = new DirectoryTarget(restored);
+  const target = new DirectoryTarget(restored, localHost);
   const differences = await target.compare(each<FileEntry>(snapshot.entries.filter((entry) => entry.path !== '.')));
   expect(differences.map((line) => line.replace(/mtime \d+, not \d+/, 'mtime'))).toEqual([
     'gone: ENOENT',

@@ -1,6 +1,8 @@
 // Restores snapshots taken by tests: through the target, and by hand with GNU tar alone.
+
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { localHost } from '../../../src/host/local.ts';
 import type { BytePath, FileEntry } from '../../../src/source/source.ts';
 import { DirectoryTarget } from '../../../src/target/files/directory-target.ts';
 import type { TakenSnapshot } from '../../source/files/tree.ts';
@@ -23,9 +25,9 @@ export async function restore(snapshot: TakenSnapshot, directory: string, unveri
     list.push(path);
     members.set(segment as string, list);
   }
-  const target = new DirectoryTarget(directory);
+  const target = new DirectoryTarget(directory, localHost);
   try {
-    await target.prepare();
+    await target.prepare('snapshot');
     const extract = async (segment: TakenSnapshot['segments'][number]): Promise<void> => {
       const incoming = { id: segment.id, phase: segment.phase, plaintext: bytes(segment.bytes), unverified };
       await target.extract(incoming, members.get(segment.id) ?? [], NEVER);
