@@ -44,13 +44,16 @@ function passwordFile(path: string): Secret {
 
 const adapters: RestoreAdapters = {
   openVault,
-  async openFilesTarget(directory) {
+  async openFilesTarget(directory, { host, overwrite }) {
+    if (host.type !== 'local') throw new CoffreError('E_USAGE', '--to-host is not there yet');
+    if (overwrite) throw new CoffreError('E_USAGE', '--overwrite of a directory is not there yet');
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     return new DirectoryTarget(directory, localHost);
   },
-  async openDatabaseTarget(url, { passwordFile: file, definers, ...options }) {
+  async openDatabaseTarget(url, { passwordFile: file, definers, host, ...options }) {
     const { SwapTarget } = await import('./target/mariadb/swap.ts');
     const { KEEP_DEFINERS, parseDefinerRule } = await import('./target/mariadb/definers.ts');
+    if (host.type !== 'local') throw new CoffreError('E_USAGE', '--to-host is not there yet');
     const { database, ...address } = await databaseAddress(url, file);
     return new SwapTarget(address, database, { ...options, definers: definers === null ? KEEP_DEFINERS : parseDefinerRule(definers) });
   },

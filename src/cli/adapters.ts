@@ -1,5 +1,5 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
-import type { FilesystemVaultConfig, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { FilesystemVaultConfig, HostConfig, ShopConfig, VaultConfig } from '../config/config.ts';
 import type { Source, SourceKind } from '../source/source.ts';
 import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -13,7 +13,18 @@ export interface Adapters {
   openSource(shop: ShopConfig, kind: SourceKind): Promise<Source>;
 }
 
+export interface FilesTargetOptions {
+  /** The machine that the directory is on. */
+  readonly host: HostConfig;
+  /** Allows a directory that is not empty: it is made equal to the snapshot, and only what differs is fetched and written. */
+  readonly overwrite: boolean;
+  /** With overwrite: what the snapshot does not have is removed. */
+  readonly delete: boolean;
+}
+
 export interface DatabaseTargetOptions {
+  /** The machine from which the URL's address is meant. */
+  readonly host: HostConfig;
   /** Allows a database that is not empty: loaded beside it, then swapped. */
   readonly overwrite: boolean;
   /** Leaves what was swapped out in a database of its own. */
@@ -49,11 +60,12 @@ export interface DatabaseContents {
 
 /** What only the restore unit has: where a restore writes. */
 export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
-  openFilesTarget(directory: string): Promise<FilesTarget>;
+  /** `directory` is absolute. Throws E_SSH_…. */
+  openFilesTarget(directory: string, options: FilesTargetOptions): Promise<FilesTarget>;
   /** `url` as --to-database takes it. Throws E_USAGE, E_SECRET_MODE, E_SECRET_MISSING. */
   openDatabaseTarget(url: string, options: DatabaseTargetOptions): Promise<LandingDatabase>;
   /** What is there now, nothing touched; null when the database does not exist. Throws as openDatabaseTarget, and E_DB_…. */
-  describeDatabase(url: string, options: Pick<DatabaseTargetOptions, 'passwordFile'>): Promise<DatabaseContents | null>;
+  describeDatabase(url: string, options: Pick<DatabaseTargetOptions, 'passwordFile' | 'host'>): Promise<DatabaseContents | null>;
 }
 
 /**

@@ -1,4 +1,5 @@
 // The database half of `coffre restore`: which tables go where, what of the present is overwritten, and how that is told.
+import type { HostConfig, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RestoredSource } from '../restore/execute.ts';
 import type { DatabaseContents, LandingDatabase, RestoreAdapters } from './adapters.ts';
@@ -11,6 +12,8 @@ export interface DatabaseOptions {
   readonly keepOld?: boolean;
   readonly definers?: string;
   readonly table: readonly string[];
+  /** --to-host: the machine from which the URL is meant is the shop's. */
+  readonly toHost?: boolean;
 }
 
 /** A restored source, and for a database what became of what was there. */
@@ -40,9 +43,23 @@ export function checkDatabaseOptions(options: DatabaseOptions): void {
     throw new CoffreError('E_USAGE', '--keep-old needs --overwrite: nothing else replaces anything');
 }
 
+/** The machine that a restore writes to. Throws E_USAGE. */
+export function targetHost(shop: ShopConfig, options: Pick<DatabaseOptions, 'toHost'>): HostConfig {
+  if (!options.toHost) return { type: 'local' };
+  if (shop.host.type !== 'ssh') throw new CoffreError('E_USAGE', `--to-host: shop ${shop.name} has no SSH host, it lives on this machine`);
+  return shop.host;
+}
+
 /** Connects to nothing yet. The caller closes it. Throws E_USAGE, E_SECRET_…. */
-export function openTarget(adapters: RestoreAdapters, url: string, options: DatabaseOptions, warnings: string[]): Promise<LandingDatabase> {
+export function openTarget(
+  adapters: RestoreAdapters,
+  shop: ShopConfig,
+  url: string,
+  options: DatabaseOptions,
+  warnings: string[],
+): Promise<LandingDatabase> {
   return adapters.openDatabaseTarget(url, {
+    host: targetHost(shop, options),
     overwrite: options.overwrite === true,
     keepOld: options.keepOld === true,
     definers: options.definers ?? null,
@@ -95,15 +112,22 @@ export interface Overwriting {
 }
 
 /** Asks the server; touches nothing. Throws E_DB_…. */
-export async function describeOverwriting(adapters: RestoreAdapters, url: string, options: DatabaseOptions): Promise<Overwriting> {
-  const contents = await adapters.describeDatabase(url, { passwordFile: options.passwordFile ?? null }).catch((error: unknown) => {
-    // the table's hint is of a shop's own user
-    if (!(error instanceof CoffreError) || error.code !== 'E_DB_AUTH') throw error;
-    throw new CoffreError(error.code, error.message, {
-      cause: error,
-      hint: 'check the user in --to-database, and its password in --password-file or $COFFRE_DB_PASSWORD; root often comes in by socketPath only',
+export async function describeOverwriting(
+  adapters: RestoreAdapters,
+  shop: ShopConfig,
+  url: string,
+  options: DatabaseOptions,
+): Promise<Overwriting> {
+  const contents = await adapters
+    .describeDatabase(url, { host: targetHost(shop, options), passwordFile: options.passwordFile ?? null })
+    .catch((error: unknown) => {
+      // the table's hint is of a shop's own user
+      if (!(error instanceof CoffreError) || error.code !== 'E_DB_AUTH') throw error;
+      throw new CoffreError(error.code, error.message, {
+        cause: error,
+        hint: 'check the user in --to-database, and its password in --password-file or $COFFRE_DB_PASSWORD; root often comes in by socketPath only',
+      });
     });
-  });
   return overwriting(contents, options);
 }
 

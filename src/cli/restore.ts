@@ -36,6 +36,7 @@ import {
   type Overwriting,
   openTarget,
   type RestoredHere,
+  targetHost,
 } from './restore-database.ts';
 import { findShop } from './shop.ts';
 
@@ -44,6 +45,7 @@ interface RestoreOptions extends DatabaseOptions {
   readonly snapshot?: string;
   readonly source?: SourceKind;
   readonly toDir?: string;
+  readonly delete?: boolean;
   readonly path: readonly string[];
   readonly from?: string;
   readonly dryRun?: boolean;
@@ -71,6 +73,8 @@ export function registerRestore(program: Command, context: CliContext): void {
     .option('--to-dir <dir>', 'where the files go: a directory that is empty or does not exist yet')
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
+    .option('--to-host', 'DIR and the URL’s address are on the shop’s own host, reached over SSH, not on this machine')
+    .option('--delete', 'with --overwrite and --to-dir: remove what the snapshot does not have')
     .option('--overwrite', 'allow a database that is not empty: loaded beside it, then swapped; it stays as it is if anything fails')
     .option('--keep-old', 'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old)')
     .addOption(severalTimes('--table <name>', 'only this table of the database (may be given again); others stay untouched'))
@@ -113,11 +117,11 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   const tasks = await plan(config, catalog, shop, options);
   const database = tasks.flatMap(({ to }) => ('database' in to ? [to.database] : [])).at(0);
   if (options.dryRun) {
-    return describePlan(config, shop, tasks, database === undefined ? null : await describeOverwriting(adapters, database, options));
+    return describePlan(config, shop, tasks, database === undefined ? null : await describeOverwriting(adapters, shop, database, options));
   }
   const warnings: string[] = [];
   // Before anything is written anywhere: it refuses a wrong URL, password file or rule for definers.
-  const databaseTarget = database === undefined ? null : await openTarget(adapters, database, options, warnings);
+  const databaseTarget = database === undefined ? null : await openTarget(adapters, shop, database, options, warnings);
 
   const runId = newId(clock);
   await startRun(catalog, clock, {
@@ -149,7 +153,11 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
     for (const task of tasks) {
       bar.title(`restore ${shop.name} ${task.source}`);
       if ('directory' in task.to) {
-        const target = await adapters.openFilesTarget(task.to.directory);
+        const target = await adapters.openFilesTarget(task.to.directory, {
+          host: targetHost(shop, options),
+          overwrite: options.overwrite === true,
+          delete: options.delete === true,
+        });
         try {
           restored.push(await restoreFiles(deps, task.snapshot, target, matches));
         } finally {
