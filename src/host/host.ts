@@ -29,6 +29,8 @@ export interface Host {
   start(argv: readonly string[], signal?: AbortSignal): HostProcess;
   /** A byte stream to a TCP port or a unix socket as seen from the host. Errors come from the stream. */
   connect(to: { readonly host: string; readonly port: number } | { readonly socketPath: string }): Duplex;
+  /** Starts a subsystem of an SSH server by its name, such as `sftp`; hosts without one lack it. Errors come from the stream. */
+  subsystem?(name: string): Duplex;
   /** Ends what runs and the connection. Idempotent. */
   close(): Promise<void>;
 }

@@ -18,6 +18,8 @@ const RACY_NS = 20_000_000n;
 export interface Tree {
   readonly host: Host;
   readonly root: string;
+  /** A ctime from here on may not be the last of its file, in nanoseconds by the host's clock; by ours when it does not say. */
+  racyFromNs?(): bigint;
 }
 
 /** What a part tells its reading when it was read to its end. */
@@ -128,7 +130,7 @@ export class FilesPart implements Part {
     entries: Map<BytePath, FileEntry>,
     signal: AbortSignal,
   ): AsyncGenerator<Buffer, { complaints: Complaint[] }> {
-    const racyFromNs = BigInt(this.#clock.nowMs()) * 1_000_000n - RACY_NS;
+    const racyFromNs = this.#tree.racyFromNs?.() ?? BigInt(this.#clock.nowMs()) * 1_000_000n - RACY_NS;
     const replaced: Complaint[] = [];
     let open: { member: TarMember; found: Found; hash: ContentHash | null } | null = null;
     const visitor: TarVisitor = {

@@ -2,7 +2,6 @@
 import { crc32 } from 'node:zlib';
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
-import type { Host } from '../../host/host.ts';
 import {
   type Carry,
   type FileEntry,
@@ -14,7 +13,7 @@ import {
   type SourceSummary,
   type Warning,
 } from '../source.ts';
-import { FilesPart } from './part.ts';
+import { FilesPart, type Tree } from './part.ts';
 import type { Scratch } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
 import type { Found, FoundDirectory, FoundFiles } from './walk.ts';
@@ -28,9 +27,9 @@ const BYTES_PER_MEMBER = 1792;
 const MOST_WARNINGS = 10_000;
 
 /** A tree on some host, and the way to scan it. */
-export interface TreeToRead {
-  readonly host: Host;
-  readonly root: string;
+export interface TreeToRead extends Tree {
+  /** How many parts may be read at the same time; one when it does not say. */
+  readonly parallel?: number;
   /** As `walk` gives them: depth first, a directory after its files and before its subdirectories, names in byte order, no excluded ones. */
   scan(warn: (warning: Warning) => void, signal: AbortSignal): AsyncIterable<FoundFiles | FoundDirectory>;
 }
@@ -39,7 +38,7 @@ export class FilesReading implements Reading {
   readonly asOf: Temporal.Instant;
   /** A scan before the scan would cost as much as the scan. */
   readonly expectedBytes = null;
-  readonly parallel = 1;
+  readonly parallel: number;
   readonly #tree: TreeToRead;
   readonly #scratch: Scratch;
   readonly #clock: Clock;
@@ -57,6 +56,7 @@ export class FilesReading implements Reading {
     this.#scratch = scratch;
     this.#clock = clock;
     this.#signal = signal;
+    this.parallel = tree.parallel ?? 1;
     this.asOf = clock.now();
   }
 
