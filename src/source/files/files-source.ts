@@ -11,10 +11,17 @@ import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.t
 import { PROFILE_EXCLUDES } from './exclude.ts';
 import { FilesReading, type TreeToRead } from './reading.ts';
 import { Scratch } from './scratch.ts';
-import { absolutePath, statRoot, walk, warningOf } from './walk.ts';
+import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, walk, warningOf } from './walk.ts';
 
 /** Entries that doctor tries to open. */
 const SAMPLE_ENTRIES = 2000;
+
+export interface FilesSourceOptions {
+  /** Stays on the root's file system: mount points are kept as directories without content. Default: false. */
+  readonly oneFileSystem?: boolean;
+  /** A folder in the root that a part from elsewhere brings along: in the list of names that belong there. */
+  readonly addedFolder?: string;
+}
 
 export class FilesSource implements Source {
   readonly kind = 'files';
@@ -22,8 +29,10 @@ export class FilesSource implements Source {
   readonly #host: Host;
   readonly #clock: Clock;
   readonly #excluded: PathMatch;
+  readonly #options: FilesSourceOptions;
 
-  constructor(config: FilesConfig, host: Host, clock: Clock) {
+  constructor(config: FilesConfig, host: Host, clock: Clock, options: FilesSourceOptions = {}) {
+    this.#options = options;
     this.#host = host;
     this.#config = config;
     this.#clock = clock;
@@ -37,7 +46,8 @@ export class FilesSource implements Source {
     const scratch = new Scratch(options.scratchDir);
     try {
       for (const index of options.previous) await scratch.remember(index);
-      const scan: TreeToRead['scan'] = (warn, signal) => walk(root, rootFound, this.#excluded, warn, signal);
+      const scan: TreeToRead['scan'] = (warn, signal) =>
+        withFolder(walk(root, rootFound, this.#excluded, warn, signal, this.#options), this.#options.addedFolder);
       return new FilesReading({ host: this.#host, root, scan }, scratch, this.#clock, options.signal);
     } catch (error) {
       scratch.close();
@@ -73,7 +83,7 @@ export class FilesSource implements Source {
       if (warning.kind === 'unreadable') unreadable.push(warning);
     };
     let seen = 0;
-    for await (const step of walk(root, await statRoot(root), this.#excluded, warn, new AbortController().signal)) {
+    for await (const step of walk(root, await statRoot(root), this.#excluded, warn, new AbortController().signal, this.#options)) {
       if (step.type === 'directory') continue;
       for (const { path, type } of step.files) {
         // access(2) judges by the real user without its capabilities; only opening tells.
@@ -94,6 +104,14 @@ export class FilesSource implements Source {
       detail: `${unreadable.length} of ${seen} entries of ${root} tried cannot be read, first ${first?.where}: ${first?.message}`,
       hint: 'give coffre the right to read them (the service has CAP_DAC_READ_SEARCH) or exclude them',
     };
+  }
+}
+
+async function* withFolder(steps: AsyncIterable<FoundFiles | FoundDirectory>, folder: string | undefined) {
+  for await (const step of steps) {
+    const isRoot = step.type === 'directory' && step.directory.path === '.';
+    if (folder === undefined || !isRoot || step.dumpdir === null) yield step;
+    else yield { ...step, dumpdir: Buffer.concat([Buffer.from(`D${folder}\0`), step.dumpdir]) };
   }
 }
 

@@ -37,7 +37,7 @@ export interface FoundDirectory {
   readonly directory: Found;
   /**
    * Its content in the form of GNU tar's `GNU.dumpdir` record: for each name `Y` or, for directories, `D`, the name, NUL;
-   * one more NUL at the end. Null when it could not be listed.
+   * one more NUL at the end. Null when it could not be listed, or is a mount point and not to be.
    */
   readonly dumpdir: Buffer | null;
 }
@@ -119,10 +119,17 @@ export async function* walk(
   excluded: PathMatch,
   warn: (warning: Warning) => void,
   signal: AbortSignal,
+  /** A directory on another device than the root is a mount point: reported, not listed. */
+  { oneFileSystem = false }: { readonly oneFileSystem?: boolean } = {},
 ): AsyncGenerator<FoundFiles | FoundDirectory> {
   const waiting: Found[] = [rootFound];
   for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
     const prefix = directory.path === '.' ? '' : `${directory.path}/`;
+    if (oneFileSystem && directory.device !== rootFound.device) {
+      // No list of names: a restore would take one for a reason to remove what is mounted there.
+      yield { type: 'directory', directory, dumpdir: null };
+      continue;
+    }
     let names: string[] | null = null;
     try {
       // latin1 keeps one character per byte, and its order as strings is the order of bytes.
