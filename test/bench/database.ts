@@ -17,14 +17,17 @@ import { parseArgs } from 'node:util';
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { recipientOf } from '../../src/segment/age.ts';
 import { type Mariadb, startMariadb } from '../servers/mariadb.ts';
-import { makeRig } from '../servers/rig.ts';
 import { type Bucket, makeBucket } from '../servers/s3.ts';
-import { startStore } from '../servers/store.ts';
 import { makeWorld, type World } from '../world/world.ts';
-import { type Command, type Measured, Meter } from './database/measure.ts';
 import * as peers from './database/peers.ts';
-import { machine, type Report, type Second, type StepName, type StepResult, summarise, tableOf, versions } from './database/report.ts';
+import { type Report, type Second, type StepName, summarise, tableOf, versions } from './database/report.ts';
+import { watched } from './database/settle.ts';
 import { type BenchShop, changeRows, createBenchShop } from './database/shop.ts';
+import { type Command, coffre, remoteOf } from './measuring/commands.ts';
+import { machine } from './measuring/figures.ts';
+import { type Measured, Meter } from './measuring/meter.ts';
+import { inSetting, type Setting } from './measuring/setting.ts';
+import { inTurn, measureStep, type StepResult } from './measuring/steps.ts';
 
 /** What an agency sets for a shop of this size. Everything else as MariaDB ships it: durable commits, doublewrite, no binlog, no query cache. */
 const SERVER_SETTINGS = [
@@ -63,11 +66,6 @@ if (
 }
 
 const say = (line: string): void => console.error(line);
-const interruption = new AbortController();
-const { signal } = interruption;
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(name, () => interruption.abort(new Error(`interrupted by ${name}`)));
-
 interface Bench {
   readonly server: Mariadb;
   readonly bucket: Bucket;
@@ -77,22 +75,8 @@ interface Bench {
   readonly dir: string;
 }
 
-async function step(bench: Bench, results: StepResult[], name: StepName, round: number, command: Command): Promise<Measured> {
-  await bench.meter.settle();
-  const measured = await bench.meter.run(command);
-  const { stdout: _, ...figures } = measured;
-  results.push({ step: name, round, ...figures });
-  const cpu = measured.cpuSeconds;
-  say(
-    `  ${name.padEnd(24)} ${measured.seconds.toFixed(1).padStart(6)} s   cpu: client ${cpu.client.toFixed(1)}, server ${cpu.server.toFixed(1)}, store ${cpu.store.toFixed(1)}   ${(measured.peakBytes / 2 ** 20).toFixed(0)} MiB`,
-  );
-  return measured;
-}
-
-/** A different one first in each round: none always profits from what the same other one left in caches. */
-async function inTurn(round: number, contenders: readonly (() => Promise<void>)[]): Promise<void> {
-  for (let i = 0; i < contenders.length; i++) await contenders[(i + round) % contenders.length]?.();
-}
+const step = (bench: Bench, results: StepResult<StepName>[], name: StepName, round: number, command: Command): Promise<Measured> =>
+  measureStep(bench.meter, results, name, round, command);
 
 const folderBytes = (folder: string): number => readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 
@@ -105,14 +89,14 @@ async function backups(bench: Bench, report: Report): Promise<void> {
   // each of them reads everything and so leaves the next one the same pages; the first one should find them as well
   await checksums(server, SOURCE);
   for (let round = 0; round < rounds; round++) {
-    const remote = peers.remoteOf(bucket, `peer/dump-${round}.sql.zst.age`, config);
+    const remote = remoteOf(bucket, `peer/dump-${round}.sql.zst.age`, config);
     const ours = async (): Promise<void> => {
       const { stdout } = await step(
         bench,
         report.steps,
         'coffre backup',
         round,
-        peers.coffre(world, 'backup', world.shop, '--source', 'database', '--full'),
+        coffre(world, 'backup', world.shop, '--source', 'database', '--full'),
       );
       const [snapshot] = JSON.parse(stdout).snapshots;
       if (snapshot.reusedSegments > 0) throw new Error('coffre backup --full reused segments: that was not a full backup');
@@ -145,7 +129,7 @@ async function restores(bench: Bench, report: Report): Promise<void> {
   const folder = join(dir, 'mydumper');
   const file = join(dir, 'dump.sql.zst');
   if (only === 'restore') {
-    await meter.run(peers.coffre(world, 'backup', world.shop, '--source', 'database', '--full'));
+    await meter.run(coffre(world, 'backup', world.shop, '--source', 'database', '--full'));
     if (withPeers) await meter.run(peers.mydumper(server, SOURCE, folder));
   }
   if (withPeers) await meter.run(peers.dumpToFile(server, SOURCE, file));
@@ -181,7 +165,7 @@ async function secondBackups(bench: Bench, report: Report): Promise<void> {
       report.steps,
       `coffre, ${after}`,
       0,
-      peers.coffre(world, 'backup', world.shop, '--source', 'database'),
+      coffre(world, 'backup', world.shop, '--source', 'database'),
     );
     const [snapshot] = JSON.parse(stdout).snapshots;
     const { newBytes, segments, reusedSegments } = snapshot;
@@ -217,68 +201,48 @@ async function textHash(bench: Bench, database: string): Promise<string> {
   return (await bench.meter.run(peers.hashOfDump(bench.server, database))).stdout.trim();
 }
 
-/** Everything is below one folder that goes with this process, however it ends; servers have their own, which do as well. */
-async function main(): Promise<Report> {
-  const rig = makeRig('bench');
-  const stops: (() => Promise<void>)[] = [() => rig.stop()];
-  const stopAll = async (): Promise<void> => {
-    for (const stop of stops.toReversed()) await stop().catch((error: Error) => say(error.message));
+async function main({ store, dir, signal, stops }: Setting): Promise<Report> {
+  const server = await startMariadb({ args: SERVER_SETTINGS });
+  stops.push(() => server.stop());
+  signal.throwIfAborted();
+  // without its server every client ends, so an interruption does not wait for one
+  signal.addEventListener('abort', () => void server.stop(), { once: true });
+  const bucket = await makeBucket(store);
+  stops.push(() => bucket.release());
+  const connection = { socketPath: server.socketPath, user: 'root' };
+  await using world = await makeWorld({ bucket, database: { ...connection, name: 'tiny' } });
+  const bench: Bench = { server, bucket, world, dir: join(dir, 'peers'), meter: new Meter(watched(server), store.cephDir, signal) };
+  mkdirSync(bench.dir);
+
+  // vaults are proven and keys known, as for any daemon that has run before
+  await server.createDatabase('tiny');
+  await server.sql('CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1);', { database: 'tiny' });
+  await bench.meter.run(coffre(world, 'backup', world.shop, '--source', 'database'));
+  world.writeConfig({ database: { ...connection, name: SOURCE } });
+  say(`making the shop, scale ${scale}`);
+  const shop: BenchShop = await createBenchShop(server, SOURCE, scale);
+  say(`  ${shop.tables} tables, ${shop.rows} rows, ${(shop.innodbBytes / 1e6).toFixed(0)} MB of InnoDB`);
+
+  const report: Report = {
+    scale,
+    rounds,
+    shop,
+    serverSettings: SERVER_SETTINGS,
+    machine: machine(),
+    versions: await versions(server, store.kind),
+    steps: [],
+    sizes: {},
+    consistency: [],
+    second: [],
   };
-  try {
-    const store = await startStore();
-    stops.push(() => store.stop());
-    signal.throwIfAborted();
-    const server = await startMariadb({ args: SERVER_SETTINGS });
-    stops.push(() => server.stop());
-    signal.throwIfAborted();
-    // without its server every client ends, so an interruption does not wait for one
-    signal.addEventListener('abort', () => void server.stop(), { once: true });
-    const bucket = await makeBucket(store);
-    stops.push(() => bucket.release());
-    // where the world and what is run in it keep their files
-    process.env.TMPDIR = rig.dir;
-    const connection = { socketPath: server.socketPath, user: 'root' };
-    await using world = await makeWorld({ bucket, database: { ...connection, name: 'tiny' } });
-    const dir = join(rig.dir, 'peers');
-    mkdirSync(dir);
-    const bench: Bench = { server, bucket, world, dir, meter: new Meter(server, store.cephDir, signal) };
-
-    // vaults are proven and keys known, as for any daemon that has run before
-    await server.createDatabase('tiny');
-    await server.sql('CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1);', { database: 'tiny' });
-    await bench.meter.run(peers.coffre(world, 'backup', world.shop, '--source', 'database'));
-    world.writeConfig({ database: { ...connection, name: SOURCE } });
-    say(`making the shop, scale ${scale}`);
-    const shop: BenchShop = await createBenchShop(server, SOURCE, scale);
-    say(`  ${shop.tables} tables, ${shop.rows} rows, ${(shop.innodbBytes / 1e6).toFixed(0)} MB of InnoDB`);
-
-    const report: Report = {
-      scale,
-      rounds,
-      shop,
-      serverSettings: SERVER_SETTINGS,
-      machine: machine(),
-      versions: await versions(server, store.kind),
-      steps: [],
-      sizes: {},
-      consistency: [],
-      second: [],
-    };
-    if (only !== 'restore') await backups(bench, report);
-    if (only !== 'backup') await restores(bench, report);
-    if (only !== 'restore') await secondBackups(bench, report);
-    return report;
-  } catch (error) {
-    // what failed because of an interruption has failed of that
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    await stopAll();
-  }
+  if (only !== 'restore') await backups(bench, report);
+  if (only !== 'backup') await restores(bench, report);
+  if (only !== 'restore') await secondBackups(bench, report);
+  return report;
 }
 
 try {
-  const report = await main();
+  const report = await inSetting(main);
   const summary = summarise(report);
   const text = tableOf(report, summary);
   if (values.json) {
@@ -286,6 +250,6 @@ try {
     console.log(JSON.stringify({ ...summary, ...report }, null, 2));
   } else console.log(text);
 } catch (error) {
-  say(`bench database: ${signal.aborted ? (signal.reason as Error).message : (error as Error).message}`);
+  say(`bench database: ${(error as Error).message}`);
   process.exitCode = 1;
 }

@@ -11,7 +11,7 @@ import { type Mariadb, startMariadb } from '../servers/mariadb.ts';
 import { makeBucket } from '../servers/s3.ts';
 import { startStore } from '../servers/store.ts';
 import { makeWorld, type World, type WorldOptions } from '../world/world.ts';
-import { ProcessTreeWatch, type TreePeak } from './process-tree.ts';
+import { ProcessTreeWatch, type TreePeak } from './measuring/process-tree.ts';
 
 const LIMIT_BYTES = 512 * 1024 * 1024;
 const USAGE = `usage: npm run bench -- memory [--json] [--scale FRACTION] [--only file,tree,table,blob] [--vaults nas,offsite]

@@ -1,6 +1,6 @@
 // The S3 store that tests, demo and benches talk to: a given endpoint, MinIO in a container, or a throw-away Ceph.
 import { randomUUID } from 'node:crypto';
-import { type S3Login, startCeph } from './ceph.ts';
+import { type CephOptions, type S3Login, startCeph } from './ceph.ts';
 
 export interface Store extends S3Login {
   readonly kind: 'external' | 'minio' | 'ceph';
@@ -23,23 +23,15 @@ export function externalStore(env: NodeJS.ProcessEnv = process.env): Store | nul
   return { kind: 'external', endpoint, region: env.COFFRE_TEST_S3_REGION ?? 'us-east-1', accessKey, secretKey, cephDir: null };
 }
 
-/** Starts (or finds) the store that the environment asks for: COFFRE_TEST_S3=minio for MinIO, Ceph by default. */
-export async function startStore(env: NodeJS.ProcessEnv = process.env): Promise<RunningStore> {
+/** Starts (or finds) the store that the environment asks for: COFFRE_TEST_S3=minio for MinIO, Ceph (made with `ceph`) by default. */
+export async function startStore(env: NodeJS.ProcessEnv = process.env, ceph: CephOptions = {}): Promise<RunningStore> {
   const external = externalStore(env);
   if (external) return { ...external, stop: async () => {} };
   const wanted = env.COFFRE_TEST_S3 ?? 'ceph';
   if (wanted === 'minio') return startMinio();
   if (wanted !== 'ceph') throw new Error(`COFFRE_TEST_S3 is ceph or minio, not ${wanted}`);
-  const ceph = await startCeph();
-  return {
-    kind: 'ceph',
-    endpoint: ceph.endpoint,
-    region: 'us-east-1',
-    accessKey: ceph.accessKey,
-    secretKey: ceph.secretKey,
-    cephDir: ceph.dir,
-    stop: ceph.stop,
-  };
+  const { endpoint, accessKey, secretKey, dir, stop } = await startCeph(ceph);
+  return { kind: 'ceph', endpoint, region: 'us-east-1', accessKey, secretKey, cephDir: dir, stop };
 }
 
 /** MinIO where a Docker engine runs. Its container goes with this process (testcontainers' reaper). */

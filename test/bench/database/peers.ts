@@ -1,9 +1,7 @@
 // What the database benchmark runs: our commands, and those of a careful administrator without us.
-
 import type { Mariadb } from '../../servers/mariadb.ts';
-import type { Bucket } from '../../servers/s3.ts';
-import { COFFRE, type World } from '../../world/world.ts';
-import { type Command, pipeline } from './measure.ts';
+import type { World } from '../../world/world.ts';
+import { type Command, coffre, pipeline, type Remote } from '../measuring/commands.ts';
 
 /** Reader threads of mydumper, loader threads of myloader. */
 export const PEER_THREADS = '2';
@@ -11,10 +9,6 @@ export const PEER_THREADS = '2';
 const DUMP =
   'mariadb-dump --no-defaults --socket="$SOCKET" --user=root --default-character-set=utf8mb4 --single-transaction --quick --routines --events --triggers --hex-blob "$DATABASE"';
 const LOAD = 'mariadb --no-defaults --socket="$SOCKET" --user=root --default-character-set=utf8mb4 "$DATABASE"';
-
-export function coffre(world: World, ...args: readonly string[]): Command {
-  return { program: COFFRE, args: ['--config', world.configFile, '--json', ...args] };
-}
 
 export function restoreInto(world: World, server: Mariadb, database: string): Command {
   return coffre(
@@ -102,33 +96,5 @@ export function myloader(server: Mariadb, database: string, folder: string): Com
       '--verbose',
       '1',
     ],
-  };
-}
-
-export interface Remote {
-  readonly key: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
-/** An object of the bucket for rclone, with its defaults (parts of 5 MiB, four at a time). No secret on a command line. */
-export function remoteOf(bucket: Bucket, key: string, configFile: string): Remote {
-  const { store } = bucket;
-  return {
-    key,
-    env: {
-      RCLONE_CONFIG: configFile,
-      RCLONE_CONFIG_STORE_TYPE: 's3',
-      RCLONE_CONFIG_STORE_PROVIDER: store.kind === 'ceph' ? 'Ceph' : store.kind === 'minio' ? 'Minio' : 'Other',
-      RCLONE_CONFIG_STORE_ENDPOINT: store.endpoint,
-      RCLONE_CONFIG_STORE_REGION: store.region,
-      RCLONE_CONFIG_STORE_ACCESS_KEY_ID: store.accessKey,
-      RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY: store.secretKey,
-      RCLONE_CONFIG_STORE_FORCE_PATH_STYLE: 'true',
-      // the bucket is there: no attempt to make it
-      RCLONE_CONFIG_STORE_NO_CHECK_BUCKET: 'true',
-      // rclone 1.60 cannot take one, and the store is on loopback
-      AWS_CA_BUNDLE: '',
-      REMOTE: `store:${bucket.name}/${key}`,
-    },
   };
 }

@@ -1,11 +1,8 @@
 // What the database benchmark says in the end: medians, ratios against the goals, and on what it was measured.
-import { execFile } from 'node:child_process';
-import { arch, cpus, release, totalmem } from 'node:os';
-import { promisify } from 'node:util';
-import { systemClock } from '../../../src/clock.ts';
 import type { Consistency } from '../../../src/source/source.ts';
 import type { Mariadb } from '../../servers/mariadb.ts';
-import type { Measured } from './measure.ts';
+import { type Median, type machine, mb, mediansOf, mib, round, versionOf } from '../measuring/figures.ts';
+import type { StepResult } from '../measuring/steps.ts';
 import type { BenchShop } from './shop.ts';
 
 export type StepName =
@@ -16,11 +13,6 @@ export type StepName =
   | 'c: zstd -d, mariadb'
   | 'd: myloader'
   | `coffre, ${Second['after']}`;
-
-export interface StepResult extends Omit<Measured, 'stdout'> {
-  readonly step: StepName;
-  readonly round: number;
-}
 
 /** A backup after the first one. */
 export interface Second {
@@ -40,7 +32,7 @@ export interface Report {
   readonly serverSettings: readonly string[];
   readonly machine: ReturnType<typeof machine>;
   readonly versions: Readonly<Record<string, string>>;
-  readonly steps: StepResult[];
+  readonly steps: StepResult<StepName>[];
   /** Bytes: `sql` what coffre read, the others what each stored. */
   readonly sizes: { sql?: number; coffre?: number; a?: number; b?: number };
   /** Of each full backup. */
@@ -60,15 +52,6 @@ const PAIRS: Readonly<Record<Line, readonly [ours: StepName, peer: StepName]>> =
 };
 const LINES = ['a', 'b', 'c', 'd'] as const;
 
-export interface Median {
-  readonly seconds: number;
-  readonly clientCpuSeconds: number;
-  readonly serverCpuSeconds: number;
-  readonly storeCpuSeconds: number;
-  /** The highest of all rounds. */
-  readonly peakBytes: number;
-}
-
 export interface Summary {
   readonly bench: 'database';
   /** Our median over the peer's; a line that was not measured is missing. */
@@ -83,16 +66,7 @@ export interface Summary {
 }
 
 export function summarise(report: Report): Summary {
-  const medians: Partial<Record<StepName, Median>> = {};
-  for (const [step, results = []] of Object.entries(Object.groupBy(report.steps, (one) => one.step))) {
-    medians[step as StepName] = {
-      seconds: median(results.map((one) => one.seconds)),
-      clientCpuSeconds: median(results.map((one) => one.cpuSeconds.client)),
-      serverCpuSeconds: median(results.map((one) => one.cpuSeconds.server)),
-      storeCpuSeconds: median(results.map((one) => one.cpuSeconds.store)),
-      peakBytes: Math.max(...results.map((one) => one.peakBytes)),
-    };
-  }
+  const medians = mediansOf(report.steps);
   const ratios: Partial<Record<Line, number>> = {};
   const met: Partial<Record<Line, boolean>> = {};
   for (const line of LINES) {
@@ -113,16 +87,6 @@ export function summarise(report: Report): Summary {
     blockedMs: Math.max(0, ...report.consistency.map((one) => one.blockedMs)),
   };
 }
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return round(((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2, 3);
-}
-
-const round = (value: number, digits: number): number => Number(value.toFixed(digits));
-const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-const mb = (bytes: number | undefined): string => (bytes === undefined ? '?' : `${(bytes / 1e6).toFixed(1)} MB`);
 
 export function tableOf(report: Report, summary: Summary): string {
   const { shop, sizes } = report;
@@ -159,31 +123,15 @@ export function tableOf(report: Report, summary: Summary): string {
   return lines.join('\n');
 }
 
-export function machine() {
-  const [first] = cpus();
-  return {
-    at: systemClock.now().toString().slice(0, 10),
-    cores: cpus().length,
-    processor: first?.model ?? arch(),
-    memoryBytes: totalmem(),
-    kernel: release(),
-  };
-}
-
 /** What took part, by the versions that they name themselves. */
 export async function versions(server: Mariadb, store: string): Promise<Record<string, string>> {
-  const run = promisify(execFile);
-  const first = async (program: string, flag = '--version'): Promise<string> => {
-    const said = await run(program, [flag]).catch(() => null);
-    return said ? ((said.stdout || said.stderr).trim().split('\n')[0] ?? '') : 'missing';
-  };
   return {
     node: process.version,
     mariadb: (await server.sql('SELECT VERSION()')).trim(),
-    store: store === 'ceph' ? await first('radosgw') : store,
-    mydumper: await first('mydumper'),
-    rclone: await first('rclone', 'version'),
-    age: await first('age'),
-    zstd: await first('zstd'),
+    store: store === 'ceph' ? await versionOf('radosgw') : store,
+    mydumper: await versionOf('mydumper'),
+    rclone: await versionOf('rclone', 'version'),
+    age: await versionOf('age'),
+    zstd: await versionOf('zstd'),
   };
 }

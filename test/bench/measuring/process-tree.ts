@@ -1,6 +1,6 @@
 // Watches the memory of a process and everything it starts, from /proc, without their help.
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Clock, systemClock, type Timer } from '../../src/clock.ts';
+import { type Clock, systemClock, type Timer } from '../../../src/clock.ts';
 
 const SAMPLE_EVERY_MS = 50;
 

@@ -3,19 +3,20 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { systemClock } from '../../../src/clock.ts';
-import type { Mariadb } from '../../servers/mariadb.ts';
 import { until } from '../../servers/rig.ts';
-import { ProcessTreeWatch } from '../process-tree.ts';
+import type { Command } from './commands.ts';
+import { ProcessTreeWatch } from './process-tree.ts';
 
 /** USER_HZ: on Linux always a hundredth of a second, whatever the kernel's own clock. */
 const TICKS_PER_SECOND = 100;
-const SETTLE_LIMIT_MS = 180_000;
+export const SETTLE_LIMIT_MS = 180_000;
 /** Share of one core that idle servers still take: heartbeats, statistics. */
 const IDLE_SHARE = 0.15;
 
 export interface CpuSeconds {
   /** The command and everything that it started and waited for. */
   readonly client: number;
+  /** Of the watched server; 0 without one. */
   readonly server: number;
   /** 0 when the store is not on this machine. */
   readonly store: number;
@@ -30,24 +31,20 @@ export interface Measured {
   readonly stdout: string;
 }
 
-export interface Command {
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-/** A pipeline that fails when any of its programs fails. `values` reach it as environment variables. */
-export function pipeline(script: string, values: Readonly<Record<string, string>>): Command {
-  return { program: 'bash', args: ['-euc', `set -o pipefail; ${script}`], env: values };
+/** A server whose processor time counts, and which must be idle before a step. */
+export interface WatchedServer {
+  readonly pid: number;
+  /** Makes it finish what the step before left behind. */
+  settle(signal: AbortSignal): Promise<void>;
 }
 
 export class Meter {
-  readonly #server: Mariadb;
+  readonly #server: WatchedServer | null;
   readonly #storePids: readonly number[];
   readonly #signal: AbortSignal;
 
   /** `storeDir`: working directory of the store's processes; null when they are elsewhere. Commands end when `signal` aborts. */
-  constructor(server: Mariadb, storeDir: string | null, signal: AbortSignal) {
+  constructor(server: WatchedServer | null, storeDir: string | null, signal: AbortSignal) {
     this.#server = server;
     this.#storePids = storeDir === null ? [] : pidsIn(storeDir);
     this.#signal = signal;
@@ -97,45 +94,9 @@ export class Meter {
     }
   }
 
-  /**
-   * Waits until nobody works off what the step before left behind: no dirty page, no old row version to purge, files on the disk,
-   * server and store idle. Else the next step would pay for it.
-   */
+  /** Waits until nobody works off what the step before left behind: files on the disk, server and store idle. Else the next one would pay. */
   async settle(): Promise<void> {
-    const usual = (
-      await this.#server.sql('SELECT @@GLOBAL.innodb_max_dirty_pages_pct, @@GLOBAL.innodb_io_capacity, @@GLOBAL.innodb_io_capacity_max')
-    )
-      .trim()
-      .split('\t');
-    // else it writes 200 pages a second when nobody asks for more
-    await this.#server.sql(
-      'SET GLOBAL innodb_io_capacity_max = 40000; SET GLOBAL innodb_io_capacity = 20000; SET GLOBAL innodb_max_dirty_pages_pct = 0',
-    );
-    try {
-      await until(
-        'InnoDB has flushed and purged everything',
-        SETTLE_LIMIT_MS,
-        async () => {
-          this.#signal.throwIfAborted();
-          const left = await this.#server.sql(
-            "SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_buffer_pool_pages_dirty', 'Innodb_history_list_length')",
-          );
-          const counts = left
-            .trim()
-            .split('\n')
-            .map((line) => Number(line.split('\t')[1]));
-          return counts.length === 2 && counts.every((count) => count <= 50);
-        },
-        200,
-      );
-    } finally {
-      const [dirty, capacity, capacityMax] = usual;
-      if (!this.#signal.aborted) {
-        await this.#server.sql(
-          `SET GLOBAL innodb_max_dirty_pages_pct = ${dirty}; SET GLOBAL innodb_io_capacity = ${capacity}; SET GLOBAL innodb_io_capacity_max = ${capacityMax}`,
-        );
-      }
-    }
+    await this.#server?.settle(this.#signal);
     await this.run({ program: 'sync', args: [] });
     await until('server and store are idle', SETTLE_LIMIT_MS, async () => {
       const [before, startedMs] = [this.#cpu(), systemClock.monotonicMs()];
@@ -148,7 +109,7 @@ export class Meter {
 
   #cpu(): CpuSeconds {
     const store = this.#storePids.reduce((sum, pid) => sum + cpuOf(pid).own, 0);
-    return { client: cpuOf('self').children, server: cpuOf(this.#server.pid).own, store };
+    return { client: cpuOf('self').children, server: this.#server === null ? 0 : cpuOf(this.#server.pid).own, store };
   }
 }
 
