@@ -56,13 +56,17 @@ export const systemClock: Clock = {
   },
 };
 
-/** Runs `work` with a signal that aborts after `limitMs` (with `makeError`'s error) or when `parent` does. */
+/**
+ * Runs `work` with a signal that aborts after `limitMs` (with `makeError`'s error) or when `parent` does. `uncountedMs` tells how many
+ * milliseconds so far do not count, because they were our own doing.
+ */
 export async function withDeadline<T>(
   clock: Clock,
   limitMs: number,
   makeError: () => Error,
   work: (signal: AbortSignal) => Promise<T>,
   parent?: AbortSignal,
+  uncountedMs: () => number = () => 0,
 ): Promise<T> {
   const controller = new AbortController();
   const onParent = (): void => controller.abort(parent?.reason);
@@ -76,7 +80,14 @@ export async function withDeadline<T>(
   const onAbort = (): void => rejectLate(controller.signal.reason);
   controller.signal.addEventListener('abort', onAbort, { once: true });
   if (controller.signal.aborted) onAbort();
-  const timer = clock.after(limitMs, () => controller.abort(makeError()));
+  const startedMs = clock.monotonicMs();
+  const onTimer = (): void => {
+    const uncounted = uncountedMs();
+    const leftMs = uncounted > 0 ? limitMs + uncounted - (clock.monotonicMs() - startedMs) : 0;
+    if (leftMs > 0) timer = clock.after(Math.ceil(leftMs), onTimer);
+    else controller.abort(makeError());
+  };
+  let timer = clock.after(limitMs, onTimer);
   try {
     return await Promise.race([work(controller.signal), late]);
   } finally {

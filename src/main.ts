@@ -9,13 +9,17 @@ import { becomeUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 import { localHost } from './host/local.ts';
+import { SharedBandwidth } from './vault/throttle.ts';
+
+/** What all vaults, runs and shops of this process may send in a second. (A restore sends nothing: restore-main.ts has none.) */
+const bandwidth = new SharedBandwidth(systemClock);
 
 // Adapters are loaded when first opened: `coffre errors` must not wait for an S3 SDK.
 const adapters: Adapters = {
   async openVault(vault) {
     if (vault.type === 's3') {
       const { S3Vault } = await import('./vault/s3.ts');
-      return new S3Vault(vault, systemClock);
+      return new S3Vault(vault, systemClock, { bandwidth: bandwidth.at(vault.uploadBytesPerSecond) });
     }
     const { FilesystemVault } = await import('./vault/filesystem.ts');
     return new FilesystemVault(vault, systemClock);

@@ -12,6 +12,7 @@ import { segmentKey } from '../segment/layout.ts';
 import type { SealedFacts } from '../segment/manifest-types.ts';
 import { type SealOptions, sealStream } from '../segment/seal.ts';
 import type { Part, SourceKind } from '../source/source.ts';
+import { HeldBack } from '../vault/throttle.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { Copy } from './reuse.ts';
 import { type Stored, storeObject, storeStream } from './store.ts';
@@ -78,16 +79,16 @@ export async function storeSealed(context: StoreContext, segment: RunSegment, bo
   const base = request(context, row.id, row.key);
   const stored = await context.vaults.each(context.signal, async (vault, runSignal) => {
     const deadline = new VaultDeadline(context, vault, runSignal);
-    const { signal } = deadline;
+    const { signal, held } = deadline;
     try {
       deadline.start();
       return typeof body === 'string'
-        ? await storeStream(context.ledger, vault, { ...base, signal }, createReadStream(body), row.storedBytes, () => row)
+        ? await storeStream(context.ledger, vault, { ...base, signal, held }, createReadStream(body), row.storedBytes, () => row)
         : await storeObject(
             context.ledger,
             context.clock,
             vault,
-            { ...base, signal, sha256: row.storedSha256, ...(md5 === undefined ? {} : { md5 }) },
+            { ...base, signal, held, sha256: row.storedSha256, ...(md5 === undefined ? {} : { md5 }) },
             body,
           );
     } catch (error) {
@@ -131,7 +132,7 @@ export async function storeLarge(
     const branch = branches.get(vault.name);
     if (!branch) throw new CoffreError('E_INTERNAL', `${vault.name} joined while a segment was being stored`);
     const deadline = new VaultDeadline(context, vault, runSignal);
-    const target = { ...request(context, id, key), signal: deadline.signal };
+    const target = { ...request(context, id, key), signal: deadline.signal, held: deadline.held };
     try {
       return await storeStream(context.ledger, vault, target, deadline.over(branch.body), part.estimatedBytes, () => sealing.facts());
     } catch (error) {
@@ -152,9 +153,10 @@ export async function storeLarge(
   return segment;
 }
 
-/** Aborts the work of one vault on one segment when its time is up. */
+/** Aborts the work of one vault on one segment when its time is up; what limits.bandwidth takes of it is not the vault's time. */
 class VaultDeadline {
   readonly signal: AbortSignal;
+  readonly held: HeldBack;
   readonly #controller = new AbortController();
   readonly #context: StoreContext;
   readonly #vault: Vault;
@@ -163,6 +165,7 @@ class VaultDeadline {
   constructor(context: StoreContext, vault: Vault, runSignal: AbortSignal) {
     this.#context = context;
     this.#vault = vault;
+    this.held = new HeldBack(context.clock);
     this.signal = AbortSignal.any([runSignal, this.#controller.signal]);
   }
 
@@ -172,17 +175,27 @@ class VaultDeadline {
   }
 
   start(): void {
-    const { clock, vaultDeadlineMs, shop, source } = this.#context;
     this.stop();
-    this.#timer = clock.after(vaultDeadlineMs, () =>
+    this.#arm(this.#context.vaultDeadlineMs);
+  }
+
+  #arm(leftMs: number): void {
+    const { clock, vaultDeadlineMs, shop, source } = this.#context;
+    const heldMs = this.held.ms;
+    this.#timer = clock.after(leftMs, () => {
+      const heldSinceMs = Math.ceil(this.held.ms - heldMs);
+      if (heldSinceMs > 0) {
+        this.#arm(heldSinceMs);
+        return;
+      }
       this.#controller.abort(
         new CoffreError(
           'E_VAULT_TIMEOUT',
           `vault ${this.#vault.name}: took longer than ${vaultDeadlineMs / 1000} s over one segment while the ${source} of ${shop} was being read`,
           { hint: 'look at the store and the line to it; limits.vaultDeadline says how long a shop is kept waiting' },
         ),
-      ),
-    );
+      );
+    });
   }
 
   stop(): void {

@@ -6,6 +6,7 @@ import type { Ledger } from '../billing/ledger.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { backoffMs, WRITE_RETRY } from '../vault/retry.ts';
+import type { HeldBack } from '../vault/throttle.ts';
 import type { PutStreamRequest, StoredObject, Vault } from '../vault/vault.ts';
 
 export interface StoreRequest {
@@ -20,6 +21,8 @@ export interface StoreRequest {
   readonly md5?: string;
   readonly retainUntil: Temporal.Instant;
   readonly signal: AbortSignal;
+  /** Told how long limits.bandwidth held it back. */
+  readonly held?: HeldBack;
 }
 
 /** A version in a vault together with its row in the catalog. */
@@ -39,8 +42,9 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
     request.signal.throwIfAborted();
     const objectId = await ledger.intent(intentOf(vault, request, body.length));
     try {
-      const { key, sha256, md5, retainUntil, signal } = request;
-      const object = await vault.put({ key, body, retainUntil, signal, digests: { sha256, ...(md5 === undefined ? {} : { md5 }) } });
+      const { key, sha256, md5, retainUntil, signal, held } = request;
+      const digests = { sha256, ...(md5 === undefined ? {} : { md5 }) };
+      const object = await vault.put({ key, body, retainUntil, signal, digests, ...(held ? { held } : {}) });
       requireSize(vault, object, body.length);
       await ledger.stored(objectId, object, request.sha256);
       return { objectId, object };
@@ -74,6 +78,7 @@ export async function storeStream(
       estimatedBytes,
       retainUntil: request.retainUntil,
       signal: request.signal,
+      ...(request.held ? { held: request.held } : {}),
       onUpload: async (uploadId) => {
         upload = uploadId;
       },

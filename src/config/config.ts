@@ -24,6 +24,8 @@ export interface S3VaultConfig {
   /** A second credential that may delete versions; null: the first one does it. */
   readonly pruneCredentials: Secret | null;
   readonly timeouts: { readonly connectMs: number; readonly requestMs: number };
+  /** limits.bandwidth, which all S3 vaults share; null: no limit. */
+  readonly uploadBytesPerSecond: number | null;
 }
 
 export interface FilesystemVaultConfig {

@@ -116,6 +116,7 @@ export function resolveConfig(
       credentials: credentials ?? secretFromFile('/dev/null'),
       pruneCredentials: secret(at, 'pruneCredentials', value.pruneCredentialsFile, value.pruneCredentials),
       timeouts: { connectMs: value.timeouts.connect, requestMs: value.timeouts.request },
+      uploadBytesPerSecond: written.limits.bandwidth === 'none' ? null : written.limits.bandwidth,
     };
   });
   checkVaultPlaces([...vaults.values()], report);

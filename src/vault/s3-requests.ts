@@ -10,8 +10,11 @@ import {
   HeadBucketCommand,
   HeadObjectCommand,
   PutObjectCommand,
+  type PutObjectCommandOutput,
   PutObjectRetentionCommand,
   type S3Client,
+  type UploadPartCommand,
+  type UploadPartCommandOutput,
 } from '@aws-sdk/client-s3';
 import type { Temporal } from 'temporal-polyfill';
 import { type Clock, fromDate, parseHttpDate, toDate, withDeadline } from '../clock.ts';
@@ -20,6 +23,8 @@ import { CoffreError } from '../errors.ts';
 import { READ_RETRY, retrying } from './retry.ts';
 import { contentMd5, makeS3Client } from './s3-client.ts';
 import { s3CodeOf, statusOf, vaultError } from './s3-errors.ts';
+import { type Bandwidth, HeldBack } from './throttle.ts';
+import { paceBody } from './throttle-body.ts';
 import type { Digests, Lock, StoredObject } from './vault.ts';
 import { watchedStream } from './watched-stream.ts';
 
@@ -48,6 +53,14 @@ interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Repeat on transient errors, within the one deadline. Only for requests that change nothing. */
   readonly repeat?: boolean;
+  /** Time that our own limit takes, which the deadline does not count. */
+  readonly held?: HeldBack;
+}
+
+export interface UploadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told what limits.bandwidth took of the time. */
+  readonly held?: HeldBack | undefined;
 }
 
 /**
@@ -69,10 +82,12 @@ export class S3Requests {
   /** Downloads: no socket timeout, the stream watches itself. */
   readonly #reader: S3Client;
   readonly #pruner: S3Client;
+  readonly #bandwidth: Bandwidth | null;
 
-  constructor(config: S3VaultConfig, clock: Clock) {
+  constructor(config: S3VaultConfig, clock: Clock, bandwidth: Bandwidth | null = null) {
     this.config = config;
     this.clock = clock;
+    this.#bandwidth = bandwidth;
     this.writer = makeS3Client(config, config.credentials, clock, config.timeouts.requestMs);
     this.#reader = makeS3Client(config, config.credentials, clock, 0);
     this.#pruner = config.pruneCredentials ? makeS3Client(config, config.pruneCredentials, clock, config.timeouts.requestMs) : this.writer;
@@ -112,14 +127,38 @@ export class S3Requests {
         late,
         (signal) => (options.repeat ? retrying(this.clock, READ_RETRY, () => attempt(signal), signal) : attempt(signal)),
         options.signal,
+        () => options.held?.ms ?? 0,
       );
     } catch (error) {
       throw vaultError(options.signal?.aborted ? abortReason(options.signal) : error, this.config.name, doing);
     }
   }
 
+  /** Sends a PutObject whose body has `bytes`, at the pace of limits.bandwidth. */
+  async sendPut(doing: string, command: PutObjectCommand, bytes: number, options: UploadOptions): Promise<PutObjectCommandOutput> {
+    return await this.#sendBody(doing, command, bytes, options, (abortSignal) => this.writer.send(command, { abortSignal }));
+  }
+
+  /** The same for a part of a multipart upload. */
+  async sendPart(doing: string, command: UploadPartCommand, bytes: number, options: UploadOptions): Promise<UploadPartCommandOutput> {
+    return await this.#sendBody(doing, command, bytes, options, (abortSignal) => this.writer.send(command, { abortSignal }));
+  }
+
+  async #sendBody<T>(
+    doing: string,
+    command: PutObjectCommand | UploadPartCommand,
+    bytes: number,
+    { signal, held }: UploadOptions,
+    send: (abortSignal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    if (this.#bandwidth === null) return await this.call(doing, { bytes, signal }, send);
+    const own = new HeldBack(this.clock);
+    paceBody(command, this.#bandwidth, held ? [own, held] : [own]);
+    return await this.call(doing, { bytes, signal, held: own }, send);
+  }
+
   /** PUT of a whole object; its version id. Throws E_NO_OBJECT_LOCK when the store gives none. */
-  async put(key: string, body: Buffer, lock: S3Lock | null, signal?: AbortSignal, digests?: Digests): Promise<string> {
+  async put(key: string, body: Buffer, lock: S3Lock | null, digests?: Digests, options: UploadOptions = {}): Promise<string> {
     const command = new PutObjectCommand({
       Bucket: this.bucket,
       Key: this.fullKey(key),
@@ -128,9 +167,7 @@ export class S3Requests {
       ...lockHeaders(lock),
     });
     if (digests) signedBy(command, digests.sha256);
-    const answer = await this.call(`put ${key}`, { bytes: body.length, signal }, (abortSignal) =>
-      this.writer.send(command, { abortSignal }),
-    );
+    const answer = await this.sendPut(`put ${key}`, command, body.length, options);
     if (!answer.VersionId) throw this.#unversioned(key);
     return answer.VersionId;
   }

@@ -63,9 +63,7 @@ export async function uploadStream(requests: S3Requests, request: PutStreamReque
   const sendPut = async (command: PutObjectCommand): Promise<PutObjectCommandOutput> => {
     const body = command.input.Body as Buffer;
     command.input.ContentMD5 = contentMd5(body);
-    return await requests.call(`put ${key}`, { bytes: body.length, signal }, (abortSignal) =>
-      requests.writer.send(command, { abortSignal }),
-    );
+    return await requests.sendPut(`put ${key}`, command, body.length, { signal, held: request.held });
   };
   const sendCreate = async (command: CreateMultipartUploadCommand) => {
     // Not stopped by any signal: an upload whose id never reached us could not be aborted.
@@ -82,10 +80,7 @@ export async function uploadStream(requests: S3Requests, request: PutStreamReque
     const answer = await retrying(
       requests.clock,
       READ_RETRY,
-      () =>
-        requests.call(`part ${command.input.PartNumber} of ${key}`, { bytes: body.length, signal }, (abortSignal) =>
-          requests.writer.send(command, { abortSignal }),
-        ),
+      () => requests.sendPart(`part ${command.input.PartNumber} of ${key}`, command, body.length, { signal, held: request.held }),
       signal,
     );
     acknowledgedBytes += body.length;

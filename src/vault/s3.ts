@@ -7,6 +7,7 @@ import { CoffreError, type ErrorCode } from '../errors.ts';
 import { LARGEST_PAGE, listUploads, listVersions } from './s3-listing.ts';
 import { type BucketLockState, type HeadOfVersion, type S3Lock, type S3LockMode, S3Requests } from './s3-requests.ts';
 import { uploadStream } from './s3-upload.ts';
+import type { Bandwidth } from './throttle.ts';
 import type { ListedUpload, ListedVersion, Lock, PutRequest, PutStreamRequest, StoredObject, Vault } from './vault.ts';
 
 /** OVH refuses an extension within the first second of a version's life. */
@@ -37,11 +38,14 @@ export class S3Vault implements Vault {
   readonly #clock: Clock;
   readonly #pageSize: number;
 
-  /** Opens no connection and reads no credential yet. `pageSize` is how many rows a listing asks for at once. */
-  constructor(config: S3VaultConfig, clock: Clock, options: { readonly pageSize?: number } = {}) {
+  /**
+   * Opens no connection and reads no credential yet. `pageSize` is how many rows a listing asks for at once; `bandwidth`, which other
+   * vaults may share, paces what is uploaded.
+   */
+  constructor(config: S3VaultConfig, clock: Clock, options: { readonly pageSize?: number; readonly bandwidth?: Bandwidth | null } = {}) {
     this.name = config.name;
     this.lockMode = config.lock.mode;
-    this.requests = new S3Requests(config, clock);
+    this.requests = new S3Requests(config, clock, options.bandwidth);
     this.#clock = clock;
     this.#pageSize = options.pageSize ?? LARGEST_PAGE;
   }
@@ -50,7 +54,7 @@ export class S3Vault implements Vault {
     const { key, body, signal } = request;
     const lock = this.#lockFor(request.retainUntil);
     const versionId = await this.requests
-      .put(key, body, lock, signal, request.digests)
+      .put(key, body, lock, request.digests, { signal, held: request.held })
       .catch((error: unknown) => this.#explainLockRefusal(error, lock));
     return await this.#settle(key, versionId, body.length, lock).catch((error: unknown) => this.#explainLockRefusal(error, lock));
   }

@@ -1,6 +1,7 @@
 // The port to a place that holds objects. A vault sees opaque bytes; keys are relative to its configured prefix.
 import type { Readable } from 'node:stream';
 import type { Temporal } from 'temporal-polyfill';
+import type { HeldBack } from './throttle.ts';
 
 /** `advisory` is what a filesystem can offer: it stops coffre, nobody else, and never counts as the immutable copy. */
 export type LockMode = 'COMPLIANCE' | 'GOVERNANCE' | 'advisory';
@@ -48,6 +49,8 @@ export interface PutRequest {
   /** Of the body, where they were made already: a vault that needs them need not make them again. */
   readonly digests?: Digests;
   readonly signal?: AbortSignal;
+  /** Told how long limits.bandwidth held it back: time that is not the vault's. */
+  readonly held?: HeldBack;
 }
 
 export interface Digests {
@@ -64,6 +67,8 @@ export interface PutStreamRequest {
   readonly estimatedBytes: number;
   readonly retainUntil: Temporal.Instant | null;
   readonly signal?: AbortSignal;
+  /** As of `put`. */
+  readonly held?: HeldBack;
   /** Called before the first part leaves: from here on the store may hold bytes of this upload. */
   readonly onUpload?: (uploadId: string) => Promise<void>;
   /** Called after each acknowledged part with the sum of all acknowledged parts so far. */

@@ -22,6 +22,7 @@ const OFFSITE: S3VaultConfig = {
   credentials: { read: () => '', from: 'a test' },
   pruneCredentials: null,
   timeouts: { connectMs: 1, requestMs: 1 },
+  uploadBytesPerSecond: null,
 };
 
 test('a proof is of a place - the name, credentials and timeouts may change; endpoint, bucket, prefix and lock mode may not', async () => {

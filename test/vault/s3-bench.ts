@@ -26,6 +26,7 @@ export function s3Config(bucket: Bucket, changes: Partial<S3VaultConfig> = {}): 
     credentials: secretOf(bucket.store.accessKey, bucket.store.secretKey),
     pruneCredentials: null,
     timeouts: { connectMs: 3_000, requestMs: 30_000 },
+    uploadBytesPerSecond: null,
     ...changes,
   };
 }
