@@ -7,6 +7,7 @@ import type { IndexWriter } from '../segment/index-file.ts';
 import { type SealedOrSpilled, sealOrSpill } from '../segment/seal.ts';
 import type { SealPool } from '../segment/seal-pool.ts';
 import { type Carry, type IndexEntry, LARGE_PART_BYTES, type Part, type Reading, type SourceKind } from '../source/source.ts';
+import type { MemoryShare } from './memory.ts';
 import type { OnProgress } from './progress.ts';
 import type { Candidate, ReuseBase } from './reuse.ts';
 import { type Release, Slots } from './slots.ts';
@@ -15,6 +16,8 @@ import { newSegment, type RunSegment, type StoreContext, storeLarge, storeSealed
 export interface PackContext extends StoreContext {
   readonly sealing: SealPool;
   readonly reuse: ReuseBase;
+  /** Bytes of sealed segments in memory at once, those that are being sealed counted with what they may become. */
+  readonly memory: MemoryShare;
   readonly scratchDir: string;
   /** What the last snapshot of this source read; null: there is none. */
   readonly lastPlainBytes: number | null;
@@ -36,13 +39,7 @@ export interface Packed {
 /** A sealed part beyond this goes to a file, although it was estimated to be small. */
 const SPILL_BYTES = LARGE_PART_BYTES + 16 * 1024 * 1024;
 
-/**
- * Bytes of sealed segments in memory at once, those that are being sealed counted with what they may become: what bounds a run's
- * memory. Three parts that do not compress, or three being read and a dozen on their way to the vaults.
- */
-const BYTES_IN_FLIGHT = 3 * LARGE_PART_BYTES;
-
-/** What streaming a large part takes of it: the pieces of a multipart upload, in each vault. So one at a time. */
+/** What streaming a large part takes of the memory: the pieces of a multipart upload, in each vault. */
 const LARGE_STREAM_BYTES = 2 * LARGE_PART_BYTES;
 
 /** A source that was told to stop has this long until its reading is closed under it. */
@@ -71,7 +68,6 @@ class Packing {
   /** Stops the reading; storing stops with the run's signal. */
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #memory = new Slots(BYTES_IN_FLIGHT);
   /** For each item handed out, in that order, what became of it. */
   readonly #places: RunSegment[][] = [];
   readonly #used = new Map<string, RunSegment>();
@@ -80,6 +76,7 @@ class Packing {
   readonly #readers = new Set<Promise<void>>();
   #journal: Promise<void> = Promise.resolve();
   #plainBytes = 0;
+  #carriedBytes = 0;
   #storedBytes = 0;
   #segments = 0;
   #indexEntries = 0;
@@ -168,6 +165,7 @@ class Packing {
       if (!candidate) throw new CoffreError('E_INTERNAL', `a carried entry names segment ${entry.segment}, which was not offered`);
       this.#reused(candidate, true, place);
       this.#plainBytes += entry.sizeBytes;
+      this.#carriedBytes += entry.sizeBytes;
     }
     this.#files += item.entries.length;
     this.#record(Promise.resolve(), () => item.entries);
@@ -178,7 +176,7 @@ class Packing {
   async #pack(part: Part, place: RunSegment[], endRead: Release): Promise<IndexEntry[]> {
     const large = part.estimatedBytes > LARGE_PART_BYTES;
     const bytes = large ? LARGE_STREAM_BYTES : Math.max(part.estimatedBytes, SMALL_PART_BYTES);
-    const release = await this.#memory.acquire(this.#signal, bytes);
+    const release = await this.#context.memory.acquire(this.#signal, bytes);
     try {
       const segment = large ? await this.#packLarge(part, place, endRead) : await this.#packWhole(part, place, endRead, release);
       this.#progress(part.name);
@@ -307,8 +305,10 @@ class Packing {
       source: this.#context.source,
       step: 'read',
       plainBytes: this.#plainBytes,
+      carriedBytes: this.#carriedBytes,
       // a shop is about as large as it was: better than a bar without an end
       expectedBytes: this.#reading.expectedBytes ?? this.#context.lastPlainBytes,
+      expectedExactly: this.#reading.expectedBytes !== null,
       storedBytes: this.#storedBytes,
       segments: this.#segments,
       reusedSegments: this.#reusedSegments,

@@ -6,8 +6,12 @@ export interface BackupProgress {
   readonly step: 'open' | 'read' | 'lock' | 'commit' | 'done';
   /** Plaintext read or carried so far. */
   readonly plainBytes: number;
-  /** What the source expects in all; null when it cannot know. */
+  /** What of it was carried: it keeps its place in older segments and costs no time. */
+  readonly carriedBytes: number;
+  /** What there is in all; null when nobody can know. */
   readonly expectedBytes: number | null;
+  /** false: it is what the last snapshot had. */
+  readonly expectedExactly: boolean;
   readonly storedBytes: number;
   readonly segments: number;
   readonly reusedSegments: number;

@@ -21,6 +21,7 @@ import { type CommittedCopy, storeManifest } from './commit.ts';
 import { planHorizons } from './horizons.ts';
 import { lockSegments } from './locks.ts';
 import type { RunLog } from './log.ts';
+import { type MemoryBudget, memoryNow } from './memory.ts';
 import { packReading } from './pack-reading.ts';
 import type { OnProgress } from './progress.ts';
 import { chooseReuse, confirmCopies } from './reuse.ts';
@@ -39,6 +40,8 @@ export interface BackupDeps {
   readonly openSource: (shop: ShopConfig, kind: SourceKind) => Promise<Source>;
   readonly log: RunLog;
   readonly onProgress: OnProgress;
+  /** Of the whole process. */
+  readonly memory: MemoryBudget;
   /** Names and versions of what took part, for the manifest. */
   readonly tools: Readonly<Record<string, string>>;
 }
@@ -104,6 +107,7 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
         result.adoptedRuns,
       );
       await sweepCopies(catalog, shop.name);
+      deps.log.debug({ run: runId, shop: shop.name, source: request.source, event: 'run.memory', ...memoryNow(deps.memory) }, 'memory');
       deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.done', snapshot: result.id }, 'backup done');
       return result;
     } catch (error) {
@@ -193,6 +197,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
       vaults,
       vaultDeadlineMs: config.limits.vaultDeadlineMs,
       reuse,
+      memory: deps.memory.share(),
       provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
       lastPlainBytes: last?.plainBytes ?? null,
       signal,

@@ -1,6 +1,7 @@
 // `coffre backup`: takes snapshots of a shop now.
 import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { MemoryBudget } from '../backup/memory.ts';
 import { type BackupDeps, backupSource, type SnapshotResult, shortfallOf } from '../backup/run.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
@@ -42,6 +43,8 @@ export function registerBackup(program: Command, context: CliContext): void {
           openSource: context.adapters.openSource,
           log: invocation.log,
           tools: await toolVersions(),
+          // one run at a time, whatever the daemon may do
+          memory: MemoryBudget.forProcess(config.limits.memoryBytes, 1),
           onProgress: (progress) => {
             bar.title(`${progress.shop} ${progress.source}`);
             bar.update({

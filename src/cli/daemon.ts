@@ -1,5 +1,6 @@
 // `coffre daemon`: the scheduler in the foreground, until it is told to stop.
 import type { Command } from 'commander';
+import { MemoryBudget } from '../backup/memory.ts';
 import { type BackupDeps, backupSource, shortfallOf } from '../backup/run.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
@@ -46,6 +47,7 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
     openSource: context.adapters.openSource,
     log,
     tools: await toolVersions(),
+    memory: MemoryBudget.forProcess(config.limits.memoryBytes, config.limits.concurrency),
     onProgress: () => {},
   };
   const scheduler = new Scheduler({

@@ -1,5 +1,6 @@
 // A run against real vaults with a source of given pieces: what matters is what the run makes of them.
 import { createHash } from 'node:crypto';
+import { MemoryBudget } from '../../src/backup/memory.ts';
 import type { BackupDeps } from '../../src/backup/run.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -80,6 +81,7 @@ export async function setting(world: World, pieces: readonly Piece[]): Promise<S
       log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
       onProgress: quiet,
       tools: { coffre: 'test' },
+      memory: MemoryBudget.forProcess(config.limits.memoryBytes, 1),
     },
   };
 }
