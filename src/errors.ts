@@ -77,6 +77,32 @@ export const ERRORS = {
     'the result names each file; give coffre the right to read it or exclude it',
   ),
   E_TOOL_MISSING: kind(3, 'operator', 'a program that coffre needs is missing', 'install the named package'),
+  E_SSH_CONNECT: kind(3, 'backoff', 'the host does not answer by SSH', 'check host, port and that sshd runs there'),
+  E_SSH_HOSTKEY: kind(
+    3,
+    'operator',
+    'the host’s key is not the one in knownHostsFile',
+    'compare fingerprints with whoever runs the host before you change knownHostsFile',
+  ),
+  E_SSH_AUTH: kind(
+    3,
+    'operator',
+    'the host refused the SSH login',
+    'check user, keyFile and passphrase, and that the public key is in ~/.ssh/authorized_keys there',
+  ),
+  E_SSH_LOST: kind(3, 'backoff', 'the SSH connection was lost', 'run it again: it takes up what is already stored'),
+  E_SSH_COMMAND: kind(
+    3,
+    'operator',
+    'the host runs no programs for this user',
+    'give the user a shell there, without ForceCommand and without a restricting command= in authorized_keys',
+  ),
+  E_SSH_FORWARD: kind(
+    3,
+    'operator',
+    'the host refuses to forward connections',
+    'allow AllowTcpForwarding (for a port) or AllowStreamLocalForwarding (for a socket) in its sshd_config for this user',
+  ),
   // 4: a vault cannot be reached
   E_VAULT_UNREACHABLE: kind(4, 'backoff', 'the vault does not answer', 'check endpoint, network and the store'),
   E_VAULT_TIMEOUT: kind(

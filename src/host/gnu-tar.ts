@@ -132,7 +132,8 @@ export function parseComplaint(line: string): Complaint | null {
 
 const ESCAPES: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
 
-function unescapeName(text: string): BytePath {
+/** Of quoting style escape. */
+export function unescapeName(text: string): BytePath {
   return text.replace(/\\([0-7]{3}|.)/g, (_, code: string) =>
     code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (ESCAPES[code] ?? code),
   );
