@@ -36,11 +36,13 @@ const adapters: Adapters = {
     }
     if (kind === 'files' && shop.files) {
       const { FilesSource } = await import('./source/files/files-source.ts');
-      return new FilesSource(shop.files, localHost, systemClock);
+      const { ShopTreeSource } = await import('./source/shop/shop-tree.ts');
+      return new ShopTreeSource(shop.files, localHost, (files) => new FilesSource(files, localHost, systemClock));
     }
     if (kind === 'database' && shop.database) {
       const { DatabaseSource } = await import('./source/mariadb/database.ts');
-      return new DatabaseSource(shop.database, { clock: systemClock });
+      const { openShopDatabase } = await import('./source/shop/resolve-database.ts');
+      return openShopDatabase(shop, localHost, (database) => new DatabaseSource(database, { clock: systemClock }));
     }
     if (kind === 'server' && shop.server) {
       throw new CoffreError('E_CONFIG', `shop ${shop.name}: the whole server cannot be read yet`, {

@@ -82,6 +82,17 @@ export interface DatabaseConfig {
   readonly gentle: GentleLimits;
 }
 
+/**
+ * A database whose settings stand in the shop's own configuration, in its tree: they are read there when the database is opened.
+ * What is given here wins; null is found there.
+ */
+export interface DatabaseFromShopConfig extends Omit<DatabaseConfig, 'name' | 'user' | 'port'> {
+  readonly fromShop: true;
+  readonly name: string | null;
+  readonly user: string | null;
+  readonly port: number | null;
+}
+
 /** What the reading of a database may cost its server; null: no limit. */
 export interface GentleLimits {
   /** Over all connections together. */
@@ -100,6 +111,15 @@ export interface FilesConfig {
   readonly exclude: readonly string[];
 }
 
+/** The whole machine, one file system. */
+export interface ServerConfig {
+  /** `/`, unless something smaller stands for a machine. */
+  readonly root: string;
+  readonly exclude: readonly string[];
+  /** Absolute paths of coffre's own that are left out: state, vaults, keys. Empty for another machine than ours. */
+  readonly own: readonly string[];
+}
+
 export type HostConfig =
   | { readonly type: 'local' }
   | {
@@ -107,19 +127,28 @@ export type HostConfig =
       readonly host: string;
       readonly port: number;
       readonly user: string;
-      readonly keyFile: string;
+      /** Private keys, tried in this order before the agent's; each may be of any type. */
+      readonly keys: readonly Secret[];
+      /** Opens those keys that are encrypted. */
+      readonly passphrase: Secret | null;
+      /** An ssh-agent; `socketPath` null: $SSH_AUTH_SOCK was to name it and is not set. */
+      readonly agent: { readonly socketPath: string | null } | null;
       readonly knownHostsFile: string;
+      /** Until logged in. */
+      readonly connectTimeoutMs: number;
     };
+
+export type SshHostConfig = Extract<HostConfig, { readonly type: 'ssh' }>;
 
 export interface ShopConfig {
   readonly name: string;
   readonly plan: PlanConfig;
   readonly vaults: readonly string[];
   readonly host: HostConfig;
-  readonly database: DatabaseConfig | null;
+  readonly database: DatabaseConfig | DatabaseFromShopConfig | null;
   readonly files: FilesConfig | null;
-  /** Whole-machine source, off unless asked for. */
-  readonly server: boolean;
+  /** Off unless asked for. */
+  readonly server: ServerConfig | null;
 }
 
 export interface Limits {

@@ -5,11 +5,13 @@ import type {
   Config,
   ContractConfig,
   DatabaseConfig,
+  DatabaseFromShopConfig,
   FilesConfig,
   HostConfig,
   NotifyConfig,
   PlanConfig,
   Secret,
+  ServerConfig,
   ShopConfig,
   VaultConfig,
 } from './config.ts';
@@ -31,6 +33,7 @@ const NAME_EXPECTED = 'a name of small letters, digits and dashes is expected, 6
  */
 const LOCK_ALLOWANCE_DAY_MS = 86_400_000;
 const SHORT_RETENTION_MS = 86_400_000;
+const DATABASE_PORT = 3306;
 
 export function resolveConfig(
   written: ConfigFile,
@@ -86,6 +89,7 @@ export function resolveConfig(
     return false;
   };
 
+  const keyDir = absolute(written.encryption === 'none' ? 'keys' : written.encryption.keyDir);
   const vaults = map('vaults', (name, value, at): VaultConfig => {
     if (value.type === 'filesystem') {
       const { type, site, offsite } = value;
@@ -179,16 +183,30 @@ export function resolveConfig(
       name,
       plan: (planExists ? plans.get(value.plan) : undefined) ?? NO_PLAN,
       vaults: value.vaults,
-      host: resolveHost(value.host),
-      database: value.database ? resolveDatabase(value.database, value.host.type, [...at, 'database']) : null,
+      host: resolveHost(value.host, [...at, 'host']),
+      database: value.database ? resolveDatabase(value.database, value.host.type, value.files ?? null, [...at, 'database']) : null,
       files: value.files ? resolveFiles(value.files, value.host.type, [...at, 'files']) : null,
-      server: value.server,
+      server: value.server ? resolveServer(value.server, value.host.type, [...at, 'server']) : null,
     };
   });
 
-  function resolveHost(host: Written<'shops'>['host']): HostConfig {
+  function resolveHost(host: Written<'shops'>['host'], at: KeyPath): HostConfig {
     if (host.type === 'local') return { type: 'local' };
-    return { ...host, keyFile: absolute(host.keyFile), knownHostsFile: absolute(host.knownHostsFile) };
+    const referred = secret(at, 'key', host.keyFile?.[0], host.key);
+    const keys = host.keyFile === undefined ? [referred] : host.keyFile.map((path) => secretFromFile(absolute(path)));
+    const agent = host.agent === true ? (env.SSH_AUTH_SOCK ?? null) : host.agent === false ? false : absolute(host.agent);
+    if (referred === null && agent === false) report([...at, 'keyFile'], 'is missing: a private key (keyFile) or an agent is expected');
+    return {
+      type: 'ssh',
+      host: host.host,
+      port: host.port,
+      user: host.user,
+      keys: keys.filter((key) => key !== null),
+      passphrase: secret(at, 'passphrase', host.passphraseFile, host.passphrase),
+      agent: agent === false ? null : { socketPath: agent },
+      knownHostsFile: absolute(host.knownHostsFile),
+      connectTimeoutMs: host.connectTimeout,
+    };
   }
 
   /** A path on the shop's host: only a local one can be relative to this file. */
@@ -198,19 +216,32 @@ export function resolveConfig(
     return path;
   }
 
-  function resolveDatabase(database: NonNullable<Written<'shops'>['database']>, hostType: HostConfig['type'], at: KeyPath): DatabaseConfig {
-    const { host, socketPath } = database;
-    if (!host === !socketPath) {
+  function resolveDatabase(
+    database: NonNullable<Written<'shops'>['database']>,
+    hostType: HostConfig['type'],
+    files: Written<'shops'>['files'] | null,
+    at: KeyPath,
+  ): DatabaseConfig | DatabaseFromShopConfig {
+    const { host, socketPath, name, user } = database;
+    if (database.fromShop) {
+      if (!files || files.profile === 'generic') {
+        report(at, 'comes from the shop, which needs files: with a root and profile prestashop or wordpress');
+      }
+      if (host && socketPath) report(at, 'has both host and socketPath: one of them is expected');
+      if (database.port !== undefined && socketPath) report([...at, 'port'], 'means nothing with socketPath');
+    } else {
+      const orShop = files && files.profile !== 'generic' ? ` (or fromShop: true, to read it in the shop's own configuration)` : '';
+      if (name === undefined) report([...at, 'name'], `is missing: the name of a database is expected${orShop}`);
+      if (user === undefined) report([...at, 'user'], `is missing: a database user is expected${orShop}`);
+    }
+    if (!database.fromShop && !host === !socketPath) {
       report(
         at,
         host ? 'has both host and socketPath: one of them is expected' : 'has neither host nor socketPath: one of them is expected',
       );
     }
-    return {
-      name: database.name,
-      user: database.user,
+    const common = {
       host: host ?? null,
-      port: database.port,
       socketPath: socketPath ? onHost(socketPath, hostType, [...at, 'socketPath']) : null,
       password: secret(at, 'password', database.passwordFile, database.password),
       excludeData: database.excludeData,
@@ -222,6 +253,23 @@ export function resolveConfig(
         maxRunningQueries: database.limits.maxRunningQueries,
         maxLockMs: database.limits.maxLock,
       },
+    };
+    return database.fromShop
+      ? { ...common, fromShop: true, name: name ?? null, user: user ?? null, port: database.port ?? null }
+      : { ...common, name: name ?? '', user: user ?? '', port: database.port ?? DATABASE_PORT };
+  }
+
+  function resolveServer(
+    { root, exclude }: NonNullable<Written<'shops'>['server']>,
+    hostType: HostConfig['type'],
+    at: KeyPath,
+  ): ServerConfig {
+    const vaultPaths = [...vaults.values()].flatMap((vault) => (vault.type === 'filesystem' ? [vault.path] : []));
+    // The identities of all shops would stand in one shop's backup, which that shop's own identity opens.
+    return {
+      root: onHost(root, hostType, [...at, 'root']),
+      exclude,
+      own: hostType === 'local' ? [absolute(written.stateDir), keyDir, ...vaultPaths] : [],
     };
   }
 
@@ -247,7 +295,6 @@ export function resolveConfig(
   if (http !== null && !isLoopback(http.replace(/:\d+$/, ''))) {
     warn(['listen', 'http'], `is ${http}: tokens travel unencrypted unless a TLS proxy stands before it`);
   }
-  const keyDir = absolute(written.encryption === 'none' ? 'keys' : written.encryption.keyDir);
   const signingKeyFile = written.signing.keyFile === undefined ? resolve(keyDir, 'signing.key') : absolute(written.signing.keyFile);
   for (const name of shops.keys()) {
     // The shop's identity would be the signing key's file.

@@ -196,8 +196,16 @@ const sshHost = strict({
   host: text('a host name or address is expected'),
   port: port.default(22),
   user: text('a user name is expected'),
-  keyFile: path,
+  /** One, or several in the order in which they are tried. */
+  keyFile: z
+    .union([path.transform((one) => [one]), z.array(path).min(1)], { error: 'the path of a private key is expected, or a list of them' })
+    .optional(),
+  key: secretReference,
+  passphraseFile: path.optional(),
+  passphrase: secretReference,
+  agent: z.union([z.boolean(), path], { error: 'true, false or the path of an agent’s socket is expected' }).default(false),
   knownHostsFile: path,
+  connectTimeout: positiveDuration.prefault('20s'),
 });
 const host = z.discriminatedUnion('type', [strict({ type: z.literal('local') }), sshHost], {
   error: (issue) => (issue.note === undefined ? 'a mapping of keys to values is expected' : 'local or ssh is expected'),
@@ -209,11 +217,12 @@ const lockTime = parsed((value) => {
   return ms !== null && (ms === 0 || ms >= 1000) && ms <= 60_000 ? ms : null;
 }, 'a duration from 1s to 60s is expected, or 0s for no lock at all');
 
-const database = strict({
-  name: text('the name of a database is expected'),
-  user: text('a database user is expected'),
+const databaseSettings = strict({
+  fromShop: flag.default(false),
+  name: text('the name of a database is expected').optional(),
+  user: text('a database user is expected').optional(),
   host: text('a host name or address is expected').nullish(),
-  port: port.default(3306),
+  port: port.optional(),
   socketPath: path.nullish(),
   passwordFile: path.optional(),
   password: secretReference,
@@ -228,11 +237,34 @@ const database = strict({
   }).prefault({}),
 });
 
+/** `shop` says all that there is to say when the shop's own configuration is to be asked. */
+const database = z
+  .union([z.literal('shop'), databaseSettings], { error: 'a mapping of keys to values is expected, or shop' })
+  .transform((value) => (value === 'shop' ? databaseSettings.parse({ fromShop: true }) : value));
+
 const files = strict({
   root: path,
   profile: oneOf('prestashop', 'wordpress', 'generic').default('generic'),
   exclude: listOf(text('a pattern is expected, such as "*.log"'), 'a list of patterns is expected').default([]),
 });
+
+const serverExpected = 'true, false or { root: …, exclude: […] } is expected';
+const server = z
+  .union(
+    [
+      z.literal(true),
+      z.literal(false),
+      strict(
+        {
+          root: path.default('/'),
+          exclude: listOf(text('a pattern is expected, such as "srv/mirror/**"'), 'a list of patterns is expected').default([]),
+        },
+        serverExpected,
+      ),
+    ],
+    { error: serverExpected },
+  )
+  .transform((value) => (value === false ? null : value === true ? { root: '/', exclude: [] } : value));
 
 const shop = strict({
   plan: text('the name of a plan is expected'),
@@ -242,7 +274,7 @@ const shop = strict({
   host: host.prefault({ type: 'local' }),
   database: database.nullish(),
   files: files.nullish(),
-  server: flag.default(false),
+  server: server.prefault(false),
 });
 
 const limits = strict({

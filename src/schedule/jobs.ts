@@ -52,6 +52,6 @@ export function jobsOf(config: Config): Job[] {
 
 function has(shop: ShopConfig, name: Exclude<JobName, 'prune'>): boolean {
   if (name === 'database') return shop.database !== null;
-  if (name === 'server') return shop.server;
+  if (name === 'server') return shop.server !== null;
   return shop.files !== null;
 }

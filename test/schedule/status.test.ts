@@ -28,7 +28,7 @@ const shop = (schedule: Partial<PlanConfig['schedule']> = {}): ShopConfig => ({
   host: { type: 'local' },
   database: null,
   files: { root: '/srv/dupont', profile: 'generic', exclude: [] },
-  server: false,
+  server: null,
 });
 
 const snapshot = (asOf: number, rest: Partial<SnapshotWithCopies> = {}): SnapshotWithCopies => ({

@@ -1,0 +1,64 @@
+// Small files of a shop, read on the host that it lives on.
+import { CoffreError } from '../../errors.ts';
+import type { Host } from '../../host/host.ts';
+
+/** A configuration is a few kilobytes; the largest that a shop was seen with is a tenth of this. */
+const LARGEST_BYTES = 1024 * 1024;
+
+/**
+ * Content of a file, null when there is none. `path` is absolute. Throws E_CONFIG when it is there and cannot be read or is no small
+ * file, E_TOOL_MISSING, E_SSH_….
+ */
+export async function readHostFile(host: Host, path: string): Promise<Buffer | null> {
+  const process = host.start(['cat', '--', path]);
+  process.stdin.end();
+  const said: Buffer[] = [];
+  let saidBytes = 0;
+  process.stderr.on('data', (chunk: Buffer) => {
+    saidBytes += chunk.length;
+    if (saidBytes < 4096) said.push(chunk);
+  });
+  const content: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of process.stdout) {
+      bytes += (chunk as Buffer).length;
+      if (bytes > LARGEST_BYTES) throw new CoffreError('E_CONFIG', `${path} is too large to be a shop's configuration`);
+      content.push(chunk as Buffer);
+    }
+    const { status, lost } = await process.ended;
+    if (status === 0) return Buffer.concat(content);
+    const text = Buffer.concat(said).toString('latin1');
+    if (!lost && /No such file or directory|Not a directory/.test(text)) return null;
+    const why = /: ([^:\n]+)\n?$/.exec(text)?.[1] ?? `cat ended ${status === null ? 'early' : `with status ${status}`}`;
+    throw new CoffreError('E_CONFIG', `${path} on ${host.name} cannot be read: ${why}`, {
+      hint: 'give coffre the right to read it, as it reads the rest of the tree',
+    });
+  } finally {
+    process.kill();
+  }
+}
+
+/** Which of `paths` (absolute) are there. */
+export async function existing(host: Host, paths: readonly string[]): Promise<ReadonlySet<string>> {
+  const lines = await outputLines(host, ['ls', '-1d', '--', ...paths]);
+  return new Set(lines.filter((line) => paths.includes(line)));
+}
+
+/** What a program writes, by lines and at most a megabyte of it; its exit status says nothing here. Throws E_TOOL_MISSING, E_SSH_…. */
+export async function outputLines(host: Host, argv: readonly string[]): Promise<readonly string[]> {
+  const process = host.start(argv);
+  process.stdin.end();
+  process.stderr.resume();
+  const content: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdout) {
+    bytes += (chunk as Buffer).length;
+    if (bytes <= LARGEST_BYTES) content.push(chunk as Buffer);
+  }
+  await process.ended;
+  return Buffer.concat(content)
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+}
