@@ -1,0 +1,154 @@
+// A machine reached over SSH, where nothing of ours is installed and nothing is left behind.
+import type { Duplex } from 'node:stream';
+import type { SFTPWrapper } from 'ssh2';
+import type { Clock } from '../clock.ts';
+import type { SshHostConfig } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { Host, HostProcess } from './host.ts';
+import { commandLine } from './ssh-command.ts';
+import { ChannelRefused, type LineWatch, openSshConnection, type SshConnection } from './ssh-connection.ts';
+import { SshLine } from './ssh-line.ts';
+import { SshProcess } from './ssh-process.ts';
+import { SshTunnel } from './ssh-tunnel.ts';
+
+const LINE_WATCH: LineWatch = { intervalMs: 15_000, missed: 3 };
+/** More programs than these have sessions for wait for one that ends. */
+const MOST_CONNECTIONS = 6;
+
+type Address = Parameters<Host['connect']>[0];
+
+/** Opens its connection with the first program or tunnel, and a new one after that was lost. */
+export class SshHost implements Host {
+  readonly type = 'ssh';
+  readonly name: string;
+  readonly #config: SshHostConfig;
+  readonly #clock: Clock;
+  readonly #watch: LineWatch;
+  #lines: SshLine[] = [];
+  #opening: Promise<SshLine> | null = null;
+  #mostLines = MOST_CONNECTIONS;
+  #waiting: (() => void)[] = [];
+  #closed = false;
+
+  constructor(config: SshHostConfig, clock: Clock, watch: LineWatch = LINE_WATCH) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#watch = watch;
+    this.name = `${config.user}@${config.host}:${config.port}`;
+  }
+
+  /** The program's end rejects with E_SSH_CONNECT, E_SSH_HOSTKEY, E_SSH_AUTH, E_SSH_COMMAND, E_SSH_LOST, E_TOOL_MISSING. */
+  start(argv: readonly string[], signal?: AbortSignal): HostProcess {
+    const program = new SshProcess(argv[0] ?? '');
+    const kill = (): void => program.kill();
+    if (signal?.aborted) kill();
+    signal?.addEventListener('abort', kill, { once: true });
+    program.ended.catch(() => {}).finally(() => signal?.removeEventListener('abort', kill));
+    if (!program.isOver) this.#run(program, argv).catch((error: unknown) => program.fail(asCoffreError(error, 'E_SSH_CONNECT', this.name)));
+    return program;
+  }
+
+  /** Ends with E_SSH_FORWARD when the host does not forward, and as `start` when it is not reached. */
+  connect(to: Address): Duplex {
+    return new SshTunnel(async () => {
+      const { connection } = await this.#someLine();
+      const where = 'socketPath' in to ? to.socketPath : `${to.host}:${to.port}`;
+      try {
+        return { channel: await connection.forward(to), line: connection };
+      } catch (error) {
+        if (!(error instanceof ChannelRefused)) throw asCoffreError(error, 'E_SSH_FORWARD', `${this.name} cannot reach ${where}`);
+        if (error.prohibited) {
+          throw new CoffreError('E_SSH_FORWARD', `${this.name} refuses to forward a connection to ${where}`, { cause: error });
+        }
+        throw Object.assign(new Error(`nothing answers at ${where} of ${this.name}`, { cause: error }), { code: 'ECONNREFUSED' });
+      }
+    });
+  }
+
+  /** An SFTP session; the caller ends it. Throws as a program's end does. */
+  openSftp(): Promise<SFTPWrapper> {
+    return this.#session((connection) => connection.sftp()).then(({ channel }) => channel);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake();
+    await this.#opening?.catch(() => {});
+    await Promise.all(this.#lines.map((line) => line.connection.close()));
+    this.#lines = [];
+  }
+
+  async #run(program: SshProcess, argv: readonly string[]): Promise<void> {
+    const command = commandLine(argv);
+    const { channel, line } = await this.#session(
+      (connection) => connection.exec(command),
+      () => program.isOver,
+    );
+    program.attach(channel, line);
+  }
+
+  /** Opens a session where there is room: on a connection, on a further one, or on the first that gets room. */
+  async #session<T extends { once(event: 'close', listener: () => void): unknown }>(
+    open: (connection: SshConnection) => Promise<T>,
+    isUnwanted: () => boolean = () => false,
+  ): Promise<{ channel: T; line: SshLine }> {
+    for (;;) {
+      const line = await this.#roomyLine();
+      if (isUnwanted()) throw new CoffreError('E_INTERRUPTED', 'not wanted any more');
+      try {
+        return { channel: await line.session(open, () => this.#wake()), line };
+      } catch (error) {
+        if (!(error instanceof ChannelRefused)) throw error;
+        if (line.sessions === 0 && !line.hasRoom) throw new CoffreError('E_SSH_COMMAND', `${this.name} opens no session`, { cause: error });
+        if (line.sessions === 1 && !line.hasRoom) line.dropGuard();
+      }
+    }
+  }
+
+  async #roomyLine(): Promise<SshLine> {
+    for (;;) {
+      this.#checkOpen();
+      this.#lines = this.#lines.filter((line) => !line.isLost);
+      const roomy = this.#lines.filter((line) => line.hasRoom).sort((a, b) => a.sessions - b.sessions)[0];
+      if (roomy !== undefined) return roomy;
+      if (this.#lines.length === 0) await this.#openLine();
+      else if (this.#lines.length < this.#mostLines) {
+        // A host that takes no further connection has one that works: then its programs wait for each other.
+        await this.#openLine().catch(() => {
+          this.#mostLines = Math.max(1, this.#lines.length);
+        });
+      } else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  async #someLine(): Promise<SshLine> {
+    this.#checkOpen();
+    return this.#lines.find((line) => !line.isLost) ?? (await this.#openLine());
+  }
+
+  /** One at a time: whoever comes meanwhile gets the same. */
+  #openLine(): Promise<SshLine> {
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = null;
+    });
+    return this.#opening;
+  }
+
+  async #connect(): Promise<SshLine> {
+    const line = new SshLine(await openSshConnection(this.#config, this.#clock, this.#watch));
+    line.onLost(() => this.#wake());
+    await line.startGuard();
+    if (this.#closed) await line.connection.close();
+    this.#checkOpen();
+    this.#lines.push(line);
+    return line;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new CoffreError('E_SSH_LOST', `the connection to ${this.name} is closed`);
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
