@@ -161,9 +161,7 @@ class Packing {
     const place: RunSegment[] = [];
     this.#places.push(place);
     for (const entry of item.entries) {
-      const candidate = this.#context.reuse.byId.get(entry.segment ?? '');
-      if (!candidate) throw new CoffreError('E_INTERNAL', `a carried entry names segment ${entry.segment}, which was not offered`);
-      this.#reused(candidate, true, place);
+      this.#reused(this.#candidate(entry.segment), true, place);
       this.#plainBytes += entry.sizeBytes;
       this.#carriedBytes += entry.sizeBytes;
     }
@@ -182,10 +180,24 @@ class Packing {
       this.#progress(part.name);
       const { entries } = part.outcome();
       this.#files += entries.length;
-      return entries.map((entry) => ({ ...entry, segment }));
+      return entries.map((entry) => this.#placed(entry, segment, place));
     } finally {
       release();
     }
+  }
+
+  /** An entry found stored elsewhere keeps that segment. */
+  #placed(entry: IndexEntry, segment: string, place: RunSegment[]): IndexEntry {
+    if (entry.segment === undefined) return { ...entry, segment };
+    this.#reused(this.#candidate(entry.segment), true, place);
+    if ('sizeBytes' in entry) this.#plainBytes += entry.sizeBytes;
+    return entry;
+  }
+
+  #candidate(segment: string | undefined): Candidate {
+    const candidate = this.#context.reuse.byId.get(segment ?? '');
+    if (!candidate) throw new CoffreError('E_INTERNAL', `an entry names segment ${segment}, which was not offered`);
+    return candidate;
   }
 
   async #packLarge(part: Part, place: RunSegment[], endRead: Release): Promise<string> {
@@ -201,14 +213,19 @@ class Packing {
     const sealed = await this.#unlessStopped(this.#seal(part, endRead, spill));
     // what is held from here on is what was sealed, as a rule a fraction of what was read
     release(sealed.stored?.length ?? 0);
+    if (isNothingNew(part)) {
+      await this.#drop(sealed, spill);
+      return '';
+    }
     const twin = context.reuse.find(part.name, sealed.facts.plainSha256);
     if (twin) {
       this.#reused(twin, false, place).partial = false;
-      if (sealed.stored === null) await rm(spill);
-      else context.sealing.recycle(sealed.stored);
+      await this.#drop(sealed, spill);
       return twin.row.id;
     }
     const segment = newSegment(context, part, sealed.facts);
+    // what a restorer takes from it stands in no index line: a help for restoring by hand
+    segment.partial = part.kind === 'tar' && part.outcome().entries.length === 0;
     place.push(segment);
     this.#segments++;
     const vaults = context.vaults.active.length;
@@ -217,6 +234,11 @@ class Packing {
     if (sealed.stored !== null && segment.copies.size === vaults) context.sealing.recycle(sealed.stored);
     this.#stored(segment);
     return segment.row.id;
+  }
+
+  async #drop(sealed: SealedOrSpilled, spill: string): Promise<void> {
+    if (sealed.stored === null) await rm(spill);
+    else this.#context.sealing.recycle(sealed.stored);
   }
 
   /** Estimates can be wrong (a file grows, a row is huge): memory stays bounded all the same. */
@@ -233,19 +255,22 @@ class Packing {
     const signal = AbortSignal.any([this.#context.signal, partial.signal]);
     const options = { recipients: to, signal, estimatedBytes: part.estimatedBytes };
     const overflow = { aboveBytes: SPILL_BYTES, path: spill };
-    const plaintext = this.#read(part, ended);
-    return part.estimatedBytes < SMALL_PART_BYTES
-      ? await sealOrSpill(plaintext, options, overflow)
-      : await sealing.seal(plaintext, options, overflow);
+    if (part.estimatedBytes < SMALL_PART_BYTES) return await sealOrSpill(this.#read(part, ended), options, overflow);
+    const work = (await part.threadWork?.(this.#signal)) ?? null;
+    const own = { bytes: 0 };
+    const sealed = await sealing.seal(this.#read(part, ended, own), options, overflow, work);
+    this.#plainBytes += sealed.facts.plainBytes - own.bytes;
+    return sealed;
   }
 
   /** The part's plaintext; when it ended, the next part may be asked for, although this one is not sealed yet. */
-  async *#read(part: Part, endRead: Release): AsyncGenerator<Uint8Array> {
+  async *#read(part: Part, endRead: Release, counted = { bytes: 0 }): AsyncGenerator<Uint8Array> {
     const reader = Promise.withResolvers<void>();
     this.#readers.add(reader.promise);
     try {
       for await (const chunk of part.read(this.#signal)) {
         this.#plainBytes += chunk.length;
+        counted.bytes += chunk.length;
         this.#progress(part.name);
         yield chunk;
       }
@@ -316,6 +341,12 @@ class Packing {
       current,
     });
   }
+}
+
+/** Everything of the part was found stored already: its archive is empty. */
+function isNothingNew(part: Part): boolean {
+  const { entries } = part.outcome();
+  return entries.length > 0 && entries.every((entry) => entry.segment !== undefined);
 }
 
 /**

@@ -66,7 +66,7 @@ async function readOnce(context: Omit<PackContext, 'scratchDir'>, source: Source
   await mkdir(scratchDir, { recursive: true, mode: 0o700 });
   const index = await IndexWriter.open(journalPath(stateDir, runId));
   try {
-    const reading: Reading = await source.open({ signal, previous: reuse.previous, scratchDir });
+    const reading: Reading = await source.open({ signal, previous: reuse.previous, reread: reuse.reread, scratchDir });
     try {
       const packed = await packParts({ ...context, scratchDir }, reading, index);
       return { packed, summary: reading.summary(), asOf: reading.asOf };

@@ -56,6 +56,8 @@ export interface ReuseBase {
   find(name: string, plainSha256: string): Candidate | null;
   /** Indexes for the source to compare with, newest knowledge first. */
   readonly previous: readonly AsyncIterable<IndexEntry>[];
+  /** The source reads every content, and takes from these indexes only what it has found equal. */
+  readonly reread: boolean;
   readonly interruptedRuns: readonly string[];
 }
 
@@ -166,7 +168,7 @@ export async function confirmCopies(
   const previous: AsyncIterable<IndexEntry>[] = [];
   if (rules.source !== 'database') {
     const indexes = choice.interruptedRuns.map((run) => journalPath(catalog.stateDir, run));
-    if (rules.mode === 'increment' && choice.baseSnapshot !== null)
+    if (rules.mode !== 'fresh' && choice.baseSnapshot !== null)
       indexes.push(indexCopyPath(catalog.stateDir, rules.shop, choice.baseSnapshot));
     for (const path of indexes) if (existsSync(path)) previous.push(onlyReusable(readIndex(path), byId));
   }
@@ -174,6 +176,7 @@ export async function confirmCopies(
     byId,
     find: (name, plainSha256) => byContent.get(`${name}\0${plainSha256}`) ?? null,
     previous,
+    reread: rules.mode === 'reread',
     interruptedRuns: choice.interruptedRuns,
   };
 }

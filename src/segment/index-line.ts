@@ -24,6 +24,9 @@ interface RawLine {
   readonly i?: unknown;
   readonly l?: unknown;
   readonly lb?: unknown;
+  readonly o?: unknown;
+  readonly ob?: unknown;
+  readonly a?: unknown;
   readonly h?: unknown;
   readonly x?: unknown;
   readonly n?: unknown;
@@ -67,6 +70,8 @@ function encodeFile(entry: FileEntry): string {
   if (entry.target !== undefined) line += `,${encodePath('l', entry.target)}`;
   if (entry.sha256 !== undefined) line += `,"h":"${entry.sha256}"`;
   if (entry.segment !== undefined) line += `,"sg":"${entry.segment}"`;
+  if (entry.member !== undefined) line += `,${encodePath('o', entry.member)}`;
+  if (entry.extended) line += ',"a":1';
   if (entry.unstable) line += ',"x":1';
   return `${line}}\n`;
 }
@@ -76,7 +81,7 @@ function encodeChunk(entry: ChunkEntry): string {
 }
 
 /** `p` with text when the bytes are UTF-8, else `pb` with base64: either gives exactly these bytes back. */
-function encodePath(key: 'p' | 'l', path: BytePath): string {
+function encodePath(key: 'p' | 'l' | 'o', path: BytePath): string {
   if (!NOT_ASCII.test(path)) return `"${key}":${JSON.stringify(path)}`;
   const bytes = Buffer.from(path, 'latin1');
   return isUtf8(bytes) ? `"${key}":${JSON.stringify(bytes.toString('utf8'))}` : `"${key}b":"${bytes.toString('base64')}"`;
@@ -110,6 +115,15 @@ function decodeFile(raw: RawLine): FileEntry {
     entry.sha256 = raw.h;
   }
   if (raw.sg !== undefined) entry.segment = segment(raw.sg);
+  if (raw.o !== undefined || raw.ob !== undefined) {
+    const member = decodePath(raw.o, raw.ob);
+    if (member === undefined || !isRelative(member)) throw new LineProblem('a wrong member');
+    entry.member = member;
+  }
+  if (raw.a !== undefined) {
+    if (raw.a !== 1) throw new LineProblem('a wrong mark');
+    entry.extended = true;
+  }
   if (raw.x !== undefined) {
     if (raw.x !== 1) throw new LineProblem('a wrong mark');
     entry.unstable = true;

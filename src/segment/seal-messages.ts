@@ -3,16 +3,20 @@ import type { ErrorCode } from '../errors.ts';
 import type { FrameSealerOptions } from './frame-sealer.ts';
 import type { SealedFacts } from './manifest-types.ts';
 
-/** Of one job in this order: begin, any number of pieces, then end or drop. */
+/** Of one job in this order: begin, pack or not, any number of pieces, then end or drop. */
 export type ToWorker =
   | { readonly type: 'begin'; readonly job: number; readonly options: FrameSealerOptions }
   /** `buffer` is the thread's alone until it comes back with `taken`. */
   | { readonly type: 'piece'; readonly job: number; readonly buffer: SharedArrayBuffer; readonly bytes: number }
+  /** The module's `pack(input)` gives plaintext there, before any piece. */
+  | { readonly type: 'pack'; readonly job: number; readonly module: string; readonly input: unknown }
   | { readonly type: 'end'; readonly job: number }
   | { readonly type: 'drop'; readonly job: number };
 
 export type FromWorker =
   | { readonly type: 'taken'; readonly job: number; readonly buffer: SharedArrayBuffer }
+  /** What `pack` returned. */
+  | { readonly type: 'packed'; readonly job: number; readonly result: unknown }
   /** `stored`: the object is at its beginning, `facts.storedBytes` long; null when it is in the overflow file. */
   | {
       readonly type: 'sealed';

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { CoffreError } from '../errors.ts';
+import type { ThreadWork } from '../source/source.ts';
 import { abortable } from './abortable.ts';
 import type { Overflow, SealedOrSpilled, SealOptions } from './seal.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
@@ -26,6 +27,8 @@ class Job {
   readonly dropped: Promise<void>;
   /** Pieces that were sent and did not come back yet. */
   underWay = 0;
+  /** Called with what the thread's own packing returned. */
+  packed: (result: unknown) => void = () => {};
   seal: (answer: Answer) => void = () => {};
   drop: () => void = () => {};
   /** Called when a piece came back, or none will. */
@@ -91,6 +94,9 @@ class Thread {
         job.underWay--;
         job.wake();
         return;
+      case 'packed':
+        job.packed(message.result);
+        return;
       case 'sealed':
         this.jobs.delete(job.id);
         job.seal(message);
@@ -148,11 +154,16 @@ export class SealPool {
   }
 
   /**
-   * What `sealOrSpill` gives, made elsewhere: chunks are copied into pieces of FRAME_BYTES, each of which becomes one zstd frame.
+   * What `sealOrSpill` gives, made elsewhere. `work` gives the beginning of the plaintext, in the thread itself; then chunks of `plaintext` are copied into pieces of FRAME_BYTES, each of which becomes one zstd frame.
    * Takes no more of `plaintext` than a few pieces beyond what is sealed. Throws E_KEY, the source's errors, the signal's reason,
    * E_STATE_SPACE and E_STATE when the overflow file cannot be written, E_INTERNAL when the thread died.
    */
-  async seal(plaintext: AsyncIterable<Uint8Array>, options: SealOptions, overflow: Overflow): Promise<SealedOrSpilled> {
+  async seal(
+    plaintext: AsyncIterable<Uint8Array>,
+    options: SealOptions,
+    overflow: Overflow,
+    work: ThreadWork | null = null,
+  ): Promise<SealedOrSpilled> {
     const { recipients, signal, estimatedBytes } = options;
     signal?.throwIfAborted();
     const thread = this.#thread();
@@ -165,6 +176,7 @@ export class SealPool {
     try {
       const room = this.#rooms.pop();
       thread.send({ type: 'begin', job: job.id, options: { recipients, overflow, ...estimate, ...(room ? { room } : {}) } });
+      if (work !== null) await this.#pack(thread, job, work);
       let used = 0;
       for await (const chunk of abortable(plaintext, job.stop.signal)) {
         for (let at = 0; at < chunk.length; ) {
@@ -198,6 +210,17 @@ export class SealPool {
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** The thread's own packing, to its end. */
+  async #pack(thread: Thread, job: Job, work: ThreadWork): Promise<void> {
+    const packed = new Promise<unknown>((resolve, reject) => {
+      job.packed = resolve;
+      job.stop.signal.addEventListener('abort', () => reject(job.stop.signal.reason), { once: true });
+    });
+    job.stop.signal.throwIfAborted();
+    thread.send({ type: 'pack', job: job.id, module: work.module, input: work.input });
+    work.done(await packed);
   }
 
   /** Takes back the memory of an object that nobody reads any more, or ever will: the next one goes there. Leaves alone what it did not give. */

@@ -1,4 +1,5 @@
 // The thread of a SealPool: takes pieces of plaintext, gives them back for the next ones, and gives whole sealed objects.
+import { setImmediate as immediate } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { CoffreError } from '../errors.ts';
 import { FrameSealer } from './frame-sealer.ts';
@@ -10,6 +11,8 @@ interface Job {
   /** The last step: messages of one job are dealt with in the order in which they came. */
   last: Promise<void>;
   failed: boolean;
+  /** Nothing of it is wanted any more. */
+  dropped: boolean;
 }
 
 const jobs = new Map<number, Job>();
@@ -19,13 +22,13 @@ function answer(message: FromWorker): void {
   parentPort?.postMessage(message);
 }
 
-function step(id: number, work: (sealer: FrameSealer) => void): void {
+function step(id: number, work: (sealer: FrameSealer, job: Job) => void | Promise<void>): void {
   const job = jobs.get(id);
   if (!job) return;
   job.last = job.last.then(async () => {
     if (job.failed) return;
     try {
-      work(await job.sealer);
+      await work(await job.sealer, job);
     } catch (error) {
       job.failed = true;
       const code = error instanceof CoffreError ? error.code : null;
@@ -42,7 +45,7 @@ parentPort?.on('message', (message: ToWorker) => {
       const sealer = FrameSealer.begin(compressor, message.options);
       // seen by the step that needs it
       sealer.catch(() => {});
-      jobs.set(id, { sealer, last: Promise.resolve(), failed: false });
+      jobs.set(id, { sealer, last: Promise.resolve(), failed: false, dropped: false });
       return;
     }
     case 'piece': {
@@ -53,6 +56,20 @@ parentPort?.on('message', (message: ToWorker) => {
       done.then(() => answer({ type: 'taken', job: id, buffer }));
       return;
     }
+    case 'pack':
+      step(id, async (sealer, job) => {
+        const module = (await import(message.module)) as { pack(input: unknown): Generator<Uint8Array, unknown> };
+        const packing = module.pack(message.input);
+        let next = packing.next();
+        for (; !next.done && !job.dropped; next = packing.next()) {
+          sealer.add(next.value);
+          // whoever wants this job dropped is heard
+          await immediate();
+        }
+        if (!next.done) packing.return(null);
+        answer({ type: 'packed', job: id, result: next.done ? next.value : null });
+      });
+      return;
     case 'end':
       step(id, (sealer) => {
         const { stored, storedMd5, facts } = sealer.finish();
@@ -67,6 +84,7 @@ parentPort?.on('message', (message: ToWorker) => {
         answer({ type: 'dropped', job: id });
         return;
       }
+      job.dropped = true;
       job.last.then(async () => {
         job.failed = true;
         await job.sealer.then((sealer) => sealer.drop()).catch(() => {});

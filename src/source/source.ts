@@ -31,6 +31,13 @@ export interface FileEntry {
   readonly target?: BytePath;
   /** Hex SHA-256 of a regular file's content as it was stored. */
   readonly sha256?: string;
+  /**
+   * The path under which its segment holds it: there when path or mtime have changed since it was stored there, its content not.
+   * Whoever restores it takes path and mtime from here.
+   */
+  readonly member?: BytePath;
+  /** Stored by GNU tar, perhaps with extended attributes or an ACL: equal content does not make such a file the same. */
+  readonly extended?: true;
   /** Id of the segment that holds it. Set by the backup run for new parts, kept for carried ones. */
   readonly segment?: string;
   /** The content changed while it was read, twice: stored as read. */
@@ -79,6 +86,16 @@ export interface PartOutcome {
 }
 
 /** What becomes one segment. */
+/** What a thread can do of a part's reading. */
+export interface ThreadWork {
+  /** Of a module that exports `pack(input)`: a generator of plaintext, whose chunks are valid until the next one, that returns a result. */
+  readonly module: string;
+  /** Crosses by structured clone. */
+  readonly input: unknown;
+  /** Takes what `pack` returned, before `read` of the same part ends. */
+  done(result: unknown): void;
+}
+
 export interface Part {
   readonly type: 'part';
   readonly kind: SegmentKind;
@@ -92,7 +109,14 @@ export interface Part {
    * Throws CoffreError. Stops early when `signal` aborts.
    */
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Only after `read` ended. */
+  /**
+   * Called before `read`, or not at all: what a thread may read instead. Its plaintext comes first, and `read` then leaves it out. Null:
+   * nothing. Throws CoffreError.
+   */
+  threadWork?(signal: AbortSignal): Promise<ThreadWork | null>;
+  /**
+   * Only after `read` ended. Entries that name a segment already were found stored there, and nothing was packed for them.
+   */
   outcome(): PartOutcome;
 }
 
@@ -153,6 +177,8 @@ export interface OpenOptions {
    * preferred one first. A files source carries every file that did not change; empty for a fresh full.
    */
   readonly previous: readonly AsyncIterable<IndexEntry>[];
+  /** Every content is read, also where size and times say that nothing changed; what is stored already is found by its hash alone. Default: false. */
+  readonly reread?: boolean;
   /** A scratch directory that the caller removes afterwards. */
   readonly scratchDir: string;
 }

@@ -13,6 +13,9 @@ import { FilesReading, type TreeToRead } from './reading.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, walk, warningOf } from './walk.ts';
 
+/** Of this machine's tree: one for each of two cores, and one that is prepared meanwhile. */
+const PARTS_AT_ONCE = 3;
+
 /** Entries that doctor tries to open. */
 const SAMPLE_ENTRIES = 2000;
 
@@ -48,7 +51,7 @@ export class FilesSource implements Source {
       for (const index of options.previous) await scratch.remember(index);
       const scan: TreeToRead['scan'] = (warn, signal) =>
         withFolder(walk(root, rootFound, this.#excluded, warn, signal, this.#options), this.#options.addedFolder);
-      return new FilesReading({ host: this.#host, root, scan }, scratch, this.#clock, options.signal);
+      return new FilesReading({ host: this.#host, root, parallel: PARTS_AT_ONCE, scan }, scratch, this.#clock, options);
     } catch (error) {
       scratch.close();
       throw error;

@@ -1,18 +1,38 @@
 // Parts of a tree: a group of files that becomes one tar segment, read through GNU tar, with what tar really stored as outcome.
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
+import type { ExtendedFiles } from '../../host/extended.ts';
 import { type Complaint, feed, packArguments, printable, startTar, type TarExit } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { END_OF_ARCHIVE, type MemberDecision, type TarMember, TarMembers, type TarVisitor } from '../../host/tar-members.ts';
-import { type BytePath, type FileEntry, LARGE_PART_BYTES, type Part, type PartOutcome, type Warning } from '../source.ts';
+import { type BytePath, type FileEntry, LARGE_PART_BYTES, type Part, type PartOutcome, type ThreadWork, type Warning } from '../source.ts';
+import { pack, type TreeToPack } from './pack-tree.ts';
+import { PlainFiles, type PlainOutcome } from './plain-files.ts';
+import type { Stored } from './scratch.ts';
 import { type ContentHash, contentHash } from './sparse-hash.ts';
 import type { Found } from './walk.ts';
+
+const NOTHING: PlainOutcome = { done: new Set(), entries: new Map() };
 
 /**
  * The kernel stamps ctime in ticks of up to 10 ms: a file changed this shortly before it was read may change again without a
  * new ctime. Its entry gets a ctime of 0, which no file has, so that the next reading reads it again.
  */
 const RACY_NS = 20_000_000n;
+
+/** From this ctime on a file may change again unnoticed. */
+function racyFrom(tree: Tree, clock: Clock): bigint {
+  return tree.racyFromNs?.() ?? BigInt(clock.nowMs()) * 1_000_000n - RACY_NS;
+}
+
+/** Holes smaller than this are not worth a sparse member: they are read, and compress to nothing. */
+const SMALLEST_HOLES_BYTES = 64 * 1024;
+
+/** Whether a pax header says all there is to say, attributes aside. */
+function isSimple(found: Found): boolean {
+  if (found.links !== 1) return false;
+  return found.type === 'symlink' || (found.type === 'file' && found.sizeBytes - found.occupiedBytes < SMALLEST_HOLES_BYTES);
+}
 
 /** Where a part is read. */
 export interface Tree {
@@ -29,7 +49,7 @@ export type OnOutcome = (outcome: PartOutcome) => void;
  * Packs exactly `paths` (under `root`, no recursion); yields the archive without its end marker. Throws E_TOOL_MISSING,
  * E_FILES_ROOT, E_FILES_READ, or the signal's reason.
  */
-export async function* pack(
+export async function* packWithTar(
   { host, root }: Tree,
   paths: Iterable<BytePath>,
   visitor: TarVisitor,
@@ -81,6 +101,17 @@ export function warningKind({ message }: Complaint, stored: boolean): Warning['k
   return 'unreadable';
 }
 
+/** What a part of a tree is made with. */
+export interface PartDeps {
+  readonly tree: Tree;
+  readonly clock: Clock;
+  /** Tells which files GNU tar must pack for their attributes; null: it packs them all, since the tree is on another machine. */
+  readonly extended: ExtendedFiles | null;
+  /** Contents that are stored already and may be this file's. */
+  readonly stored: (found: Found) => Promise<readonly Stored[]>;
+  readonly onOutcome: OnOutcome;
+}
+
 /** Some files of a tree. All links of an inode must be in one part. */
 export class FilesPart implements Part {
   readonly type = 'part';
@@ -88,36 +119,51 @@ export class FilesPart implements Part {
   readonly phase = 'files';
   readonly name: string;
   readonly estimatedBytes: number;
-  readonly #tree: Tree;
+  readonly #deps: PartDeps;
   readonly #files: readonly Found[];
-  readonly #clock: Clock;
-  readonly #onOutcome: OnOutcome;
+  /** Those that are packed without GNU tar, once it was asked which. */
+  #plain: PlainFiles | null = null;
+  #awkward: readonly Found[];
   #outcome: PartOutcome | null = null;
 
-  constructor(tree: Tree, files: readonly Found[], estimatedBytes: number, clock: Clock, onOutcome: OnOutcome) {
-    this.#tree = tree;
+  constructor(deps: PartDeps, files: readonly Found[], estimatedBytes: number) {
+    this.#deps = deps;
     this.#files = files;
-    this.#clock = clock;
-    this.#onOutcome = onOutcome;
+    this.#awkward = files;
     this.estimatedBytes = estimatedBytes;
     this.name = printable((files[0] as Found).path);
   }
 
-  async *read(signal: AbortSignal): AsyncGenerator<Buffer> {
-    const wanted = new Map(this.#files.map((found) => [found.path, found]));
-    const entries = new Map<BytePath, FileEntry>();
-    let round = yield* this.#round(wanted, entries, signal);
-    const complaints = round.complaints;
-    const torn = complaints.filter((complaint) => warningKind(complaint, true) === 'changed');
-    // A second copy of a member follows the first, and the last one wins when the archive is extracted. Very large files
-    // are not doubled for that.
-    if (torn.length > 0 && this.estimatedBytes <= LARGE_PART_BYTES) {
-      round = yield* this.#round(withLinks(torn, wanted), entries, signal);
-      complaints.splice(0, complaints.length, ...complaints.filter((complaint) => !torn.includes(complaint)), ...round.complaints);
+  async threadWork(signal: AbortSignal): Promise<ThreadWork | null> {
+    const { tree, clock, extended, stored } = this.#deps;
+    // what does not fit into memory is streamed
+    if (extended === null || this.estimatedBytes > LARGE_PART_BYTES) return null;
+    const simple = this.#files.filter(isSimple);
+    const contents = simple.filter((found) => found.type === 'file').map((found) => found.path);
+    const special = await extended.among(contents, signal);
+    const plain = simple.filter((found) => !special.has(found.path));
+    if (plain.length === 0) return null;
+    const known = new Map<number, readonly Stored[]>();
+    for (const [i, found] of plain.entries()) {
+      const candidates = found.type === 'file' ? await stored(found) : [];
+      if (candidates.length > 0) known.set(i, candidates);
     }
+    this.#plain = new PlainFiles(tree.root, plain, known, racyFrom(tree, clock));
+    this.#awkward = this.#files.filter((found) => !isSimple(found) || special.has(found.path));
+    return this.#plain;
+  }
+
+  async *read(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (this.#plain === null) {
+      const work = await this.threadWork(signal);
+      if (work !== null) work.done(yield* pack(work.input as TreeToPack));
+    }
+    const entries = new Map<BytePath, FileEntry>();
+    const complaints: Complaint[] = [];
+    if (this.#awkward.length > 0) complaints.push(...(yield* this.#packAwkward(entries, signal)));
     yield END_OF_ARCHIVE;
     this.#outcome = this.#conclude(entries, complaints);
-    this.#onOutcome(this.#outcome);
+    this.#deps.onOutcome(this.#outcome);
   }
 
   outcome(): PartOutcome {
@@ -125,12 +171,23 @@ export class FilesPart implements Part {
     return this.#outcome;
   }
 
+  async *#packAwkward(entries: Map<BytePath, FileEntry>, signal: AbortSignal): AsyncGenerator<Buffer, readonly Complaint[]> {
+    const wanted = new Map(this.#awkward.map((found) => [found.path, found]));
+    const first = yield* this.#round(wanted, entries, signal);
+    const torn = first.filter((complaint) => warningKind(complaint, true) === 'changed');
+    // A second copy of a member follows the first, and the last one wins when the archive is extracted. Very large files
+    // are not doubled for that.
+    if (torn.length === 0 || this.estimatedBytes > LARGE_PART_BYTES) return first;
+    const second = yield* this.#round(withLinks(torn, wanted), entries, signal);
+    return [...first.filter((complaint) => !torn.includes(complaint)), ...second];
+  }
+
   async *#round(
     wanted: ReadonlyMap<BytePath, Found>,
     entries: Map<BytePath, FileEntry>,
     signal: AbortSignal,
-  ): AsyncGenerator<Buffer, { complaints: Complaint[] }> {
-    const racyFromNs = this.#tree.racyFromNs?.() ?? BigInt(this.#clock.nowMs()) * 1_000_000n - RACY_NS;
+  ): AsyncGenerator<Buffer, readonly Complaint[]> {
+    const racyFromNs = racyFrom(this.#deps.tree, this.#deps.clock);
     const replaced: Complaint[] = [];
     let open: { member: TarMember; found: Found; hash: ContentHash | null } | null = null;
     const visitor: TarVisitor = {
@@ -155,8 +212,8 @@ export class FilesPart implements Part {
         entries.set(found.path, carrier ? { ...entry, sizeBytes: carrier.sizeBytes } : entry);
       },
     };
-    const exit = yield* pack(this.#tree, wanted.keys(), visitor, signal);
-    return { complaints: [...exit.complaints, ...replaced] };
+    const exit = yield* packWithTar(this.#deps.tree, wanted.keys(), visitor, signal);
+    return [...exit.complaints, ...replaced];
   }
 
   #conclude(entries: ReadonlyMap<BytePath, FileEntry>, complaints: readonly Complaint[]): PartOutcome {
@@ -166,7 +223,7 @@ export class FilesPart implements Part {
     for (const complaint of complaints) {
       const { path, message } = complaint;
       if (path === null || !this.#isMine(path)) {
-        warnings.push({ kind: 'other', where: path === null ? this.#tree.root : printable(path), message });
+        warnings.push({ kind: 'other', where: path === null ? this.#deps.tree.root : printable(path), message });
         continue;
       }
       const kind = message.startsWith('became a ') ? 'changed' : warningKind(complaint, entries.has(path));
@@ -177,7 +234,13 @@ export class FilesPart implements Part {
       warnings.push({ kind, where: printable(path), message });
     }
     const stored: FileEntry[] = [];
+    const plain = this.#plain?.outcome(warnings) ?? NOTHING;
     for (const { path } of this.#files) {
+      if (plain.done.has(path)) {
+        const entry = plain.entries.get(path);
+        if (entry) stored.push(entry);
+        continue;
+      }
       const entry = entries.get(path);
       if (entry)
         stored.push(
@@ -189,7 +252,7 @@ export class FilesPart implements Part {
   }
 
   #isMine(path: BytePath): boolean {
-    return this.#files.some((found) => found.path === path);
+    return this.#awkward.some((found) => found.path === path);
   }
 }
 
@@ -228,5 +291,6 @@ export function entryOf(
     inode: found.inode,
     ...(member.type === 'hardlink' || member.type === 'symlink' ? { target: member.linkPath } : {}),
     ...(sha256 === null ? {} : { sha256 }),
+    ...(member.type === 'file' ? { extended: true as const } : {}),
   };
 }

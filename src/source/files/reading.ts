@@ -1,11 +1,16 @@
 // One reading of a tree: the walk becomes carries (unchanged files) and parts (everything else), directories last.
+import { lstat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
+import { CoffreError } from '../../errors.ts';
+import { ExtendedFiles } from '../../host/extended.ts';
 import {
   type Carry,
   type FileEntry,
+  isFileEntry,
   LARGE_PART_BYTES,
+  type OpenOptions,
   type Part,
   type PartOutcome,
   type Reading,
@@ -13,10 +18,11 @@ import {
   type SourceSummary,
   type Warning,
 } from '../source.ts';
+import { MovedPart } from './moved-part.ts';
 import { FilesPart, type Tree } from './part.ts';
-import type { Scratch } from './scratch.ts';
+import type { Scratch, Stored } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
-import type { Found, FoundDirectory, FoundFiles } from './walk.ts';
+import { absolutePath, type Found, type FoundDirectory, type FoundFiles } from './walk.ts';
 
 /** Bounds what a part holds in memory besides its bytes. */
 const FILES_PER_PART = 4096;
@@ -39,6 +45,12 @@ export class FilesReading implements Reading {
   /** A scan before the scan would cost as much as the scan. */
   readonly expectedBytes = null;
   readonly parallel: number;
+  readonly #reread: boolean;
+  readonly #extended: ExtendedFiles | null;
+  /** Parts that were handed out and did not come to an outcome yet. */
+  #unread = 0;
+  #closed = false;
+  #wake: () => void = () => {};
   readonly #tree: TreeToRead;
   readonly #scratch: Scratch;
   readonly #clock: Clock;
@@ -51,7 +63,9 @@ export class FilesReading implements Reading {
   #pending: Found[] = [];
   #pendingBytes = 0;
 
-  constructor(tree: TreeToRead, scratch: Scratch, clock: Clock, signal: AbortSignal) {
+  constructor(tree: TreeToRead, scratch: Scratch, clock: Clock, { signal, reread = false }: Pick<OpenOptions, 'signal' | 'reread'>) {
+    this.#reread = reread;
+    this.#extended = tree.host.type === 'local' ? new ExtendedFiles(tree.host, tree.root) : null;
     this.#tree = tree;
     this.#scratch = scratch;
     this.#clock = clock;
@@ -74,8 +88,9 @@ export class FilesReading implements Reading {
           this.#scratch.addLink(found);
           continue;
         }
-        const same = this.#scratch.unchanged(found);
+        const same = this.#reread && found.type === 'file' ? null : this.#scratch.unchanged(found);
         if (same && same.type === found.type) {
+          this.#moved(same);
           carried.push(same);
           if (carried.length >= ENTRIES_PER_CARRY) yield this.#carry(carried.splice(0));
           continue;
@@ -96,6 +111,9 @@ export class FilesReading implements Reading {
     if (carried.length > 0) yield this.#carry(carried);
     carried = [];
     yield* this.#flush();
+    // what was moved, and what vanished, is known when the last part was read
+    await this.#allRead();
+    if (this.#scratch.moved > 0) yield new MovedPart(this.#scratch);
     for (let from = 0; from < this.#scratch.directories; from += DIRECTORIES_PER_TAIL) {
       const to = Math.min(from + DIRECTORIES_PER_TAIL, this.#scratch.directories);
       yield new TailPart(this.#tree, this.#scratch, from, to, this.#take);
@@ -113,6 +131,8 @@ export class FilesReading implements Reading {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake();
     this.#scratch.close();
   }
 
@@ -120,7 +140,7 @@ export class FilesReading implements Reading {
   *#add(files: readonly Found[]): Generator<Part> {
     const bytes = files.reduce((sum, found) => sum + packedBytes(found), 0);
     if (bytes > LARGE_PART_BYTES) {
-      yield new FilesPart(this.#tree, files, bytes, this.#clock, this.#take);
+      yield this.#part(files, bytes);
       return;
     }
     if (this.#pendingBytes + bytes > LARGE_PART_BYTES || this.#pending.length + files.length > FILES_PER_PART) yield* this.#flush();
@@ -130,7 +150,7 @@ export class FilesReading implements Reading {
   }
 
   *#flush(): Generator<Part> {
-    if (this.#pending.length > 0) yield new FilesPart(this.#tree, this.#pending, this.#pendingBytes, this.#clock, this.#take);
+    if (this.#pending.length > 0) yield this.#part(this.#pending, this.#pendingBytes);
     this.#pending = [];
     this.#pendingBytes = 0;
   }
@@ -144,6 +164,43 @@ export class FilesReading implements Reading {
     if (filled >= 0.75) return true;
     const directory = last?.path.slice(0, Math.max(0, last.path.lastIndexOf('/'))) ?? '';
     return filled >= 0.5 && crc32(Buffer.from(directory, 'latin1')) % 32 === 0;
+  }
+
+  #part(files: readonly Found[], bytes: number): FilesPart {
+    this.#unread += 1;
+    const onOutcome = (outcome: PartOutcome): void => {
+      this.#unread -= 1;
+      this.#take(outcome);
+      for (const entry of outcome.entries) if (isFileEntry(entry)) this.#moved(entry);
+      this.#wake();
+    };
+    const stored = (found: Found): Promise<readonly Stored[]> => this.#stored(found);
+    return new FilesPart({ tree: this.#tree, clock: this.#clock, extended: this.#extended, stored, onOutcome }, files, bytes);
+  }
+
+  /** Contents of older segments that this regular file may have: its own before it was touched, or that of a path that is no more. */
+  async #stored(found: Found): Promise<readonly Stored[]> {
+    const own = this.#scratch.sameIfEqual(found);
+    if (own) return [own];
+    const gone: Stored[] = [];
+    for (const candidate of this.#scratch.movedFrom(found)) {
+      const there = await lstat(absolutePath(this.#tree.root, candidate.path)).catch((error: NodeJS.ErrnoException) => error.code);
+      if (there === 'ENOENT' || there === 'ENOTDIR') gone.push(candidate);
+    }
+    return gone;
+  }
+
+  #moved(entry: FileEntry): void {
+    if (entry.member !== undefined && entry.member !== entry.path) this.#scratch.addMoved(entry.path, entry.member);
+  }
+
+  async #allRead(): Promise<void> {
+    while (this.#unread > 0) {
+      if (this.#closed) throw new CoffreError('E_INTERNAL', 'the reading was closed before its parts were read');
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
   }
 
   #carry(entries: readonly FileEntry[]): Carry {

@@ -11,11 +11,28 @@ export interface Link {
   readonly carried: FileEntry | null;
 }
 
+/** A content that an older segment holds. */
+export interface Stored {
+  /** Where it was in the tree. */
+  readonly path: BytePath;
+  /** Its name in the segment. */
+  readonly member: BytePath;
+  /** The segment's own header may say another path or mtime than the older entry did. */
+  readonly restamped: boolean;
+  readonly mtimeNs: bigint;
+  readonly sha256: string;
+  readonly segment: string;
+}
+
 export class Scratch {
   readonly #path: string;
   readonly #db: DatabaseSync;
   readonly #addPrevious: StatementSync;
   readonly #findPrevious: StatementSync;
+  readonly #addMoved: StatementSync;
+  /** Made when first asked for: most readings find nothing new. */
+  #findLike: StatementSync | null = null;
+  readonly #offered = new Set<BytePath>();
   readonly #addLink: StatementSync;
   readonly #addDirectory: StatementSync;
   #directories = 0;
@@ -26,14 +43,19 @@ export class Scratch {
     this.#db = new DatabaseSync(this.#path);
     this.#db.exec(`
       PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -8192;
-      CREATE TABLE previous (path TEXT PRIMARY KEY, state TEXT NOT NULL, segment TEXT NOT NULL, sha256 TEXT, target TEXT) WITHOUT ROWID;
+      CREATE TABLE previous (
+        path TEXT PRIMARY KEY, state TEXT NOT NULL, size INTEGER NOT NULL, mtime TEXT NOT NULL, owner TEXT NOT NULL,
+        segment TEXT NOT NULL, sha256 TEXT, target TEXT, member TEXT, extended INTEGER NOT NULL
+      ) WITHOUT ROWID;
+      CREATE TABLE moved (path TEXT PRIMARY KEY, member TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE links (device TEXT, inode TEXT, path TEXT, found TEXT NOT NULL, PRIMARY KEY (device, inode, path)) WITHOUT ROWID;
       CREATE TABLE directories (number INTEGER PRIMARY KEY, path TEXT NOT NULL, inode TEXT NOT NULL, dumpdir BLOB);
       BEGIN;
     `);
     // Of several older entries for one path the first one read in, from the preferred index, serves.
-    this.#addPrevious = this.#db.prepare('INSERT OR IGNORE INTO previous VALUES (?, ?, ?, ?, ?)');
-    this.#findPrevious = this.#db.prepare('SELECT state, segment, sha256, target FROM previous WHERE path = ?');
+    this.#addPrevious = this.#db.prepare('INSERT OR IGNORE INTO previous VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    this.#findPrevious = this.#db.prepare('SELECT * FROM previous WHERE path = ?');
+    this.#addMoved = this.#db.prepare('INSERT OR REPLACE INTO moved VALUES (?, ?)');
     this.#addLink = this.#db.prepare('INSERT INTO links VALUES (?, ?, ?, ?)');
     this.#addDirectory = this.#db.prepare('INSERT INTO directories VALUES (?, ?, ?, ?)');
   }
@@ -43,15 +65,16 @@ export class Scratch {
     for await (const entry of entries) {
       if (!('path' in entry) || entry.type === 'directory') continue;
       if (entry.segment === undefined || entry.unstable) continue;
-      this.#addPrevious.run(entry.path, stateOf(entry), entry.segment, entry.sha256 ?? null, entry.target ?? null);
+      this.#addPrevious.run(
+        ...[entry.path, stateOf(entry), entry.sizeBytes, String(entry.mtimeNs), ownerOf(entry), entry.segment],
+        ...[entry.sha256 ?? null, entry.target ?? null, entry.member ?? null, entry.extended ? 1 : 0],
+      );
     }
   }
 
   /** The older entry of a path whose type, size, times and inode are still the same; null when there is none. */
   unchanged(found: Found): FileEntry | null {
-    const row = this.#findPrevious.get(found.path) as
-      | { state: string; segment: string; sha256: string | null; target: string | null }
-      | undefined;
+    const row = this.#findPrevious.get(found.path) as PreviousRow | undefined;
     if (!row) return null;
     const type = row.state.startsWith('hardlink ') ? 'hardlink' : found.type;
     // A symbolic link's text cannot change without its ctime; mode and owner neither.
@@ -67,9 +90,47 @@ export class Scratch {
       ctimeNs: found.ctimeNs,
       inode: found.inode,
       ...(row.target === null ? {} : { target: row.target }),
-      ...(row.sha256 === null ? {} : { sha256: row.sha256 }),
-      segment: row.segment,
+      ...kept(row),
     };
+  }
+
+  /** The older entry of a regular file's path, whatever its times, when equal content makes it the same file; else null. */
+  sameIfEqual(found: Found): Stored | null {
+    const row = this.#findPrevious.get(found.path) as PreviousRow | undefined;
+    return row && row.size === found.sizeBytes && isComparable(row, found) ? storedOf(row) : null;
+  }
+
+  /**
+   * Older entries of other paths that may be this regular file before it was moved: as large, written at the same time, of the same owner
+   * and mode. Each is given once: one member of an archive becomes one file.
+   */
+  movedFrom(found: Found): readonly Stored[] {
+    if (found.sizeBytes === 0) return [];
+    this.#findLike ??= this.#indexLikes();
+    const rows = this.#findLike.all(found.sizeBytes, String(found.mtimeNs)) as unknown as readonly PreviousRow[];
+    const offered = rows.filter((row) => row.path !== found.path && isComparable(row, found) && !this.#offered.has(row.path));
+    for (const row of offered) this.#offered.add(row.path);
+    return offered.map(storedOf);
+  }
+
+  #indexLikes(): StatementSync {
+    this.#db.exec('CREATE INDEX likes ON previous (size, mtime)');
+    return this.#db.prepare('SELECT * FROM previous WHERE size = ? AND mtime = ? LIMIT 8');
+  }
+
+  /** A file whose segment holds it under another path. */
+  addMoved(path: BytePath, member: BytePath): void {
+    this.#addMoved.run(path, member);
+  }
+
+  get moved(): number {
+    return Number(this.#db.prepare('SELECT count(*) AS n FROM moved').get()?.n ?? 0);
+  }
+
+  *listMoved(): Generator<{ path: BytePath; member: BytePath }> {
+    for (const row of this.#db.prepare('SELECT path, member FROM moved ORDER BY path').iterate()) {
+      yield { path: row.path as string, member: row.member as string };
+    }
   }
 
   addLink(found: Found): void {
@@ -128,6 +189,45 @@ export class Scratch {
     rmSync(this.#path, { force: true });
   }
 }
+
+interface PreviousRow {
+  path: string;
+  state: string;
+  size: number;
+  mtime: string;
+  owner: string;
+  segment: string;
+  sha256: string | null;
+  target: string | null;
+  member: string | null;
+  extended: number;
+}
+
+function kept(row: PreviousRow): Pick<FileEntry, 'sha256' | 'member' | 'extended' | 'segment'> {
+  return {
+    ...(row.sha256 === null ? {} : { sha256: row.sha256 }),
+    ...(row.member === null ? {} : { member: row.member }),
+    ...(row.extended === 1 ? { extended: true as const } : {}),
+    segment: row.segment,
+  };
+}
+
+function isComparable(row: PreviousRow, found: Found): boolean {
+  return row.sha256 !== null && row.extended === 0 && row.state.startsWith('file ') && row.owner === ownerOf(found);
+}
+
+function storedOf(row: PreviousRow): Stored {
+  return {
+    path: row.path,
+    member: row.member ?? row.path,
+    restamped: row.member !== null,
+    mtimeNs: BigInt(row.mtime),
+    sha256: row.sha256 as string,
+    segment: row.segment,
+  };
+}
+
+const ownerOf = ({ mode, uid, gid }: Pick<FileEntry, 'mode' | 'uid' | 'gid'>): string => `${mode} ${uid} ${gid}`;
 
 type State = Pick<FileEntry, 'type' | 'sizeBytes' | 'mtimeNs' | 'ctimeNs' | 'inode'>;
 

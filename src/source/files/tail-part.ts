@@ -3,7 +3,7 @@ import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
-import { entryOf, type OnOutcome, pack, type Tree, warningKind } from './part.ts';
+import { entryOf, type OnOutcome, packWithTar, type Tree, warningKind } from './part.ts';
 import type { Scratch } from './scratch.ts';
 
 /** Directories whose entries one tail part holds in memory; larger trees get several, to be extracted one after the other. */
@@ -68,7 +68,7 @@ export class TailPart implements Part {
         throw new CoffreError('E_INTERNAL', `tar packed a directory it was not given: ${printable(member.path)}`);
       },
     };
-    const exit = yield* pack(this.#tree, this.#paths(), visitor, signal);
+    const exit = yield* packWithTar(this.#tree, this.#paths(), visitor, signal);
     yield END_OF_ARCHIVE;
     for (const row of rows) leftOut(row);
     const stored = new Set(entries.map((entry) => entry.path));

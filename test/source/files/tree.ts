@@ -151,7 +151,11 @@ export async function take(root: string, segments: Segments, options: TakeOption
       const id = `s${String(segmentNumber++).padStart(6, '0')}`;
       segments.set(id, { id, phase: item.phase, name: item.name, bytes: Buffer.concat(chunks) });
       used.add(id);
-      for (const entry of item.outcome().entries) entries.push({ ...(entry as FileEntry), segment: id });
+      for (const entry of item.outcome().entries as readonly FileEntry[]) {
+        // found stored in an older segment: it stays there
+        used.add(entry.segment ?? id);
+        entries.push({ ...entry, segment: entry.segment ?? id });
+      }
     }
     const ordered = [...used].map((id) => segments.get(id) as StoredSegment).sort((a, b) => (a.id < b.id ? -1 : 1));
     return {
