@@ -38,7 +38,11 @@ case $what in
 esac
 
 # what coffre is measured against: not needed for anything else
-if [ "$what ${1:-}" = 'bench database' ]; then wanted="$wanted mydumper:mydumper rclone:rclone"; fi
+case "$what ${1:-}" in
+  'bench database') wanted="$wanted mydumper:mydumper rclone:rclone" ;;
+  'bench files') wanted="$wanted restic:restic rclone:rclone" ;;
+  'bench ssh') wanted="$wanted sshd:openssh-server ssh:openssh-client rclone:rclone" ;;
+esac
 
 missing=''
 for pair in $wanted; do
