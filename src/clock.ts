@@ -111,3 +111,10 @@ export function parseHttpDate(text: string): Temporal.Instant | null {
   const atMs = Date.parse(text);
   return Number.isNaN(atMs) ? null : Temporal.Instant.fromEpochMilliseconds(atMs);
 }
+
+/** Lets what is waiting on this thread (messages, sockets) be dealt with first. Not for waiting: it takes no time. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

@@ -1,6 +1,6 @@
 // The thread of a SealPool: takes pieces of plaintext, gives them back for the next ones, and gives whole sealed objects.
-import { setImmediate as immediate } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
+import { nextTurn } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { FrameSealer } from './frame-sealer.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
@@ -64,7 +64,7 @@ parentPort?.on('message', (message: ToWorker) => {
         for (; !next.done && !job.dropped; next = packing.next()) {
           sealer.add(next.value);
           // whoever wants this job dropped is heard
-          await immediate();
+          await nextTurn();
         }
         if (!next.done) packing.return(null);
         answer({ type: 'packed', job: id, result: next.done ? next.value : null });
