@@ -45,9 +45,9 @@ const adapters: Adapters = {
       return openShopDatabase(shop, localHost, (database) => new DatabaseSource(database, { clock: systemClock }));
     }
     if (kind === 'server' && shop.server) {
-      throw new CoffreError('E_CONFIG', `shop ${shop.name}: the whole server cannot be read yet`, {
-        hint: 'leave `server: true` out for now',
-      });
+      const { FilesSource } = await import('./source/files/files-source.ts');
+      const { ServerSource } = await import('./source/server/server-source.ts');
+      return new ServerSource(shop.server, localHost, systemClock, (files, options) => new FilesSource(files, localHost, systemClock, options));
     }
     throw new CoffreError('E_CONFIG', `shop ${shop.name} has no source ${kind}`, { hint: `declare ${kind} under shops: ${shop.name}` });
   },
