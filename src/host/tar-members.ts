@@ -22,6 +22,8 @@ export interface TarMember {
   readonly storedBytes: number;
   /** Stored as GNU sparse 1.0: a map of the data regions, then these regions. */
   readonly sparse: boolean;
+  /** Carries extended attributes or an ACL (`SCHILY.*`). */
+  readonly extended: boolean;
 }
 
 /** Changes to a member's headers. */
@@ -30,6 +32,15 @@ export interface Rewrite {
   readonly addRecords?: Buffer;
   /** Replaces the name in its header (up to 100 bytes) and a `path` record: for sparse members, whose real name stands elsewhere. */
   readonly headerName?: BytePath;
+  /** It comes out under this path. */
+  readonly path?: BytePath;
+  /** A hard link leads there. */
+  readonly linkPath?: BytePath;
+  readonly mtimeNs?: bigint;
+  /** Whole members that come out before it. With nothing else, it comes out as it is. */
+  readonly ahead?: Buffer;
+  /** It comes out once more for each of these, whose own `again` does not count. Its content is held in memory for that. */
+  readonly again?: readonly Rewrite[];
 }
 
 /** `pass` lets the member through as it is, `drop` leaves it out. */
@@ -74,6 +85,8 @@ export class TarMembers {
   #held: Buffer[] = [];
   #open = false;
   #dropping = false;
+  /** Headers under which the open member comes again, and its content so far; null: it does not. */
+  #again: { readonly headers: readonly Buffer[][]; readonly content: Buffer[] } | null = null;
   #dataLeft = 0;
   #paddingLeft = 0;
 
@@ -84,6 +97,11 @@ export class TarMembers {
   /** True once the end marker was seen. */
   get ended(): boolean {
     return this.#state === 'end';
+  }
+
+  /** What still has to follow what was passed on, for the archive to be whole up to there. */
+  get owedBytes(): number {
+    return this.#state === 'data' && !this.#dropping ? this.#dataLeft + this.#paddingLeft : 0;
   }
 
   /** Throws E_FORMAT at anything that is not a pax archive as coffre writes it. */
@@ -98,11 +116,24 @@ export class TarMembers {
       if (end > keepFrom) out.push(chunk.subarray(keepFrom, end));
       keepFrom = end;
     };
+    const endMember = (): void => {
+      this.#state = 'header';
+      this.#visitor.memberEnd?.();
+      if (this.#dropping) {
+        this.#dropping = false;
+        keepFrom = at;
+      }
+      if (this.#again === null) return;
+      emit(at);
+      for (const headers of this.#again.headers) out.push(...headers, ...this.#again.content);
+      this.#again = null;
+    };
     while (at < chunk.length) {
       if (this.#state === 'end') {
         return out;
       }
       if (this.#state === 'data') {
+        const from = at;
         if (this.#dataLeft > 0) {
           const take = Math.min(this.#dataLeft, chunk.length - at);
           this.#visitor.data?.(chunk.subarray(at, at + take));
@@ -113,13 +144,9 @@ export class TarMembers {
           this.#paddingLeft -= take;
           at += take;
         }
-        if (this.#dataLeft === 0 && this.#paddingLeft === 0) {
-          this.#endMember();
-          if (this.#dropping) {
-            this.#dropping = false;
-            keepFrom = at;
-          }
-        }
+        // a copy: the caller may reuse the chunk before the member's end
+        this.#again?.content.push(Buffer.from(chunk.subarray(from, at)));
+        if (this.#dataLeft === 0 && this.#paddingLeft === 0) endMember();
         continue;
       }
       if (!this.#open) {
@@ -165,8 +192,15 @@ export class TarMembers {
         if (decision === 'drop') {
           this.#dropping = true;
         } else {
-          out.push(...rewritten(block, member, this.#records, decision));
-          keepFrom = at;
+          if (decision.ahead) out.push(decision.ahead);
+          if (isUnchanged(decision)) {
+            out.push(...this.#held);
+          } else {
+            out.push(...rewritten(block, member, this.#records, decision));
+            keepFrom = at;
+          }
+          const headers = decision.again?.map((other) => rewritten(block, member, this.#records, other)) ?? [];
+          if (headers.length > 0) this.#again = { headers, content: [] };
         }
       }
       this.#held = [];
@@ -176,13 +210,7 @@ export class TarMembers {
       this.#dataLeft = member.storedBytes;
       this.#paddingLeft = (BLOCK_BYTES - (member.storedBytes % BLOCK_BYTES)) % BLOCK_BYTES;
       this.#state = 'data';
-      if (this.#dataLeft === 0) {
-        this.#endMember();
-        if (this.#dropping) {
-          this.#dropping = false;
-          keepFrom = at;
-        }
-      }
+      if (this.#dataLeft === 0) endMember();
     }
     if (this.#open) {
       emit(memberFrom);
@@ -194,11 +222,10 @@ export class TarMembers {
     }
     return out;
   }
+}
 
-  #endMember(): void {
-    this.#state = 'header';
-    this.#visitor.memberEnd?.();
-  }
+function isUnchanged({ ahead, ...changes }: Rewrite): boolean {
+  return ahead !== undefined && Object.values(changes).every((change) => change === undefined);
 }
 
 /** One pax record, `LENGTH KEY=VALUE\n`, where the length counts its own digits. */
@@ -210,14 +237,32 @@ export function paxRecord(key: string, value: Buffer): Buffer {
 }
 
 function rewritten(block: Buffer, member: TarMember, old: Map<string, Buffer> | null, rewrite: Rewrite): Buffer[] {
-  const kept = [...(old ?? [])].filter(([key]) => key !== 'path' || rewrite.headerName === undefined);
-  const records = Buffer.concat([...kept.map(([key, value]) => paxRecord(key, value)), rewrite.addRecords ?? Buffer.alloc(0)]);
+  const { path, linkPath, mtimeNs, headerName } = rewrite;
+  const kept = new Map(old ?? []);
   const own = Buffer.from(block);
-  if (rewrite.headerName !== undefined) {
-    own.fill(0, 0, 100).write(rewrite.headerName, 0, 100, 'latin1');
+  const text = (value: string, offset: number): void => {
+    own.fill(0, offset, offset + 100).write(value, offset, 100, 'latin1');
+  };
+  if (headerName !== undefined) {
+    kept.delete('path');
+    text(headerName, 0);
     own.fill(0, 345, 500);
-    writeSum(own);
   }
+  if (path !== undefined) {
+    // the name of a sparse member stands in a record of its own, its header's is never shown
+    kept.set(member.sparse ? 'GNU.sparse.name' : 'path', Buffer.from(path, 'latin1'));
+    if (!member.sparse) {
+      text(path, 0);
+      own.fill(0, 345, 500);
+    }
+  }
+  if (linkPath !== undefined) {
+    kept.set('linkpath', Buffer.from(linkPath, 'latin1'));
+    text(linkPath, 157);
+  }
+  if (mtimeNs !== undefined) kept.set('mtime', Buffer.from(seconds(mtimeNs)));
+  writeSum(own);
+  const records = Buffer.concat([...[...kept].map(([key, value]) => paxRecord(key, value)), rewrite.addRecords ?? Buffer.alloc(0)]);
   const header = Buffer.alloc(BLOCK_BYTES);
   header.write('./PaxHeaders/member', 0, 'latin1');
   const field = (value: number, offset: number, length: number): void => {
@@ -233,6 +278,12 @@ function rewritten(block: Buffer, member: TarMember, old: Map<string, Buffer> | 
   writeSum(header);
   const padding = Buffer.alloc((BLOCK_BYTES - (records.length % BLOCK_BYTES)) % BLOCK_BYTES);
   return [header, records, padding, own];
+}
+
+/** Decimal seconds with nine digits behind the point: what `nanoseconds` reads. */
+function seconds(ns: bigint): string {
+  const size = ns < 0n ? -ns : ns;
+  return `${ns < 0n ? '-' : ''}${size / 1_000_000_000n}.${String(size % 1_000_000_000n).padStart(9, '0')}`;
 }
 
 function describe(block: Buffer, typeFlag: string, records: Map<string, Buffer> | null): TarMember {
@@ -272,7 +323,13 @@ function describe(block: Buffer, typeFlag: string, records: Map<string, Buffer> 
     sizeBytes: (major === undefined ? undefined : count('GNU.sparse.realsize')) ?? storedBytes,
     storedBytes,
     sparse: major !== undefined,
+    extended: records !== null && hasExtended(records),
   };
+}
+
+function hasExtended(records: ReadonlyMap<string, Buffer>): boolean {
+  for (const key of records.keys()) if (key.startsWith('SCHILY.')) return true;
+  return false;
 }
 
 function parseRecords(bytes: Buffer): Map<string, Buffer> {

@@ -2,14 +2,14 @@
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import type { ExtendedFiles } from '../../host/extended.ts';
-import { type Complaint, feed, packArguments, printable, startTar, type TarExit } from '../../host/gnu-tar.ts';
-import type { Host } from '../../host/host.ts';
-import { END_OF_ARCHIVE, type MemberDecision, type TarMember, TarMembers, type TarVisitor } from '../../host/tar-members.ts';
+import { type Complaint, printable } from '../../host/gnu-tar.ts';
+import { END_OF_ARCHIVE, type MemberDecision, type TarMember, type TarVisitor } from '../../host/tar-members.ts';
 import { type BytePath, type FileEntry, LARGE_PART_BYTES, type Part, type PartOutcome, type ThreadWork, type Warning } from '../source.ts';
 import { pack, type TreeToPack } from './pack-tree.ts';
 import { PlainFiles, type PlainOutcome } from './plain-files.ts';
 import type { Stored } from './scratch.ts';
 import { type ContentHash, contentHash } from './sparse-hash.ts';
+import { packWithTar, type Tree } from './tar-pack.ts';
 import type { Found } from './walk.ts';
 
 const NOTHING: PlainOutcome = { done: new Set(), entries: new Map() };
@@ -34,62 +34,8 @@ function isSimple(found: Found): boolean {
   return found.type === 'symlink' || (found.type === 'file' && found.sizeBytes - found.occupiedBytes < SMALLEST_HOLES_BYTES);
 }
 
-/** Where a part is read. */
-export interface Tree {
-  readonly host: Host;
-  readonly root: string;
-  /** A ctime from here on may not be the last of its file, in nanoseconds by the host's clock; by ours when it does not say. */
-  racyFromNs?(): bigint;
-}
-
 /** What a part tells its reading when it was read to its end. */
 export type OnOutcome = (outcome: PartOutcome) => void;
-
-/**
- * Packs exactly `paths` (under `root`, no recursion); yields the archive without its end marker. Throws E_TOOL_MISSING,
- * E_FILES_ROOT, E_FILES_READ, or the signal's reason.
- */
-export async function* packWithTar(
-  { host, root }: Tree,
-  paths: Iterable<BytePath>,
-  visitor: TarVisitor,
-  signal: AbortSignal,
-): AsyncGenerator<Buffer, TarExit> {
-  signal.throwIfAborted();
-  const tar = startTar(host, packArguments(root), signal);
-  try {
-    const fed = feed(tar.stdin, nulTerminated(paths));
-    fed.catch(() => tar.kill());
-    const members = new TarMembers(visitor);
-    for await (const chunk of tar.stdout) yield* members.push(chunk as Buffer);
-    const exit = await tar.ended;
-    signal.throwIfAborted();
-    await fed;
-    if (!members.ended || exit.status === null || exit.status > 2) throw readingFailed(root, exit);
-    return exit;
-  } finally {
-    tar.kill();
-  }
-}
-
-function readingFailed(root: string, exit: TarExit): CoffreError {
-  const said = exit.complaints.map(({ path, message }) => `${path === null ? '' : `${printable(path)}: `}${message}`);
-  const text = `tar ended ${exit.status === null ? 'by a signal' : `with status ${exit.status}`}: ${said.slice(-3).join('; ') || 'no message'}`;
-  const lostRoot = exit.complaints.some(({ path }) => path === Buffer.from(root).toString('latin1'));
-  return new CoffreError(lostRoot ? 'E_FILES_ROOT' : 'E_FILES_READ', text);
-}
-
-function* nulTerminated(paths: Iterable<BytePath>): Generator<Buffer> {
-  let text = '';
-  for (const path of paths) {
-    text += `${path}\0`;
-    if (text.length >= 64 * 1024) {
-      yield Buffer.from(text, 'latin1');
-      text = '';
-    }
-  }
-  yield Buffer.from(text, 'latin1');
-}
 
 /** What a complaint means for the file it names; `stored` says whether the archive holds it. */
 export function warningKind({ message }: Complaint, stored: boolean): Warning['kind'] {
@@ -212,8 +158,10 @@ export class FilesPart implements Part {
         entries.set(found.path, carrier ? { ...entry, sizeBytes: carrier.sizeBytes } : entry);
       },
     };
-    const exit = yield* packWithTar(this.#deps.tree, wanted.keys(), visitor, signal);
-    return [...exit.complaints, ...replaced];
+    const { tree, clock } = this.#deps;
+    const together = (path: BytePath): string => inode(wanted.get(path) as Found);
+    const complaints = yield* packWithTar(tree, wanted.keys(), visitor, { clock, signal, together });
+    return [...complaints, ...replaced];
   }
 
   #conclude(entries: ReadonlyMap<BytePath, FileEntry>, complaints: readonly Complaint[]): PartOutcome {
@@ -256,9 +204,10 @@ export class FilesPart implements Part {
   }
 }
 
+const inode = (found: Found): string => `${found.device}:${found.inode}`;
+
 /** The files complained about, with all other links of their inodes: the second copy of one would part it from the others. */
 function withLinks(torn: readonly Complaint[], wanted: ReadonlyMap<BytePath, Found>): Map<BytePath, Found> {
-  const inode = (found: Found): string => `${found.device}:${found.inode}`;
   const inodes = new Set<string>();
   for (const { path } of torn) {
     const found = path === null ? undefined : wanted.get(path);

@@ -19,9 +19,10 @@ import {
   type Warning,
 } from '../source.ts';
 import { MovedPart } from './moved-part.ts';
-import { FilesPart, type Tree } from './part.ts';
+import { FilesPart } from './part.ts';
 import type { Scratch, Stored } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
+import type { Tree } from './tar-pack.ts';
 import { absolutePath, type Found, type FoundDirectory, type FoundFiles } from './walk.ts';
 
 /** Bounds what a part holds in memory besides its bytes. */
@@ -116,7 +117,7 @@ export class FilesReading implements Reading {
     if (this.#scratch.moved > 0) yield new MovedPart(this.#scratch);
     for (let from = 0; from < this.#scratch.directories; from += DIRECTORIES_PER_TAIL) {
       const to = Math.min(from + DIRECTORIES_PER_TAIL, this.#scratch.directories);
-      yield new TailPart(this.#tree, this.#scratch, from, to, this.#take);
+      yield new TailPart(this.#tree, this.#scratch, from, to, this.#clock, this.#take);
     }
   }
 

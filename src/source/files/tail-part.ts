@@ -1,10 +1,12 @@
 // The last part of a tree: its directories' metadata, with the names each holds, so that extraction can also remove what is gone.
+import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
-import { entryOf, type OnOutcome, packWithTar, type Tree, warningKind } from './part.ts';
+import { entryOf, type OnOutcome, warningKind } from './part.ts';
 import type { Scratch } from './scratch.ts';
+import { packWithTar, type Tree } from './tar-pack.ts';
 
 /** Directories whose entries one tail part holds in memory; larger trees get several, to be extracted one after the other. */
 export const DIRECTORIES_PER_TAIL = 32_768;
@@ -26,14 +28,16 @@ export class TailPart implements Part {
   readonly #scratch: Scratch;
   readonly #from: number;
   readonly #to: number;
+  readonly #clock: Clock;
   readonly #onOutcome: OnOutcome;
   #outcome: PartOutcome | null = null;
 
-  constructor(tree: Tree, scratch: Scratch, from: number, to: number, onOutcome: OnOutcome) {
+  constructor(tree: Tree, scratch: Scratch, from: number, to: number, clock: Clock, onOutcome: OnOutcome) {
     this.#tree = tree;
     this.#scratch = scratch;
     this.#from = from;
     this.#to = to;
+    this.#clock = clock;
     this.#onOutcome = onOutcome;
     this.name = from === 0 ? 'directories' : `directories/${from}`;
     this.estimatedBytes = (to - from) * BYTES_PER_DIRECTORY + scratch.dumpdirBytes(from, to);
@@ -68,11 +72,11 @@ export class TailPart implements Part {
         throw new CoffreError('E_INTERNAL', `tar packed a directory it was not given: ${printable(member.path)}`);
       },
     };
-    const exit = yield* packWithTar(this.#tree, this.#paths(), visitor, signal);
+    const complaints = yield* packWithTar(this.#tree, this.#paths(), visitor, { clock: this.#clock, signal });
     yield END_OF_ARCHIVE;
     for (const row of rows) leftOut(row);
     const stored = new Set(entries.map((entry) => entry.path));
-    for (const complaint of exit.complaints) {
+    for (const complaint of complaints) {
       const path = complaint.path ?? '.';
       const kind = warningKind(complaint, stored.has(path));
       // A directory that gets a file while tar looks at it is an ordinary thing in a living shop.

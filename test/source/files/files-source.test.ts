@@ -93,7 +93,7 @@ test('directories in several tails - extracted one after the other, every time a
   await target.prepare('snapshot');
   const entries: FileEntry[] = [];
   for (let from = 0; from < scratch.directories; from += 3) {
-    const part = new TailPart({ host: localHost, root }, scratch, from, Math.min(from + 3, scratch.directories), () => {});
+    const part = new TailPart({ host: localHost, root }, scratch, from, Math.min(from + 3, scratch.directories), systemClock, () => {});
     const chunks: Buffer[] = [];
     for await (const chunk of part.read(NEVER)) chunks.push(Buffer.from(chunk));
     expect(chunks.at(-1)).toEqual(END_OF_ARCHIVE);
