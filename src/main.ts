@@ -7,8 +7,12 @@ import { printError } from './cli/output.ts';
 import { runProgram } from './cli/program.ts';
 import { becomeUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
+import type { HostConfig, ShopConfig } from './config/config.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
+import { closingHost } from './host/closing-host.ts';
+import type { Host } from './host/host.ts';
 import { localHost } from './host/local.ts';
+import type { Source, SourceKind } from './source/source.ts';
 import { SharedBandwidth } from './vault/throttle.ts';
 
 /** What all vaults, runs and shops of this process may send in a second. (A restore sends nothing: restore-main.ts has none.) */
@@ -29,29 +33,84 @@ const adapters: Adapters = {
     await new FilesystemVault(vault, systemClock).initialise();
   },
   async openSource(shop, kind) {
-    if (shop.host.type !== 'local') {
-      throw new CoffreError('E_CONFIG', `shop ${shop.name}: hosts of type ${shop.host.type} cannot be read yet`, {
-        hint: 'run coffre on that host, or give the shop a local host',
-      });
+    const host = await openHost(shop.host);
+    try {
+      return closedWithHost(await sourceOn(host, shop, kind), host);
+    } catch (error) {
+      await host.close();
+      throw error;
     }
-    if (kind === 'files' && shop.files) {
-      const { FilesSource } = await import('./source/files/files-source.ts');
-      const { ShopTreeSource } = await import('./source/shop/shop-tree.ts');
-      return new ShopTreeSource(shop.files, localHost, (files) => new FilesSource(files, localHost, systemClock));
+  },
+  async checkHost(shop) {
+    if (shop.host.type === 'local') return [];
+    const { checkSshHost } = await import('./host/ssh-check.ts');
+    const host = await openHost(shop.host);
+    try {
+      return await checkSshHost(host, { root: shop.files?.root ?? null, database: databaseEnd(shop.database) }, systemClock);
+    } finally {
+      await host.close();
     }
-    if (kind === 'database' && shop.database) {
-      const { DatabaseSource } = await import('./source/mariadb/database.ts');
-      const { openShopDatabase } = await import('./source/shop/resolve-database.ts');
-      return openShopDatabase(shop, localHost, (database) => new DatabaseSource(database, { clock: systemClock }));
-    }
-    if (kind === 'server' && shop.server) {
-      const { FilesSource } = await import('./source/files/files-source.ts');
-      const { ServerSource } = await import('./source/server/server-source.ts');
-      return new ServerSource(shop.server, localHost, systemClock, (files, options) => new FilesSource(files, localHost, systemClock, options));
-    }
-    throw new CoffreError('E_CONFIG', `shop ${shop.name} has no source ${kind}`, { hint: `declare ${kind} under shops: ${shop.name}` });
   },
 };
+
+async function openHost(config: HostConfig): Promise<Host> {
+  if (config.type === 'local') return localHost;
+  const { SshHost } = await import('./host/ssh.ts');
+  return new SshHost(config, systemClock);
+}
+
+async function sourceOn(host: Host, shop: ShopConfig, kind: SourceKind): Promise<Source> {
+  if (kind === 'files' && shop.files) {
+    const { FilesSource } = await import('./source/files/files-source.ts');
+    const { ShopTreeSource } = await import('./source/shop/shop-tree.ts');
+    return new ShopTreeSource(shop.files, host, (files) => new FilesSource(files, host, systemClock));
+  }
+  if (kind === 'database' && shop.database) {
+    const { DatabaseSource } = await import('./source/mariadb/database.ts');
+    const { openShopDatabase } = await import('./source/shop/resolve-database.ts');
+    return openShopDatabase(shop, host, (database) => {
+      const end = databaseEnd(database);
+      const tunnel = host.type === 'local' || end === null ? {} : { stream: () => host.connect(end) };
+      return new DatabaseSource(database, { clock: systemClock, ...tunnel });
+    });
+  }
+  if (kind === 'server' && shop.server) {
+    const { FilesSource } = await import('./source/files/files-source.ts');
+    const { ServerSource } = await import('./source/server/server-source.ts');
+    return new ServerSource(shop.server, host, systemClock, (files, options) => new FilesSource(files, host, systemClock, options));
+  }
+  throw new CoffreError('E_CONFIG', `shop ${shop.name} has no source ${kind}`, { hint: `declare ${kind} under shops: ${shop.name}` });
+}
+
+/** Where a database is, as seen from its shop's host; null while only the shop's own configuration knows. */
+function databaseEnd(database: ShopConfig['database']): Parameters<Host['connect']>[0] | null {
+  if (database === null) return null;
+  if (database.socketPath !== null) return { socketPath: database.socketPath };
+  return database.port === null || database.host === null ? null : { host: database.host, port: database.port };
+}
+
+/** The host's connection ends with the reading or the check: each source has its own. */
+function closedWithHost(source: Source, host: Host): Source {
+  if (host.type === 'local') return source;
+  return {
+    kind: source.kind,
+    async open(options) {
+      try {
+        return closingHost(await source.open(options), host);
+      } catch (error) {
+        await host.close();
+        throw error;
+      }
+    },
+    async check() {
+      try {
+        return await source.check();
+      } finally {
+        await host.close();
+      }
+    },
+  };
+}
 
 const io = processIo();
 const argv = process.argv.slice(2);

@@ -1,15 +1,18 @@
 // The composition root of the restore unit: the only process that reads identities and writes into shops. Run by `coffre restore`
 // and `coffre verify`, with their command line.
 import { readFileSync } from 'node:fs';
-import type { Adapters, RestoreAdapters } from './cli/adapters.ts';
+import type { Adapters, LandingDatabase, RestoreAdapters } from './cli/adapters.ts';
 import { processIo } from './cli/io.ts';
 import { printError } from './cli/output.ts';
 import { runProgram } from './cli/program.ts';
 import { systemClock } from './clock.ts';
-import type { Secret } from './config/config.ts';
+import type { Secret, SshHostConfig } from './config/config.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
+import { closingHost } from './host/closing-host.ts';
+import type { Host } from './host/host.ts';
 import { localHost } from './host/local.ts';
+import type { ServerAddress } from './target/mariadb/session.ts';
 
 /** The restore unit reads no shop and prepares no vault. */
 const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a task of the restore unit'));
@@ -53,16 +56,35 @@ const adapters: RestoreAdapters = {
   async openDatabaseTarget(url, { passwordFile: file, definers, host, ...options }) {
     const { SwapTarget } = await import('./target/mariadb/swap.ts');
     const { KEEP_DEFINERS, parseDefinerRule } = await import('./target/mariadb/definers.ts');
-    if (host.type !== 'local') throw new CoffreError('E_USAGE', '--to-host is not there yet');
     const { database, ...address } = await databaseAddress(url, file);
-    return new SwapTarget(address, database, { ...options, definers: definers === null ? KEEP_DEFINERS : parseDefinerRule(definers) });
+    const rule = definers === null ? KEEP_DEFINERS : parseDefinerRule(definers);
+    const open = (at: ServerAddress): LandingDatabase => new SwapTarget(at, database, { ...options, definers: rule });
+    if (host.type === 'local') return open(address);
+    const remote = await openSshHost(host);
+    return closingHost(open({ ...address, stream: () => remote.connect(databaseEnd(address)) }), remote);
   },
-  async describeDatabase(url, { passwordFile: file }) {
+  async describeDatabase(url, { passwordFile: file, host }) {
     const { describeContents } = await import('./target/mariadb/swap-contents.ts');
     const { database, ...address } = await databaseAddress(url, file);
-    return describeContents(address, database);
+    if (host.type === 'local') return describeContents(address, database);
+    const remote = await openSshHost(host);
+    try {
+      return await describeContents({ ...address, stream: () => remote.connect(databaseEnd(address)) }, database);
+    } finally {
+      await remote.close();
+    }
   },
 };
+
+async function openSshHost(config: SshHostConfig): Promise<Host> {
+  const { SshHost } = await import('./host/ssh.ts');
+  return new SshHost(config, systemClock);
+}
+
+/** Where the database is, as seen from the host that it is reached through. */
+function databaseEnd({ socketPath, host, port }: ServerAddress): Parameters<Host['connect']>[0] {
+  return socketPath === null ? { host: host ?? '127.0.0.1', port } : { socketPath };
+}
 
 async function databaseAddress(url: string, file: string | null) {
   const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
@@ -80,7 +102,7 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 await runProgram(argv, version, {
-  adapters: { openVault, prepareVault: notHere, openSource: notHere },
+  adapters: { openVault, prepareVault: notHere, openSource: notHere, checkHost: notHere },
   restore: { here: true, adapters },
   clock: systemClock,
   io,

@@ -10,14 +10,19 @@ import type { SourceKind } from '../source/source.ts';
 import type { CliContext } from './context.ts';
 import { type Check, redCheck } from './doctor-check.ts';
 
-/** The findings of each source that the shop has. */
+/** Without these nothing else of a host can be asked. */
+const REACHING = ['host key', 'connection', 'login'];
+
+/** The findings of the shop's host, and of each source that the shop has; not of those on a host that is not reached. */
 export async function checkSources(context: CliContext, shop: ShopConfig): Promise<readonly Check[]> {
   const kinds: SourceKind[] = [
     ...(shop.database ? (['database'] as const) : []),
     ...(shop.files ? (['files'] as const) : []),
     ...(shop.server ? (['server'] as const) : []),
   ];
-  const checks: Check[] = [];
+  const host = await context.adapters.checkHost(shop);
+  const checks = host.map((finding): Check => ({ ...finding, name: `${shop.name} host: ${finding.name}` }));
+  if (host.some(({ name, ok }) => !ok && REACHING.includes(name))) return checks;
   for (const kind of kinds) {
     try {
       const source = await context.adapters.openSource(shop, kind);

@@ -1,6 +1,6 @@
 // One SSH connection: opened with the host's key checked, watched for a dead line, and closed once for all its channels.
 import { createConnection, type Socket } from 'node:net';
-import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm, type SFTPWrapper } from 'ssh2';
+import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm } from 'ssh2';
 import type { Clock, Timer } from '../clock.ts';
 import type { SshHostConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
@@ -160,10 +160,10 @@ export class SshConnection {
   }
 
   /** Throws E_SSH_LOST, ChannelRefused (too many sessions), E_SSH_COMMAND. */
-  sftp(): Promise<SFTPWrapper> {
-    return this.#channel<SFTPWrapper>((done) => this.#client.sftp(done)).catch((error: unknown) => {
+  subsystem(name: string): Promise<ClientChannel> {
+    return this.#channel<ClientChannel>((done) => this.#client.subsys(name, done)).catch((error: unknown) => {
       if (error instanceof ChannelRefused || error instanceof CoffreError) throw error;
-      throw new CoffreError('E_SSH_COMMAND', `${this.name} has no SFTP for this user`, { cause: error });
+      throw new CoffreError('E_SSH_COMMAND', `${this.name} has no subsystem ${name} for this user`, { cause: error });
     });
   }
 

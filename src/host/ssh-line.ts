@@ -79,10 +79,7 @@ export class SshLine implements ProcessLine {
    * Opens a session. `whenFree` is called when its place is free again. Throws what `open` throws; ChannelRefused means that the
    * host allows no more sessions here, which is remembered.
    */
-  async session<T extends { once(event: 'close', listener: () => void): unknown }>(
-    open: (connection: SshConnection) => Promise<T>,
-    whenFree: () => void,
-  ): Promise<T> {
+  async session(open: (connection: SshConnection) => Promise<ClientChannel>, whenFree: () => void): Promise<ClientChannel> {
     this.#sessions += 1;
     let isFree = false;
     const free = (): void => {

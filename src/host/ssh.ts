@@ -1,6 +1,6 @@
 // A machine reached over SSH, where nothing of ours is installed and nothing is left behind.
 import type { Duplex } from 'node:stream';
-import type { SFTPWrapper } from 'ssh2';
+import type { ClientChannel } from 'ssh2';
 import type { Clock } from '../clock.ts';
 import type { SshHostConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
@@ -65,9 +65,12 @@ export class SshHost implements Host {
     });
   }
 
-  /** An SFTP session; the caller ends it. Throws as a program's end does. */
-  openSftp(): Promise<SFTPWrapper> {
-    return this.#session((connection) => connection.sftp()).then(({ channel }) => channel);
+  /** Ends with E_SSH_COMMAND when the host has none of that name, and as `start` when it is not reached. */
+  subsystem(name: string): Duplex {
+    return new SshTunnel(async () => {
+      const { channel, line } = await this.#session((connection) => connection.subsystem(name));
+      return { channel, line: line.connection };
+    });
   }
 
   async close(): Promise<void> {
@@ -88,10 +91,10 @@ export class SshHost implements Host {
   }
 
   /** Opens a session where there is room: on a connection, on a further one, or on the first that gets room. */
-  async #session<T extends { once(event: 'close', listener: () => void): unknown }>(
-    open: (connection: SshConnection) => Promise<T>,
+  async #session(
+    open: (connection: SshConnection) => Promise<ClientChannel>,
     isUnwanted: () => boolean = () => false,
-  ): Promise<{ channel: T; line: SshLine }> {
+  ): Promise<{ channel: ClientChannel; line: SshLine }> {
     for (;;) {
       const line = await this.#roomyLine();
       if (isUnwanted()) throw new CoffreError('E_INTERRUPTED', 'not wanted any more');
