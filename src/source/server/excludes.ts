@@ -64,8 +64,10 @@ export async function patternsOf(host: Host, root: string, paths: readonly strin
   const real = await outputLines(host, ['readlink', '-f', '--', ...paths]);
   const all = [...new Set([...paths, ...real])];
   const [rootReal = root] = await outputLines(host, ['readlink', '-f', '--', root]);
-  // -p: a slash behind directories
-  const files = new Set(await outputLines(host, ['ls', '-1dp', '--', ...all]).then((lines) => lines.filter((line) => !line.endsWith('/'))));
+  // -p: a slash behind directories, and (-L) behind links to them, which stay as links
+  const files = new Set(
+    await outputLines(host, ['ls', '-1dpL', '--', ...all]).then((lines) => lines.filter((line) => !line.endsWith('/'))),
+  );
   return all.flatMap((path) => {
     const below = new Set([relative(root, path), relative(rootReal, path)]);
     return [...below]
