@@ -229,7 +229,7 @@ class Packing {
     place.push(segment);
     this.#segments++;
     const vaults = context.vaults.active.length;
-    await storeSealed(context, segment, sealed.stored ?? spill, sealed.storedMd5);
+    await storeSealed(context, segment, sealed.stored ?? spill);
     // a vault that left meanwhile may still be sending from it
     if (sealed.stored !== null && segment.copies.size === vaults) context.sealing.recycle(sealed.stored);
     this.#stored(segment);

@@ -73,7 +73,7 @@ export function newSegment(context: StoreContext, part: Part, facts: SealedFacts
 }
 
 /** `body`: the object itself, or the file that it was spilled to, which is removed afterwards. */
-export async function storeSealed(context: StoreContext, segment: RunSegment, body: Buffer | string, md5?: string): Promise<void> {
+export async function storeSealed(context: StoreContext, segment: RunSegment, body: Buffer | string): Promise<void> {
   const { row } = segment;
   await insertSegment(context.catalog.db, row);
   const base = request(context, row.id, row.key);
@@ -84,13 +84,7 @@ export async function storeSealed(context: StoreContext, segment: RunSegment, bo
       deadline.start();
       return typeof body === 'string'
         ? await storeStream(context.ledger, vault, { ...base, signal, held }, createReadStream(body), row.storedBytes, () => row)
-        : await storeObject(
-            context.ledger,
-            context.clock,
-            vault,
-            { ...base, signal, held, sha256: row.storedSha256, ...(md5 === undefined ? {} : { md5 }) },
-            body,
-          );
+        : await storeObject(context.ledger, context.clock, vault, { ...base, signal, held, sha256: row.storedSha256 }, body);
     } catch (error) {
       throw deadline.passed ?? error;
     } finally {

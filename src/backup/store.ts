@@ -17,8 +17,6 @@ export interface StoreRequest {
   readonly runId: string;
   /** Hex SHA-256 of the stored bytes. */
   readonly sha256: string;
-  /** Hex MD5 of them, where it was made already. */
-  readonly md5?: string;
   readonly retainUntil: Temporal.Instant;
   readonly signal: AbortSignal;
   /** Told how long limits.bandwidth held it back. */
@@ -42,9 +40,8 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
     request.signal.throwIfAborted();
     const objectId = await ledger.intent(intentOf(vault, request, body.length));
     try {
-      const { key, sha256, md5, retainUntil, signal, held } = request;
-      const digests = { sha256, ...(md5 === undefined ? {} : { md5 }) };
-      const object = await vault.put({ key, body, retainUntil, signal, digests, ...(held ? { held } : {}) });
+      const { key, sha256, retainUntil, signal, held } = request;
+      const object = await vault.put({ key, body, retainUntil, signal, digests: { sha256 }, ...(held ? { held } : {}) });
       requireSize(vault, object, body.length);
       await ledger.stored(objectId, object, request.sha256);
       return { objectId, object };
@@ -64,7 +61,7 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
 export async function storeStream(
   ledger: Ledger,
   vault: Vault,
-  request: Omit<StoreRequest, 'sha256' | 'md5'>,
+  request: Omit<StoreRequest, 'sha256'>,
   body: PutStreamRequest['body'],
   estimatedBytes: number,
   facts: () => { readonly storedBytes: number; readonly storedSha256: string },
@@ -97,7 +94,7 @@ export async function storeStream(
   }
 }
 
-function intentOf(vault: Vault, { shop, key, kind, refId, runId }: Omit<StoreRequest, 'sha256' | 'md5'>, expectedBytes: number): Intent {
+function intentOf(vault: Vault, { shop, key, kind, refId, runId }: Omit<StoreRequest, 'sha256'>, expectedBytes: number): Intent {
   return { vault: vault.name, shop, key, kind, refId, runId, expectedBytes };
 }
 

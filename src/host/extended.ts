@@ -1,74 +1,119 @@
-// Which of some local files have extended attributes or an ACL: Node cannot tell, getfattr and GNU tar can.
+// Which files of a local tree have extended attributes or an ACL: Node cannot tell, getfattr and GNU tar can.
 import { isUtf8 } from 'node:buffer';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { type BytePath, unescapeName, XATTR_ARGUMENTS } from './gnu-tar.ts';
 import type { Host } from './host.ts';
 
 /** What XATTR_ARGUMENTS keep. */
-const KEPT = '^(user[.]|security[.]capability$|system[.]posix_acl_)';
+const GETFATTR = ['getfattr', '--no-dereference', '--absolute-names', '--match=^(user[.]|security[.]capability$|system[.]posix_acl_)'];
 /** Names that one getfattr takes; systems allow eight times as much. */
 const MOST_ARGUMENT_BYTES = 256 * 1024;
+/** From so many questions on the whole tree is asked about once: starting a program costs as much as a few hundred files. */
+const SWEEP_FROM_FILES = 1000;
+/** Names that a sweep remembers; a tree with more has them everywhere, and then every file counts as having some. */
+const MOST_REMEMBERED = 100_000;
+/** How far the kernel's clock of files may be behind ours. */
+const CLOCK_SLACK_NS = 1_000_000_000n;
+
+/** A regular file as the scan saw it. */
+export interface Asked {
+  readonly path: BytePath;
+  readonly ctimeNs: bigint;
+}
+
+interface Sweep {
+  /** By our clock. What has a later ctime may have got attributes behind its back. */
+  readonly startedNs: bigint;
+  /** null: too many to remember. */
+  readonly found: ReadonlySet<BytePath> | null;
+}
 
 /** Asks getfattr where there is one (a quarter of the time), else GNU tar, which lists what it would pack without reading a content. */
 export class ExtendedFiles {
   readonly #host: Host;
   readonly #root: string;
-  #getfattr: boolean | null = null;
+  readonly #clock: Clock;
+  #hasGetfattr = true;
+  #sweep: Promise<Sweep | null> | null = null;
 
   /** `root`: absolute. */
-  constructor(host: Host, root: string) {
+  constructor(host: Host, root: string, clock: Clock) {
     this.#host = host;
     this.#root = root;
+    this.#clock = clock;
   }
 
-  /** Of regular files (relative paths) those with anything of the kind, and those of which it could not be found out. Throws E_TOOL_MISSING, the signal's reason. */
-  async among(paths: readonly BytePath[], signal: AbortSignal): Promise<ReadonlySet<BytePath>> {
-    if (paths.length === 0) return new Set();
-    if (this.#getfattr !== false) {
-      const found = await this.#askGetfattr(paths, signal);
-      this.#getfattr = found !== null;
-      if (found) return found;
-    }
-    return await this.#askTar(paths, signal);
-  }
-
-  /** Null: there is none. */
-  async #askGetfattr(paths: readonly BytePath[], signal: AbortSignal): Promise<Set<BytePath> | null> {
+  /** The paths of those with anything of the kind, and of those that it could not be found out of. Throws E_TOOL_MISSING, the signal's reason. */
+  async among(files: readonly Asked[], signal: AbortSignal): Promise<ReadonlySet<BytePath>> {
     const found = new Set<BytePath>();
+    let open = files;
+    if (files.length >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
+    const sweep = await this.#sweep;
+    if (sweep) {
+      for (const { path } of files) if (sweep.found === null || sweep.found.has(path)) found.add(path);
+      open = files.filter(({ path, ctimeNs }) => ctimeNs >= sweep.startedNs - CLOCK_SLACK_NS && !found.has(path));
+    }
+    const paths = open.map(({ path }) => path);
+    if (paths.length > 0) await this.#ask(paths, found, signal);
+    return found;
+  }
+
+  async #ask(paths: readonly BytePath[], found: Set<BytePath>, signal: AbortSignal): Promise<void> {
+    if (this.#hasGetfattr) {
+      const told = new Set<BytePath>();
+      if (await this.#askGetfattr(paths, told, signal)) {
+        for (const path of told) found.add(path);
+        return;
+      }
+      this.#hasGetfattr = false;
+    }
+    await this.#askTar(paths, found, signal);
+  }
+
+  /** Null: there is no getfattr, or it met something that it could not read. */
+  async #sweepTree(signal: AbortSignal): Promise<Sweep | null> {
+    const startedNs = BigInt(this.#clock.nowMs()) * 1_000_000n;
+    const found = new Set<BytePath>();
+    const told = await this.#getfattr(['--recursive', '--physical', '--', this.#root], found, signal);
+    if (!told) this.#hasGetfattr = false;
+    return told ? { startedNs, found: found.size >= MOST_REMEMBERED ? null : found } : null;
+  }
+
+  /** False: there is no getfattr, or it met something that it could not read. */
+  async #askGetfattr(paths: readonly BytePath[], found: Set<BytePath>, signal: AbortSignal): Promise<boolean> {
     let batch: string[] = [];
     let bytes = 0;
-    const ask = async (): Promise<boolean> => {
-      const asked = await this.#runGetfattr(batch, found, signal);
-      batch = [];
-      bytes = 0;
-      return asked;
-    };
     for (const path of paths) {
       const raw = Buffer.from(path, 'latin1');
-      // an argument is text, and its answer is a line
-      if (!isUtf8(raw) || /[\n\r\\]/.test(path)) {
+      // an argument is text
+      if (!isUtf8(raw)) {
         found.add(path);
         continue;
       }
       batch.push(`${this.#root}/${raw.toString('utf8')}`);
       bytes += raw.length + this.#root.length + 16;
-      if (bytes >= MOST_ARGUMENT_BYTES && !(await ask())) return null;
+      if (bytes < MOST_ARGUMENT_BYTES) continue;
+      if (!(await this.#getfattr(['--', ...batch], found, signal))) return false;
+      batch = [];
+      bytes = 0;
     }
-    return batch.length === 0 || (await ask()) ? found : null;
+    return batch.length === 0 || (await this.#getfattr(['--', ...batch], found, signal));
   }
 
-  async #runGetfattr(absolute: readonly string[], found: Set<BytePath>, signal: AbortSignal): Promise<boolean> {
+  async #getfattr(args: readonly string[], found: Set<BytePath>, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
-    const argv = ['getfattr', '--no-dereference', '--absolute-names', `--match=${KEPT}`, '--', ...absolute];
-    const { stdin, stdout, stderr, ended } = this.#host.start(argv, signal);
+    const { stdin, stdout, stderr, ended } = this.#host.start([...GETFATTR, ...args], signal);
     stdin.end();
     const prefix = `# file: ${Buffer.from(this.#root).toString('latin1')}/`;
-    createInterface({ input: stdout.setEncoding('latin1') }).on('line', (line) => {
-      if (line.startsWith(prefix)) found.add(line.slice(prefix.length));
+    lines(stdout, (line) => {
+      if (!line.startsWith(prefix) || found.size >= MOST_REMEMBERED) return;
+      found.add(line.slice(prefix.length).replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))));
     });
     let refused = false;
-    createInterface({ input: stderr.setEncoding('latin1') }).on('line', (line) => {
+    lines(stderr, (line) => {
       // what is gone meanwhile is found out by whoever reads it
       if (!line.endsWith(': No such file or directory')) refused = true;
     });
@@ -80,7 +125,7 @@ export class ExtendedFiles {
     return end !== null && !refused && (end.status === 0 || end.status === 1);
   }
 
-  async #askTar(paths: readonly BytePath[], signal: AbortSignal): Promise<ReadonlySet<BytePath>> {
+  async #askTar(paths: readonly BytePath[], found: Set<BytePath>, signal: AbortSignal): Promise<void> {
     const argv = ['tar', `--directory=${this.#root}`, '--create', '--file=/dev/null', '--verbose', '--verbose', '--format=pax'];
     argv.push('--numeric-owner', ...XATTR_ARGUMENTS, '--quoting-style=escape', '--null', '--verbatim-files-from');
     argv.push('--no-recursion', '--files-from=-');
@@ -88,13 +133,17 @@ export class ExtendedFiles {
     stdin.end(Buffer.from(`${paths.join('\0')}\0`, 'latin1'));
     stderr.resume();
     const plain = new Set<BytePath>();
-    // `-rw-r--r--+ 0/0 2 2026-11-22 22:45 ./name`: a space at the eleventh place when there is nothing of the kind
-    createInterface({ input: stdout.setEncoding('latin1') }).on('line', (line) => {
+    // `-rw-r--r--+ 0/0 2 2026-11-22 22:45 name`: a space at the eleventh place when there is nothing of the kind
+    lines(stdout, (line) => {
       const name = /^-.{9} +\S+ +\d+ \S+ \S+ (.*)$/.exec(line)?.[1];
       if (name !== undefined) plain.add(unescapeName(name));
     });
     await ended;
     signal.throwIfAborted();
-    return new Set(paths.filter((path) => !plain.has(path)));
+    for (const path of paths) if (!plain.has(path)) found.add(path);
   }
+}
+
+function lines(stream: Readable, onLine: (line: string) => void): void {
+  createInterface({ input: stream.setEncoding('latin1') }).on('line', onLine);
 }

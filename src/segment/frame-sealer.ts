@@ -9,8 +9,13 @@ import { FRAME_BYTES, type FrameCompressor } from './zstd.ts';
 /** What zstd adds to a frame that does not compress, and age to it, with room to spare. */
 const FRAME_OVERHEAD_BYTES = 64 * 1024;
 const SMALLEST_ROOM_BYTES = 64 * 1024;
-/** No estimate reserves more than this at once. */
+/** No estimate reserves more than this at once; and whatever is not small gets as much, so that memory fits the next object too. */
 const LARGEST_ROOM_BYTES = 64 * 1024 * 1024;
+const LARGE_FROM_BYTES = 4 * 1024 * 1024;
+
+function roomBytes(estimate: number): number {
+  return estimate >= LARGE_FROM_BYTES ? LARGEST_ROOM_BYTES : Math.max(SMALLEST_ROOM_BYTES, estimate);
+}
 
 /** Pages that stay unused are never touched. */
 function makeRoom(bytes: number): Buffer<SharedArrayBuffer> {
@@ -20,8 +25,6 @@ function makeRoom(bytes: number): Buffer<SharedArrayBuffer> {
 export interface SealedObject {
   /** The whole object at the beginning of a buffer of its own, or null: it is in `Overflow.path`. */
   readonly stored: Buffer<SharedArrayBuffer> | null;
-  /** Hex MD5 of the stored object, which stores ask for with every lock: made here it costs the sending thread nothing. */
-  readonly storedMd5: string;
   readonly facts: SealedFacts;
 }
 
@@ -38,7 +41,6 @@ export class FrameSealer {
   readonly #overflow: Overflow;
   readonly #plainHash = createHash('sha256');
   readonly #storedHash = createHash('sha256');
-  readonly #storedMd5 = createHash('md5');
   #room: Buffer<SharedArrayBuffer>;
   #used = 0;
   #plainBytes = 0;
@@ -47,7 +49,7 @@ export class FrameSealer {
 
   private constructor(compressor: FrameCompressor, age: AgeSealer | null, options: FrameSealerOptions) {
     const estimate = options.estimatedBytes ?? 0;
-    const room = Math.max(SMALLEST_ROOM_BYTES, Math.min(estimate + FRAME_OVERHEAD_BYTES, LARGEST_ROOM_BYTES));
+    const room = roomBytes(estimate + FRAME_OVERHEAD_BYTES);
     this.#compressor = compressor;
     this.#age = age;
     this.#overflow = options.overflow;
@@ -90,7 +92,6 @@ export class FrameSealer {
     const storedSha256 = this.#storedHash.digest('hex');
     return {
       stored,
-      storedMd5: this.#storedMd5.digest('hex'),
       facts: { plainBytes: this.#plainBytes, plainSha256, storedBytes, storedSha256 },
     };
   }
@@ -117,7 +118,6 @@ export class FrameSealer {
     write(this.#room, this.#used);
     const appended = this.#room.subarray(this.#used, this.#used + bytes);
     this.#storedHash.update(appended);
-    this.#storedMd5.update(appended);
     this.#used += bytes;
     if (this.#file !== null) this.#flush();
   }

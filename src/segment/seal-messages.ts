@@ -22,7 +22,6 @@ export type FromWorker =
       readonly type: 'sealed';
       readonly job: number;
       readonly stored: SharedArrayBuffer | null;
-      readonly storedMd5: string;
       readonly facts: SealedFacts;
     }
   /** After it the job must still be dropped. */

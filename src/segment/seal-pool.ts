@@ -13,7 +13,7 @@ const MOST_THREADS = 4;
 /** Pieces of one job that were sent and not yet given back: one being sealed, one that waits, so that no thread waits for us. */
 const PIECES_UNDER_WAY = 2;
 /** Buffers that are kept for objects to come. */
-const MOST_ROOMS = 3;
+const MOST_ROOMS = 6;
 /** Old and young generation of a thread: it holds buffers, hardly any objects. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
@@ -197,9 +197,9 @@ export class SealPool {
         piece = null;
       }
       thread.send({ type: 'end', job: job.id });
-      const { stored, storedMd5, facts } = await job.sealed;
+      const { stored, facts } = await job.sealed;
       if (stored !== null) this.#given.add(stored);
-      return { stored: stored === null ? null : Buffer.from(stored, 0, facts.storedBytes), storedMd5, facts };
+      return { stored: stored === null ? null : Buffer.from(stored, 0, facts.storedBytes), facts };
     } catch (error) {
       if (piece !== null) this.#idle.push(piece);
       if (thread.jobs.has(job.id)) {

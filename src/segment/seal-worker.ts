@@ -72,9 +72,9 @@ parentPort?.on('message', (message: ToWorker) => {
       return;
     case 'end':
       step(id, (sealer) => {
-        const { stored, storedMd5, facts } = sealer.finish();
+        const { stored, facts } = sealer.finish();
         jobs.delete(id);
-        answer({ type: 'sealed', job: id, stored: stored?.buffer ?? null, storedMd5, facts });
+        answer({ type: 'sealed', job: id, stored: stored?.buffer ?? null, facts });
       });
       return;
     case 'drop': {

@@ -48,8 +48,6 @@ export interface Overflow {
 export interface SealedOrSpilled {
   /** The whole object, or null: it is in `Overflow.path`. */
   readonly stored: Buffer | null;
-  /** Hex MD5 of the stored object, where it was made on the way. */
-  readonly storedMd5?: string;
   readonly facts: SealedFacts;
 }
 

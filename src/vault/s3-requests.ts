@@ -82,6 +82,11 @@ export class S3Requests {
   /** Downloads: no socket timeout, the stream watches itself. */
   readonly #reader: S3Client;
   readonly #pruner: S3Client;
+  /**
+   * A request with a lock must carry a checksum of its body. With a known SHA-256 it is that one, for MD5 costs more than all the rest of
+   * packing; stores that know only Content-MD5 are found out by their first refusal.
+   */
+  #wantsMd5 = false;
   readonly #bandwidth: Bandwidth | null;
 
   constructor(config: S3VaultConfig, clock: Clock, bandwidth: Bandwidth | null = null) {
@@ -159,13 +164,36 @@ export class S3Requests {
 
   /** PUT of a whole object; its version id. Throws E_NO_OBJECT_LOCK when the store gives none. */
   async put(key: string, body: Buffer, lock: S3Lock | null, digests?: Digests, options: UploadOptions = {}): Promise<string> {
-    const command = new PutObjectCommand({
-      Bucket: this.bucket,
-      Key: this.fullKey(key),
-      Body: body,
-      ContentMD5: digests?.md5 === undefined ? contentMd5(body) : Buffer.from(digests.md5, 'hex').toString('base64'),
-      ...lockHeaders(lock),
-    });
+    if (digests && !this.#wantsMd5) {
+      try {
+        return await this.#put(
+          key,
+          body,
+          lock,
+          digests,
+          { ChecksumSHA256: Buffer.from(digests.sha256, 'hex').toString('base64') },
+          options,
+        );
+      } catch (error) {
+        if (!(error instanceof CoffreError) || statusOf(error.cause) !== 400) throw error;
+        // nothing was stored: what the store misses may be the older checksum
+        const versionId = await this.#put(key, body, lock, digests, { ContentMD5: contentMd5(body) }, options);
+        this.#wantsMd5 = true;
+        return versionId;
+      }
+    }
+    return await this.#put(key, body, lock, digests, { ContentMD5: contentMd5(body) }, options);
+  }
+
+  async #put(
+    key: string,
+    body: Buffer,
+    lock: S3Lock | null,
+    digests: Digests | undefined,
+    checksum: { readonly ContentMD5: string } | { readonly ChecksumSHA256: string },
+    options: UploadOptions,
+  ): Promise<string> {
+    const command = new PutObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), Body: body, ...checksum, ...lockHeaders(lock) });
     if (digests) signedBy(command, digests.sha256);
     const answer = await this.sendPut(`put ${key}`, command, body.length, options);
     if (!answer.VersionId) throw this.#unversioned(key);

@@ -56,8 +56,6 @@ export interface PutRequest {
 export interface Digests {
   /** Hex. */
   readonly sha256: string;
-  /** Hex; what S3 asks for with every lock. Not a security measure. */
-  readonly md5?: string;
 }
 
 export interface PutStreamRequest {

@@ -203,15 +203,12 @@ describe('S3 vault', () => {
   });
 
   describe('tampering', () => {
-    it('a body that is not what its digests say - the store refuses it; the right ones are taken', async () => {
+    it('a body that is not what its digest says - the store refuses it; the right one is taken', async () => {
       const body = randomBytes(100_000);
-      const digest = (name: string, of: Buffer): string => createHash(name).update(of).digest('hex');
-      const put = (sha256: string, md5: string) =>
-        vault.put({ key: randomKey('digests'), body, retainUntil: inSeconds(2), digests: { sha256, md5 } });
-      expect((await put(digest('sha256', body), digest('md5', body))).sizeBytes).toBe(body.length);
-      const other = randomBytes(10);
-      await expect(put(digest('sha256', other), digest('md5', body))).rejects.toBeInstanceOf(CoffreError);
-      await expect(put(digest('sha256', body), digest('md5', other))).rejects.toBeInstanceOf(CoffreError);
+      const digest = (of: Buffer): string => createHash('sha256').update(of).digest('hex');
+      const put = (sha256: string) => vault.put({ key: randomKey('digests'), body, retainUntil: inSeconds(2), digests: { sha256 } });
+      expect((await put(digest(body))).sizeBytes).toBe(body.length);
+      await expect(put(digest(randomBytes(10)))).rejects.toBeInstanceOf(CoffreError);
     });
 
     it('a delete marker and a foreign version on our key - are listed, and our version is still read', async () => {

@@ -85,7 +85,7 @@ export class FilesPart implements Part {
     // what does not fit into memory is streamed
     if (extended === null || this.estimatedBytes > LARGE_PART_BYTES) return null;
     const simple = this.#files.filter(isSimple);
-    const contents = simple.filter((found) => found.type === 'file').map((found) => found.path);
+    const contents = simple.filter((found) => found.type === 'file');
     const special = await extended.among(contents, signal);
     const plain = simple.filter((found) => !special.has(found.path));
     if (plain.length === 0) return null;

@@ -66,7 +66,7 @@ export class FilesReading implements Reading {
 
   constructor(tree: TreeToRead, scratch: Scratch, clock: Clock, { signal, reread = false }: Pick<OpenOptions, 'signal' | 'reread'>) {
     this.#reread = reread;
-    this.#extended = tree.host.type === 'local' ? new ExtendedFiles(tree.host, tree.root) : null;
+    this.#extended = tree.host.type === 'local' ? new ExtendedFiles(tree.host, tree.root, clock) : null;
     this.#tree = tree;
     this.#scratch = scratch;
     this.#clock = clock;

@@ -1,0 +1,82 @@
+// Files with attributes are found with getfattr, with GNU tar alone, one by one and in a sweep over the tree.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { CoffreError } from '../../src/errors.ts';
+import { type Asked, ExtendedFiles } from '../../src/host/extended.ts';
+import type { Host } from '../../src/host/host.ts';
+import { localHost } from '../../src/host/local.ts';
+
+const NEVER = new AbortController().signal;
+const withoutGetfattr: Host = {
+  ...localHost,
+  start(argv, signal) {
+    if (argv[0] !== 'getfattr') return localHost.start(argv, signal);
+    return { ...localHost.start(['true'], signal), ended: Promise.reject(new CoffreError('E_TOOL_MISSING', 'getfattr cannot be started')) };
+  },
+};
+
+let dir: string;
+let root: string;
+const special = [
+  'acl',
+  'back\\slash',
+  'capable',
+  'caf\xc3\xa9 [x]',
+  'deep/er/attribute',
+  'line\nbreak',
+  'not utf8 \xff',
+  'tab\tand\rreturn',
+];
+let files: Asked[];
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'coffre-test-'));
+  root = join(dir, 'tree');
+  mkdirSync(join(root, 'deep/er'), { recursive: true });
+  const plain = ['plain', '-rw', 'deep/plain', 'two\nlines', 'fran\xc3\xa7ais', 'bytes \xfe', ' leading', ...many(1200)];
+  for (const path of [...special, ...plain]) writeFileSync(Buffer.from(`${root}/${path}`, 'latin1'), 'x');
+  symlinkSync('plain', join(root, 'link'));
+  for (const path of special.slice(2)) execFileSync('bash', ['-c', `setfattr -n user.k -v 1 -- ${quoted(path)}`]);
+  for (const path of special.slice(0, 2)) execFileSync('bash', ['-c', `setfacl -m u:12345:r -- ${quoted(path)}`]);
+  files = [...special, ...plain].map((path) => ({
+    path,
+    ctimeNs: statSync(Buffer.from(`${root}/${path}`, 'latin1'), { bigint: true }).ctimeNs,
+  }));
+});
+
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const many = (count: number): string[] => Array.from({ length: count }, (_, i) => `deep/many${i}`);
+const quoted = (path: string): string =>
+  `$'${[...Buffer.from(`${root}/${path}`, 'latin1')].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}'`;
+
+test.each([
+  ['getfattr', localHost],
+  ['GNU tar alone', withoutGetfattr],
+])('%s, few files and the whole tree - exactly those with attributes or an ACL', async (_, host) => {
+  const few = await new ExtendedFiles(host, root, systemClock).among(files.slice(0, 30), NEVER);
+  const all = await new ExtendedFiles(host, root, systemClock).among(files, NEVER);
+  // what getfattr cannot be asked about counts as having some
+  const allowed = host === localHost ? ['bytes \xfe'] : [];
+  expect([...few].filter((path) => !allowed.includes(path)).sort()).toEqual([...special].sort());
+  expect([...all].filter((path) => !allowed.includes(path)).sort()).toEqual([...special].sort());
+});
+
+test('an attribute that comes after the sweep - is found by its ctime', async () => {
+  const extended = new ExtendedFiles(localHost, root, systemClock);
+  await extended.among(files, NEVER);
+  execFileSync('setfattr', ['-n', 'user.k', '-v', '1', join(root, 'deep/many7')]);
+  const late = { path: 'deep/many7', ctimeNs: statSync(join(root, 'deep/many7'), { bigint: true }).ctimeNs };
+  expect(await extended.among([late, ...files.slice(0, 1)], NEVER)).toEqual(new Set(['acl', 'deep/many7']));
+});
+
+test('a file that is gone - is nobody’s error', async () => {
+  const asked = [{ path: 'gone', ctimeNs: 0n }, ...files.slice(0, 12)];
+  const found = await new ExtendedFiles(localHost, root, systemClock).among(asked, NEVER);
+  expect(found.has('gone')).toBe(false);
+  expect(found.has('acl')).toBe(true);
+});
