@@ -49,7 +49,11 @@ export function registerBackup(program: Command, context: CliContext): void {
             bar.title(`${progress.shop} ${progress.source}`);
             bar.update({
               doneBytes: progress.plainBytes,
+              carriedBytes: progress.carriedBytes,
               totalBytes: progress.expectedBytes,
+              totalIsGuess: !progress.expectedExactly,
+              storedBytes: progress.storedBytes,
+              current: progress.current,
               ...(progress.source === 'database' ? {} : { doneFiles: progress.files }),
             });
           },

@@ -146,7 +146,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
       identities,
       trusted,
       signal: invocation.signal,
-      onProgress: ({ doneBytes, totalBytes, doneRows, totalRows }) => bar.update({ doneBytes, totalBytes, doneRows, totalRows }),
+      onProgress: (progress) => bar.update(progress),
       onProblem: (snapshot, problem) => problems.push({ snapshot, ...problem }),
     };
     const restored: RestoredHere[] = [];

@@ -66,8 +66,8 @@ export function registerVerify(program: Command, context: CliContext): void {
               trusted,
               signal: invocation.signal,
               onProgress: (doneBytes, current) => {
-                bar.title(`verify ${shop.name} ${name} ${current}`);
-                bar.update({ doneBytes, totalBytes: null });
+                bar.title(`verify ${shop.name} ${name}`);
+                bar.update({ doneBytes, totalBytes: null, current });
               },
             };
             try {

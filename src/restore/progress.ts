@@ -9,7 +9,12 @@ export interface RestoreProgress {
   /** Of a database; of a tree both are 0. */
   readonly doneRows: number;
   readonly totalRows: number;
-  /** The part that moved last: a table, or a segment's name. */
+  /** Of a tree. */
+  readonly doneFiles?: number;
+  readonly totalFiles?: number;
+  /** What of `doneBytes` was there already and was neither fetched nor written: it costs no time. */
+  readonly carriedBytes?: number;
+  /** What moved last: a table, a path as the file system has it (BytePath), or a segment's name. */
   readonly current: string;
 }
 

@@ -1,9 +1,8 @@
-// What people read: tables, bytes, durations, progress lines.
+// What people read: tables, bytes, durations.
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import type { Io } from '../../src/cli/io.ts';
 import { formatBytes, formatDuration, formatInstant, printable, printError, printResult, table } from '../../src/cli/output.ts';
-import { progressLine } from '../../src/cli/progress.ts';
 import { CoffreError } from '../../src/errors.ts';
 
 function recordingIo() {
@@ -107,21 +106,5 @@ describe('words', () => {
       ),
     ).toBe('SHOP      SIZE\ndupont     1 B\na       100 MB');
     expect(table([{ title: 'A' }], [], 'no shops yet')).toBe('no shops yet');
-  });
-});
-
-describe('progress', () => {
-  it('a known total - bar, share, rate and time left', () => {
-    expect(progressLine('dupont files', { doneBytes: 25e6, totalBytes: 100e6, doneFiles: 10, totalFiles: null }, 5e6, 5000)).toBe(
-      'dupont files  [######------------------] 25 %  25.0 MB of 100.0 MB  10 files  5.0 MB/s  15.0 s left',
-    );
-  });
-
-  it('an unknown total - what is done, rate and time since the start', () => {
-    expect(progressLine('x', { doneBytes: 3e6, totalBytes: null }, 1e6, 3000)).toBe('x  3.0 MB  1.0 MB/s  3.0 s');
-  });
-
-  it('more than was expected - never beyond 100 %', () => {
-    expect(progressLine('x', { doneBytes: 20, totalBytes: 10 }, 0, 0)).toContain('100 %');
   });
 });
