@@ -14,22 +14,74 @@ export interface IncomingSegment {
   readonly unverified: boolean;
 }
 
+/**
+ * A member that comes out elsewhere, or with another time, than its header says: its file was moved or touched after it was stored. One member
+ * may be wanted under several paths.
+ */
+export interface MovedMember {
+  /** The path under which the segment holds it. */
+  readonly member: BytePath;
+  readonly path: BytePath;
+  readonly mtimeNs: bigint;
+}
+
+/** A path of a segment as it is, or a member of it that moved. */
+export type WantedMember = BytePath | MovedMember;
+
 export interface FilesTarget {
-  /** Makes or checks the directory for a restore of this snapshot. Throws E_TARGET_NOT_EMPTY, E_TARGET_WRITE, E_TARGET_SPACE. */
-  prepare(snapshot: string): Promise<void>;
   /**
-   * Of these entries of an index those that must be written, in any order: all of them in an empty target; where an interrupted restore
-   * is gone on with, or a tree is made equal, those that are not there as they should be. Directories always. After prepare.
+   * Makes or checks the directory for a restore of this snapshot. `everythingMissing`: nothing is there yet, so `missing` need not be
+   * asked, and whole segments are extracted without a list of members (a million paths would not fit the memory).
+   * Throws E_TARGET_NOT_EMPTY, E_TARGET_WRITE, E_TARGET_SPACE.
+   */
+  prepare(snapshot: string): Promise<{ readonly everythingMissing: boolean }>;
+  /**
+   * Of these entries of an index those that must be written, in any order: where an interrupted restore is gone on with, or a tree is
+   * made equal, those that are not there as they should be. Directories always. After prepare, unless everything is missing.
    */
   missing(entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry>;
   /**
-   * Extracts a tar segment. `members` null means all of it, else exactly these paths. Several may run at once;
-   * the `tail` segment must come last and alone.
+   * Extracts a tar segment. `members` null means all of it, else exactly these. Several may run at once;
+   * the `tail` segments must come last and one after the other.
    */
-  extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void>;
+  extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void>;
+  /** Where segments can be extracted by other threads too: what was checked as a whole is then not handed to `extract`. */
+  readonly threads?: ThreadedTarget;
   /** Compares type, size, mode, mtime, link target of each entry with what is on disk; returns what differs, printable. */
   compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]>;
   close(): Promise<void>;
+}
+
+/** What decides whether a member may be written: its final path, and where a hard link leads. */
+export interface Admission {
+  readonly type: 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'device';
+  readonly path: BytePath;
+  readonly linkPath: BytePath;
+}
+
+/** How a thread writes into a target: ports do not cross threads, so it gets the module's address and what its `openWriter` takes. */
+export interface ThreadedTarget {
+  /** Exports `openWriter: OpenWriter`. */
+  readonly module: URL;
+  /** A value that can be cloned. */
+  readonly data: unknown;
+  /**
+   * Called on the thread that made the target, for each batch of members before any of it is written: makes the directories above them.
+   * Throws E_FORMAT for an archive that would lead out of the target, E_TARGET_….
+   */
+  admit(members: readonly Admission[]): void;
+}
+
+export type OpenWriter = (data: unknown) => Promise<SegmentWriter>;
+
+export interface SegmentWriter {
+  /** As FilesTarget.extract, for segments whose stored bytes were checked. `plaintext` of one chunk is the whole segment. */
+  extract(
+    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    members: readonly WantedMember[] | null,
+    admit: (members: readonly Admission[]) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void>;
 }
 
 export interface LoadedTable {

@@ -1,6 +1,6 @@
 // The target `--to-dir`: a fresh directory, filled by parallel GNU tar processes with what was checked before.
 import { randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, mkdirSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -9,10 +9,11 @@ import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { makeDirectory } from '../../host/make-directory.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
-import type { FilesTarget, IncomingSegment } from '../target.ts';
+import type { Admission, FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
 import { compareTree } from './compare.ts';
-import { extractTar, writeFailed } from './extract.ts';
+import { type Extracted, extractTar, writeFailed } from './extract.ts';
 import { MemberGuard } from './member-guard.ts';
+import type { WriterData } from './segment-writer.ts';
 
 export class DirectoryTarget implements FilesTarget {
   readonly #host: Host;
@@ -22,15 +23,24 @@ export class DirectoryTarget implements FilesTarget {
    * until everything but the directories is: by its name a restore that was killed cannot pass for a whole one.
    */
   readonly #staging: string;
+  /** Absent when this machine's programs cannot be run from other threads. */
+  readonly threads?: ThreadedTarget;
   #prepared = false;
-  #turn: Promise<void> = Promise.resolve();
   #complete = false;
   readonly #guard = new MemberGuard();
+  readonly #made = new Set<BytePath>();
 
-  /** `directory` is an absolute path of this machine, which `host` is. */
-  constructor(directory: string, host: Host) {
+  /**
+   * `directory` is an absolute path of this machine, which `host` is. `hostModule` exports the same as `localHost`, for other threads;
+   * without it this thread does it all.
+   */
+  constructor(directory: string, host: Host, hostModule?: URL) {
     this.#host = host;
     this.#directory = directory;
+    if (hostModule) {
+      const data: WriterData = { directory, hostModule: hostModule.href };
+      this.threads = { module: new URL('./segment-writer.ts', import.meta.url), data, admit: this.#admit };
+    }
     this.#staging = join(directory, `.coffre-restore-incomplete-${randomBytes(6).toString('hex')}`);
   }
 
@@ -38,7 +48,7 @@ export class DirectoryTarget implements FilesTarget {
     return entries;
   }
 
-  async prepare(_snapshot: string): Promise<void> {
+  async prepare(_snapshot: string): Promise<{ readonly everythingMissing: boolean }> {
     await gnuTarVersion(this.#host);
     try {
       // Closed until the last segment sets the root's own mode: directories above a secret get theirs only then.
@@ -49,35 +59,72 @@ export class DirectoryTarget implements FilesTarget {
           hint: 'name a directory that is empty or not there yet; --overwrite is for databases only',
         });
       }
+      await this.#forgetDefaultAcl();
       await mkdir(this.#staging, { mode: 0o700 });
       this.#prepared = true;
+      return { everythingMissing: true };
     } catch (cause) {
       throw cause instanceof CoffreError ? cause : writeFailed(this.#directory, cause);
     }
   }
 
-  /**
-   * One at a time, whoever calls: two GNU tars that make the same missing directory at once race, and the loser says
-   * `Cannot open: No such file or directory` (seen with 1.34). What is fetched and checked meanwhile waits here.
-   */
-  extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
-    const extracted = this.#turn.then(() => this.#extract(segment, members, signal));
-    this.#turn = extracted.catch(() => {});
-    return extracted;
-  }
-
-  async #extract(segment: IncomingSegment, members: readonly BytePath[] | null, signal: AbortSignal): Promise<void> {
+  async extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const wanted = members && new Set(members);
     if (!segment.unverified) {
       // gone before the directories get their times
       if (segment.phase === 'tail') await rm(this.#staging, { recursive: true, force: true });
-      await extractTar({ host: this.#host, directory: this.#directory }, segment.plaintext, wanted, this.#guard, signal);
+      await this.#extractInto(this.#directory, segment.plaintext, members, this.#admit, signal);
     } else if (segment.phase === 'tail') {
-      await this.#extractSpooled(segment, wanted, signal);
+      await this.#extractSpooled(segment, members, signal);
     } else {
-      await this.#extractStaged(segment, wanted, signal);
+      await this.#extractStaged(segment, members, signal);
     }
+  }
+
+  #extractInto(
+    directory: string,
+    plaintext: AsyncIterable<Uint8Array>,
+    wanted: readonly WantedMember[] | null,
+    admit: (members: readonly Admission[]) => void,
+    signal: AbortSignal,
+  ): Promise<readonly Extracted[]> {
+    return extractTar(plaintext, { place: { host: this.#host, directory }, wanted, admit, signal });
+  }
+
+  /**
+   * Directories are made here, each once, before anything comes into them: GNU tars that make the same missing directory at once
+   * race, and the loser says `Cannot open: No such file or directory` (seen with 1.34).
+   */
+  readonly #admit = (members: readonly Admission[]): void => {
+    for (const member of members) {
+      this.#guard.admit(member);
+      this.#makeParent(member.path);
+    }
+  };
+
+  /** Closed to others until the tail sets its mode. */
+  #makeParent(path: BytePath): void {
+    const slash = path.lastIndexOf('/');
+    if (slash <= 0) return;
+    const parent = path.slice(0, slash);
+    if (this.#made.has(parent)) return;
+    this.#makeParent(parent);
+    try {
+      mkdirSync(at(this.#directory, parent), { mode: 0o700 });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw writeFailed(printable(parent), cause);
+    }
+    this.#made.add(parent);
+  }
+
+  /**
+   * A default ACL above the target would be inherited by every file: an archive of the root alone, extracted with ACLs, takes it away, and
+   * what has no ACL then needs none of tar's attention.
+   */
+  async #forgetDefaultAcl(): Promise<void> {
+    const root = rootArchive();
+    const never = new AbortController().signal;
+    await extractTar([root], { place: { host: this.#host, directory: this.#directory }, wanted: null, admit: () => {}, signal: never });
   }
 
   async compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
@@ -102,7 +149,7 @@ export class DirectoryTarget implements FilesTarget {
   }
 
   /** Directories cannot be renamed over those that are there: their archive is kept aside until its end proved it. */
-  async #extractSpooled(segment: IncomingSegment, wanted: ReadonlySet<BytePath> | null, signal: AbortSignal): Promise<void> {
+  async #extractSpooled(segment: IncomingSegment, wanted: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
     const spool = join(this.#staging, `${segment.id}.tar`);
     try {
       await mkdir(this.#staging, { recursive: true, mode: 0o700 });
@@ -113,32 +160,25 @@ export class DirectoryTarget implements FilesTarget {
       // Staging must be gone before the directories get their times.
       const file = await open(spool);
       await rm(this.#staging, { recursive: true, force: true });
-      await extractTar(
-        { host: this.#host, directory: this.#directory },
-        file.createReadStream({ highWaterMark: 256 * 1024 }),
-        wanted,
-        this.#guard,
-        signal,
-      );
+      const archive = file.createReadStream({ highWaterMark: 256 * 1024 });
+      await this.#extractInto(this.#directory, archive, wanted, this.#admit, signal);
     } finally {
       await rm(this.#staging, { recursive: true, force: true });
     }
   }
 
-  async #extractStaged(segment: IncomingSegment, wanted: ReadonlySet<BytePath> | null, signal: AbortSignal): Promise<void> {
+  async #extractStaged(segment: IncomingSegment, wanted: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
     const stage = join(this.#staging, segment.id);
     try {
       await mkdir(stage, { recursive: true, mode: 0o700 });
-      const extracted = await extractTar({ host: this.#host, directory: stage }, segment.plaintext, wanted, this.#guard, signal);
-      const made = new Set<BytePath>();
+      // Their directories are made when they are proven: nothing of it may be seen before.
+      const admit = (members: readonly Admission[]): void => {
+        for (const member of members) this.#guard.admit(member);
+      };
+      const extracted = await this.#extractInto(stage, segment.plaintext, wanted, admit, signal);
       for (const { path, type } of extracted) {
         if (type === 'directory') continue;
-        const slash = path.lastIndexOf('/');
-        const parent = path.slice(0, Math.max(0, slash));
-        if (slash > 0 && !made.has(parent)) {
-          await mkdir(at(this.#directory, parent), { recursive: true });
-          made.add(parent);
-        }
+        this.#makeParent(path);
         await rename(at(stage, path), at(this.#directory, path)).catch((cause) => {
           throw writeFailed(printable(path), cause);
         });
@@ -149,6 +189,22 @@ export class DirectoryTarget implements FilesTarget {
       await rm(stage, { recursive: true, force: true });
     }
   }
+}
+
+/** One member: `./`, mode 0700. */
+function rootArchive(): Buffer {
+  const header = Buffer.alloc(512);
+  header.write('./', 0, 'latin1');
+  header.write('0000700', 100, 'latin1');
+  header.write(`${(process.geteuid?.() ?? 0).toString(8).padStart(7, '0')}`, 108, 'latin1');
+  header.write(`${(process.getegid?.() ?? 0).toString(8).padStart(7, '0')}`, 116, 'latin1');
+  header.write('00000000000', 124, 'latin1');
+  header.write('00000000000', 136, 'latin1');
+  header.write('        5', 148, 'latin1');
+  header.write('ustar\x0000', 257, 'latin1');
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return Buffer.concat([header, Buffer.alloc(1024)]);
 }
 
 function at(directory: string, path: BytePath): Buffer {

@@ -1,8 +1,8 @@
 // Keeps extraction inside the target: what an archive may name, and what it may not lead through.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import type { TarMember } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
+import type { Admission } from '../target.ts';
 
 /**
  * Remembers, over all segments of a restore, which paths are symbolic links and which serve as directories: no path may be both,
@@ -14,7 +14,7 @@ export class MemberGuard {
   readonly #directories = new Set<BytePath>();
 
   /** Throws E_FORMAT. */
-  admit(member: TarMember): void {
+  admit(member: Admission): void {
     checkPath(member.path);
     if (member.type === 'hardlink') {
       checkPath(member.linkPath);
