@@ -60,9 +60,24 @@ export class SshHost implements Host {
         if (error.prohibited) {
           throw new CoffreError('E_SSH_FORWARD', `${this.name} refuses to forward a connection to ${where}`, { cause: error });
         }
+        if ('socketPath' in to && (await this.#hasSocket(to.socketPath))) {
+          throw new CoffreError('E_SSH_FORWARD', `${this.name} opens no connection to ${where}, which is there`, {
+            hint: `AllowStreamLocalForwarding must be on in its sshd_config for this user, who must have the right to use the socket`,
+            cause: error,
+          });
+        }
         throw Object.assign(new Error(`nothing answers at ${where} of ${this.name}`, { cause: error }), { code: 'ECONNREFUSED' });
       }
     });
+  }
+
+  /** sshd says the same of a socket that it may not forward to as of one that is not there. */
+  async #hasSocket(path: string): Promise<boolean> {
+    const program = this.start(['test', '-S', path]);
+    return await program.ended.then(
+      ({ status }) => status === 0,
+      () => true,
+    );
   }
 
   /** Ends with E_SSH_COMMAND when the host has none of that name, and as `start` when it is not reached. */

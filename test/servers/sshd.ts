@@ -20,6 +20,14 @@ export interface Sshd {
   readonly knownHostsFile: string;
   /** Names another key for this server: a client that checks must refuse. */
   readonly wrongKnownHostsFile: string;
+  /** The same, hashed as `ssh-keygen -H` does it. */
+  readonly hashedKnownHostsFile: string;
+  /** Names the server's ECDSA key alone, not the Ed25519 one. */
+  readonly ecdsaKnownHostsFile: string;
+  /** The host of a shop in coffre's configuration, as YAML lines; `port` of a fault proxy before it. */
+  hostLines(other?: { readonly port?: number; readonly knownHostsFile?: string }): string[];
+  /** Lines of known_hosts for another port that leads here. */
+  knownHostsFor(port: number): string;
   readonly pid: number;
   /** What the server logged so far. */
   log(): string;
@@ -51,9 +59,13 @@ async function startIn(rig: Rig, options: SshdOptions): Promise<Sshd> {
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', file(name)]);
   }
   copyFileSync(file('client_key.pub'), file('authorized_keys'));
-  const knownHost = (key: string): string => `[127.0.0.1]:${port} ${readFileSync(file(`${key}.pub`), 'utf8')}`;
+  await run('ssh-keygen', ['-q', '-t', 'ecdsa', '-N', '', '-C', 'host_ecdsa_key', '-f', file('host_ecdsa_key')]);
+  const knownHost = (key: string, at = port): string => `[127.0.0.1]:${at} ${readFileSync(file(`${key}.pub`), 'utf8')}`;
   writeFileSync(file('known_hosts'), knownHost('host_key'));
   writeFileSync(file('wrong_known_hosts'), knownHost('other_host_key'));
+  writeFileSync(file('ecdsa_known_hosts'), knownHost('host_ecdsa_key'));
+  copyFileSync(file('known_hosts'), file('hashed_known_hosts'));
+  await run('ssh-keygen', ['-q', '-H', '-f', file('hashed_known_hosts')]);
   const isRoot = process.getuid?.() === 0;
   if (isRoot) {
     // its package makes this folder at boot, which a container never had
@@ -67,6 +79,7 @@ async function startIn(rig: Rig, options: SshdOptions): Promise<Sshd> {
       `Port ${port}`,
       'ListenAddress 127.0.0.1',
       `HostKey ${file('host_key')}`,
+      `HostKey ${file('host_ecdsa_key')}`,
       `AuthorizedKeysFile ${file('authorized_keys')}`,
       'PidFile none',
       // the temporary folder is open to all
@@ -98,6 +111,17 @@ async function startIn(rig: Rig, options: SshdOptions): Promise<Sshd> {
     keyFile: file('client_key'),
     knownHostsFile: file('known_hosts'),
     wrongKnownHostsFile: file('wrong_known_hosts'),
+    hashedKnownHostsFile: file('hashed_known_hosts'),
+    ecdsaKnownHostsFile: file('ecdsa_known_hosts'),
+    hostLines: ({ port: other = port, knownHostsFile } = {}) => [
+      'type: ssh',
+      'host: 127.0.0.1',
+      `port: ${other}`,
+      `user: ${user}`,
+      `keyFile: ${file('client_key')}`,
+      `knownHostsFile: ${knownHostsFile ?? file('known_hosts')}`,
+    ],
+    knownHostsFor: (other) => knownHost('host_key', other),
     pid,
     log: () => readFileSync(file('sshd.log'), 'utf8'),
     stop: () => rig.stop(),

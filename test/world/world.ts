@@ -22,7 +22,16 @@ export interface WorldOptions {
   /** Vaults of the shop, in order. Default: one S3 bucket with Object Lock. */
   readonly vaults?: readonly ('nas' | 'offsite')[];
   readonly retention?: string;
-  readonly database?: { readonly socketPath: string; readonly user: string; readonly name: string; readonly password?: string };
+  /** YAML lines of the shop's host (`sshd.hostLines`). Default: this machine. */
+  readonly host?: readonly string[];
+  /** At a socket, or at a port of 127.0.0.1; both as seen from the shop's host. */
+  readonly database?: {
+    readonly socketPath?: string;
+    readonly port?: number;
+    readonly user: string;
+    readonly name: string;
+    readonly password?: string;
+  };
   readonly files?: { readonly root: string; readonly exclude?: readonly string[]; readonly profile?: string };
   /** Lines of YAML under `limits:`. */
   readonly limits?: Readonly<Record<string, string>>;
@@ -104,15 +113,14 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       '  dupont:',
       '    plan: plan',
       `    vaults: [${vaults.join(', ')}]`,
-      '    host: { type: local }',
+      ...(wanted.host ? ['    host:', ...wanted.host.map((line) => `      ${line}`)] : ['    host: { type: local }']),
     ];
     if (wanted.database) {
-      const { socketPath, user, name, password } = wanted.database;
+      const { socketPath, port, user, name, password } = wanted.database;
+      const at = socketPath === undefined ? `host: 127.0.0.1, port: ${port}` : `socketPath: ${socketPath}`;
       const secret = join(keyDir, 'db.password');
       if (password !== undefined) writeFileSync(secret, password, { mode: 0o600 });
-      lines.push(
-        `    database: { socketPath: ${socketPath}, user: ${user}, name: ${name}${password === undefined ? '' : `, passwordFile: ${secret}`} }`,
-      );
+      lines.push(`    database: { ${at}, user: ${user}, name: ${name}${password === undefined ? '' : `, passwordFile: ${secret}`} }`);
     }
     if (wanted.files) {
       const { root, exclude = [], profile = 'generic' } = wanted.files;
