@@ -49,6 +49,7 @@ const QUESTIONS: readonly Question[] = [
   {
     file: 'packages.txt',
     commands: [
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own placeholders
       ['dpkg-query', '--show', '--showformat=${binary:Package}\\t${Version}\\t${db:Status-Abbrev}\\n'],
       ['rpm', '-qa', '--queryformat', '%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\n'],
       ['apk', 'info', '-v'],

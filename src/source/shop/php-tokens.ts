@@ -16,8 +16,12 @@ const NUMBER = /0[xX][\da-fA-F_]+|0[bB][01_]+|(?:\d[\d_]*)?\.?\d[\d_]*\.?(?:[eE]
 const MARK = /=>|->|::|\?\?=?|\|\||&&|[=!<>]==?|<=>|\.\.\.|\.=|[^\s]/y;
 const HEREDOC = /<<<[ \t]*(?:"([A-Za-z_]\w*)"|'([A-Za-z_]\w*)'|([A-Za-z_]\w*))\r?\n/y;
 
+/** The longest configuration seen has a tenth of this. What is hostile must not keep the daemon busy. */
+const MOST_TOKENS = 20_000;
+
 /**
- * Tokens of `source` (latin1: one character per byte), inline HTML left out. Throws E_FORMAT when a string or a comment has no end.
+ * Tokens of `source` (latin1: one character per byte), inline HTML left out. Throws E_FORMAT when a string or a comment has no end, or when there
+ * are more than any configuration has.
  */
 export function phpTokens(source: string): PhpToken[] {
   const tokens: PhpToken[] = [];
@@ -38,6 +42,7 @@ export function phpTokens(source: string): PhpToken[] {
     tokens.push({ type: 'mark', text: ';' });
     while (at < source.length) {
       if (match(BLANK)) continue;
+      if (tokens.length > MOST_TOKENS) throw new CoffreError('E_FORMAT', 'php: longer than any configuration');
       if (source.startsWith('?>', at)) {
         at += 2;
         break;
