@@ -41,6 +41,10 @@ const adapters: Adapters = {
       throw error;
     }
   },
+  async previewShop(root) {
+    const { previewShop } = await import('./source/shop/preview.ts');
+    return previewShop(localHost, root);
+  },
   async checkHost(shop) {
     if (shop.host.type === 'local') return [];
     const { checkSshHost } = await import('./host/ssh-check.ts');

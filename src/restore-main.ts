@@ -102,7 +102,7 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 await runProgram(argv, version, {
-  adapters: { openVault, prepareVault: notHere, openSource: notHere, checkHost: notHere },
+  adapters: { openVault, prepareVault: notHere, openSource: notHere, previewShop: notHere, checkHost: notHere },
   restore: { here: true, adapters },
   clock: systemClock,
   io,

@@ -1,5 +1,6 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
 import type { FilesystemVaultConfig, HostConfig, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { ShopPreview } from '../source/shop/preview.ts';
 import type { Finding, Source, SourceKind } from '../source/source.ts';
 import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -11,6 +12,8 @@ export interface Adapters {
   prepareVault(vault: FilesystemVaultConfig): Promise<void>;
   /** Throws E_CONFIG when the shop has no such source. */
   openSource(shop: ShopConfig, kind: SourceKind): Promise<Source>;
+  /** What application a folder of this machine holds, or one near it; null: none that coffre knows. */
+  previewShop(root: string): Promise<ShopPreview | null>;
   /** What doctor says about the machine that the shop lives on; nothing about this one. Never throws. */
   checkHost(shop: ShopConfig): Promise<readonly Finding[]>;
 }

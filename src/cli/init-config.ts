@@ -23,14 +23,18 @@ export interface InitAnswers {
     readonly name: string;
     readonly filesRoot: string | null;
     readonly filesProfile: string;
-    readonly database: {
-      readonly name: string;
-      readonly user: string;
-      readonly socketPath: string | null;
-      readonly host: string | null;
-      readonly port: string | null;
-      readonly passwordFile: string | null;
-    } | null;
+    /** `shop`: in the shop's own configuration. */
+    readonly database:
+      | {
+          readonly name: string;
+          readonly user: string;
+          readonly socketPath: string | null;
+          readonly host: string | null;
+          readonly port: string | null;
+          readonly passwordFile: string | null;
+        }
+      | 'shop'
+      | null;
   } | null;
 }
 
@@ -101,7 +105,10 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
           `  ${shop.name}:`,
           '    plan: standard',
           `    vaults: [${vaultNames.join(', ')}]`,
-          ...(shop.database
+          ...(shop.database === 'shop'
+            ? ['    # Name, user, password and address stand in the configuration of the shop itself.', '    database: shop']
+            : []),
+          ...(shop.database && shop.database !== 'shop'
             ? [
                 '    database:',
                 `      name: ${scalar(shop.database.name)}`,

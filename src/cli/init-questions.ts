@@ -57,7 +57,7 @@ export async function askAnswers(context: CliContext, file: string): Promise<Ini
     context.io.err(`Without a vault there is no shop to declare: declare both in ${file} later.\n`);
     return answers;
   }
-  await askShop(file, valid);
+  await askShop(context, file, valid);
   return answers;
 }
 
@@ -67,14 +67,30 @@ type Valid = <D extends string | null>(
   change: (answer: string) => Partial<InitAnswers>,
 ) => Promise<string | D>;
 
-async function askShop(file: string, valid: Valid): Promise<void> {
+async function askShop(context: CliContext, file: string, valid: Valid): Promise<void> {
   type Shop = NonNullable<InitAnswers['shop']>;
   const name = await valid('First shop, such as dupont', null, (shop) => ({ shop: shopOf(shop) }));
   if (name === null) return;
   let shop: Shop = shopOf(name);
   const change = (more: Partial<Shop>): Partial<InitAnswers> => ({ shop: { ...shop, ...more } });
-  const root = await valid('  Its file tree', shop.filesRoot, (path) => change({ filesRoot: resolve(path) }));
-  shop = { ...shop, filesRoot: root === null ? null : resolve(root) };
+  let root = resolve(await valid('  Its file tree', `/var/www/${name}`, (path) => change({ filesRoot: resolve(path) })));
+  let found = await context.adapters.previewShop(root);
+  if (found !== null && found.root !== root) {
+    context.io.err(`  There is no shop, but ${found.application} at ${found.root}.\n`);
+    root = resolve(await valid('  Its file tree', found.root, (path) => change({ filesRoot: resolve(path) })));
+    if (root !== found.root) found = await context.adapters.previewShop(root);
+  }
+  const here = found?.root === root ? found : null;
+  shop = { ...shop, filesRoot: root, filesProfile: here?.profile ?? shop.filesProfile };
+  if (here !== null) context.io.err(`  That is ${here.application}.\n`);
+  if (here?.database) {
+    const { name: database, user, address, file: settings } = here.database;
+    context.io.err(`  Its database, by ${settings}: ${database} as ${user} at ${address}.\n`);
+    const answer = await valid('  Read name, user, password and address there at each backup, yes or no', 'yes', (said) =>
+      change({ database: isYes(said) ? 'shop' : null }),
+    );
+    if (isYes(answer)) return;
+  }
   let database = {
     name,
     user: 'coffre',
@@ -94,7 +110,14 @@ async function askShop(file: string, valid: Valid): Promise<void> {
   );
 }
 
-const shopOf = (name: string) => ({ name, filesRoot: `/var/www/${name}`, filesProfile: 'prestashop', database: null });
+const isYes = (answer: string): boolean => /^(y|yes|o|oui)$/i.test(answer);
+
+const shopOf = (name: string) => ({
+  name,
+  filesRoot: `/var/www/${name}`,
+  filesProfile: 'prestashop',
+  database: null,
+});
 
 const S3_DEFAULTS = {
   name: 'offsite',

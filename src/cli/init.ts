@@ -42,6 +42,7 @@ interface InitOptions {
   readonly shop?: string;
   readonly filesRoot?: string;
   readonly filesProfile?: string;
+  readonly dbFromShop?: boolean;
   readonly dbName?: string;
   readonly dbUser?: string;
   readonly dbSocket?: string;
@@ -78,9 +79,14 @@ export function registerInit(program: Command, context: CliContext): void {
     .option('--shop <name>', 'adds a shop')
     .option('--files-root <dir>', 'its file tree')
     .addOption(
-      new Option('--files-profile <profile>', 'what it runs (default: prestashop)').choices(['prestashop', 'wordpress', 'generic']),
+      new Option('--files-profile <profile>', 'what it runs (default: what is found there, else prestashop)').choices([
+        'prestashop',
+        'wordpress',
+        'generic',
+      ]),
     )
-    .option('--db-name <name>', 'its database')
+    .option('--db-from-shop', 'its database: name, user, password and address are read in the configuration of the shop itself')
+    .option('--db-name <name>', 'or its database')
     .option('--db-user <user>', 'database user (default: coffre)')
     .option('--db-socket <path>', 'socket of the database server (default: /run/mysqld/mysqld.sock)')
     .option('--db-host <host>', 'or its host')
@@ -93,7 +99,7 @@ Example:
   coffre init
   coffre --config /etc/coffre/coffre.yaml init --timezone Europe/Paris \\
     --s3-endpoint https://s3.example.net --s3-bucket coffre --s3-credentials-file /etc/coffre/offsite.json \\
-    --shop dupont --files-root /var/www/dupont --db-name dupont --db-password-file /etc/coffre/dupont.password
+    --shop dupont --files-root /var/www/dupont --db-from-shop
 `,
     )
     .action(
@@ -107,7 +113,7 @@ Example:
             hint: 'give flags (coffre init --help), or run it on a terminal without --json',
           });
         }
-        const answers = asks ? await askAnswers(context, file) : answersFromFlags(options, file, context);
+        const answers = asks ? await askAnswers(context, file) : await answersFromFlags(options, file, context);
 
         const newIdentity = answers.encryption === 'age' && options.recovery === undefined ? await makeIdentity() : null;
         if (newIdentity !== null) await refuseOlderKeys(answers.keyDir, kitFile);
@@ -166,7 +172,7 @@ Example:
     );
 }
 
-function answersFromFlags(options: InitOptions, file: string, context: CliContext): InitAnswers {
+async function answersFromFlags(options: InitOptions, file: string, context: CliContext): Promise<InitAnswers> {
   const path = (value: string): string => resolve(context.io.cwd, value);
   const pathOrNull = (value: string | undefined): string | null => (value === undefined ? null : path(value));
   const needs = (value: string | undefined, flag: string, because: string): string => {
@@ -178,7 +184,21 @@ function answersFromFlags(options: InitOptions, file: string, context: CliContex
   };
   if (options.s3Endpoint === undefined) only(options.s3Bucket !== undefined, '--s3-bucket', '--s3-endpoint');
   if (options.shop === undefined)
-    only(options.filesRoot !== undefined || options.dbName !== undefined, '--files-root or --db-name', '--shop');
+    only(
+      options.filesRoot !== undefined || options.dbName !== undefined || options.dbFromShop === true,
+      '--files-root, --db-name or --db-from-shop',
+      '--shop',
+    );
+  if (options.dbFromShop) {
+    needs(options.filesRoot, '--files-root', '--db-from-shop');
+    const typed = [options.dbName, options.dbUser, options.dbSocket, options.dbHost, options.dbPort, options.dbPasswordFile];
+    only(
+      typed.some((value) => value !== undefined),
+      'another --db- flag',
+      'leaving --db-from-shop out: what is to win over the shop is written into the configuration',
+    );
+  }
+  const found = options.filesRoot === undefined ? null : await context.adapters.previewShop(path(options.filesRoot));
   const defaults = defaultAnswers(file);
   return {
     timezone: options.timezone ?? defaults.timezone,
@@ -216,9 +236,10 @@ function answersFromFlags(options: InitOptions, file: string, context: CliContex
         : {
             name: options.shop,
             filesRoot: pathOrNull(options.filesRoot),
-            filesProfile: options.filesProfile ?? 'prestashop',
-            database:
-              options.dbName === undefined
+            filesProfile: options.filesProfile ?? found?.profile ?? 'prestashop',
+            database: options.dbFromShop
+              ? 'shop'
+              : options.dbName === undefined
                 ? null
                 : {
                     name: options.dbName,

@@ -31,6 +31,8 @@ async function installation(vaults: string, shopVaults: string) {
     'dupont',
     '--files-root',
     join(dir, 'www'),
+    '--files-profile',
+    'generic',
     '--vault-path',
     join(dir, 'first'),
     '--vault-name',
