@@ -67,7 +67,8 @@ export function packArguments(root: string): string[] {
 
 /** Starts tar on `host`. `signal` kills it. */
 export function startTar(host: Host, args: readonly string[], signal?: AbortSignal): TarProcess {
-  const { stdin, stdout, stderr, ended, kill } = host.start(['tar', ...args], signal);
+  const tar = host.start(['tar', ...args], signal);
+  const { stdin, stdout, stderr, ended } = tar;
   const complaints: Complaint[] = [];
   createInterface({ input: stderr.setEncoding('latin1') }).on('line', (line) => {
     const complaint = parseComplaint(line);
@@ -80,7 +81,7 @@ export function startTar(host: Host, args: readonly string[], signal?: AbortSign
     },
   );
   exit.catch(() => {});
-  return { stdin, stdout, ended: exit, kill };
+  return { stdin, stdout, ended: exit, kill: () => tar.kill() };
 }
 
 /** Writes all of `chunks` and closes; stops quietly when the reader is gone. */

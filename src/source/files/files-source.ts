@@ -1,4 +1,4 @@
-// The source `files`: a local tree, scanned by Node and packed by GNU tar.
+// The source `files`: a tree of this machine, or of one reached over SSH.
 import { constants } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import type { Clock } from '../../clock.ts';
@@ -6,10 +6,11 @@ import type { FilesConfig } from '../../config/config.ts';
 import { asCoffreError } from '../../errors.ts';
 import { gnuTarVersion } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
-import { compilePatterns, type PathMatch } from '../path-pattern.ts';
+import { compilePatterns, type PathMatch, type PathPattern } from '../path-pattern.ts';
 import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
 import { PROFILE_EXCLUDES } from './exclude.ts';
 import { FilesReading, type TreeToRead } from './reading.ts';
+import { checkRemoteTree, openRemoteTree, type RemoteTree } from './remote-tree.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, walk, warningOf } from './walk.ts';
 
@@ -31,6 +32,7 @@ export class FilesSource implements Source {
   readonly #config: FilesConfig;
   readonly #host: Host;
   readonly #clock: Clock;
+  readonly #exclude: readonly PathPattern[];
   readonly #excluded: PathMatch;
   readonly #options: FilesSourceOptions;
 
@@ -39,26 +41,39 @@ export class FilesSource implements Source {
     this.#host = host;
     this.#config = config;
     this.#clock = clock;
-    this.#excluded = compilePatterns([...PROFILE_EXCLUDES[config.profile], ...config.exclude]);
+    this.#exclude = [...PROFILE_EXCLUDES[config.profile], ...config.exclude];
+    this.#excluded = compilePatterns(this.#exclude);
   }
 
   async open(options: OpenOptions): Promise<Reading> {
-    await gnuTarVersion(this.#host);
-    const root = await this.#root();
-    const rootFound = await statRoot(root);
+    const isLocal = this.#host.type === 'local';
+    const tree = isLocal ? await this.#openLocal() : await openRemoteTree(this.#remote(), options.scratchDir);
     const scratch = new Scratch(options.scratchDir);
     try {
       for (const index of options.previous) await scratch.remember(index);
-      const scan: TreeToRead['scan'] = (warn, signal) =>
-        withFolder(walk(root, rootFound, this.#excluded, warn, signal, this.#options), this.#options.addedFolder);
-      return new FilesReading({ host: this.#host, root, parallel: PARTS_AT_ONCE, scan }, scratch, this.#clock, options);
+      const scan: TreeToRead['scan'] = (warn, signal) => withFolder(tree.scan(warn, signal), this.#options.addedFolder);
+      return new FilesReading({ ...tree, scan }, scratch, this.#clock, options);
     } catch (error) {
       scratch.close();
       throw error;
     }
   }
 
+  async #openLocal(): Promise<TreeToRead> {
+    await gnuTarVersion(this.#host);
+    const root = await this.#root();
+    const rootFound = await statRoot(root);
+    const scan: TreeToRead['scan'] = (warn, signal) => walk(root, rootFound, this.#excluded, warn, signal, this.#options);
+    return { host: this.#host, root, parallel: PARTS_AT_ONCE, scan };
+  }
+
+  #remote(): RemoteTree {
+    const { oneFileSystem = false } = this.#options;
+    return { host: this.#host, root: this.#config.root, exclude: this.#exclude, oneFileSystem, clock: this.#clock };
+  }
+
   async check(): Promise<readonly Finding[]> {
+    if (this.#host.type !== 'local') return await checkRemoteTree(this.#remote(), failed);
     const findings: Finding[] = [];
     try {
       findings.push({ name: 'tar', ok: true, detail: `GNU tar ${await gnuTarVersion(this.#host)}` });

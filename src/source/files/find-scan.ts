@@ -50,7 +50,7 @@ interface Listing {
 
 /** The version of the host's GNU find. Throws E_TOOL_MISSING when it is absent or another find, and what reaching the host throws. */
 export async function gnuFindVersion(host: Host): Promise<string> {
-  const { out } = await output(host, ['find', '--version']);
+  const { out } = await outputOf(host, ['find', '--version']);
   const version = /^find \(GNU findutils\) (\S+)/.exec(out)?.[1];
   if (version !== undefined) return version;
   const where = host.type === 'local' ? '' : `${host.name}: `;
@@ -59,7 +59,7 @@ export async function gnuFindVersion(host: Host): Promise<string> {
 
 /** The root itself. Throws E_FILES_ROOT, E_SSH_…. */
 export async function findRoot(host: Host, root: string): Promise<Found> {
-  const { out, said } = await output(host, ['find', root, '-maxdepth', '0', '-printf', FORMAT]);
+  const { out, said } = await outputOf(host, ['find', root, '-maxdepth', '0', '-printf', FORMAT]);
   const found = out.endsWith('\0') ? parse(out.slice(0, -1)) : null;
   if (!found) throw new CoffreError('E_FILES_ROOT', `${host.name}: ${root} cannot be read: ${rootTrouble(said)}`);
   if (found.type !== 'directory') throw new CoffreError('E_FILES_ROOT', `${host.name}: ${root} is not a directory`);
@@ -68,7 +68,7 @@ export async function findRoot(host: Host, root: string): Promise<Found> {
 
 /** `path` with its symbolic links followed; itself when that cannot be said. */
 export async function resolveRoot(host: Host, path: string): Promise<string> {
-  const { out, status } = await output(host, ['readlink', '-f', path]);
+  const { out, status } = await outputOf(host, ['readlink', '-f', path]);
   const real = Buffer.from(out.replace(/\n$/, ''), 'latin1');
   const text = real.toString();
   return status === 0 && text.startsWith('/') && Buffer.from(text).equals(real) ? text : path;
@@ -301,7 +301,7 @@ function isExcluded(path: BytePath, excluded: PathMatch): boolean {
 }
 
 /** A small program's whole output. Throws E_SSH_LOST, and what starting it throws. */
-async function output(host: Host, argv: readonly string[]): Promise<{ out: string; said: string; status: number | null }> {
+export async function outputOf(host: Host, argv: readonly string[]): Promise<{ out: string; said: string; status: number | null }> {
   const { stdin, stdout, stderr, ended } = host.start(argv);
   stdin.end();
   const [out, said, { status, lost }] = await Promise.all([text(stdout.setEncoding('latin1')), text(stderr.setEncoding('latin1')), ended]);

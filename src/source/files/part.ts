@@ -134,6 +134,7 @@ export class FilesPart implements Part {
     signal: AbortSignal,
   ): AsyncGenerator<Buffer, readonly Complaint[]> {
     const racyFromNs = racyFrom(this.#deps.tree, this.#deps.clock);
+    const youngFromNs = this.#deps.tree.youngFromNs?.() ?? null;
     const replaced: Complaint[] = [];
     let open: { member: TarMember; found: Found; hash: ContentHash | null } | null = null;
     const visitor: TarVisitor = {
@@ -153,7 +154,9 @@ export class FilesPart implements Part {
       memberEnd() {
         if (!open) return;
         const { member, found, hash } = open;
-        const entry = entryOf(member, found, hash?.digest() ?? null, racyFromNs);
+        // see RACY_NS
+        const young = youngFromNs !== null && member.mtimeNs >= youngFromNs;
+        const entry = entryOf(member, found, hash?.digest() ?? null, young ? 0n : racyFromNs);
         const carrier = entry.type === 'hardlink' ? entries.get(member.linkPath) : undefined;
         entries.set(found.path, carrier ? { ...entry, sizeBytes: carrier.sizeBytes } : entry);
       },

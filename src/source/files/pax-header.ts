@@ -8,15 +8,15 @@ const NAME_BYTES = 100;
 const PREFIX_BYTES = 155;
 const NOT_ASCII = /[\x80-\xff]/;
 
-const FLAG = { file: '0', hardlink: '1', symlink: '2' } as const;
+const FLAG = { file: '0', hardlink: '1', symlink: '2', directory: '5', fifo: '6' } as const;
 
 export interface PaxMember {
-  readonly type: 'file' | 'symlink' | 'hardlink';
-  /** One character per byte (latin1). */
+  readonly type: keyof typeof FLAG;
+  /** One character per byte (latin1). Of a directory it ends with a slash. */
   readonly path: string;
   /** Of a symbolic or hard link, one character per byte; else empty. */
   readonly target: string;
-  /** 0 for a link. */
+  /** 0 for what is no file. */
   readonly sizeBytes: number;
   readonly mode: number;
   readonly uid: number;

@@ -21,6 +21,8 @@ export interface Tree {
   readonly root: string;
   /** A ctime from here on may not be the last of its file, in nanoseconds by the host's clock; by ours when it does not say. */
   racyFromNs?(): bigint;
+  /** On hosts that tell no ctime: a file written from here on may change again unnoticed, by its mtime in nanoseconds. */
+  youngFromNs?(): bigint;
   /** Writes an archive as GNU tar with `packArguments` would, for hosts that have none. Default: GNU tar. */
   startArchiver?(paths: Iterable<BytePath>, signal: AbortSignal): Archiver;
 }

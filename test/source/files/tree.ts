@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import type { FilesConfig } from '../../../src/config/config.ts';
+import type { Host } from '../../../src/host/host.ts';
 import { localHost } from '../../../src/host/local.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
 import type { FileEntry, IndexEntry, Phase, SourceSummary } from '../../../src/source/source.ts';
@@ -114,6 +115,8 @@ export interface TakeOptions {
   readonly previous?: readonly (readonly IndexEntry[])[];
   readonly config?: Partial<FilesConfig>;
   readonly clock?: Clock;
+  /** Where the tree is. Default: this machine. */
+  readonly host?: Host;
   /** Called before each chunk of a part is taken: the place to change files under the reader. */
   readonly onChunk?: (name: string, chunk: number) => void;
   /** Called before a part is read. */
@@ -125,7 +128,11 @@ let segmentNumber = 0;
 /** Reads a tree once, the way a backup run does: each part to its end, before the next is asked for. */
 export async function take(root: string, segments: Segments, options: TakeOptions = {}): Promise<TakenSnapshot> {
   const scratchDir = mkdtempSync(join(tmpdir(), 'coffre-scratch-'));
-  const source = new FilesSource({ root, profile: 'generic', exclude: [], ...options.config }, localHost, options.clock ?? systemClock);
+  const source = new FilesSource(
+    { root, profile: 'generic', exclude: [], ...options.config },
+    options.host ?? localHost,
+    options.clock ?? systemClock,
+  );
   const previous = (options.previous ?? []).map(async function* (entries) {
     yield* entries;
   });

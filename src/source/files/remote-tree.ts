@@ -1,0 +1,128 @@
+// A tree on another machine, read by the programs that it has: GNU find and GNU tar, or by SFTP alone where it has none.
+import type { Clock } from '../../clock.ts';
+import { CoffreError } from '../../errors.ts';
+import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
+import type { Host } from '../../host/host.ts';
+import type { PathPattern } from '../path-pattern.ts';
+import type { Finding, Warning } from '../source.ts';
+import { findRoot, findScan, gnuFindVersion, outputOf, resolveRoot } from './find-scan.ts';
+import { pruneTests } from './prune.ts';
+import type { TreeToRead } from './reading.ts';
+import { sampleFinding } from './sample-finding.ts';
+import { openSftpTree, sampleBySftp } from './sftp-tree.ts';
+
+export interface RemoteTree {
+  readonly host: Host;
+  /** As configured. */
+  readonly root: string;
+  readonly exclude: readonly PathPattern[];
+  readonly oneFileSystem: boolean;
+  readonly clock: Clock;
+}
+
+/** A channel carries little more than 2 MiB in a round trip: several of them fill a line that is far. */
+const PARTS_AT_ONCE = 4;
+/** What two clocks may drift apart within a run, and what asking took. */
+const CLOCK_MARGIN_NS = 1_000_000_000n;
+/** Entries that doctor looks at. */
+const SAMPLE_ENTRIES = 2000;
+
+/** Opens it for a reading. Throws E_FILES_ROOT, E_TOOL_MISSING, E_SSH_…. */
+export async function openRemoteTree(tree: RemoteTree, scratchDir: string): Promise<TreeToRead> {
+  const { host, clock, exclude, oneFileSystem } = tree;
+  const missing = await missingTool(host);
+  if (missing !== null) return await openSftpTree(tree, missing);
+  const root = await resolveRoot(host, tree.root);
+  // Tells a missing right before anything else is begun.
+  await findRoot(host, root);
+  const nowNs = await hostClock(host, clock);
+  return {
+    host,
+    root,
+    parallel: PARTS_AT_ONCE,
+    racyFromNs: () => nowNs() - CLOCK_MARGIN_NS,
+    scan: (warn, signal) => findScan({ host, root, exclude, oneFileSystem, clock, scratchDir }, warn, signal),
+  };
+}
+
+/** What doctor says of it. Never throws. */
+export async function checkRemoteTree(tree: RemoteTree, failed: (name: string, error: unknown) => Finding): Promise<readonly Finding[]> {
+  const { host } = tree;
+  const findings: Finding[] = [];
+  try {
+    const missing = await missingTool(host);
+    if (missing !== null) {
+      findings.push({
+        name: 'tar',
+        ok: true,
+        detail: `${missing.message}: files are read by SFTP, which is slower and knows no hard links`,
+      });
+      findings.push(await sampleBySftp(tree, SAMPLE_ENTRIES));
+      return findings;
+    }
+    findings.push({ name: 'tar', ok: true, detail: `GNU tar ${await gnuTarVersion(host)}, GNU find ${await gnuFindVersion(host)}` });
+  } catch (error) {
+    return [...findings, failed('tar', error)];
+  }
+  try {
+    findings.push(await sample(tree));
+  } catch (error) {
+    findings.push(failed('files', error));
+  }
+  return findings;
+}
+
+/** Why its programs cannot be used; null when they can. */
+async function missingTool(host: Host): Promise<CoffreError | null> {
+  const [tar, find] = await Promise.allSettled([gnuTarVersion(host), gnuFindVersion(host)]);
+  for (const result of [tar, find]) {
+    if (result.status === 'fulfilled') continue;
+    const { reason } = result;
+    const without = reason instanceof CoffreError && (reason.code === 'E_TOOL_MISSING' || reason.code === 'E_SSH_COMMAND');
+    if (!without || host.subsystem === undefined) throw reason;
+    return reason;
+  }
+  return null;
+}
+
+/** The host's own clock, in nanoseconds: late rather than early. Throws E_FILES_READ. */
+async function hostClock(host: Host, clock: Clock): Promise<() => bigint> {
+  const { out } = await outputOf(host, ['date', '+%s.%N']);
+  const answeredMs = clock.monotonicMs();
+  const match = /^(\d+)(?:\.(\d{9}))?/.exec(out);
+  if (!match) throw new CoffreError('E_FILES_READ', `${host.name} does not say what time it is`);
+  const saidNs = BigInt(match[1] as string) * 1_000_000_000n + BigInt(match[2] ?? 0);
+  return () => saidNs + BigInt(Math.floor((clock.monotonicMs() - answeredMs) * 1e6));
+}
+
+/** Asks for the rights on the first entries; find there runs as the user who will read. */
+async function sample({ host, root: configured, exclude }: RemoteTree): Promise<Finding> {
+  const root = await resolveRoot(host, configured);
+  await findRoot(host, root);
+  const prune = pruneTests(root, exclude);
+  const tests = prune.length === 0 ? [] : ['(', ...prune, ')', '-prune', '-o'];
+  const closed = ['(', '-type', 'f', '!', '-readable', '-o', '-type', 'd', '!', '(', '-readable', '-executable', ')', ')'];
+  const find = host.start(['find', root, '-mindepth', '1', ...tests, ...closed, '-printf', 'n%P\\0', '-o', '-printf', 'r\\0']);
+  find.stdin.end();
+  find.stderr.resume();
+  let seen = 0;
+  const unreadable: string[] = [];
+  try {
+    let rest = '';
+    find.stdout.setEncoding('latin1');
+    for await (const chunk of find.stdout) {
+      const records = (rest + chunk).split('\0');
+      rest = records.pop() as string;
+      seen += records.length;
+      unreadable.push(...records.filter((record) => record.startsWith('n')));
+      if (seen >= SAMPLE_ENTRIES) break;
+    }
+  } finally {
+    find.kill();
+  }
+  return sampleFinding(
+    root,
+    seen,
+    unreadable.map((record): Warning => ({ kind: 'unreadable', where: printable(record.slice(1)), message: 'EACCES' })),
+  );
+}
