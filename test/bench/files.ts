@@ -10,7 +10,8 @@
 //   one        one file of it                    the same
 //   delta      over a copy of which 1 % is damaged   coffre restore --overwrite · restic restore over it
 // A restored tree that differs from its source ends the benchmark with an error. Goals are reported, they do not change the exit status.
-// --million: a million small files instead, coffre alone. --only cost: thirty simulated days, see files/cost.ts.
+// Then `cost`: the most that is stored in thirty simulated days, beside scripts and restic (files/cost.ts).
+// --million: a million small files instead, coffre alone.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,6 +20,7 @@ import { recipientOf } from '../../src/segment/age.ts';
 import { type Bucket, inventory, makeBucket } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
 import { compareTrees, readAll, type TimePrecision } from './files/compare.ts';
+import { simulateCost } from './files/cost.ts';
 import * as peers from './files/peers.ts';
 import type { PutOrder, PutResult } from './files/put-rate.ts';
 import { type Contender, type Report, STEPS, type Step, type StepName, summarise, tableOf, versions } from './files/report.ts';
@@ -34,7 +36,7 @@ const CHANGED_FILES = 300;
 const PUTS_IN_FLIGHT = 4;
 /** What a round stores at full size, all contenders together. */
 const ROUND_BYTES = 11e9;
-const USAGE = `usage: npm run bench -- files [--json] [--rounds N] [--scale FRACTION] [--only ${STEPS.join(',')}] [--skip-peers]
+const USAGE = `usage: npm run bench -- files [--json] [--rounds N] [--scale FRACTION] [--only ${[...STEPS, 'cost'].join(',')}] [--skip-peers]
        npm run bench -- files --million [--json] [--scale FRACTION]
   full size with 3 rounds takes about ten minutes and 40 GB of disk; --scale 0.05 is for trying it out`;
 
@@ -60,20 +62,16 @@ try {
 }
 const scale = Number(values.scale ?? 1);
 const rounds = Number(values.rounds ?? 3);
-const only = values.only?.split(',') ?? STEPS;
+const PARTS = [...STEPS, 'cost'];
+const only = values.only?.split(',') ?? PARTS;
 const withPeers = values['skip-peers'] !== true;
-if (
-  values.help ||
-  !(scale > 0 && scale <= 2) ||
-  !(Number.isInteger(rounds) && rounds > 0) ||
-  !only.every((name) => (STEPS as readonly string[]).includes(name))
-) {
+if (values.help || !(scale > 0 && scale <= 2) || !(Number.isInteger(rounds) && rounds > 0) || !only.every((name) => PARTS.includes(name))) {
   console.error(USAGE);
   process.exit(values.help ? 0 : 2);
 }
 
 const say = (line: string): void => console.error(line);
-const wanted = (step: Step): boolean => (only as readonly string[]).includes(step);
+const wanted = (part: Step | 'cost'): boolean => only.includes(part);
 
 interface Bench {
   readonly setting: Setting;
@@ -330,7 +328,11 @@ async function main(setting: Setting): Promise<Report> {
   const peerBucket = await makeBucket(store, { objectLock: false });
   setting.stops.push(() => peerBucket.release());
   const bench: Bench = { setting, meter: new Meter(null, store.cephDir, setting.signal), tree, report };
-  for (let number = 0; number < rounds; number++) await oneRound(bench, number, peerBucket);
+  if (STEPS.some(wanted)) for (let number = 0; number < rounds; number++) await oneRound(bench, number, peerBucket);
+  if (wanted('cost')) {
+    say('thirty simulated days');
+    report.cost = await simulateCost(setting, bench.meter, scale);
+  }
   return report;
 }
 

@@ -134,6 +134,30 @@ test('delay: an answer comes no sooner than both ways were delayed', async () =>
   expect(systemClock.monotonicMs() - started).toBeGreaterThanOrEqual(290);
 });
 
+test('delay: the line is long, not narrow: many pieces take little longer than one', async () => {
+  proxy.set({ mode: 'delay', ms: 100 });
+  const started = systemClock.monotonicMs();
+  const client = new Client(proxy.port);
+  // some 250 pieces of at most 64 KiB: one after the other they would take 25 s each way
+  client.socket.write(Buffer.alloc(16 * 1024 * 1024, 1));
+  await until('all is back', 10_000, () => client.received === 16 * 1024 * 1024, 5);
+  expect(systemClock.monotonicMs() - started).toBeGreaterThanOrEqual(200);
+  client.socket.end();
+  await until('the end passed through both ways', 5000, () => client.ended === 'end');
+});
+
+test('delay lifted: what was under way arrives at once, in its order', async () => {
+  proxy.set({ mode: 'delay', ms: 60_000 });
+  const client = new Client(proxy.port);
+  for (const letter of 'abc') client.socket.write(letter);
+  await systemClock.sleep(100);
+  expect(serverGot()).toBe(0);
+  proxy.set({ mode: 'pass' });
+  client.socket.write('d');
+  await until('all is back', 5000, () => client.received === 4);
+  expect(Buffer.concat(atServer).toString()).toBe('abcd');
+});
+
 test('throttle: bytes trickle at the given rate', async () => {
   proxy.set({ mode: 'throttle', bytesPerSecond: 20_000 });
   const started = systemClock.monotonicMs();

@@ -22,12 +22,15 @@ export type Fault =
     }
   /** Every connection there is and every new one is reset at once: a server that died. */
   | { readonly mode: 'reset' }
-  /** Each piece of data waits `ms` before it is passed on, in both directions. */
+  /** Each piece of data is passed on `ms` after it came, in both directions: a long line, not a narrow one. The rate stays what it is. */
   | { readonly mode: 'delay'; readonly ms: number }
   /** Connections are accepted and stay open, and nothing passes: a half-open peer, a hung store. */
   | { readonly mode: 'blackHole' }
   /** At most this many bytes a second, for each connection and direction. */
   | { readonly mode: 'throttle'; readonly bytesPerSecond: number };
+
+/** A delayed connection holds at most about this much in each direction: 40 ms at 1.6 GB/s. */
+const LINE_BYTES = 64 * 1024 * 1024;
 
 export interface FaultProxy {
   readonly port: number;
@@ -75,7 +78,6 @@ export async function startFaultProxy(target: number | string): Promise<FaultPro
     while (fault.mode === 'blackHole' && pairs.has(pair)) await changed.promise;
     const now = fault;
     let piece = chunk;
-    if (now.mode === 'delay') await Promise.race([systemClock.sleep(now.ms), changed.promise]);
     if (now.mode === 'throttle') {
       const step = Math.max(1, Math.floor(now.bytesPerSecond / 20));
       for (; piece.length > step && fault === now && pairs.has(pair); piece = piece.subarray(step)) {
@@ -106,11 +108,35 @@ export async function startFaultProxy(target: number | string): Promise<FaultPro
   };
 
   const pump = async (pair: Pair, direction: Direction, from: Socket, to: Socket): Promise<void> => {
+    /** What is under way on the line, in order; and its bytes, the line's room being finite. */
+    let line: Promise<void> = Promise.resolve();
+    let underWay = 0;
+    const send = (chunk: Buffer, ms: number): void => {
+      const due = systemClock.monotonicMs() + ms;
+      underWay += chunk.length;
+      line = line.then(async () => {
+        const left = due - systemClock.monotonicMs();
+        // another fault ends the wait, as it ends every other
+        if (left > 0 && fault.mode === 'delay') await Promise.race([systemClock.sleep(left), changed.promise]);
+        if (pairs.has(pair)) await pass(pair, direction, chunk, to);
+        underWay -= chunk.length;
+      });
+      line.catch(() => pair.break('reset'));
+    };
     try {
       for await (const chunk of from) {
-        await pass(pair, direction, chunk as Buffer, to);
+        if (fault.mode === 'delay' && underWay < LINE_BYTES) {
+          send(chunk as Buffer, fault.ms);
+          continue;
+        }
+        await line;
+        if (fault.mode === 'delay') send(chunk as Buffer, fault.ms);
+        else await pass(pair, direction, chunk as Buffer, to);
         if (!pairs.has(pair)) return;
       }
+      // its end is as far away as its last byte
+      if (fault.mode === 'delay') send(Buffer.alloc(0), fault.ms);
+      await line;
       while (fault.mode === 'blackHole' && pairs.has(pair)) await changed.promise;
       to.end();
     } catch {
