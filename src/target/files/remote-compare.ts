@@ -1,0 +1,111 @@
+// Compares what find says of a tree on a host with the entries of an index; contents are not read.
+import { printable } from '../../host/gnu-tar.ts';
+import type { BytePath, FileEntry } from '../../source/source.ts';
+import type { RemoteScan, Scanned } from './remote-scan.ts';
+
+/** Differences described; more are counted. */
+const MOST_DIFFERENCES = 1000;
+
+const TYPES: Readonly<Record<FileEntry['type'], string>> = {
+  file: 'f',
+  // a link to whatever its target is: the inode is compared
+  hardlink: 'flpbcs',
+  directory: 'd',
+  symlink: 'l',
+  fifo: 'p',
+  device: 'bc',
+};
+
+/** All that differs, printable. `owners`: they count too. */
+export async function differences(entries: AsyncIterable<FileEntry>, scan: RemoteScan, owners: boolean): Promise<readonly string[]> {
+  const described: string[] = [];
+  let more = 0;
+  for await (const entry of entries) {
+    const found = scan.get(entry.path);
+    const wrong = found === null ? ['is not there'] : differencesOf(entry, found, owners);
+    if (found !== null && entry.type === 'hardlink' && scan.get(entry.target ?? '.')?.inode !== found.inode) {
+      wrong.push(`no hard link to ${printable(entry.target ?? '')}`);
+    }
+    if (wrong.length === 0) continue;
+    if (described.length < MOST_DIFFERENCES) described.push(`${printable(entry.path)}: ${wrong.join(', ')}`);
+    else more += 1;
+  }
+  if (more > 0) described.push(`${more} more differences`);
+  return described;
+}
+
+function differencesOf(entry: FileEntry, found: Scanned, owners: boolean): string[] {
+  if (!TYPES[entry.type].includes(found.type)) return [`is no ${entry.type}`];
+  const wrong: string[] = [];
+  const expect = (what: string, is: unknown, wanted: unknown): void => {
+    if (is !== wanted) wrong.push(`${what} ${is}, not ${wanted}`);
+  };
+  if (found.type === 'f') expect('size', found.sizeBytes, entry.sizeBytes);
+  // A symbolic link has no mode of its own.
+  if (found.type !== 'l') expect('mode', octal(found.mode), octal(entry.mode));
+  expect('mtime', found.mtimeNs, entry.mtimeNs);
+  if (owners) {
+    expect('owner', found.uid, entry.uid);
+    expect('group', found.gid, entry.gid);
+  }
+  if (entry.type === 'symlink' && found.target !== entry.target) {
+    wrong.push(`target ${printable(found.target)}, not ${printable(entry.target ?? '')}`);
+  }
+  return wrong;
+}
+
+const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, '0');
+
+/**
+ * Yields every directory, and every entry that none of `scans` has as it should be; marks in the first what belongs into the tree, and in
+ * each of the others what is right there and not in one before it. If one link of a group is wrong, all of it is yielded, its carrier
+ * included: their inode is written anew.
+ */
+export async function* missingEntries(
+  entries: AsyncIterable<FileEntry>,
+  scans: readonly RemoteScan[],
+  owners: boolean,
+): AsyncGenerator<FileEntry> {
+  const [tree] = scans as readonly [RemoteScan];
+  const links = new Map<BytePath, FileEntry[]>();
+  const missing = new Set<BytePath>();
+  const isRight = (entry: FileEntry, scan: RemoteScan): boolean => {
+    const found = scan.get(entry.path);
+    // The index does not know which device it is, nor which extended attributes a killed tar had still to set.
+    return found !== null && entry.type !== 'device' && !entry.extended && differencesOf(entry, found, owners).length === 0;
+  };
+  for await (const entry of entries) {
+    tree.mark(entry.path, entry.type === 'directory');
+    if (entry.type === 'directory') {
+      yield entry;
+      continue;
+    }
+    if (entry.type === 'hardlink') {
+      const carrier = entry.target ?? entry.path;
+      const group = links.get(carrier);
+      if (group) group.push(entry);
+      else links.set(carrier, [entry]);
+      continue;
+    }
+    const at = scans.findIndex((scan) => isRight(entry, scan));
+    if (at < 0) {
+      missing.add(entry.path);
+      yield entry;
+    } else if (at > 0) (scans[at] as RemoteScan).mark(entry.path, false);
+  }
+  for (const [carrier, group] of links) {
+    tree.mark(carrier, false);
+    const at = missing.has(carrier)
+      ? -1
+      : scans.findIndex((scan) => {
+          const inode = scan.get(carrier)?.inode;
+          return group.every((entry) => isRight(entry, scan) && scan.get(entry.path)?.inode === inode);
+        });
+    if (at > 0) for (const path of [carrier, ...group.map((entry) => entry.path)]) (scans[at] as RemoteScan).mark(path, false);
+    if (at >= 0) continue;
+    yield* group;
+    // It passed for itself, and holds the content of the others. A link says all of it but its type.
+    const { target: _, ...same } = group[0] as FileEntry;
+    if (!missing.has(carrier)) yield { ...same, type: 'file', path: carrier };
+  }
+}

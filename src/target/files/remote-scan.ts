@@ -1,0 +1,197 @@
+// What GNU find says of a tree on a host, kept in a throw-away SQLite file: looked up by path, whatever the order and however many.
+import { createInterface } from 'node:readline';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { CoffreError } from '../../errors.ts';
+import { printable } from '../../host/gnu-tar.ts';
+import type { Host } from '../../host/host.ts';
+import type { BytePath } from '../../source/source.ts';
+import { checkEnd, failed } from './remote-program.ts';
+
+/** What find says of one path. */
+export interface Scanned {
+  /** As find's `%y` has it: f, d, l, p, b, c, s. */
+  readonly type: string;
+  readonly sizeBytes: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: bigint;
+  /** Device and inode. */
+  readonly inode: string;
+  /** Of a symbolic link; empty otherwise. */
+  readonly target: BytePath;
+}
+
+const FORMAT = '%y %s %m %U %G %T@ %D:%i %P\\0%l\\0';
+const FIELDS = 7;
+const MOST_COMPLAINTS = 200;
+/** What a path is to be, in the column `seen`; 0: nothing. */
+const AS_FILE = 1;
+const AS_DIRECTORY = 2;
+
+/** `.` is the root itself. */
+export class RemoteScan {
+  readonly #db: DatabaseSync;
+  readonly #find: StatementSync;
+  readonly #see: StatementSync;
+  /** Above the path that was marked last. */
+  #lastParent: BytePath | null = null;
+
+  private constructor() {
+    // Without a name SQLite keeps it in memory as long as it is small, beyond that in a file that is already unlinked.
+    this.#db = new DatabaseSync('');
+    this.#db.exec(`
+      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
+      CREATE TABLE found (path TEXT PRIMARY KEY, says TEXT NOT NULL, seen INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+      BEGIN;
+    `);
+    this.#find = this.#db.prepare('SELECT says FROM found WHERE path = ?');
+    this.#see = this.#db.prepare('UPDATE found SET seen = ? WHERE path = ?');
+  }
+
+  /**
+   * Scans `root` on `host`. What cannot be looked at is not there for us. Throws E_TARGET_WRITE when find failed, E_TOOL_MISSING,
+   * E_SSH_…, or the signal's reason.
+   */
+  static async of(host: Host, root: string, signal?: AbortSignal): Promise<RemoteScan> {
+    const scan = new RemoteScan();
+    try {
+      await scan.#read(host, root, signal);
+      return scan;
+    } catch (error) {
+      scan.close();
+      throw error;
+    }
+  }
+
+  get(path: BytePath): Scanned | null {
+    const row = this.#find.get(path) as { says: string } | undefined;
+    return row === undefined ? null : parse(row.says);
+  }
+
+  /** Notes that `path` belongs into the tree, and the directories above it. */
+  mark(path: BytePath, isDirectory: boolean): void {
+    this.#see.run(isDirectory ? AS_DIRECTORY : AS_FILE, path);
+    if (path === '.') return;
+    const slash = path.lastIndexOf('/');
+    const parent = slash < 0 ? '.' : path.slice(0, slash);
+    if (parent === this.#lastParent) return;
+    for (const directory of ancestors(path)) this.#see.run(AS_DIRECTORY, directory);
+    this.#lastParent = parent;
+  }
+
+  /** What was marked and is no directory. */
+  *markedFiles(): Generator<BytePath> {
+    yield* this.#paths(`seen = ${AS_FILE}`);
+  }
+
+  /** Directories that were marked and that their owner may not read, write and enter. */
+  *closedDirectories(): Generator<BytePath> {
+    for (const path of this.#paths(`seen = ${AS_DIRECTORY} AND says LIKE 'd %'`)) {
+      if (((this.get(path)?.mode ?? 0) & 0o700) !== 0o700) yield path;
+    }
+  }
+
+  /** Directories where something else is to be, and what is where a directory is to be. */
+  *inTheWay(): Generator<BytePath> {
+    yield* this.#paths(`(seen = ${AS_DIRECTORY} AND says NOT LIKE 'd %') OR (seen = ${AS_FILE} AND says LIKE 'd %')`);
+  }
+
+  /** The topmost of what was not marked: with what is below them, all of it. */
+  *unmarked(): Generator<BytePath> {
+    const isSeen = this.#db.prepare('SELECT 1 FROM found WHERE path = ? AND seen <> 0');
+    for (const path of this.#paths("seen = 0 AND path <> '.'")) {
+      const slash = path.lastIndexOf('/');
+      if (slash < 0 || isSeen.get(path.slice(0, slash))) yield path;
+    }
+  }
+
+  /** Forgets `path` and what is below it: it was removed. */
+  forget(path: BytePath): void {
+    // "0" follows "/": everything that begins with `path/`, and no name that only begins alike
+    this.#db.prepare('DELETE FROM found WHERE path = ? OR (path > ? AND path < ?)').run(path, `${path}/`, `${path}0`);
+  }
+
+  /** Idempotent. */
+  close(): void {
+    if (this.#db.isOpen) this.#db.close();
+  }
+
+  *#paths(condition: string): Generator<BytePath> {
+    for (const row of this.#db.prepare(`SELECT path FROM found WHERE ${condition} ORDER BY path`).iterate()) yield row.path as string;
+  }
+
+  async #read(host: Host, root: string, signal?: AbortSignal): Promise<void> {
+    const add = this.#db.prepare('INSERT OR REPLACE INTO found (path, says) VALUES (?, ?)');
+    signal?.throwIfAborted();
+    const find = host.start(['find', root, '-printf', FORMAT], signal);
+    find.stdin.end();
+    const said: string[] = [];
+    let complaints = 0;
+    createInterface({ input: find.stderr.setEncoding('latin1') }).on('line', (line) => {
+      complaints += 1;
+      if (said.length < MOST_COMPLAINTS) said.push(line);
+    });
+    try {
+      let rest = '';
+      let entry: string | null = null;
+      find.stdout.setEncoding('latin1');
+      for await (const chunk of find.stdout) {
+        const pieces = (rest + chunk).split('\0');
+        rest = pieces.pop() as string;
+        for (const piece of pieces) {
+          if (entry === null) {
+            entry = piece;
+            continue;
+          }
+          const { path, says } = split(entry);
+          add.run(path, `${says} ${piece}`);
+          entry = null;
+        }
+      }
+      const end = await find.ended;
+      signal?.throwIfAborted();
+      checkEnd(host, 'find', end);
+      // 1: it complained about something, which is then not there as it should be
+      if (rest !== '' || entry !== null || end.status === null || end.status > 1 || (end.status === 1 && complaints === 0)) {
+        throw failed(host, 'find', end.status, said);
+      }
+    } finally {
+      find.kill();
+    }
+  }
+}
+
+/** The directories above `path`, the root not among them. */
+export function* ancestors(path: BytePath): Generator<BytePath> {
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) yield path.slice(0, slash);
+}
+
+/** Fields before the path hold no blanks; the path may. */
+function split(entry: string): { path: BytePath; says: string } {
+  let at = -1;
+  for (let field = 0; field < FIELDS; field++) at = entry.indexOf(' ', at + 1);
+  const path = entry.slice(at + 1);
+  return { path: path === '' ? '.' : path, says: entry.slice(0, at) };
+}
+
+function parse(says: string): Scanned {
+  const [type = '', size = '', mode = '', uid = '', gid = '', time = '', inode = '', ...target] = says.split(' ');
+  return {
+    type,
+    sizeBytes: Number(size),
+    mode: Number.parseInt(mode, 8),
+    uid: Number(uid),
+    gid: Number(gid),
+    mtimeNs: nanoseconds(time),
+    inode,
+    target: target.join(' '),
+  };
+}
+
+/** find prints whole seconds, rounded down, and behind the point the nanoseconds since: before 1970 that is no decimal number. */
+function nanoseconds(time: string): bigint {
+  const match = /^(-?\d+)\.(\d{9})/.exec(time);
+  if (!match) throw new CoffreError('E_TARGET_WRITE', `find gave a time that is none: ${printable(time)}`);
+  return BigInt(match[1] as string) * 1_000_000_000n + BigInt(match[2] as string);
+}

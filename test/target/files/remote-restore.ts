@@ -1,0 +1,89 @@
+// Restores snapshots taken by tests onto a host, as the restore unit does it: what is missing, segments at once, the tail, comparison, swap.
+import { appendFileSync } from 'node:fs';
+import type { Host } from '../../../src/host/host.ts';
+import type { FileEntry } from '../../../src/source/source.ts';
+import { RemoteDirectoryTarget } from '../../../src/target/files/remote-target.ts';
+import type { WantedMember } from '../../../src/target/target.ts';
+import type { TakenSnapshot } from '../../source/files/tree.ts';
+import { bytes, each } from './restore.ts';
+
+const NEVER = new AbortController().signal;
+
+export interface RemoteRestore {
+  readonly overwrite?: boolean;
+  readonly delete?: boolean;
+  readonly keepOld?: boolean;
+  readonly unverified?: boolean;
+  readonly snapshot?: string;
+  readonly signal?: AbortSignal;
+  /** Before each segment. */
+  readonly onSegment?: (name: string) => void;
+}
+
+export interface RemoteRestored {
+  readonly differences: readonly string[];
+  readonly notes: readonly string[];
+  /** Entries, directories not counted, that were written. */
+  readonly written: readonly string[];
+}
+
+/** Throws what the target throws; it is closed by then. */
+export async function restoreTo(host: Host, taken: TakenSnapshot, directory: string, options: RemoteRestore = {}): Promise<RemoteRestored> {
+  const target = new RemoteDirectoryTarget(directory, host, options);
+  const signal = options.signal ?? NEVER;
+  try {
+    const { everythingMissing } = await target.prepare(options.snapshot ?? 'snapshot');
+    const members = new Map<string, WantedMember[]>();
+    const written: string[] = [];
+    const entries = each<FileEntry>(taken.entries);
+    for await (const entry of everythingMissing ? entries : target.missing(entries)) {
+      const list = members.get(entry.segment as string) ?? [];
+      const { member } = entry;
+      list.push(member === undefined ? entry.path : { member, path: entry.path, mtimeNs: entry.mtimeNs });
+      members.set(entry.segment as string, list);
+      if (entry.type !== 'directory') written.push(entry.path);
+    }
+    const extract = async (segment: TakenSnapshot['segments'][number]): Promise<void> => {
+      const wanted = members.get(segment.id);
+      if (!wanted) return;
+      options.onSegment?.(segment.name);
+      const incoming = { id: segment.id, phase: segment.phase, plaintext: bytes(segment.bytes), unverified: options.unverified ?? false };
+      await target.extract(incoming, wanted, signal);
+    };
+    const body = await Promise.allSettled(taken.segments.filter((segment) => segment.phase !== 'tail').map(extract));
+    for (const one of body) if (one.status === 'rejected') throw one.reason;
+    for (const segment of taken.segments.filter((segment) => segment.phase === 'tail')) await extract(segment);
+    const differences = await target.compare(each<FileEntry>(taken.entries));
+    if (differences.length === 0) await target.publish();
+    return { differences, notes: target.notes, written };
+  } finally {
+    await target.close();
+  }
+}
+
+/** A host whose connection breaks: from the program number `breaksAt` on (counted from 0) nothing starts any more, and what runs is killed. */
+export function breakingHost(host: Host, breaksAt: number, log?: string): Host & { readonly started: () => number } {
+  let started = 0;
+  const running = new Set<ReturnType<Host['start']>>();
+  return {
+    type: host.type,
+    name: host.name,
+    started: () => started,
+    start(argv, signal) {
+      const number = started;
+      started += 1;
+      if (log) appendFileSync(log, `${number} ${argv.join(' ').slice(0, 200)}\n`);
+      const program = host.start(number >= breaksAt ? ['true'] : argv, signal);
+      if (number >= breaksAt) for (const one of running) one.kill();
+      running.add(program);
+      const ended = program.ended.then((end) => {
+        running.delete(program);
+        return started > breaksAt ? { status: null, lost: true } : end;
+      });
+      ended.catch(() => {});
+      return { stdin: program.stdin, stdout: program.stdout, stderr: program.stderr, ended, kill: () => program.kill() };
+    },
+    connect: (to) => host.connect(to),
+    close: () => host.close(),
+  };
+}
