@@ -49,6 +49,11 @@ export interface FilesTarget {
   readonly threads?: ThreadedTarget;
   /** Compares type, size, mode, mtime, link target of each entry with what is on disk; returns what differs, printable. */
   compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]>;
+  /**
+   * After `compare` found nothing: what was restored beside the directory takes its place. Absent where it was written in place.
+   * Throws E_TARGET_NOT_EMPTY, E_TARGET_WRITE, E_TARGET_SPACE, E_SSH_…; the directory is then as it was.
+   */
+  publish?(): Promise<void>;
   close(): Promise<void>;
 }
 
