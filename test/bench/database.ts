@@ -13,7 +13,6 @@
 // A restored database that differs from its source ends the benchmark with an error. Goals are reported, they do not change the exit status.
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { recipientOf } from '../../src/segment/age.ts';
 import { type Mariadb, startMariadb } from '../servers/mariadb.ts';
@@ -26,7 +25,8 @@ import { type BenchShop, changeRows, createBenchShop } from './database/shop.ts'
 import { type Command, coffre, remoteOf } from './measuring/commands.ts';
 import { machine } from './measuring/figures.ts';
 import { type Measured, Meter } from './measuring/meter.ts';
-import { inSetting, type Setting } from './measuring/setting.ts';
+import { readOptions, runBench } from './measuring/options.ts';
+import type { Setting } from './measuring/setting.ts';
 import { inTurn, measureStep, type StepResult } from './measuring/steps.ts';
 
 /** What an agency sets for a shop of this size. Everything else as MariaDB ships it: durable commits, doublewrite, no binlog, no query cache. */
@@ -42,28 +42,8 @@ const TARGET = 'shop_back';
 const USAGE = `usage: npm run bench -- database [--json] [--rounds N] [--scale FRACTION] [--only backup|restore] [--skip-peers]
   full size with 3 rounds takes about ten minutes and 8 GB of disk; --scale 0.1 is for trying it out`;
 
-let values: { json?: boolean; rounds?: string; scale?: string; only?: string; 'skip-peers'?: boolean; help?: boolean };
-try {
-  const flag = { type: 'boolean' } as const;
-  const option = { type: 'string' } as const;
-  values = parseArgs({ options: { json: flag, rounds: option, scale: option, only: option, 'skip-peers': flag, help: flag } }).values;
-} catch (error) {
-  console.error(`${(error as Error).message}\n${USAGE}`);
-  process.exit(2);
-}
-const scale = Number(values.scale ?? 1);
-const rounds = Number(values.rounds ?? 3);
-const only = values.only ?? 'both';
-const withPeers = values['skip-peers'] !== true;
-if (
-  values.help ||
-  !(scale > 0 && scale <= 2) ||
-  !(Number.isInteger(rounds) && rounds > 0) ||
-  !['both', 'backup', 'restore'].includes(only)
-) {
-  console.error(USAGE);
-  process.exit(values.help ? 0 : 2);
-}
+const options = readOptions(USAGE, ['backup', 'restore']);
+const { scale, rounds, withPeers, wanted } = options;
 
 const say = (line: string): void => console.error(line);
 interface Bench {
@@ -128,7 +108,7 @@ async function restores(bench: Bench, report: Report): Promise<void> {
   const { server, world, dir, meter } = bench;
   const folder = join(dir, 'mydumper');
   const file = join(dir, 'dump.sql.zst');
-  if (only === 'restore') {
+  if (!wanted('backup')) {
     await meter.run(coffre(world, 'backup', world.shop, '--source', 'database', '--full'));
     if (withPeers) await meter.run(peers.mydumper(server, SOURCE, folder));
   }
@@ -235,21 +215,14 @@ async function main({ store, dir, signal, stops }: Setting): Promise<Report> {
     consistency: [],
     second: [],
   };
-  if (only !== 'restore') await backups(bench, report);
-  if (only !== 'backup') await restores(bench, report);
-  if (only !== 'restore') await secondBackups(bench, report);
+  if (wanted('backup')) await backups(bench, report);
+  if (wanted('restore')) await restores(bench, report);
+  if (wanted('backup')) await secondBackups(bench, report);
   return report;
 }
 
-try {
-  const report = await inSetting(main);
+await runBench('database', options, async (setting) => {
+  const report = await main(setting);
   const summary = summarise(report);
-  const text = tableOf(report, summary);
-  if (values.json) {
-    say(text);
-    console.log(JSON.stringify({ ...summary, ...report }, null, 2));
-  } else console.log(text);
-} catch (error) {
-  say(`bench database: ${(error as Error).message}`);
-  process.exitCode = 1;
-}
+  return { text: tableOf(report, summary), document: { ...summary, ...report } };
+});

@@ -12,15 +12,14 @@
 // A restored tree that differs from its source ends the benchmark with an error. Goals are reported, they do not change the exit status.
 // Then `cost`: the most that is stored in thirty simulated days, beside scripts and restic (files/cost.ts).
 // --million: a million small files instead, coffre alone.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
-import { recipientOf } from '../../src/segment/age.ts';
 import { type Bucket, inventory, makeBucket } from '../servers/s3.ts';
-import { makeWorld, type World } from '../world/world.ts';
+import type { World } from '../world/world.ts';
 import { compareTrees, readAll, type TimePrecision } from './files/compare.ts';
 import { simulateCost } from './files/cost.ts';
+import { millionFiles } from './files/million.ts';
 import * as peers from './files/peers.ts';
 import type { PutOrder, PutResult } from './files/put-rate.ts';
 import { type Contender, type Report, STEPS, type Step, type StepName, summarise, tableOf, versions } from './files/report.ts';
@@ -28,7 +27,9 @@ import { changeFiles, createTree, damage, type Tree } from './files/tree.ts';
 import { type Command, coffre, type Remote, remoteOf } from './measuring/commands.ts';
 import { machine } from './measuring/figures.ts';
 import { type Measured, Meter } from './measuring/meter.ts';
-import { inSetting, type Setting } from './measuring/setting.ts';
+import { readOptions, runBench } from './measuring/options.ts';
+import { prepareWorld } from './measuring/prepared-world.ts';
+import type { Setting } from './measuring/setting.ts';
 import { inTurn, measureStep } from './measuring/steps.ts';
 
 const CHANGED_FILES = 300;
@@ -40,38 +41,10 @@ const USAGE = `usage: npm run bench -- files [--json] [--rounds N] [--scale FRAC
        npm run bench -- files --million [--json] [--scale FRACTION]
   full size with 3 rounds takes about ten minutes and 40 GB of disk; --scale 0.05 is for trying it out`;
 
-interface Options {
-  readonly json?: boolean;
-  readonly rounds?: string;
-  readonly scale?: string;
-  readonly only?: string;
-  readonly 'skip-peers'?: boolean;
-  readonly million?: boolean;
-  readonly help?: boolean;
-}
-let values: Options;
-try {
-  const flag = { type: 'boolean' } as const;
-  const option = { type: 'string' } as const;
-  values = parseArgs({
-    options: { json: flag, rounds: option, scale: option, only: option, 'skip-peers': flag, million: flag, help: flag },
-  }).values;
-} catch (error) {
-  console.error(`${(error as Error).message}\n${USAGE}`);
-  process.exit(2);
-}
-const scale = Number(values.scale ?? 1);
-const rounds = Number(values.rounds ?? 3);
-const PARTS = [...STEPS, 'cost'];
-const only = values.only?.split(',') ?? PARTS;
-const withPeers = values['skip-peers'] !== true;
-if (values.help || !(scale > 0 && scale <= 2) || !(Number.isInteger(rounds) && rounds > 0) || !only.every((name) => PARTS.includes(name))) {
-  console.error(USAGE);
-  process.exit(values.help ? 0 : 2);
-}
+const options = readOptions(USAGE, [...STEPS, 'cost'], ['million']);
+const { scale, rounds, withPeers, wanted } = options;
 
 const say = (line: string): void => console.error(line);
-const wanted = (part: Step | 'cost'): boolean => only.includes(part);
 
 interface Bench {
   readonly setting: Setting;
@@ -254,23 +227,8 @@ async function deltas(bench: Bench, round: Round): Promise<void> {
 async function prepareRound(bench: Bench, number: number, peerBucket: Bucket, stack: AsyncDisposableStack): Promise<Round> {
   const { setting, tree, meter } = bench;
   const { store } = setting;
-  const dir = join(setting.dir, `round-${number}`);
-  const tiny = join(dir, 'tiny');
-  mkdirSync(tiny, { recursive: true });
-  writeFileSync(join(tiny, 'index.php'), '<?php\n');
-  const bucket = await makeBucket(store);
-  stack.defer(() => bucket.release());
-  // a store that outlives us must be able to forget this
-  const lockMode = store.kind === 'external' ? 'GOVERNANCE' : 'COMPLIANCE';
-  const world = stack.use(await makeWorld({ bucket, lockMode, files: { root: tiny } }));
-  // vaults are proven and keys known, as for any daemon that has run before
-  await meter.run(coffre(world, 'backup', world.shop));
-  world.writeConfig({ lockMode, files: { root: tree.root } });
-  const secret = (name: string, content: string): string => {
-    writeFileSync(join(dir, name), content, { mode: 0o600 });
-    return join(dir, name);
-  };
-  stack.defer(async () => rmSync(dir, { recursive: true }));
+  const { world, dir, secret, recipient, identityFile, configure } = await prepareWorld(setting, meter, `round-${number}`, stack);
+  configure({ files: { root: tree.root } });
   return {
     number,
     world,
@@ -281,8 +239,8 @@ async function prepareRound(bench: Bench, number: number, peerBucket: Bucket, st
       login: store,
     }),
     remote: remoteOf(peerBucket, `pipeline-${number}.tar.zst.age`, secret('rclone.conf', '')),
-    identityFile: secret('identity', `${world.recovery}\n`),
-    recipient: await recipientOf(world.recovery),
+    identityFile,
+    recipient,
     copy: (of) => join(dir, `back-${of}`),
   };
 }
@@ -336,15 +294,14 @@ async function main(setting: Setting): Promise<Report> {
   return report;
 }
 
-try {
-  const report = await inSetting(main, 20e9 + rounds * ROUND_BYTES * scale);
-  const summary = summarise(report);
-  const text = tableOf(report, summary);
-  if (values.json) {
-    say(text);
-    console.log(JSON.stringify({ ...summary, ...report }, null, 2));
-  } else console.log(text);
-} catch (error) {
-  say(`bench files: ${(error as Error).message}`);
-  process.exitCode = 1;
-}
+await runBench(
+  'files',
+  options,
+  async (setting) => {
+    if (options.given('million')) return await millionFiles(setting, scale);
+    const report = await main(setting);
+    const summary = summarise(report);
+    return { text: tableOf(report, summary), document: { ...summary, ...report } };
+  },
+  20e9 + rounds * ROUND_BYTES * scale,
+);

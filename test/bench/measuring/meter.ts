@@ -16,7 +16,7 @@ const IDLE_SHARE = 0.15;
 export interface CpuSeconds {
   /** The command and everything that it started and waited for. */
   readonly client: number;
-  /** Of the watched server; 0 without one. */
+  /** Of the watched server and what it has started and waited for; 0 without one. */
   readonly server: number;
   /** 0 when the store is not on this machine. */
   readonly store: number;
@@ -109,7 +109,11 @@ export class Meter {
 
   #cpu(): CpuSeconds {
     const store = this.#storePids.reduce((sum, pid) => sum + cpuOf(pid).own, 0);
-    return { client: cpuOf('self').children, server: this.#server === null ? 0 : cpuOf(this.#server.pid).own, store };
+    return {
+      client: cpuOf('self').children,
+      server: this.#server === null ? 0 : cpuOf(this.#server.pid).own + cpuOf(this.#server.pid).children,
+      store,
+    };
   }
 }
 
