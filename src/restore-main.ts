@@ -6,12 +6,13 @@ import { processIo } from './cli/io.ts';
 import { printError } from './cli/output.ts';
 import { runProgram } from './cli/program.ts';
 import { systemClock } from './clock.ts';
-import type { Secret, SshHostConfig } from './config/config.ts';
+import type { FilesConfig, Secret, SshHostConfig } from './config/config.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
 import { asCoffreError, CoffreError } from './errors.ts';
 import { closingHost } from './host/closing-host.ts';
 import type { Host } from './host/host.ts';
 import { localHost } from './host/local.ts';
+import type { BytePath } from './source/source.ts';
 import type { ServerAddress } from './target/mariadb/session.ts';
 
 /** The restore unit reads no shop and prepares no vault. */
@@ -47,11 +48,13 @@ function passwordFile(path: string): Secret {
 
 const adapters: RestoreAdapters = {
   openVault,
-  async openFilesTarget(directory, { host, overwrite }) {
+  async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, files }) {
     if (host.type !== 'local') throw new CoffreError('E_USAGE', '--to-host is not there yet');
-    if (overwrite) throw new CoffreError('E_USAGE', '--overwrite of a directory is not there yet');
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
-    return new DirectoryTarget(directory, localHost);
+    const { LandingDirectory } = await import('./target/files/landing-directory.ts');
+    const removeAllBut = remove ? await staying(files, chosen) : null;
+    const fresh = (inside: string) => new DirectoryTarget(inside, localHost);
+    return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut });
   },
   async openDatabaseTarget(url, { passwordFile: file, definers, host, ...options }) {
     const { SwapTarget } = await import('./target/mariadb/swap.ts');
@@ -75,6 +78,18 @@ const adapters: RestoreAdapters = {
     }
   },
 };
+
+/** What --delete leaves: what --path did not choose, and what is in no snapshot of the shop because its configuration excludes it. */
+async function staying(files: FilesConfig | null, chosen: ((path: BytePath) => boolean) | null) {
+  const { compilePatterns } = await import('./source/path-pattern.ts');
+  const { PROFILE_EXCLUDES } = await import('./source/files/exclude.ts');
+  const excluded = files ? compilePatterns([...PROFILE_EXCLUDES[files.profile], ...files.exclude]) : () => false;
+  return (path: BytePath, isDirectory: boolean): 'whole' | 'itself' | 'no' => {
+    if (excluded(path, isDirectory)) return 'whole';
+    // a directory that was not chosen may hold what was
+    return chosen !== null && !chosen(path) ? 'itself' : 'no';
+  };
+}
 
 async function openSshHost(config: SshHostConfig): Promise<Host> {
   const { SshHost } = await import('./host/ssh.ts');

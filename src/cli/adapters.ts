@@ -1,7 +1,7 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
-import type { FilesystemVaultConfig, HostConfig, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { FilesConfig, FilesystemVaultConfig, HostConfig, ShopConfig, VaultConfig } from '../config/config.ts';
 import type { ShopPreview } from '../source/shop/preview.ts';
-import type { Finding, Source, SourceKind } from '../source/source.ts';
+import type { BytePath, FileEntry, Finding, Source, SourceKind } from '../source/source.ts';
 import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
 
@@ -23,8 +23,41 @@ export interface FilesTargetOptions {
   readonly host: HostConfig;
   /** Allows a directory that is not empty: it is made equal to the snapshot, and only what differs is fetched and written. */
   readonly overwrite: boolean;
-  /** With overwrite: what the snapshot does not have is removed. */
+  /** With overwrite: what the snapshot does not have is removed, but for what is not chosen and what the shop's configuration excludes. */
   readonly delete: boolean;
+  /** Contents of what is there are read and hashed, whatever size and time say. */
+  readonly checksum: boolean;
+  /** What --path chose; null: everything. */
+  readonly chosen: ((path: BytePath) => boolean) | null;
+  /** Says what is excluded from the shop's snapshots; null: nothing. */
+  readonly files: FilesConfig | null;
+}
+
+/** What a restore would do to a directory. `written` and `bytes` null: all of it, nothing is there. */
+export interface FilesPreview {
+  readonly exists: boolean;
+  /** false: the restore would be refused. */
+  readonly allowed: boolean;
+  readonly written: number | null;
+  readonly bytes: number | null;
+  readonly unchanged: number;
+  readonly deleted: number;
+}
+
+/** A files target, and what it did with what was there; read after the restore. */
+export interface LandingFiles extends FilesTarget {
+  /** In files; `deleted` counts directories too. Null or absent: everything was written. */
+  readonly landing?: {
+    readonly written: number;
+    /** Content of the files written. */
+    readonly bytes: number;
+    readonly unchanged: number;
+    /** What an interrupted restore of the same had written already. */
+    readonly resumed: number;
+    readonly deleted: number;
+  } | null;
+  /** Instead of a restore; touches nothing, and asks for no entry where nothing is there. Throws as prepare. */
+  preview?(snapshot: string, entries: AsyncIterable<FileEntry>): Promise<FilesPreview>;
 }
 
 export interface DatabaseTargetOptions {
@@ -66,7 +99,7 @@ export interface DatabaseContents {
 /** What only the restore unit has: where a restore writes. */
 export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
   /** `directory` is absolute. Throws E_SSH_…. */
-  openFilesTarget(directory: string, options: FilesTargetOptions): Promise<FilesTarget>;
+  openFilesTarget(directory: string, options: FilesTargetOptions): Promise<LandingFiles>;
   /** `url` as --to-database takes it. Throws E_USAGE, E_SECRET_MODE, E_SECRET_MISSING. */
   openDatabaseTarget(url: string, options: DatabaseTargetOptions): Promise<LandingDatabase>;
   /** What is there now, nothing touched; null when the database does not exist. Throws as openDatabaseTarget, and E_DB_…. */

@@ -7,6 +7,7 @@ import { formatBytes } from './output.ts';
 
 export interface DatabaseOptions {
   readonly toDatabase?: string;
+  readonly toDir?: string;
   readonly passwordFile?: string;
   readonly overwrite?: boolean;
   readonly keepOld?: boolean;
@@ -16,15 +17,19 @@ export interface DatabaseOptions {
   readonly toHost?: boolean;
 }
 
-/** A restored source, and for a database what became of what was there. */
+/** A restored source, and what became of what was there. */
 export interface RestoredHere extends RestoredSource {
   /** A database held something, which was replaced. */
   readonly overwrote?: boolean;
   /** The tables asked for by name; null: all. */
   readonly chosen?: readonly string[] | null;
   readonly keptOld?: string | null;
-  /** Tables that an interrupted restore had finished before. */
+  /** Tables, or files, that an interrupted restore had finished before. */
   readonly resumed?: number;
+  /** Files, of a tree; `deleted` counts directories too. */
+  readonly written?: number;
+  readonly unchanged?: number;
+  readonly deleted?: number;
   readonly warnings?: readonly string[];
 }
 
@@ -32,7 +37,7 @@ export interface RestoredHere extends RestoredSource {
 export function checkDatabaseOptions(options: DatabaseOptions): void {
   const given: readonly (readonly [string, boolean])[] = [
     ['--table', options.table.length > 0],
-    ['--overwrite', options.overwrite === true],
+    ['--overwrite', options.overwrite === true && options.toDir === undefined],
     ['--keep-old', options.keepOld === true],
     ['--definers', options.definers !== undefined],
     ['--password-file', options.passwordFile !== undefined],
@@ -88,7 +93,7 @@ export function landed(
 /** Lines for people, after the table of what was restored. */
 export function describeLanding(one: RestoredHere): string[] {
   const lines: string[] = [];
-  if (one.resumed)
+  if (one.resumed && one.tables !== undefined)
     lines.push(`taken up: ${one.resumed} ${one.resumed === 1 ? 'table' : 'tables'} that an interrupted restore had finished`);
   if (one.overwrote) {
     const what = one.chosen ? `table ${one.chosen.join(', ')}` : 'the database';

@@ -20,10 +20,11 @@ import { type RestoreDeps, restoreFiles } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
+import { snapshotFiles } from '../restore/snapshot-files.ts';
 import { newId } from '../segment/id.ts';
-import type { SourceKind } from '../source/source.ts';
+import type { BytePath, SourceKind } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
-import type { LandingDatabase, RestoreAdapters } from './adapters.ts';
+import type { FilesPreview, LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import {
@@ -36,16 +37,23 @@ import {
   type Overwriting,
   openTarget,
   type RestoredHere,
-  targetHost,
 } from './restore-database.ts';
+import {
+  checkFilesOptions,
+  describeFiles,
+  describePreview,
+  describeRemoved,
+  type FilesOptions,
+  filesTargetOptions,
+  landedFiles,
+  previewFiles,
+} from './restore-files.ts';
 import { findShop } from './shop.ts';
 
-interface RestoreOptions extends DatabaseOptions {
+interface RestoreOptions extends DatabaseOptions, FilesOptions {
   readonly at?: string;
   readonly snapshot?: string;
   readonly source?: SourceKind;
-  readonly toDir?: string;
-  readonly delete?: boolean;
   readonly path: readonly string[];
   readonly from?: string;
   readonly dryRun?: boolean;
@@ -70,12 +78,16 @@ export function registerRestore(program: Command, context: CliContext): void {
     )
     .option('--snapshot <id>', 'exactly this snapshot (the beginning of its id is enough)')
     .addOption(new Option('--source <source>', 'only this source').choices(['database', 'files', 'server']))
-    .option('--to-dir <dir>', 'where the files go: a directory that is empty or does not exist yet')
+    .option('--to-dir <dir>', 'where the files go: a directory that is empty or not there yet, or with --overwrite a tree')
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
     .option('--to-host', 'DIR and the URL’s address are on the shop’s own host, reached over SSH, not on this machine')
-    .option('--delete', 'with --overwrite and --to-dir: remove what the snapshot does not have')
-    .option('--overwrite', 'allow a database that is not empty: loaded beside it, then swapped; it stays as it is if anything fails')
+    .option(
+      '--overwrite',
+      'allow a database that is not empty: loaded beside it, then swapped; and a directory that is not: only what differs (size, time, mode, owner) is fetched and replaced. Until all of that has arrived, both stay as they are',
+    )
+    .option('--delete', 'with --overwrite, of files: remove what the snapshot does not have; what the configuration excludes stays')
+    .option('--checksum', 'of files that are there: compare contents, not size and time')
     .option('--keep-old', 'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old)')
     .addOption(severalTimes('--table <name>', 'only this table of the database (may be given again); others stay untouched'))
     .option(
@@ -89,6 +101,10 @@ export function registerRestore(program: Command, context: CliContext): void {
       'after',
       '\nExample:\n  coffre restore dupont --to-dir /srv/restore/dupont --to-database "mysql://root@localhost/dupont_back?socketPath=/run/mysqld/mysqld.sock"\n' +
         '  coffre restore dupont --at 2026-11-20T04:00 --to-dir /tmp/look --path "config/**"\n' +
+        '\nOver the live tree: how much that would be, then only what differs; and its images alone, exactly as they were:\n' +
+        '  coffre restore dupont --to-dir /var/www/dupont --overwrite --dry-run\n' +
+        '  coffre restore dupont --to-dir /var/www/dupont --overwrite\n' +
+        '  coffre restore dupont --to-dir /var/www/dupont --overwrite --delete --path img\n' +
         '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
         '  coffre restore dupont --to-database "mysql://root@localhost/dupont?socketPath=/run/mysqld/mysqld.sock" --overwrite --keep-old\n' +
         '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n',
@@ -110,6 +126,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   const config = invocation.config();
   const shop = findShop(config, shopName);
   checkDatabaseOptions(options);
+  checkFilesOptions(options);
   const matches = compilePaths(options.path);
   const { clock } = context;
   const startedMs = clock.monotonicMs();
@@ -117,7 +134,9 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   const tasks = await plan(config, catalog, shop, options);
   const database = tasks.flatMap(({ to }) => ('database' in to ? [to.database] : [])).at(0);
   if (options.dryRun) {
-    return describePlan(config, shop, tasks, database === undefined ? null : await describeOverwriting(adapters, shop, database, options));
+    const present = database === undefined ? null : await describeOverwriting(adapters, shop, database, options);
+    const reading = { clock, catalog, signal: invocation.signal, onProgress: () => {}, onProblem: () => {} };
+    return describePlan(config, shop, tasks, present, await previewTask(reading, config, shop, adapters, tasks, options, matches));
   }
   const warnings: string[] = [];
   // Before anything is written anywhere: it refuses a wrong URL, password file or rule for definers.
@@ -153,16 +172,9 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
     for (const task of tasks) {
       bar.title(`restore ${shop.name} ${task.source}`);
       if ('directory' in task.to) {
-        const target = await adapters.openFilesTarget(task.to.directory, {
-          host: targetHost(shop, options),
-          overwrite: options.overwrite === true,
-          delete: options.delete === true,
-        });
-        try {
-          restored.push(await restoreFiles(deps, task.snapshot, target, matches));
-        } finally {
-          await target.close();
-        }
+        const target = await adapters.openFilesTarget(task.to.directory, filesTargetOptions(shop, options, task.snapshot, matches));
+        const files = await restoreFiles(deps, task.snapshot, target, matches).finally(() => target.close());
+        restored.push(landedFiles(files, target));
       } else {
         const target = databaseTarget as LandingDatabase;
         try {
@@ -297,7 +309,31 @@ export function parseInstant(text: string, timezone: string): Temporal.Instant {
   }
 }
 
-function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], present: Overwriting | null) {
+/** What the restore of files would do to a directory that is there; null: no files are restored, or its target cannot say. */
+async function previewTask(
+  reading: Pick<RestoreDeps, 'clock' | 'catalog' | 'signal' | 'onProgress' | 'onProblem'>,
+  config: Config,
+  shop: ShopConfig,
+  adapters: RestoreAdapters,
+  tasks: readonly Task[],
+  options: RestoreOptions,
+  matches: ((path: BytePath) => boolean) | null,
+): Promise<FilesPreview | null> {
+  const [task] = tasks.filter(({ to }) => 'directory' in to);
+  if (!task || options.toDir === undefined) return null;
+  const vaults: Vault[] = [];
+  const target = await adapters.openFilesTarget(options.toDir, filesTargetOptions(shop, options, task.snapshot, matches));
+  try {
+    for (const vault of vaultOrder(config, shop, options.from ?? null)) vaults.push(await adapters.openVault(vault));
+    const keys = { identities: await shopIdentities(config, shop.name), trusted: await trustedKeys(config) };
+    return await previewFiles(target, task.snapshot, snapshotFiles({ ...reading, ...keys, vaults }, task.snapshot, matches));
+  } finally {
+    await target.close();
+    for (const vault of vaults) await vault.close().catch(() => {});
+  }
+}
+
+function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], present: Overwriting | null, preview: FilesPreview | null) {
   const rows = tasks.map((task) => [
     task.source,
     task.snapshot.id,
@@ -320,6 +356,7 @@ function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], 
         good: task.snapshot.good,
       })),
       ...(present ? { overwrites: present } : {}),
+      ...(preview ? { files: preview } : {}),
     },
     text: [
       table(
@@ -327,6 +364,7 @@ function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], 
         rows,
       ),
       ...(present ? [describeOverwritingText(present)] : []),
+      ...tasks.flatMap(({ to }) => (preview && 'directory' in to ? [describePreview(to.directory, preview)] : [])),
       ...tasks.flatMap((task) => passedOverNote(config, task)),
     ].join('\n'),
   };
@@ -341,16 +379,14 @@ function describeRestored(config: Config, restored: readonly RestoredHere[]): st
         one.snapshot,
         formatInstant(Temporal.Instant.from(one.asOf), config.timezone),
         formatBytes(one.bytes),
-        one.tables === undefined
-          ? `${one.files} ${one.files === 1 ? 'file' : 'files'}`
-          : `${one.tables} ${one.tables === 1 ? 'table' : 'tables'}, ${one.rows} rows`,
+        one.tables === undefined ? describeFiles(one) : `${one.tables} ${one.tables === 1 ? 'table' : 'tables'}, ${one.rows} rows`,
         formatDuration(one.durationMs),
         one.verified ? 'identical to the manifest' : 'NOT CHECKED',
       ]),
     ),
   ];
   for (const one of restored) {
-    lines.push(...describeLanding(one));
+    lines.push(...describeLanding(one), ...describeRemoved(one));
     for (const problem of one.problems) lines.push(`refused: ${problem.message} [${problem.code}]; another vault’s copy was used`);
   }
   return lines.join('\n');

@@ -1,0 +1,224 @@
+// The target `--to-dir` on this machine: a fresh directory, one whose restore was interrupted, or a tree that is made equal.
+import { closeSync, readdirSync } from 'node:fs';
+import { CoffreError } from '../../errors.ts';
+import type { Host } from '../../host/host.ts';
+import type { BytePath, FileEntry } from '../../source/source.ts';
+import type { FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
+import { Anchored, openBelow } from './anchored.ts';
+import { DeltaTarget, targetError } from './delta-target.ts';
+import { MARKER_PREFIX, type MarkerState, readMarker, refuseBusy, removeMarker, writeMarker } from './marker.ts';
+import { Found, missingEntries } from './missing.ts';
+import { type Held, removeOthers, type Stays } from './put-in-place.ts';
+
+export interface LandingOptions {
+  /** A target for a directory that is empty or not there yet. */
+  readonly fresh: (directory: string) => FilesTarget;
+  readonly overwrite: boolean;
+  readonly checksum: boolean;
+  /** With overwrite; null: nothing is removed. Else what stays although the snapshot does not have it. */
+  readonly removeAllBut: Stays | null;
+}
+
+/** What is in the directory: who may go on with what. */
+interface Present {
+  readonly others: readonly string[];
+  readonly markers: readonly { readonly name: string; readonly state: MarkerState | null }[];
+}
+
+export class LandingDirectory implements FilesTarget {
+  /** From `prepare` on, where there are any. */
+  threads?: ThreadedTarget;
+  readonly #directory: string;
+  readonly #host: Host;
+  readonly #options: LandingOptions;
+  #target: FilesTarget | null = null;
+  #snapshot = '';
+  #markers: readonly string[] = [];
+
+  /** `directory` is an absolute path of this machine, which `host` is. */
+  constructor(directory: string, host: Host, options: LandingOptions) {
+    this.#directory = directory;
+    this.#host = host;
+    this.#options = options;
+  }
+
+  /** Null: everything was written, into a fresh directory. */
+  get landing(): DeltaTarget['landing'] | null {
+    return this.#target instanceof DeltaTarget ? this.#target.landing : null;
+  }
+
+  async prepare(snapshot: string): Promise<{ readonly everythingMissing: boolean }> {
+    this.#snapshot = snapshot;
+    const place = this.#open();
+    const delta = place && this.#decide(place, snapshot);
+    if (delta) {
+      this.#target = delta;
+      const prepared = await delta.prepare(snapshot);
+      if (delta.threads) this.threads = delta.threads;
+      return prepared;
+    }
+    place?.close();
+    const fresh = this.#options.fresh(this.#directory);
+    this.#target = fresh;
+    const prepared = await fresh.prepare(snapshot);
+    if (fresh.threads) this.threads = fresh.threads;
+    // It was empty: what is there now is the fresh target's marker.
+    this.#markers = readdirSync(this.#directory);
+    this.#mark();
+    return prepared;
+  }
+
+  missing(entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> {
+    return this.#inside().missing(entries);
+  }
+
+  extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
+    return this.#inside().extract(segment, members, signal);
+  }
+
+  compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
+    return this.#inside().compare(entries);
+  }
+
+  async close(): Promise<void> {
+    const target = this.#target;
+    await target?.close();
+    // One that failed left its marker: it says of what, so that the same command goes on.
+    if (!(target instanceof DeltaTarget)) this.#mark();
+  }
+
+  /** What a restore would write, leave and remove; nothing is touched. Throws as prepare. */
+  async preview(snapshot: string, entries: AsyncIterable<FileEntry>) {
+    const place = this.#open();
+    const found = new Found();
+    const known = new Set<BytePath>();
+    const noted = async function* () {
+      for await (const entry of entries) {
+        known.add(entry.path);
+        yield entry;
+      }
+    };
+    try {
+      const present = place ? lookAt(place) : { others: [], markers: [] };
+      const refused = this.#refusal(present, snapshot);
+      if (!place || present.others.length === 0) {
+        return { exists: place !== null, allowed: true, written: null, bytes: null, unchanged: 0, deleted: 0 };
+      }
+      const looking = { tree: place, beside: null, checksum: this.#options.checksum, interrupted: false };
+      for await (const _ of missingEntries(noted(), looking, found));
+      const stays = this.#options.removeAllBut;
+      const deleted =
+        stays === null
+          ? 0
+          : removeOthers(place.directory('.') as Held, {
+              belongs: (path) => known.has(path),
+              stays: (path, isDirectory) => (path.startsWith(MARKER_PREFIX) ? 'whole' : stays(path, isDirectory)),
+              dry: true,
+            });
+      return {
+        exists: true,
+        allowed: refused === null,
+        written: found.missing,
+        bytes: found.missingBytes,
+        unchanged: found.inPlace,
+        deleted,
+      };
+    } catch (cause) {
+      throw targetError(this.#directory, cause);
+    } finally {
+      place?.close();
+    }
+  }
+
+  /** Null: there is nothing yet, or something that the fresh target refuses better. */
+  #open(): Anchored | null {
+    try {
+      return new Anchored(this.#directory);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+      throw targetError(this.#directory, cause);
+    }
+  }
+
+  /** Null: nothing is there that counts, a fresh restore begins. */
+  #decide(place: Anchored, snapshot: string): DeltaTarget | null {
+    const root = place.directory('.') as Held;
+    try {
+      const present = lookAt(place);
+      for (const { state } of present.markers) if (state) refuseBusy(state, this.#directory);
+      if (present.others.length === 0 && !present.markers.some(({ state }) => state?.snapshot === snapshot)) {
+        for (const { name } of present.markers) removeMarker(root, name);
+        return null;
+      }
+      const refused = this.#refusal(present, snapshot);
+      if (refused) throw refused;
+      const mine = present.markers.find(({ state }) => state?.snapshot === snapshot);
+      const { fresh, overwrite, checksum, removeAllBut } = this.#options;
+      return new DeltaTarget(place, {
+        host: this.#host,
+        directory: this.#directory,
+        beside: fresh,
+        overwrite: mine?.state ? mine.state.overwrite : overwrite,
+        checksum,
+        removeAllBut: overwrite ? removeAllBut : null,
+        marker: mine?.name ?? null,
+        stale: present.markers.map(({ name }) => name).filter((name) => name !== mine?.name),
+      });
+    } catch (cause) {
+      place.close();
+      throw targetError(this.#directory, cause);
+    }
+  }
+
+  #refusal({ others, markers }: Present, snapshot: string): CoffreError | null {
+    if (this.#options.overwrite || others.length === 0) return null;
+    const states = markers.flatMap(({ state }) => (state ? [state] : []));
+    const mine = states.find((state) => state.snapshot === snapshot);
+    if (mine && !mine.overwrite) return null;
+    const [state] = mine ? [mine] : states;
+    if (!state) {
+      return new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} is not empty: it holds ${others[0]}`, {
+        hint: 'name a directory that is empty or not there yet; or --overwrite makes this one equal to the snapshot (--dry-run says how much that is)',
+      });
+    }
+    const again = state.overwrite ? `--snapshot ${state.snapshot} --overwrite` : `--snapshot ${state.snapshot}`;
+    return new CoffreError('E_TARGET_NOT_EMPTY', `${this.#directory} holds an interrupted restore of snapshot ${state.snapshot}`, {
+      hint: `${again} goes on with it; --overwrite with the snapshot that you want makes the directory equal to that one; or name another directory`,
+    });
+  }
+
+  /** Says in the fresh target's marker of which snapshot it is; without one, everything is there. */
+  #mark(): void {
+    const place = this.#open();
+    if (!place) return;
+    try {
+      const root = place.directory('.') as Held;
+      for (const name of this.#markers) {
+        const fd = openBelow(root, name);
+        if (fd === null) continue;
+        try {
+          writeMarker(`/proc/self/fd/${fd}`, this.#snapshot, false);
+        } finally {
+          closeSync(fd);
+        }
+      }
+    } catch (cause) {
+      throw targetError(this.#directory, cause);
+    } finally {
+      place.close();
+    }
+  }
+
+  #inside(): FilesTarget {
+    if (!this.#target) throw new CoffreError('E_INTERNAL', 'a target was used before it was prepared');
+    return this.#target;
+  }
+}
+
+function lookAt(place: Anchored): Present {
+  const root = place.directory('.') as Held;
+  const names = readdirSync(`${root}/.`);
+  const markers = names.filter((name) => name.startsWith(MARKER_PREFIX)).map((name) => ({ name, state: readMarker(root, name) }));
+  return { others: names.filter((name) => !name.startsWith(MARKER_PREFIX)), markers };
+}
