@@ -37,6 +37,7 @@ export class ExtendedFiles {
   readonly #root: string;
   readonly #clock: Clock;
   #hasGetfattr = true;
+  #asked = 0;
   #sweep: Promise<Sweep | null> | null = null;
 
   /** `root`: absolute. */
@@ -50,7 +51,8 @@ export class ExtendedFiles {
   async among(files: readonly Asked[], signal: AbortSignal): Promise<ReadonlySet<BytePath>> {
     const found = new Set<BytePath>();
     let open = files;
-    if (files.length >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
+    this.#asked += files.length;
+    if (this.#asked >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
     const sweep = await this.#sweep;
     if (sweep) {
       for (const { path } of files) if (sweep.found === null || sweep.found.has(path)) found.add(path);
