@@ -136,7 +136,7 @@ export function registerShow(program: Command, context: CliContext): void {
           const summary = snapshotDocument(snapshot);
           return {
             document: { snapshot: summary, warnings: JSON.parse(snapshot.warnings), manifest },
-            text: describeSnapshot(snapshot, config.timezone),
+            text: describeSnapshot(snapshot, manifest, config.timezone),
           };
         }
         const file = indexCopyPath(config.stateDir, snapshot.shop, snapshot.id);
@@ -165,8 +165,16 @@ export function registerShow(program: Command, context: CliContext): void {
     );
 }
 
+/** What a source found out about what it read, as far as it is worth a line. */
+const SHOWN_FACTS = [
+  ['application', 'application'],
+  ['system', 'system'],
+  ['secrets', 'secrets in'],
+  ['leftOut', 'left out'],
+] as const;
+
 /** One line for each fact, then one for each vault, then the warnings. */
-function describeSnapshot(snapshot: SnapshotWithCopies, timezone: string): string {
+function describeSnapshot(snapshot: SnapshotWithCopies, manifest: SignedManifest['manifest'] | null, timezone: string): string {
   const when = (epochMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(epochMs), timezone);
   const counts = Object.entries(JSON.parse(snapshot.counts) as Record<string, number>).map(([name, count]) => `${count} ${name}`);
   const consistency = snapshot.consistency === null ? null : (JSON.parse(snapshot.consistency) as Consistency);
@@ -187,6 +195,10 @@ function describeSnapshot(snapshot: SnapshotWithCopies, timezone: string): strin
     const gaps = consistency.notCovered.length > 0 ? `, without ${consistency.notCovered.join(', ')}` : '';
     facts.push(['consistent', `${consistency.acrossTables ? 'across tables' : 'not across tables'} (${consistency.method}${gaps})`]);
   }
+  for (const [key, title] of SHOWN_FACTS) {
+    const said = manifest?.server?.[key];
+    if (said !== undefined) facts.push([title, printable(said)]);
+  }
   for (const copy of snapshot.copies) {
     const lock = copy.retainUntil === null ? 'not locked' : `${copy.lockMode} until ${when(copy.retainUntil)}`;
     const verified = copy.verifyError ?? (copy.verifiedAt === null ? 'not verified yet' : `verified ${when(copy.verifiedAt)}`);
@@ -202,7 +214,7 @@ function describeSnapshot(snapshot: SnapshotWithCopies, timezone: string): strin
   return lines.join('\n');
 }
 
-async function ownManifest(stateDir: string, snapshot: SnapshotWithCopies): Promise<unknown> {
+async function ownManifest(stateDir: string, snapshot: SnapshotWithCopies): Promise<SignedManifest['manifest'] | null> {
   for (const copy of snapshot.copies) {
     const path = manifestCopyPath(stateDir, snapshot.shop, snapshot.id, copy.vault);
     if (existsSync(path)) return (JSON.parse(await readFile(path, 'utf8')) as SignedManifest).manifest;

@@ -90,6 +90,7 @@ export function resolveConfig(
   };
 
   const keyDir = absolute(written.encryption === 'none' ? 'keys' : written.encryption.keyDir);
+  const signingKeyFile = written.signing.keyFile === undefined ? resolve(keyDir, 'signing.key') : absolute(written.signing.keyFile);
   const vaults = map('vaults', (name, value, at): VaultConfig => {
     if (value.type === 'filesystem') {
       const { type, site, offsite } = value;
@@ -264,13 +265,17 @@ export function resolveConfig(
     hostType: HostConfig['type'],
     at: KeyPath,
   ): ServerConfig {
-    const vaultPaths = [...vaults.values()].flatMap((vault) => (vault.type === 'filesystem' ? [vault.path] : []));
+    const rootPath = onHost(root, hostType, [...at, 'root']);
+    if (hostType !== 'local') return { root: rootPath, exclude, own: [] };
+    const vaultPaths: string[] = [];
+    for (const vault of vaults.values()) {
+      if (vault.type !== 'filesystem') continue;
+      vaultPaths.push(vault.path);
+      if (within(rootPath, vault.path)) report([...at, 'root'], `is ${JSON.stringify(rootPath)} and lies in vault ${vault.name}`);
+    }
     // The identities of all shops would stand in one shop's backup, which that shop's own identity opens.
-    return {
-      root: onHost(root, hostType, [...at, 'root']),
-      exclude,
-      own: hostType === 'local' ? [absolute(written.stateDir), keyDir, ...vaultPaths] : [],
-    };
+    const keys = within(signingKeyFile, keyDir) ? [keyDir] : [keyDir, signingKeyFile];
+    return { root: rootPath, exclude, own: [absolute(written.stateDir), ...keys, ...vaultPaths] };
   }
 
   function resolveFiles(files: NonNullable<Written<'shops'>['files']>, hostType: HostConfig['type'], at: KeyPath): FilesConfig {
@@ -295,7 +300,6 @@ export function resolveConfig(
   if (http !== null && !isLoopback(http.replace(/:\d+$/, ''))) {
     warn(['listen', 'http'], `is ${http}: tokens travel unencrypted unless a TLS proxy stands before it`);
   }
-  const signingKeyFile = written.signing.keyFile === undefined ? resolve(keyDir, 'signing.key') : absolute(written.signing.keyFile);
   for (const name of shops.keys()) {
     // The shop's identity would be the signing key's file.
     if (resolve(keyDir, `${name}.key`) === signingKeyFile)
@@ -379,11 +383,12 @@ function checkVaultPlaces(vaults: readonly VaultConfig[], report: (at: KeyPath, 
 
 /** Whether one of two absolute paths is, or lies in, the other. */
 function overlaps(a: string, b: string): boolean {
-  const within = (inner: string, outer: string): boolean => {
-    const step = relative(outer, inner);
-    return step === '' || !(step === '..' || step.startsWith('../'));
-  };
   return within(a, b) || within(b, a);
+}
+
+function within(inner: string, outer: string): boolean {
+  const step = relative(outer, inner);
+  return step === '' || !(step === '..' || step.startsWith('../'));
 }
 
 function isLoopback(host: string): boolean {

@@ -36,7 +36,7 @@ describe('the example', () => {
   it('config/coffre.example.yaml - loads without a warning', () => {
     const config = loadConfig(EXAMPLE, {});
     expect(config.warnings).toEqual([]);
-    expect([...config.shops.keys()]).toEqual(['dupont', 'martin']);
+    expect([...config.shops.keys()]).toEqual(['dupont', 'martin', 'petit']);
     expect(config.shops.get('dupont')?.plan.retentionMs).toBe(14 * 86_400_000);
     expect(config.contracts.get('csi-001')?.price).toEqual({ perTBMonth: '23.00', currency: 'EUR', stepTB: 1 });
     expect(config.limits.bandwidthBytes).toBe(50e6);

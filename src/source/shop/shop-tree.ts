@@ -55,10 +55,12 @@ export function titleOf({ name, version }: Application): string {
   return version === null ? `${name} of an unknown version` : `${name} ${version}`;
 }
 
-function factsOf({ application, secrets }: ShopTree): Readonly<Record<string, string>> {
+function factsOf({ application, secrets, excludes }: ShopTree): Readonly<Record<string, string>> {
   return {
     ...(application === null ? {} : { application: titleOf(application), layout: application.layout }),
     ...(secrets.length === 0 ? {} : { secrets: secrets.join(', ') }),
+    // beside what profile and configuration leave out
+    ...(excludes.length === 0 ? {} : { leftOut: excludes.join(', ') }),
   };
 }
 
