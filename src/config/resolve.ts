@@ -15,6 +15,7 @@ import type {
   ShopConfig,
   VaultConfig,
 } from './config.ts';
+import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
 import { type KeyPath, nearestName, type Problem, printPath } from './problems.ts';
 import { printDuration } from './quantity.ts';
 import type { ConfigFile } from './schema.ts';
@@ -124,6 +125,12 @@ export function resolveConfig(
       uploadBytesPerSecond: written.limits.bandwidth === 'none' ? null : written.limits.bandwidth,
     };
   });
+  const { concurrency, memory } = written.limits;
+  const leastMemory = leastMemoryBytes(concurrency);
+  if (memory != null && memory < leastMemory) {
+    const runs = concurrency === 1 ? 'a run needs' : `${concurrency} runs at a time (limits.concurrency) need`;
+    report(['limits', 'memory'], `is ${Math.round(memory / 1e6)}MB: ${runs} at least ${leastMemory / 1e6}MB`);
+  }
   checkVaultPlaces([...vaults.values()], report);
 
   const longestLockMs = written.limits.lockCeiling - written.limits.runDeadline - written.limits.reuseMaxAge - LOCK_ALLOWANCE_DAY_MS;
@@ -319,7 +326,7 @@ export function resolveConfig(
     limits: {
       concurrency: written.limits.concurrency,
       bandwidthBytes: written.limits.bandwidth === 'none' ? null : written.limits.bandwidth,
-      memoryBytes: written.limits.memory,
+      memoryBytes: written.limits.memory ?? defaultMemoryBytes(written.limits.concurrency),
       lockCeilingMs: written.limits.lockCeiling,
       runDeadlineMs: written.limits.runDeadline,
       vaultDeadlineMs: written.limits.vaultDeadline,

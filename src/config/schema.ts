@@ -277,13 +277,18 @@ const shop = strict({
   server: server.prefault(false),
 });
 
+/** With less, many uploads that share it would each stand still for longer than a store waits. */
+const uploadRate = parsed((value) => {
+  if (value === 'none') return 'none';
+  const bytes = parseRate(value);
+  return bytes !== null && bytes >= 100e3 ? bytes : null;
+}, 'a rate of 100kB/s or more is expected, such as 50MB/s, or none').prefault('none');
+
 const limits = strict({
   concurrency: wholeNumber(1, 64).default(2),
-  bandwidth: rateOrNone,
-  memory: parsed((value) => {
-    const bytes = parseSize(value);
-    return bytes !== null && bytes >= 256e6 ? bytes : null;
-  }, 'a size of 256MB or more is expected, such as 512MB').prefault('512MB'),
+  bandwidth: uploadRate,
+  // whether it is enough depends on concurrency
+  memory: size.nullish(),
   lockCeiling: positiveDuration.prefault('90d'),
   runDeadline: positiveDuration.prefault('12h'),
   vaultDeadline: positiveDuration.prefault('10m'),

@@ -43,6 +43,14 @@ describe('the example', () => {
     expect(config.shops.get('martin')?.database?.password?.from).toBe('systemd credential martin-db');
   });
 
+  it('memory - the least that works when the default would be too little for so many runs; that much is accepted', () => {
+    const memory = (limits: string): number => parseConfig(`${GOOD}limits: ${limits}\n`, FILE, {}).limits.memoryBytes;
+    expect(memory('{}')).toBe(512e6);
+    expect(memory('{ concurrency: 4 }')).toBe(636e6);
+    expect(memory('{ concurrency: 4, memory: 636MB }')).toBe(636e6);
+    expect(memory('{ concurrency: 1, memory: 2GiB }')).toBe(2 * 1024 ** 3);
+  });
+
   it('every default that the example names - is what an empty key gives', async () => {
     const lines = (await readFile(EXAMPLE, 'utf8')).split('\n');
     const bare = parseConfig(GOOD, FILE, {});
@@ -188,7 +196,22 @@ describe('messages', () => {
     [
       'a rate without time',
       `${GOOD}limits: { bandwidth: 50MB }\n`,
-      'coffre.yaml:11: limits.bandwidth is "50MB": a rate is expected, such as 50MB/s or 800KiB/s, or none',
+      'coffre.yaml:11: limits.bandwidth is "50MB": a rate of 100kB/s or more is expected, such as 50MB/s, or none',
+    ],
+    [
+      'a rate that no store would wait for',
+      `${GOOD}limits: { bandwidth: 99kB/s }\n`,
+      'coffre.yaml:11: limits.bandwidth is "99kB/s": a rate of 100kB/s or more is expected, such as 50MB/s, or none',
+    ],
+    [
+      'too little memory for two runs',
+      `${GOOD}limits: { memory: 256MB }\n`,
+      'coffre.yaml:11: limits.memory is 256MB: 2 runs at a time (limits.concurrency) need at least 489MB',
+    ],
+    [
+      'too little memory for one run',
+      `${GOOD}limits: { memory: 256MB, concurrency: 1 }\n`,
+      'coffre.yaml:11: limits.memory is 256MB: a run needs at least 415MB',
     ],
     [
       'a contract for a vault that is not declared',
