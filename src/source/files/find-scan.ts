@@ -22,7 +22,7 @@ export interface TreeToFind {
   readonly clock: Clock;
   /** Takes what does not fit into memory. */
   readonly scratchDir: string;
-  /** Entries held in memory at once, in bytes. Default: 24 MiB. */
+  /** Entries held in memory at once, in bytes. Default: 8 MiB. */
   readonly memoryBytes?: number;
 }
 

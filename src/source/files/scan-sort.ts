@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What is held in memory before it goes to disk: some 150,000 entries. */
-export const RUN_BYTES = 24 * 1024 * 1024;
+/** What is held in memory before it goes to disk: some 40,000 entries. */
+export const RUN_BYTES = 8 * 1024 * 1024;
 /** What a string costs beside its characters. */
 const BYTES_PER_STRING = 32;
 const WRITE_BYTES = 1024 * 1024;
@@ -25,7 +25,8 @@ export class ScanSort {
 
   /** Must be awaited when it gives a promise. */
   add(line: string): Promise<void> | null {
-    this.#lines.push(line);
+    // A copy: as a slice of what was received it would keep all of that alive.
+    this.#lines.push(Buffer.from(line, 'latin1').latin1Slice());
     this.#bytes += line.length + BYTES_PER_STRING;
     return this.#bytes >= this.#runBytes ? this.#spill() : null;
   }
@@ -96,7 +97,7 @@ async function writeRun(file: FileHandle, lines: readonly string[]): Promise<voi
 
 async function* readRun(path: string): AsyncGenerator<string> {
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+  for await (const chunk of createReadStream(path, { highWaterMark: 64 * 1024 })) {
     rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
     let at = 0;
     while (at + 4 <= rest.length) {
