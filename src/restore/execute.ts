@@ -7,9 +7,9 @@ import { decodeIndex } from '../segment/index-file.ts';
 import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
 import { type BytePath, type FileEntry, type IndexEntry, isFileEntry } from '../source/source.ts';
 import type { FilesTarget } from '../target/target.ts';
-import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
-import { fetchObject, fromAnyCopy, type Identities, isStreamed, type OpenedCopy, type Problem, readManifest, segmentIn } from './fetch.ts';
+import { extractSegments } from './extract-segments.ts';
+import { CopyOrder, fetchObject, fromAnyCopy, type Identities, type OpenedCopy, type Problem, readManifest } from './fetch.ts';
 import { planMembers } from './members.ts';
 import type { RestoreProgress } from './progress.ts';
 
@@ -39,6 +39,8 @@ export interface RestoredSource {
   readonly readBytes: number;
   readonly segments: number;
   readonly files?: number;
+  /** Of these files those that were not there as they should be, and were written. */
+  readonly writtenFiles?: number;
   readonly tables?: number;
   readonly rows?: number;
   readonly durationMs: number;
@@ -47,9 +49,6 @@ export interface RestoredSource {
   /** Copies that were refused although the restore went on with another. */
   readonly problems: readonly Problem[];
 }
-
-/** Segments on their way at once, each at most LARGE_PART_BYTES stored: one is written while the next one is fetched. */
-const SEGMENTS_IN_FLIGHT = 2;
 
 /** Opens the copies whose manifest is right. Throws the first copy's error when none is. */
 export async function openCopies(
@@ -77,11 +76,12 @@ export async function openCopies(
 /** The index of a snapshot, checked as it streams; read it to its end before relying on what it said. */
 export async function* readSnapshotIndex(
   deps: RestoreDeps,
-  copies: readonly OpenedCopy[],
+  copies: readonly OpenedCopy[] | CopyOrder,
   onProblem: (problem: Problem) => void,
 ): AsyncGenerator<IndexEntry> {
   // held in memory when small; a large index that turns out wrong half-way ends the restore before anything was written
-  const { key } = (copies[0] as OpenedCopy).manifest.index;
+  const [first] = copies instanceof CopyOrder ? copies.copies : copies;
+  const { key } = (first as OpenedCopy).manifest.index;
   const fetched = await fromAnyCopy(copies, key, deps.signal, onProblem, (copy) =>
     fetchObject(copy, copy.manifest.index, deps.identities, deps.signal),
   );
@@ -97,52 +97,44 @@ export async function restoreFiles(
 ): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
   const problems: Problem[] = [];
-  const onProblem = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
-  const copies = await openCopies(deps, snapshot, onProblem);
+  const tell = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
+  const copies = await openCopies(deps, snapshot, tell);
+  const order = new CopyOrder(copies);
+  const onProblem = (problem: Problem): void => {
+    order.note(problem);
+    tell(problem);
+  };
   const { manifest } = copies[0] as OpenedCopy;
-  const plan = await planMembers(readSnapshotIndex(deps, copies, onProblem), manifest.segments, matches);
-  if (matches !== null && plan.members.size === 0) {
+  const readEntries = (): AsyncIterable<IndexEntry> => readSnapshotIndex(deps, order, onProblem);
+  let plan = matches === null ? null : await planMembers(readEntries, manifest.segments, { matches, missing: null });
+  // before anything is made: a wrong pattern leaves no empty directory behind
+  if (plan?.members.size === 0) {
     throw new CoffreError('E_USAGE', `nothing in snapshot ${snapshot.id} matches --path`, {
       hint: `coffre show ${snapshot.id} . lists what it holds`,
     });
   }
-  await target.prepare(snapshot.id);
-
+  const { everythingMissing } = await target.prepare(snapshot.id);
+  if (!everythingMissing) {
+    const missing = (entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> => target.missing(entries);
+    plan = await planMembers(readEntries, manifest.segments, { matches, missing });
+  }
+  plan ??= await planMembers(readEntries, manifest.segments, { matches, missing: null });
   const needed = manifest.segments.filter((segment) => plan.members.has(segment.id));
-  const meter = new SegmentMeter(deps, needed);
-  const extract = (segment: ManifestSegment): Promise<void> =>
-    fromAnyCopy(copies, segment.key, deps.signal, onProblem, async (copy) => {
-      const fetched = await fetchObject(copy, segmentIn(copy, segment.id), deps.identities, deps.signal);
-      await target.extract(
-        { id: segment.id, phase: segment.phase, plaintext: fetched.plaintext, unverified: fetched.unverified },
-        plan.members.get(segment.id) ?? null,
-        deps.signal,
-      );
-      meter.done(segment);
-    });
-  // Segments of different snapshots never hold the same live path, so their order is free; directories come last.
-  // The target takes one at a time; a streamed one must not wait for its turn with an open connection, so it comes alone.
-  const body = needed.filter((segment) => segment.phase !== 'tail');
-  await inParallel(
-    body.filter((segment) => !isStreamed(segment)),
-    SEGMENTS_IN_FLIGHT,
-    extract,
-  );
-  for (const segment of body.filter(isStreamed)) await extract(segment);
-  for (const segment of needed.filter((segment) => segment.phase === 'tail')) await extract(segment);
+  await extractSegments({ ...deps, onProblem }, order, target, needed, plan.members);
 
-  meter.check();
-  const wanted = filterFiles(readSnapshotIndex(deps, copies, onProblem), matches);
+  const wanted = filterFiles(readEntries(), matches);
   const differences = await target.compare(wanted);
   if (differences.length > 0) {
     throw new CoffreError('E_OBJECT_ALTERED', `the restored tree differs from the index: ${differences.slice(0, 5).join('; ')}`, {
       hint: `${differences.length} differences; something else may have written into the target meanwhile`,
     });
   }
+  await target.publish?.();
   return {
     ...outcome(deps, snapshot, manifest, copies, needed, started, problems),
-    ...(matches === null ? {} : { bytes: plan.fileBytes }),
+    ...(matches === null && everythingMissing ? {} : { bytes: plan.writtenBytes }),
     files: plan.files,
+    writtenFiles: plan.writtenFiles,
     verified: true,
   };
 }
@@ -184,28 +176,4 @@ export function outcome(
     durationMs: Math.round(deps.clock.monotonicMs() - started),
     problems,
   };
-}
-
-class SegmentMeter {
-  readonly #deps: RestoreDeps;
-  readonly #totalBytes: number;
-  #doneBytes = 0;
-
-  constructor(deps: RestoreDeps, segments: readonly ManifestSegment[]) {
-    this.#deps = deps;
-    this.#totalBytes = segments.reduce((total, segment) => total + segment.plainBytes, 0);
-  }
-
-  done(segment: ManifestSegment): void {
-    this.#doneBytes += segment.plainBytes;
-    this.#tell('segments', segment.name);
-  }
-
-  check(): void {
-    this.#tell('check', '');
-  }
-
-  #tell(step: RestoreProgress['step'], current: string): void {
-    this.#deps.onProgress({ step, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes, doneRows: 0, totalRows: 0, current });
-  }
 }

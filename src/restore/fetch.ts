@@ -1,10 +1,10 @@
 // Gets objects of a snapshot back, checked, from the first vault whose copy is right; what was wrong elsewhere is remembered.
 import type { Catalog } from '../catalog/open.ts';
 import type { ObjectRow, SnapshotWithCopies } from '../catalog/snapshots.ts';
-import { asCoffreError, CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { decodeManifest, verifyManifest } from '../segment/manifest.ts';
 import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
-import { type OpenOptions, openBuffer, openSelfProving, openStream, readStored } from '../segment/open.ts';
+import { type OpenOptions, openBuffer, openSelfProving, openStream, readStored, readStoredInto } from '../segment/open.ts';
 import { LARGE_PART_BYTES } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 
@@ -128,6 +128,39 @@ export async function fetchObject(
   return { plaintext: openBuffer(whole, options), unverified: false, storedBytes: object.storedBytes };
 }
 
+/** Fetches the stored bytes of one object of this copy into `room`; only their number is checked. Throws a vault's codes, E_OBJECT_ALTERED. */
+export async function fetchStored(
+  copy: OpenedCopy,
+  object: Pick<ManifestSegment, 'key' | 'versionId' | 'storedBytes'>,
+  room: SharedArrayBuffer,
+  signal: AbortSignal,
+): Promise<void> {
+  const stored = await copy.vault.get(object.key, object.versionId, signal);
+  await readStoredInto(stored, Buffer.from(room), object, `${copy.vault.name}: ${object.key}`, signal);
+}
+
+/**
+ * Copies in the order in which they are asked: a vault that did not answer, or went silent, is asked last from then on, or every segment
+ * would wait out its time limit anew.
+ */
+export class CopyOrder {
+  #copies: readonly OpenedCopy[];
+
+  constructor(copies: readonly OpenedCopy[]) {
+    this.#copies = copies;
+  }
+
+  get copies(): readonly OpenedCopy[] {
+    return this.#copies;
+  }
+
+  note(problem: Problem): void {
+    if (ERRORS[problem.code as ErrorCode].exit !== VAULT_EXIT) return;
+    const silent = this.#copies.filter((copy) => copy.vault.name === problem.vault);
+    this.#copies = [...this.#copies.filter((copy) => copy.vault.name !== problem.vault), ...silent];
+  }
+}
+
 /** The same object as another copy describes it: ids are equal in every vault, versions are not. */
 export function segmentIn(copy: OpenedCopy, id: string): ManifestSegment {
   const segment = copy.manifest.segments.find((candidate) => candidate.id === id);
@@ -141,14 +174,14 @@ export function segmentIn(copy: OpenedCopy, id: string): ManifestSegment {
  * the copy's fault (the target's) are thrown at once. Throws the first copy's error when none is left.
  */
 export async function fromAnyCopy<T>(
-  copies: readonly OpenedCopy[],
+  order: readonly OpenedCopy[] | CopyOrder,
   key: string,
   signal: AbortSignal,
   onProblem: (problem: Problem) => void,
   use: (copy: OpenedCopy) => Promise<T>,
 ): Promise<T> {
   let first: CoffreError | null = null;
-  for (const copy of copies) {
+  for (const copy of order instanceof CopyOrder ? order.copies : order) {
     try {
       return await use(copy);
     } catch (error) {
@@ -162,7 +195,10 @@ export async function fromAnyCopy<T>(
   throw first ?? new CoffreError('E_OBJECT_MISSING', `${key}: no vault holds it`);
 }
 
+/** Exit group of a vault that does not answer. */
+const VAULT_EXIT = 4;
+
 /** Exit groups 4 and 6: a vault that does not answer, or bytes that are not what was written. */
 export function isCopysFault(error: CoffreError): boolean {
-  return error.exitStatus === 4 || error.exitStatus === 6;
+  return error.exitStatus === VAULT_EXIT || error.exitStatus === 6;
 }

@@ -94,6 +94,10 @@ export interface AgeOpener {
 
 /** Begins to decrypt an age file with whichever of `identities` fits. Throws E_KEY when one is not an identity. */
 export function openAge(identities: readonly string[]): AgeOpener {
+  return openAgeWith(makeDecrypter(identities));
+}
+
+function makeDecrypter(identities: readonly string[]): Decrypter {
   const decrypter = new Decrypter();
   for (const identity of identities) {
     try {
@@ -103,7 +107,21 @@ export function openAge(identities: readonly string[]): AgeOpener {
       throw new CoffreError('E_KEY', 'not an age identity');
     }
   }
-  return openAgeWith(decrypter);
+  return decrypter;
+}
+
+/**
+ * Decrypts an age file that is in memory as a whole: chunk by chunk, without gathering or joining them. What came out before an error
+ * is what was sealed, but not all of it. Throws E_KEY, E_FORMAT, E_DECRYPT; `onUnlocked` is called once an identity fits.
+ */
+export async function* openWholeAge(stored: Buffer, identities: readonly string[], onUnlocked: () => void): AsyncGenerator<Buffer> {
+  const headerBytes = findHeaderEnd(stored);
+  if (headerBytes === null) throw new CoffreError('E_FORMAT', 'age: truncated header');
+  const fileKey = await unlockFileKey(makeDecrypter(identities), stored.subarray(0, headerBytes));
+  const from = headerBytes + PAYLOAD_NONCE_BYTES;
+  if (stored.length < from) throw new CoffreError('E_FORMAT', 'age: truncated payload nonce');
+  onUnlocked();
+  yield* new PayloadOpener(payloadKey(fileKey, stored.subarray(headerBytes, from))).whole(stored.subarray(from));
 }
 
 /** The same with a decrypter prepared by the caller (passphrases, custom identities). */
@@ -333,8 +351,17 @@ class PayloadOpener {
     return plaintexts.length === 1 ? (plaintexts[0] as Buffer) : Buffer.concat(plaintexts);
   }
 
+  *whole(stored: Buffer): Generator<Buffer> {
+    const last = Math.max(0, Math.ceil(stored.length / SEALED_CHUNK_BYTES) - 1) * SEALED_CHUNK_BYTES;
+    for (let at = 0; at < last; at += SEALED_CHUNK_BYTES) yield this.#open(stored.subarray(at, at + SEALED_CHUNK_BYTES), false);
+    yield this.#last(stored.subarray(last));
+  }
+
   finish(): Buffer {
-    const chunk = this.#cutter.finish();
+    return this.#last(this.#cutter.finish());
+  }
+
+  #last(chunk: Uint8Array): Buffer {
     const first = this.#chunks === 0;
     const plaintext = this.#open(chunk, true);
     // An empty last chunk after a full one would give one plaintext two forms.

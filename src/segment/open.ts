@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { CoffreError } from '../errors.ts';
 import { abortable } from './abortable.ts';
-import { openAge } from './age.ts';
+import { openAge, openWholeAge } from './age.ts';
 import type { SealedFacts } from './manifest-types.ts';
 import { Meter } from './seal.ts';
-import { decompress, decompressInPlace } from './zstd.ts';
+import { decompress, decompressInPlace, decompressInto } from './zstd.ts';
 
 export interface OpenOptions {
   /** The object's key, for messages. */
@@ -28,6 +28,32 @@ export async function* openBuffer(stored: Uint8Array, options: OpenOptions): Asy
 }
 
 /**
+ * Opens an object held in memory into `room`, which holds at least its plaintext, on the calling thread: for threads that nobody waits for.
+ * Nothing is given out that was not checked to its end. Returns the plaintext, which lies in `room`. Throws as openBuffer does.
+ */
+export async function openInto(stored: Buffer, room: Buffer, options: Omit<OpenOptions, 'inPlace'>): Promise<Buffer> {
+  const { expected, what, identities } = options;
+  checkStored(stored, expected, what);
+  let unlocked = false;
+  try {
+    const compressed = identities === 'none' ? [stored] : openWholeAge(stored, identities, () => (unlocked = true));
+    const target = room.subarray(0, expected.plainBytes);
+    const plaintext = target.subarray(0, await decompressInto(compressed, target));
+    checkSize(what, 'plaintext', plaintext.length, expected.plainBytes);
+    checkSha256(what, 'plaintext', createHash('sha256').update(plaintext).digest('hex'), expected.plainSha256);
+    return plaintext;
+  } catch (error) {
+    throw named(asAltered(error, unlocked, what), what);
+  }
+}
+
+/** A header that let an identity in says that the key is right: then the content is wrong. */
+function asAltered(error: unknown, unlocked: boolean, what: string): unknown {
+  if (!unlocked || !(error instanceof CoffreError) || error.code !== 'E_DECRYPT') return error;
+  return new CoffreError('E_OBJECT_ALTERED', `${what}: ${error.message}`, { cause: error });
+}
+
+/**
  * Opens an object as it arrives: what comes out is **not** yet known to be what was written until the end was reached
  * without error. Throws as openBuffer does; an object that goes on past its size is refused there.
  */
@@ -46,15 +72,26 @@ export async function readStored(
   signal?: AbortSignal,
 ): Promise<Buffer> {
   const object = Buffer.allocUnsafeSlow(expected.storedBytes);
+  await readStoredInto(stored, object, expected, what, signal);
+  checkStored(object, expected, what);
+  return object;
+}
+
+/** Reads an object into `room`, at least as large, and checks its size; its hash is for whoever opens it to check. Throws as readStored. */
+export async function readStoredInto(
+  stored: AsyncIterable<Uint8Array>,
+  room: Buffer,
+  expected: Pick<SealedFacts, 'storedBytes'>,
+  what: string,
+  signal?: AbortSignal,
+): Promise<void> {
   let used = 0;
   for await (const chunk of abortable(stored, signal)) {
-    if (used + chunk.length > object.length) throw longer(what, expected.storedBytes);
-    object.set(chunk, used);
+    if (used + chunk.length > expected.storedBytes) throw longer(what, expected.storedBytes);
+    room.set(chunk, used);
     used += chunk.length;
   }
-  const whole = object.subarray(0, used);
-  checkStored(whole, expected, what);
-  return whole;
+  checkSize(what, 'stored', used, expected.storedBytes);
 }
 
 /** Throws E_OBJECT_ALTERED when size or SHA-256 of a stored object differ from what is expected. */
@@ -114,11 +151,7 @@ async function* decrypt(stored: AsyncIterable<Uint8Array>, identities: readonly 
     const last = await opener.finish();
     if (last.length > 0) yield last;
   } catch (error) {
-    // The header let this identity in, so the key is right and the content is wrong.
-    if (opener.unlocked && error instanceof CoffreError && error.code === 'E_DECRYPT') {
-      throw new CoffreError('E_OBJECT_ALTERED', `${what}: ${error.message}`, { cause: error });
-    }
-    throw error;
+    throw asAltered(error, opener.unlocked, what);
   }
 }
 

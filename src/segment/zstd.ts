@@ -114,6 +114,43 @@ export async function* decompressInPlace(stored: AsyncIterable<Uint8Array>): Asy
   }
 }
 
+/**
+ * Decompresses one or more frames into `target`, on the calling thread; returns how many bytes came. As decompressInPlace it does not
+ * notice a last frame that is cut off. Throws E_FORMAT, also when there is more than `target` holds.
+ */
+export async function decompressInto(stored: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, target: Uint8Array): Promise<number> {
+  const stream = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_MAX_WINDOW_LOG } });
+  stream.on('error', () => {});
+  const { _handle: handle, _writeState: state } = stream as unknown as SyncStream;
+  // Where the target is full zstd must still be able to say that nothing follows.
+  const beyond = Buffer.allocUnsafeSlow(1024);
+  let used = 0;
+  try {
+    for await (const piece of stored) {
+      for (let at = 0, full = false; at < piece.length || full; ) {
+        const [room, offset] = used < target.length ? [target, used] : [beyond, 0];
+        state[1] = NOT_WRITTEN;
+        handle?.writeSync(constants.ZSTD_e_continue, piece, at, piece.length - at, room, offset, room.length - offset);
+        const [roomLeft = 0, inputLeft = NOT_WRITTEN] = state;
+        if (stream.destroyed || inputLeft === NOT_WRITTEN || handle === null) {
+          throw new CoffreError('E_FORMAT', 'zstd: no frame, a damaged one, or one that needs too much memory');
+        }
+        const came = room.length - offset - roomLeft;
+        if (room === beyond && came > 0) throw new CoffreError('E_FORMAT', 'zstd: there is more than the plaintext should have');
+        const before = at;
+        at = piece.length - inputLeft;
+        used += came;
+        full = roomLeft === 0;
+        if (came === 0 && at === before && at < piece.length)
+          throw new CoffreError('E_FORMAT', 'zstd: something that is no frame follows one');
+      }
+    }
+    return used;
+  } finally {
+    stream.destroy();
+  }
+}
+
 /** Compresses into one frame with a content checksum. Backpressured; closes the source when its consumer stops. */
 export async function* compress(plaintext: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   const stage = new ZstdStage(

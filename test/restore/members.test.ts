@@ -18,11 +18,11 @@ async function* tree(): AsyncGenerator<FileEntry> {
 }
 
 test('everything - every file is counted, no directory, a hard link without bytes', async () => {
-  expect(await planMembers(tree(), SEGMENTS, null)).toMatchObject({ files: 3, fileBytes: 107 });
+  expect(await planMembers(tree, SEGMENTS, { matches: null, missing: null })).toMatchObject({ files: 3, fileBytes: 107 });
 });
 
 test('chosen paths - their own bytes, not those of the segments they lie in', async () => {
-  const plan = await planMembers(tree(), SEGMENTS, (path) => path === 'b' || path === 'b/three');
+  const plan = await planMembers(tree, SEGMENTS, { matches: (path) => path === 'b' || path === 'b/three', missing: null });
   expect(plan).toMatchObject({ files: 1, fileBytes: 7 });
   expect([...plan.members]).toEqual([['two', ['b/three', '.', 'b']]]);
 });

@@ -1,0 +1,136 @@
+// The segments of a tree into their target: fetched ahead within a memory limit, extracted side by side, directories last.
+import type { ManifestSegment } from '../segment/manifest-types.ts';
+import type { FilesTarget, ThreadedTarget, WantedMember } from '../target/target.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import { ExtractPool } from './extract-pool.ts';
+import { type CopyOrder, fetchObject, fetchStored, fromAnyCopy, type Identities, isStreamed, type Problem, segmentIn } from './fetch.ts';
+import type { MembersOf } from './members.ts';
+import type { RestoreProgress } from './progress.ts';
+import { StoredRooms } from './stored-rooms.ts';
+
+export interface ExtractContext {
+  readonly identities: Identities;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RestoreProgress) => void;
+  readonly onProblem: (problem: Problem) => void;
+}
+
+/** Segments on their way at once where this thread does all of it: one is written while the next one is fetched. */
+const SEGMENTS_IN_FLIGHT = 2;
+/** Stored bytes that are being fetched, or wait for a thread: with what the threads hold and tar uses, well below 512 MiB. */
+const STORED_BYTES_IN_FLIGHT = 96 * 1024 * 1024;
+/** Segments fetched while others are written. */
+const READ_AHEAD = 2;
+
+/**
+ * Extracts what `members` names of `segments`. Throws target, vault and integrity codes, and the signal's reason: when it ends, nothing
+ * writes any more.
+ */
+export async function extractSegments(
+  context: ExtractContext,
+  order: CopyOrder,
+  target: FilesTarget,
+  segments: readonly ManifestSegment[],
+  members: MembersOf,
+): Promise<void> {
+  const meter = new SegmentMeter(context.onProgress, segments);
+  const wantedOf = (segment: ManifestSegment): readonly WantedMember[] | null => members.get(segment.id) ?? null;
+  const { identities, signal, onProblem } = context;
+  const extractHere = async (segment: ManifestSegment): Promise<void> => {
+    await fromAnyCopy(order, segment.key, signal, onProblem, async (copy) => {
+      const fetched = await fetchObject(copy, segmentIn(copy, segment.id), identities, signal);
+      const incoming = { id: segment.id, phase: segment.phase, plaintext: fetched.plaintext, unverified: fetched.unverified };
+      await target.extract(incoming, wantedOf(segment), signal);
+    });
+    meter.done(segment);
+  };
+  // Segments of different snapshots never hold the same live path, so their order is free; directories come last.
+  const body = segments.filter((segment) => segment.phase !== 'tail');
+  const inMemory = body.filter((segment) => !isStreamed(segment));
+  if (target.threads) {
+    await extractInThreads(context, order, target.threads, inMemory, wantedOf, (segment) => meter.done(segment));
+  } else {
+    await inParallel(inMemory, SEGMENTS_IN_FLIGHT, extractHere);
+  }
+  // One at a time: each holds a connection open for as long as it takes to write.
+  for (const segment of body.filter(isStreamed)) await extractHere(segment);
+  for (const segment of segments.filter((segment) => segment.phase === 'tail')) await extractHere(segment);
+  meter.check();
+}
+
+async function extractInThreads(
+  { identities, signal, onProblem }: ExtractContext,
+  order: CopyOrder,
+  target: ThreadedTarget,
+  segments: readonly ManifestSegment[],
+  wantedOf: (segment: ManifestSegment) => readonly WantedMember[] | null,
+  onDone: (segment: ManifestSegment) => void,
+): Promise<void> {
+  const rooms = new StoredRooms(STORED_BYTES_IN_FLIGHT);
+  const pool = new ExtractPool(target);
+  // What fails ends the others at once: a vault that hangs must not hold up the news of a full disk.
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  try {
+    await inParallel(segments, pool.size + READ_AHEAD, async (segment) => {
+      try {
+        await fromAnyCopy(order, segment.key, either, onProblem, async (copy) => {
+          const object = segmentIn(copy, segment.id);
+          const stored = await rooms.take(object.storedBytes, either);
+          let fetched = false;
+          try {
+            await fetchStored(copy, object, stored, either);
+            fetched = true;
+          } finally {
+            if (!fetched) rooms.give(stored);
+          }
+          const work = {
+            what: `${copy.vault.name}: ${object.key}`,
+            expected: factsOf(object),
+            identities,
+            stored,
+            wanted: wantedOf(segment),
+          };
+          await pool.extract(work, either, () => rooms.give(stored));
+        });
+        onDone(segment);
+      } catch (error) {
+        if (!stop.signal.aborted) stop.abort(error);
+        throw error;
+      }
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  } finally {
+    await pool.close();
+  }
+}
+
+function factsOf({ plainBytes, plainSha256, storedBytes, storedSha256 }: ManifestSegment) {
+  return { plainBytes, plainSha256, storedBytes, storedSha256 };
+}
+
+class SegmentMeter {
+  readonly #tellProgress: (progress: RestoreProgress) => void;
+  readonly #totalBytes: number;
+  #doneBytes = 0;
+
+  constructor(tell: (progress: RestoreProgress) => void, segments: readonly ManifestSegment[]) {
+    this.#tellProgress = tell;
+    this.#totalBytes = segments.reduce((total, segment) => total + segment.plainBytes, 0);
+  }
+
+  done(segment: ManifestSegment): void {
+    this.#doneBytes += segment.plainBytes;
+    this.#tell('segments', segment.name);
+  }
+
+  check(): void {
+    this.#tell('check', '');
+  }
+
+  #tell(step: RestoreProgress['step'], current: string): void {
+    this.#tellProgress({ step, doneBytes: this.#doneBytes, totalBytes: this.#totalBytes, doneRows: 0, totalRows: 0, current });
+  }
+}
