@@ -53,7 +53,7 @@ const adapters: RestoreAdapters = {
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     const { LandingDirectory } = await import('./target/files/landing-directory.ts');
     const removeAllBut = remove ? await staying(files, chosen) : null;
-    const fresh = (inside: string) => new DirectoryTarget(inside, localHost);
+    const fresh = (inside: string) => new DirectoryTarget(inside, localHost, new URL('./host/local.ts', import.meta.url));
     return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut });
   },
   async openDatabaseTarget(url, { passwordFile: file, definers, host, ...options }) {
