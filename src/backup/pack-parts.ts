@@ -179,7 +179,7 @@ class Packing {
       const segment = large ? await this.#packLarge(part, place, endRead) : await this.#packWhole(part, place, endRead, release);
       this.#progress(part.name);
       const { entries } = part.outcome();
-      this.#files += entries.length;
+      this.#files += entries.filter((entry) => entry.type !== 'directory').length;
       return entries.map((entry) => this.#placed(entry, segment, place));
     } finally {
       release();
