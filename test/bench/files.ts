@@ -267,14 +267,10 @@ async function oneRound(bench: Bench, number: number, peerBucket: Bucket): Promi
 
 async function main(setting: Setting): Promise<Report> {
   const { store } = setting;
-  say(`making the tree, scale ${scale}`);
-  const tree = createTree(join(setting.dir, 'shop'), scale);
-  const files = tree.code.length + tree.images.length;
-  say(`  ${files} files, ${(tree.bytes / 1e6).toFixed(0)} MB`);
+  const meter = new Meter(null, store.cephDir, setting.signal);
   const report: Report = {
     scale,
     rounds,
-    tree: { files, bytes: tree.bytes },
     machine: machine(),
     versions: await versions(store.kind),
     steps: [],
@@ -282,16 +278,26 @@ async function main(setting: Setting): Promise<Report> {
     put: { inFlight: PUTS_IN_FLIGHT },
     increments: [],
   };
-  // without locks and versions: the peers ask for neither
-  const peerBucket = await makeBucket(store, { objectLock: false });
-  setting.stops.push(() => peerBucket.release());
-  const bench: Bench = { setting, meter: new Meter(null, store.cephDir, setting.signal), tree, report };
-  if (STEPS.some(wanted)) for (let number = 0; number < rounds; number++) await oneRound(bench, number, peerBucket);
+  if (STEPS.some(wanted)) await allRounds(setting, meter, report);
   if (wanted('cost')) {
     say('thirty simulated days');
-    report.cost = await simulateCost(setting, bench.meter, scale);
+    report.cost = await simulateCost(setting, meter, scale);
   }
   return report;
+}
+
+async function allRounds(setting: Setting, meter: Meter, report: Report): Promise<void> {
+  say(`making the tree, scale ${scale}`);
+  const tree = createTree(join(setting.dir, 'shop'), scale);
+  const files = tree.code.length + tree.images.length;
+  say(`  ${files} files, ${(tree.bytes / 1e6).toFixed(0)} MB`);
+  report.tree = { files, bytes: tree.bytes };
+  // without locks and versions: the peers ask for neither
+  const peerBucket = await makeBucket(setting.store, { objectLock: false });
+  setting.stops.push(() => peerBucket.release());
+  const bench: Bench = { setting, meter, tree, report };
+  for (let number = 0; number < rounds; number++) await oneRound(bench, number, peerBucket);
+  rmSync(tree.root, { recursive: true });
 }
 
 await runBench(

@@ -138,12 +138,14 @@ async function coffreParty(
   root: string,
   full: 'fresh' | 'reread',
   stack: AsyncDisposableStack,
-  limits: Readonly<Record<string, string>> = {},
+  limits?: Readonly<Record<string, string>>,
 ): Promise<Party> {
   // a world has a bucket; nothing is put into this one
   const bucket = await makeBucket(setting.store);
   stack.defer(() => bucket.release());
-  const world: World = stack.use(await makeWorld({ bucket, vaults: ['nas'], retention: `${WINDOW_DAYS}d`, full, limits, files: { root } }));
+  const world: World = stack.use(
+    await makeWorld({ bucket, vaults: ['nas'], retention: `${WINDOW_DAYS}d`, full, ...(limits ? { limits } : {}), files: { root } }),
+  );
   const shop = await SimulatedShop.open(world, clock, setting.signal);
   stack.defer(() => shop.close());
   return {

@@ -11,7 +11,6 @@ export type StepName = `${Contender} ${Step}` | 'put' | 'put locked';
 export interface Report {
   readonly scale: number;
   readonly rounds: number;
-  readonly tree: { readonly files: number; readonly bytes: number };
   readonly machine: ReturnType<typeof machine>;
   readonly versions: Readonly<Record<string, string>>;
   readonly steps: StepResult<StepName>[];
@@ -21,6 +20,7 @@ export interface Report {
   readonly put: { objects?: number; inFlight: number };
   /** What coffre stored and reused in the runs after the first. */
   readonly increments: { readonly step: Step; readonly newBytes: number; readonly segments: number; readonly reusedSegments: number }[];
+  tree?: { readonly files: number; readonly bytes: number };
   damaged?: number;
   cost?: Cost;
 }
@@ -89,12 +89,20 @@ export function summarise(report: Report): Summary {
   return { bench: 'files', ratios, goals, met, medians, peakRssMiB };
 }
 
-export function tableOf(report: Report, { ratios, goals, met, medians, peakRssMiB }: Summary): string {
-  const { tree, stored, put } = report;
+export function tableOf(report: Report, summary: Summary): string {
+  const { tree } = report;
   const lines = [
     '',
-    `${tree.files} files, ${mb(tree.bytes)}; scale ${report.scale}, median of ${report.rounds}`,
+    `scale ${report.scale}, median of ${report.rounds}${tree ? `: ${tree.files} files, ${mb(tree.bytes)}` : ''}`,
     `${report.machine.at}, ${report.machine.cores} x ${report.machine.processor}, ${mib(report.machine.memoryBytes)}`,
+  ];
+  if (tree) lines.push(...stepsTable(report, summary));
+  if (report.cost) lines.push(describeCost(report.cost));
+  return lines.join('\n');
+}
+
+function stepsTable({ stored, put, increments, damaged }: Report, { ratios, goals, met, medians, peakRssMiB }: Summary): string[] {
+  const lines = [
     '',
     `${'step'.padEnd(24)}${'seconds'.padStart(9)}${'client'.padStart(9)}${'store'.padStart(9)}  cpu s${'memory'.padStart(12)}`,
   ];
@@ -115,11 +123,10 @@ export function tableOf(report: Report, { ratios, goals, met, medians, peakRssMi
     `headers (first_putrate_locked: with them, as coffre sends them), ${put.objects ?? '?'} objects of the same sizes, ${put.inFlight} in flight.`,
     `stored: coffre ${mb(stored.coffre)}, restic ${mb(stored.restic)}, pipeline ${mb(stored.pipeline)}`,
   );
-  for (const { step, newBytes, segments, reusedSegments } of report.increments)
+  for (const { step, newBytes, segments, reusedSegments } of increments)
     lines.push(`coffre ${step}: ${mb(newBytes)} stored, ${reusedSegments} of ${segments} segments reused`);
-  if (report.damaged !== undefined) lines.push(`delta: ${report.damaged} files damaged in each copy`);
-  if (report.cost) lines.push(describeCost(report.cost));
-  return lines.join('\n');
+  if (damaged !== undefined) lines.push(`delta: ${damaged} files damaged in each copy`);
+  return lines;
 }
 
 /** What took part, by the versions that they name themselves. */
