@@ -3,7 +3,7 @@
 // A weekly full on Sunday, an increment on every other day, then what is past its window goes. Everyone sees the same days:
 //   fresh, reread   coffre with each of the two kinds of weekly full, into a filesystem vault (its locks follow the simulated clock,
 //                   which a store's would not), encrypted
-//   rereadLong      reread with limits.reuseMaxAge 90d: what is stored is used for as long as it is there
+//   rereadLong      reread with limits.reuseMaxAge 60d: longer than the simulation
 //   scripts         tar -g (what changed since the day before) | zstd -3; archives go when no day of the window needs them
 //   restic          backup --time, forget --keep-within 14d --prune
 // The level is what the folder of each holds, by `find`; it is highest after a day's backup, before what is too old goes.
@@ -64,7 +64,7 @@ export async function simulateCost(setting: Setting, meter: Meter, scale: number
   const parties: Record<Keeper, Party> = {
     fresh: await coffreParty(setting, clock, tree.root, 'fresh', stack),
     reread: await coffreParty(setting, clock, tree.root, 'reread', stack),
-    rereadLong: await coffreParty(setting, clock, tree.root, 'reread', stack, { reuseMaxAge: '90d' }),
+    rereadLong: await coffreParty(setting, clock, tree.root, 'reread', stack, { reuseMaxAge: '60d' }),
     scripts: scriptsParty(meter, join(dir, 'scripts'), tree.root),
     restic: await resticParty(meter, join(dir, 'restic'), tree.root),
   };
