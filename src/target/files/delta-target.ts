@@ -66,6 +66,7 @@ export class DeltaTarget implements FilesTarget {
   /** Of the root: what it was before the marker was made in it; null once the tail has set it, or when a killed run had made the marker. */
   #rootMtimeNs: bigint | null = null;
   #placed = false;
+  #closed = false;
   #complete = false;
   #deleted = 0;
 
@@ -153,8 +154,10 @@ export class DeltaTarget implements FilesTarget {
   }
 
   async close(): Promise<void> {
-    await this.#inner?.close();
+    if (this.#closed) return;
+    this.#closed = true;
     try {
+      await this.#inner?.close();
       if (this.#marker) await this.#leave(this.#marker.name);
     } finally {
       for (const fd of [this.#treeFd, this.#marker?.fd ?? -1]) if (fd >= 0) closeSync(fd);
