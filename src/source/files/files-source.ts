@@ -11,6 +11,7 @@ import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.t
 import { PROFILE_EXCLUDES } from './exclude.ts';
 import { FilesReading, type TreeToRead } from './reading.ts';
 import { checkRemoteTree, openRemoteTree, type RemoteTree } from './remote-tree.ts';
+import { scanInThread } from './scan-in-thread.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, walk, warningOf } from './walk.ts';
 
@@ -63,7 +64,8 @@ export class FilesSource implements Source {
     await gnuTarVersion(this.#host);
     const root = await this.#root();
     const rootFound = await statRoot(root);
-    const scan: TreeToRead['scan'] = (warn, signal) => walk(root, rootFound, this.#excluded, warn, signal, this.#options);
+    const what = { root, rootFound, exclude: this.#exclude, oneFileSystem: this.#options.oneFileSystem ?? false };
+    const scan: TreeToRead['scan'] = (warn, signal) => scanInThread(what, warn, signal);
     return { host: this.#host, root, parallel: PARTS_AT_ONCE, scan };
   }
 

@@ -1,6 +1,7 @@
 // Walks a tree depth first, names in byte order, holding one directory at a time.
-import type { BigIntStats } from 'node:fs';
-import { lstat, readdir, stat } from 'node:fs/promises';
+import { type BigIntStats, lstatSync, readdirSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { nextTurn } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { PathMatch } from '../path-pattern.ts';
@@ -42,7 +43,7 @@ export interface FoundDirectory {
   readonly dumpdir: Buffer | null;
 }
 
-/** Paths asked about at once: enough to hide latency, few enough to keep the thread pool free for others. */
+/** Files of one step at most. */
 const GROUP = 256;
 
 export function absolutePath(root: string, path: BytePath): Buffer {
@@ -64,10 +65,10 @@ export async function statRoot(root: string): Promise<Found> {
 }
 
 /** null: gone, or a kind of file that cannot be kept (`warn` was told). */
-async function look(root: string, path: BytePath, warn: (warning: Warning) => void): Promise<Found | null> {
+function look(root: string, path: BytePath, warn: (warning: Warning) => void): Found | null {
   let stats: BigIntStats;
   try {
-    stats = await lstat(absolutePath(root, path), { bigint: true });
+    stats = lstatSync(absolutePath(root, path), { bigint: true });
   } catch (cause) {
     warn(warningOf(path, cause));
     return null;
@@ -112,16 +113,35 @@ function typeOf(stats: BigIntStats): Found['type'] | null {
   return null;
 }
 
-/** Throws the signal's reason when it aborts; everything else becomes a warning. */
+/** `walkSync`, others on the thread being heard after each step. Throws the signal's reason when it aborts. */
 export async function* walk(
   root: string,
   rootFound: Found,
   excluded: PathMatch,
   warn: (warning: Warning) => void,
   signal: AbortSignal,
-  /** A directory on another device than the root is a mount point: reported, not listed. */
-  { oneFileSystem = false }: { readonly oneFileSystem?: boolean } = {},
+  options: WalkOptions = {},
 ): AsyncGenerator<FoundFiles | FoundDirectory> {
+  for (const step of walkSync(root, rootFound, excluded, warn, options)) {
+    await nextTurn();
+    signal.throwIfAborted();
+    yield step;
+  }
+}
+
+export interface WalkOptions {
+  /** A directory on another device than the root is a mount point: reported, not listed. */
+  readonly oneFileSystem?: boolean;
+}
+
+/** Whatever goes wrong becomes a warning. Waits for the file system: for a thread that nobody waits for (scan-in-thread.ts), or for few steps. */
+export function* walkSync(
+  root: string,
+  rootFound: Found,
+  excluded: PathMatch,
+  warn: (warning: Warning) => void,
+  { oneFileSystem = false }: WalkOptions = {},
+): Generator<FoundFiles | FoundDirectory> {
   const waiting: Found[] = [rootFound];
   for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
     const prefix = directory.path === '.' ? '' : `${directory.path}/`;
@@ -133,16 +153,15 @@ export async function* walk(
     let names: string[] | null = null;
     try {
       // latin1 keeps one character per byte, and its order as strings is the order of bytes.
-      names = (await readdir(absolutePath(root, directory.path), { encoding: 'latin1' })).sort(byBytes);
+      names = readdirSync(absolutePath(root, directory.path), { encoding: 'latin1' }).sort(byBytes);
     } catch (cause) {
       warn(warningOf(directory.path, cause));
     }
     const subdirectories: Found[] = [];
     const dumpdir: Buffer[] = [];
     for (let at = 0; names && at < names.length; at += GROUP) {
-      signal.throwIfAborted();
       const group = names.slice(at, at + GROUP);
-      const found = await Promise.all(group.map((name) => look(root, prefix + name, warn)));
+      const found = group.map((name) => look(root, prefix + name, warn));
       const files: Found[] = [];
       let listed = '';
       for (const [index, one] of found.entries()) {
