@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../../clock.ts';
 import type { FilesConfig, ServerConfig } from '../../config/config.ts';
+import { asCoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import { existing } from '../shop/host-file.ts';
 import type { Carry, Finding, OpenOptions, Part, Reading, Source, SourceSummary, Warning } from '../source.ts';
@@ -38,7 +39,12 @@ export class ServerSource implements Source {
   }
 
   async check(): Promise<readonly Finding[]> {
-    return await (await this.#tree()).check();
+    try {
+      return await (await this.#tree()).check();
+    } catch (error) {
+      const failure = asCoffreError(error);
+      return [{ name: 'host', ok: false, detail: failure.message, hint: failure.hint }];
+    }
   }
 
   async #tree(): Promise<Source> {

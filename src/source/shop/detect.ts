@@ -41,24 +41,28 @@ const PRESTASHOP_SIGN = 'config/defines.inc.php';
 const WORDPRESS_SIGN = 'wp-includes/version.php';
 
 /** Reads what there is of the profile's application at `root`. Throws what reaching the host throws, and E_CONFIG for what cannot be read. */
-export async function detectShop(host: Host, { root, profile }: Pick<FilesConfig, 'root' | 'profile'>): Promise<ShopTree> {
+export async function detectShop(
+  host: Host,
+  { root, profile }: Pick<FilesConfig, 'root' | 'profile'>,
+  signal?: AbortSignal,
+): Promise<ShopTree> {
   const there = await existing(
     host,
     SECRET_FILES.map((path) => join(root, path)),
   );
   const secrets = SECRET_FILES.filter((path) => there.has(join(root, path)));
   if (profile === 'prestashop') {
-    const application = await prestashopAt(host, root);
+    const application = await prestashopAt(host, root, signal);
     return { application, secrets, excludes: application === null ? [] : await administrationExcludes(host, root) };
   }
-  return { application: profile === 'wordpress' ? await wordpressAt(host, root) : null, secrets, excludes: [] };
+  return { application: profile === 'wordpress' ? await wordpressAt(host, root, signal) : null, secrets, excludes: [] };
 }
 
 /** 9 and 8: src/Core/Version.php; 1.7: app/AppKernel.php; before: config/settings.inc.php, which upgraded shops may have kept. */
-async function prestashopAt(host: Host, root: string): Promise<Application | null> {
+async function prestashopAt(host: Host, root: string, signal?: AbortSignal): Promise<Application | null> {
   const version = (found: PhpSettings | null): string | null => text(found?.classConstants.get('VERSION'));
-  const core = await settingsAt(host, join(root, 'src/Core/Version.php'));
-  const kernel = await settingsAt(host, join(root, 'app/AppKernel.php'));
+  const core = await settingsAt(host, join(root, 'src/Core/Version.php'), signal);
+  const kernel = await settingsAt(host, join(root, 'app/AppKernel.php'), signal);
   const modern = version(core) ?? version(kernel);
   if (modern !== null || kernel !== null) {
     if (modern === null && (await readHostFile(host, join(root, PRESTASHOP_SIGN))) === null) return null;
@@ -68,13 +72,13 @@ async function prestashopAt(host: Host, root: string): Promise<Application | nul
       layout: modern === null || modern.startsWith('1.') ? '1.7' : String(modern.split('.')[0]),
     };
   }
-  const old = text((await settingsAt(host, join(root, 'config/settings.inc.php')))?.constants.get('_PS_VERSION_'));
+  const old = text((await settingsAt(host, join(root, 'config/settings.inc.php'), signal))?.constants.get('_PS_VERSION_'));
   if (old === null && (await readHostFile(host, join(root, PRESTASHOP_SIGN))) === null) return null;
   return { name: 'PrestaShop', version: old, layout: '1.6' };
 }
 
-async function wordpressAt(host: Host, root: string): Promise<Application | null> {
-  const found = await settingsAt(host, join(root, WORDPRESS_SIGN));
+async function wordpressAt(host: Host, root: string, signal?: AbortSignal): Promise<Application | null> {
+  const found = await settingsAt(host, join(root, WORDPRESS_SIGN), signal);
   return found && { name: 'WordPress', version: text(found.variables.get('wp_version')), layout: 'wordpress' };
 }
 
@@ -83,8 +87,8 @@ function text(value: unknown): string | null {
   return typeof value === 'string' && /^[\w.+-]{1,32}$/.test(value) ? value : null;
 }
 
-async function settingsAt(host: Host, path: string): Promise<PhpSettings | null> {
-  const content = await readHostFile(host, path);
+async function settingsAt(host: Host, path: string, signal?: AbortSignal): Promise<PhpSettings | null> {
+  const content = await readHostFile(host, path, signal);
   if (content === null) return null;
   try {
     return phpSettings(content.toString('latin1'));
@@ -98,9 +102,17 @@ async function settingsAt(host: Host, path: string): Promise<PhpSettings | null>
 /** Files that every administration folder has: one of them, beside index.php, tells it from the others. */
 const ADMINISTRATION_SIGNS = ['ajax-tab.php', 'get-file-admin.php', 'filemanager/dialog.php', 'header.inc.php'] as const;
 
+/** Folders of a root that are looked into. */
+const MOST_FOLDERS = 500;
+
 /** The administration's folder has a name that nobody is to guess: copies of the shop that its own tools leave in there. */
 async function administrationExcludes(host: Host, root: string): Promise<readonly PathPattern[]> {
-  const names = (await outputLines(host, ['ls', '-1', '--', root])).filter((name) => !name.includes('/'));
+  // with a slash behind it: a directory, or a link to one
+  const lines = await outputLines(host, ['ls', '-1pL', '--', root]);
+  const names = lines
+    .filter((line) => line.endsWith('/'))
+    .map((line) => line.slice(0, -1))
+    .slice(0, MOST_FOLDERS);
   const signs = names.flatMap((name) => ADMINISTRATION_SIGNS.map((sign) => join(root, name, sign)));
   const there = signs.length > 0 ? await existing(host, signs) : new Set<string>();
   const found = names.filter((name) => ADMINISTRATION_SIGNS.some((sign) => there.has(join(root, name, sign))));

@@ -5,12 +5,15 @@ import type { Host } from '../../host/host.ts';
 /** A configuration is a few kilobytes; the largest that a shop was seen with is a tenth of this. */
 const LARGEST_BYTES = 1024 * 1024;
 
+/** A fifo in a configuration's place would never end; whoever may write there may also have put one there. */
+const READ = 'if [ -e "$1" ] && [ ! -f "$1" ]; then echo "$1: Not a regular file" >&2; exit 1; fi; exec cat -- "$1"';
+
 /**
  * Content of a file, null when there is none. `path` is absolute. Throws E_CONFIG when it is there and cannot be read or is no small
  * file, E_TOOL_MISSING, E_SSH_….
  */
-export async function readHostFile(host: Host, path: string): Promise<Buffer | null> {
-  const process = host.start(['cat', '--', path]);
+export async function readHostFile(host: Host, path: string, signal?: AbortSignal): Promise<Buffer | null> {
+  const process = host.start(['sh', '-c', READ, 'sh', path], signal);
   process.stdin.end();
   const said: Buffer[] = [];
   let saidBytes = 0;
@@ -27,6 +30,7 @@ export async function readHostFile(host: Host, path: string): Promise<Buffer | n
       content.push(chunk as Buffer);
     }
     const { status, lost } = await process.ended;
+    signal?.throwIfAborted();
     if (status === 0) return Buffer.concat(content);
     const text = Buffer.concat(said).toString('latin1');
     if (!lost && /No such file or directory|Not a directory/.test(text)) return null;
@@ -39,10 +43,18 @@ export async function readHostFile(host: Host, path: string): Promise<Buffer | n
   }
 }
 
+/** A shell's whole line is one argument where the host is reached over SSH: 128 KiB. */
+const PATHS_AT_ONCE = 100;
+
 /** Which of `paths` (absolute) are there. */
 export async function existing(host: Host, paths: readonly string[]): Promise<ReadonlySet<string>> {
-  const lines = await outputLines(host, ['ls', '-1d', '--', ...paths]);
-  return new Set(lines.filter((line) => paths.includes(line)));
+  const asked = new Set(paths);
+  const found = new Set<string>();
+  for (let at = 0; at < paths.length; at += PATHS_AT_ONCE) {
+    const lines = await outputLines(host, ['ls', '-1d', '--', ...paths.slice(at, at + PATHS_AT_ONCE)]);
+    for (const line of lines) if (asked.has(line)) found.add(line);
+  }
+  return found;
 }
 
 /** What a program writes, by lines and at most a megabyte of it; its exit status says nothing here. Throws E_TOOL_MISSING, E_SSH_…. */

@@ -22,7 +22,7 @@ export class ShopTreeSource implements Source {
 
   /** Throws as the tree does, E_CONFIG when a file that says what it is cannot be read. */
   async open(options: OpenOptions): Promise<Reading> {
-    const shop = await detectShop(this.#host, this.#files);
+    const shop = await detectShop(this.#host, this.#files, options.signal);
     const reading = await this.#openTree({ ...this.#files, exclude: [...shop.excludes, ...this.#files.exclude] }).open(options);
     return new DescribedReading(reading, factsOf(shop));
   }

@@ -1,16 +1,24 @@
 // Where a shop's database is, out of the shop's own files, through the host: all generations, other spellings, and what is refused.
-import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DatabaseFromShopConfig, ShopConfig } from '../../../src/config/config.ts';
 import { parseConfig } from '../../../src/config/load.ts';
 import { CoffreError } from '../../../src/errors.ts';
+import type { Host } from '../../../src/host/host.ts';
 import { localHost } from '../../../src/host/local.ts';
 import { parseAddress, readDatabaseSettings } from '../../../src/source/shop/database-settings.ts';
 import { resolveDatabase } from '../../../src/source/shop/resolve-database.ts';
 import { tempDir } from '../../temp-dir.ts';
-import { asNobody } from '../files/tree.ts';
 import { PRESTASHOP, parameters, WORDPRESS, write } from './places.ts';
+
+/** Programs run as somebody without rights: file modes do not stop root, and a shell takes an effective user back. */
+const asNobody: Host = {
+  ...localHost,
+  start: (argv, signal) =>
+    localHost.start(process.geteuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...argv] : argv, signal),
+};
 
 type Profile = 'prestashop' | 'wordpress';
 
@@ -133,13 +141,25 @@ describe('the settings in a shop', () => {
     const closed = await place(PRESTASHOP['8.1.2']);
     chmodSync(closed, 0o755);
     chmodSync(join(closed, 'app/config/parameters.php'), 0o600);
-    const denied = await asNobody(() => refusal(readDatabaseSettings(localHost, { root: closed, profile: 'prestashop' })));
+    const denied = await refusal(readDatabaseSettings(asNobody, { root: closed, profile: 'prestashop' }));
     expect(denied.message).toContain('cannot be read: Permission denied');
     const folder = await place({ 'app/config/parameters.php/x': '' });
-    expect((await refusal(readDatabaseSettings(localHost, { root: folder, profile: 'prestashop' }))).message).toContain('Is a directory');
+    expect((await refusal(readDatabaseSettings(localHost, { root: folder, profile: 'prestashop' }))).message).toContain(
+      'Not a regular file',
+    );
     const giant = await place({ 'app/config/x': '' });
     symlinkSync('/dev/zero', join(giant, 'app/config/parameters.php'));
+    expect((await refusal(readDatabaseSettings(localHost, { root: giant, profile: 'prestashop' }))).message).toContain(
+      'Not a regular file',
+    );
+    rmSync(join(giant, 'app/config/parameters.php'));
+    writeFileSync(join(giant, 'app/config/parameters.php'), Buffer.alloc(2 * 1024 * 1024));
     expect((await refusal(readDatabaseSettings(localHost, { root: giant, profile: 'prestashop' }))).message).toContain('too large');
+    rmSync(join(giant, 'app/config/parameters.php'));
+    execFileSync('mkfifo', [join(giant, 'app/config/parameters.php')]);
+    expect((await refusal(readDatabaseSettings(localHost, { root: giant, profile: 'prestashop' }))).message).toContain(
+      'Not a regular file',
+    );
   });
 });
 

@@ -1,4 +1,5 @@
 // What a tree is: version and layout in the summary, secrets named, the administration's own backups left out, a wrong root found out.
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,6 +86,14 @@ describe('a shop’s tree', () => {
       write(root, { 'config/defines.inc.php': '', 'src/Core/Version.php': file, 'app/AppKernel.php': '<?php' });
       expect(await shopLine(root, 'prestashop')).toMatchObject({ ok: true, detail: `PrestaShop of an unknown version at ${root}` });
     }
+  });
+
+  it('a fifo where the version should stand - refused at once, not waited for', async () => {
+    const root = await tempDir();
+    write(root, { 'config/defines.inc.php': '', 'src/Core/x': '' });
+    execFileSync('mkfifo', [join(root, 'src/Core/Version.php')]);
+    expect(await shopLine(root, 'prestashop')).toMatchObject({ ok: false, detail: expect.stringContaining('Not a regular file') });
+    await expect(readAll(root, 'prestashop')).rejects.toMatchObject({ code: 'E_CONFIG' });
   });
 
   it('a root too high, too low, or wrong - doctor is red and says where the shop is', async () => {
