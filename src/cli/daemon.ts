@@ -1,6 +1,7 @@
 // `coffre daemon`: the scheduler in the foreground, until it is told to stop.
 import type { Command } from 'commander';
 import { MemoryBudget } from '../backup/memory.ts';
+import { progressLog } from '../backup/progress-log.ts';
 import { type BackupDeps, backupSource, shortfallOf } from '../backup/run.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
@@ -48,7 +49,7 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
     log,
     tools: await toolVersions(),
     memory: MemoryBudget.forProcess(config.limits.memoryBytes, config.limits.concurrency),
-    onProgress: () => {},
+    onProgress: progressLog(context.clock, log),
   };
   const scheduler = new Scheduler({
     clock: context.clock,
