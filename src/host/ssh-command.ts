@@ -8,7 +8,8 @@ export const START_MARK = 'coffre-started-';
 const LONGEST_LINE_BYTES = 120 * 1024;
 
 /**
- * The line starts `argv` in the C locale, with nothing of the environment but PATH, as the leader of its process group. Arguments
+ * The line starts `argv` in the C locale, with nothing of the environment but PATH and SSH_CONNECTION (by which what a connection
+ * started is found), as the leader of its process group. Arguments
  * are text, in UTF-8 as a local program gets them. Throws E_INTERNAL for what no line can hold.
  */
 export function commandLine(argv: readonly string[]): string {
@@ -17,7 +18,7 @@ export function commandLine(argv: readonly string[]): string {
   }
   const script =
     `echo ${START_MARK}$$; echo ${START_MARK}$$ >&2; ` +
-    `exec env -i PATH="$PATH" LC_ALL=C ${argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}`;
+    `exec env -i PATH="$PATH" SSH_CONNECTION="$SSH_CONNECTION" LC_ALL=C ${argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}`;
   // Login shells differ in what a quoted quote, backslash, `!` or newline means: those go as octal numbers, which sh turns back.
   const line = `exec sh -c 'eval "$(printf %b "$1")"' sh '${escapeOctal(script)}'`;
   if (line.length > LONGEST_LINE_BYTES) throw new CoffreError('E_INTERNAL', `the arguments of ${argv[0]} are too long for one line`);

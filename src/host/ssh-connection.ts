@@ -205,19 +205,22 @@ export class SshConnection {
   }
 
   /**
-   * A byte in either direction is a sign of life: on a slow line the answer to a ping stands behind megabytes of data. What the
-   * kernel takes from us counts as well; on a dead line it stops soon.
+   * On a slow line the answer to a ping stands behind megabytes of data, so any byte that arrives is a sign of life, and so is any that
+   * the kernel takes while more wait for it: on a dead line it soon takes no more. (Pings alone it takes for a quarter of an hour.)
    */
   #watchLine(): void {
-    let before = -1;
+    const socket = this.#socket;
+    let before = { received: -1, sent: 0, waiting: 0 };
     let missed = 0;
     const look = (): void => {
-      const moved = this.#socket.bytesRead + this.#socket.bytesWritten - this.#socket.writableLength;
-      missed = moved === before ? missed + 1 : 0;
-      before = moved;
+      const waiting = socket.writableLength;
+      const now = { received: socket.bytesRead, sent: socket.bytesWritten - waiting, waiting };
+      const isAlive = now.received !== before.received || (before.waiting > 0 && now.sent !== before.sent);
+      missed = isAlive ? 0 : missed + 1;
+      before = now;
       if (missed >= this.#watch.missed) {
         this.#lose(`no sign of life for ${(this.#watch.missed * this.#watch.intervalMs) / 1000} s`);
-        this.#socket.destroy();
+        socket.destroy();
         return;
       }
       this.#watchTimer = this.#clock.after(this.#watch.intervalMs, look, { unref: true });

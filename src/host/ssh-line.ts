@@ -7,31 +7,49 @@ import type { ProcessLine } from './ssh-process.ts';
 /** What sshd allows unless it is told otherwise. */
 const USUAL_MAX_SESSIONS = 10;
 
+const GUARD_READY = 'coffre-guards\n';
+const LONGEST_PREAMBLE_BYTES = 1024;
+
 /**
  * Reads `+ PID`, `- PID` (a group of ours began, ended) and `k PID` (kill it). sshd kills nothing when a connection ends; but then
- * this script's input ends, and it kills what is left.
+ * this script's input ends without a `q`, and it kills what is left: first what it was told of, then, where there is a /proc, whatever this
+ * connection started and nobody could tell of in time.
  */
 const GUARD_SCRIPT = [
   'trap "" HUP PIPE',
+  'echo coffre-guards',
   'left=',
   'while read -r what pid; do',
   'case $what in',
   '+) left="$left $pid" ;;',
   '-) kept=; for p in $left; do [ "$p" = "$pid" ] || kept="$kept $p"; done; left=$kept ;;',
+  'q) exit 0 ;;',
   'k) kill -KILL "-$pid" 2>/dev/null ;;',
   'esac',
   'done',
   'for p in $left; do kill -KILL "-$p" 2>/dev/null; done',
+  '[ -n "$SSH_CONNECTION" ] || exit 0',
+  'for round in 1 2; do',
+  'for found in $(grep -lszxF "SSH_CONNECTION=$SSH_CONNECTION" /proc/[0-9]*/environ); do',
+  'p=${found#/proc/}; p=${p%/environ}',
+  '[ "$p" = "$$" ] || kill -KILL "$p" 2>/dev/null',
+  'done',
+  '[ "$round" = 2 ] || sleep 1',
+  'done',
 ].join('\n');
 
 export class SshLine implements ProcessLine {
   readonly connection: SshConnection;
+  readonly #whenFree: () => void;
   #sessions = 0;
   #limit = USUAL_MAX_SESSIONS;
   #guard: ClientChannel | null = null;
 
-  constructor(connection: SshConnection) {
+  /** `whenFree` is called when a session's place is free again. */
+  constructor(connection: SshConnection, whenFree: () => void) {
     this.connection = connection;
+    this.#whenFree = whenFree;
+    this.onLost(whenFree);
   }
 
   get name(): string {
@@ -57,36 +75,37 @@ export class SshLine implements ProcessLine {
   /** Starts the guard; goes without when the host has no room for it or runs nothing (which the first program will say). */
   async startGuard(): Promise<void> {
     try {
-      await this.session(
-        async (connection) => {
-          const guard = await connection.exec(commandLine(['sh', '-c', GUARD_SCRIPT]));
-          guard.on('error', () => {}).resume();
-          guard.stderr.resume();
-          guard.on('close', () => {
-            this.#guard = null;
-          });
-          this.#guard = guard;
-          return guard;
-        },
-        () => {},
-      );
+      const guard = await this.session((connection) => connection.exec(commandLine(['sh', '-c', GUARD_SCRIPT])));
+      guard.on('error', () => {});
+      guard.stderr.resume();
+      this.#guard = guard;
+      // Until it has said its last word the connection's end would end it too, and what was started meanwhile would stay.
+      await new Promise<void>((resolve) => {
+        let said = '';
+        guard.on('data', (chunk: Buffer) => {
+          said = (said + chunk.toString('latin1')).slice(-LONGEST_PREAMBLE_BYTES);
+          if (said.includes(GUARD_READY)) resolve();
+        });
+        guard.on('close', () => {
+          this.#guard = null;
+          resolve();
+        });
+        this.onLost(resolve);
+      });
     } catch {
       this.#guard = null;
     }
   }
 
-  /**
-   * Opens a session. `whenFree` is called when its place is free again. Throws what `open` throws; ChannelRefused means that the
-   * host allows no more sessions here, which is remembered.
-   */
-  async session(open: (connection: SshConnection) => Promise<ClientChannel>, whenFree: () => void): Promise<ClientChannel> {
+  /** Throws what `open` throws; ChannelRefused means that the host allows no more sessions here, which is remembered. */
+  async session(open: (connection: SshConnection) => Promise<ClientChannel>): Promise<ClientChannel> {
     this.#sessions += 1;
     let isFree = false;
     const free = (): void => {
       if (isFree) return;
       isFree = true;
       this.#sessions -= 1;
-      whenFree();
+      this.#whenFree();
     };
     try {
       const channel = await open(this.connection);
@@ -97,19 +116,16 @@ export class SshLine implements ProcessLine {
       });
       return channel;
     } catch (error) {
-      if (error instanceof ChannelRefused) this.#limit = this.#sessions - 1;
+      if (error instanceof ChannelRefused) this.#limit = Math.max(1, this.#sessions - 1);
       free();
       throw error;
     }
   }
 
-  /** Gives the guard's session to a program, where the host allows one alone. False: it had none. */
-  dropGuard(): boolean {
-    if (this.#guard === null) return false;
-    this.#guard.end();
+  /** Gives the guard's session to a program, where the host allows one alone. */
+  dropGuard(): void {
+    this.#tell('q\n');
     this.#guard = null;
-    this.#limit = Math.max(1, this.#limit);
-    return true;
   }
 
   began(leader: number): void {

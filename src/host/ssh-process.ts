@@ -34,6 +34,8 @@ export class SshProcess implements HostProcess {
   /** Of the program and its process group; null until its mark arrived. */
   #leader: number | null = null;
   #opened: () => void = () => {};
+  /** Of the write that waits for the channel. */
+  #writing: ((error?: Error | null) => void) | null = null;
 
   constructor(program: string) {
     this.#program = program;
@@ -112,8 +114,17 @@ export class SshProcess implements HostProcess {
   #write(chunk: Buffer, done: (error?: Error | null) => void): void {
     const channel = this.#channel;
     if (channel === null || this.#settled || !channel.writable) done(brokenPipe());
-    // The channel calls back when the host has room for it; when it never does, #endStreams destroys this stream.
-    else channel.write(chunk, () => done());
+    else {
+      this.#writing = done;
+      channel.write(chunk, () => this.#written());
+    }
+  }
+
+  /** The channel calls back when the host has room, so never after its end. */
+  #written(error?: Error): void {
+    const done = this.#writing;
+    this.#writing = null;
+    done?.(error);
   }
 
   #endInput(done: () => void): void {
@@ -189,6 +200,7 @@ export class SshProcess implements HostProcess {
 
   #destroyInput(): void {
     if (!this.stdin.writableFinished && !this.stdin.destroyed) this.stdin.destroy(brokenPipe());
+    this.#written(brokenPipe());
   }
 }
 

@@ -14,6 +14,7 @@ export class SshTunnel extends Duplex {
   readonly #opened: Promise<ClientChannel | null>;
   #channel: ClientChannel | null = null;
   #leaveLine: () => void = () => {};
+  #writing: ((error?: Error | null) => void) | null = null;
 
   /** `open` rejects with the error that the stream is to end with. */
   constructor(open: () => Promise<{ readonly channel: ClientChannel; readonly line: TunnelLine }>) {
@@ -33,9 +34,18 @@ export class SshTunnel extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     void this.#opened.then((channel) => {
-      if (channel?.writable) channel.write(chunk, () => done());
-      else done(Object.assign(new Error('the tunnel is closed'), { code: 'EPIPE' }));
+      if (channel?.writable && !this.destroyed) {
+        this.#writing = done;
+        channel.write(chunk, () => this.#written());
+      } else done(closedPipe());
     });
+  }
+
+  /** The channel calls back when the host has room, so never after its end. */
+  #written(error?: Error): void {
+    const done = this.#writing;
+    this.#writing = null;
+    done?.(error);
   }
 
   override _final(done: (error?: Error | null) => void): void {
@@ -51,6 +61,7 @@ export class SshTunnel extends Duplex {
     // what still comes is thrown away: without that the channel would never tell its end
     this.#channel?.removeAllListeners('data').resume();
     done(error);
+    this.#written(error ?? closedPipe());
   }
 
   #attach(channel: ClientChannel, line: TunnelLine): ClientChannel {
@@ -74,4 +85,8 @@ export class SshTunnel extends Duplex {
     this.emit('connect');
     return channel;
   }
+}
+
+function closedPipe(): Error {
+  return Object.assign(new Error('the tunnel is closed'), { code: 'EPIPE' });
 }

@@ -14,6 +14,9 @@ import { SshTunnel } from './ssh-tunnel.ts';
 const LINE_WATCH: LineWatch = { intervalMs: 15_000, missed: 3 };
 /** More programs than these have sessions for wait for one that ends. */
 const MOST_CONNECTIONS = 6;
+/** Of a session on a connection that has no other. */
+const MOST_REFUSALS = 30;
+const REFUSAL_WAIT_MS = 100;
 
 type Address = Parameters<Host['connect']>[0];
 
@@ -110,15 +113,21 @@ export class SshHost implements Host {
     open: (connection: SshConnection) => Promise<ClientChannel>,
     isUnwanted: () => boolean = () => false,
   ): Promise<{ channel: ClientChannel; line: SshLine }> {
+    let refusals = 0;
     for (;;) {
       const line = await this.#roomyLine();
       if (isUnwanted()) throw new CoffreError('E_INTERRUPTED', 'not wanted any more');
       try {
-        return { channel: await line.session(open, () => this.#wake()), line };
+        return { channel: await line.session(open), line };
       } catch (error) {
         if (!(error instanceof ChannelRefused)) throw error;
-        if (line.sessions === 0 && !line.hasRoom) throw new CoffreError('E_SSH_COMMAND', `${this.name} opens no session`, { cause: error });
-        if (line.sessions === 1 && !line.hasRoom) line.dropGuard();
+        if (line.sessions === 1) line.dropGuard();
+        if (line.sessions > 0) continue;
+        // sshd takes a moment to count a session that has ended as free
+        refusals += 1;
+        if (refusals > MOST_REFUSALS)
+          throw new CoffreError('E_SSH_COMMAND', `${this.name} opens no session for this user`, { cause: error });
+        await this.#clock.sleep(REFUSAL_WAIT_MS);
       }
     }
   }
@@ -153,8 +162,7 @@ export class SshHost implements Host {
   }
 
   async #connect(): Promise<SshLine> {
-    const line = new SshLine(await openSshConnection(this.#config, this.#clock, this.#watch));
-    line.onLost(() => this.#wake());
+    const line = new SshLine(await openSshConnection(this.#config, this.#clock, this.#watch), () => this.#wake());
     await line.startGuard();
     if (this.#closed) await line.connection.close();
     this.#checkOpen();

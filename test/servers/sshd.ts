@@ -5,6 +5,8 @@ import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import type { SshHostConfig } from '../../src/config/config.ts';
+import { secretFromFile } from '../../src/config/secret.ts';
 import { freePort, makeRig, type Rig, until } from './rig.ts';
 
 const run = promisify(execFile);
@@ -26,6 +28,8 @@ export interface Sshd {
   readonly ecdsaKnownHostsFile: string;
   /** The host of a shop in coffre's configuration, as YAML lines; `port` of a fault proxy before it. */
   hostLines(other?: { readonly port?: number; readonly knownHostsFile?: string }): string[];
+  /** The same, as the configuration has it after loading. */
+  hostConfig(other?: Partial<SshHostConfig>): SshHostConfig;
   /** Lines of known_hosts for another port that leads here. */
   knownHostsFor(port: number): string;
   readonly pid: number;
@@ -121,6 +125,18 @@ async function startIn(rig: Rig, options: SshdOptions): Promise<Sshd> {
       `keyFile: ${file('client_key')}`,
       `knownHostsFile: ${knownHostsFile ?? file('known_hosts')}`,
     ],
+    hostConfig: (other = {}) => ({
+      type: 'ssh',
+      host: '127.0.0.1',
+      port,
+      user,
+      keys: [secretFromFile(file('client_key'))],
+      passphrase: null,
+      agent: null,
+      knownHostsFile: file('known_hosts'),
+      connectTimeoutMs: 20_000,
+      ...other,
+    }),
     knownHostsFor: (other) => knownHost('host_key', other),
     pid,
     log: () => readFileSync(file('sshd.log'), 'utf8'),
