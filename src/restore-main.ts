@@ -49,10 +49,14 @@ function passwordFile(path: string): Secret {
 const adapters: RestoreAdapters = {
   openVault,
   async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, files }) {
-    if (host.type !== 'local') throw new CoffreError('E_USAGE', '--to-host is not there yet');
+    const removeAllBut = remove ? await staying(files, chosen) : null;
+    if (host.type !== 'local') {
+      const { RemoteDirectoryTarget } = await import('./target/files/remote-target.ts');
+      const remote = await openSshHost(host);
+      return closingHost(new RemoteDirectoryTarget(directory, remote, { overwrite, removeAllBut, checksum }), remote);
+    }
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     const { LandingDirectory } = await import('./target/files/landing-directory.ts');
-    const removeAllBut = remove ? await staying(files, chosen) : null;
     const fresh = (inside: string) => new DirectoryTarget(inside, localHost, new URL('./host/local.ts', import.meta.url));
     return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut });
   },
