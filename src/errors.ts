@@ -179,7 +179,7 @@ export const ERRORS = {
     10,
     'never',
     'the target already holds something',
-    'choose an empty one; of a database --overwrite replaces what it holds, and keeps it if anything fails',
+    'choose an empty one; or --overwrite, which replaces what differs (files) or all of it (a database), and keeps it if anything fails before',
   ),
   E_TARGET_WRITE: kind(
     10,

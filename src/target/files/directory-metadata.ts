@@ -7,7 +7,7 @@ import { END_OF_ARCHIVE, TarMembers } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 
 /** Directories that one tar is given, held open until it has ended. */
-const MOST_HELD = 256;
+const MOST_HELD = 512;
 /** A piece this small has few members, so that a tar is never given many more than it should. */
 const PIECE_BYTES = 32 * 1024;
 

@@ -1,14 +1,17 @@
 // The target `--to-dir` on this machine: a fresh directory, one whose restore was interrupted, or a tree that is made equal.
-import { closeSync, readdirSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
+import { printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
 import { Anchored, openBelow } from './anchored.ts';
 import { DeltaTarget, targetError } from './delta-target.ts';
+import { setDirectories } from './directory-metadata.ts';
 import { MARKER_PREFIX, type MarkerState, readMarker, refuseBusy, removeMarker, writeMarker } from './marker.ts';
 import { Found, missingEntries } from './missing.ts';
 import { type Held, removeOthers, type Stays } from './put-in-place.ts';
+import { setModified } from './times.ts';
 
 export interface LandingOptions {
   /** A target for a directory that is empty or not there yet. */
@@ -33,6 +36,7 @@ export class LandingDirectory implements FilesTarget {
   readonly #options: LandingOptions;
   #target: FilesTarget | null = null;
   #snapshot = '';
+  #complete = false;
   #markers: readonly string[] = [];
 
   /** `directory` is an absolute path of this machine, which `host` is. */
@@ -72,19 +76,50 @@ export class LandingDirectory implements FilesTarget {
     return this.#inside().missing(entries);
   }
 
-  extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
-    return this.#inside().extract(segment, members, signal);
+  async extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
+    const target = this.#inside();
+    // The fresh target would take its marker away before the directories get their times, and a kill then leave what passes for a whole tree.
+    if (segment.phase === 'tail' && !segment.unverified && !(target instanceof DeltaTarget))
+      await this.#setDirectories(segment, members, signal);
+    else await target.extract(segment, members, signal);
   }
 
-  compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
-    return this.#inside().compare(entries);
+  async compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
+    const differences = await this.#inside().compare(entries);
+    this.#complete = differences.length === 0;
+    return differences;
   }
 
   async close(): Promise<void> {
     const target = this.#target;
-    await target?.close();
-    // One that failed left its marker: it says of what, so that the same command goes on.
-    if (!(target instanceof DeltaTarget)) this.#mark();
+    if (target instanceof DeltaTarget) return await target.close();
+    const place = target && this.#open();
+    if (!place) return await target?.close();
+    try {
+      const root = place.directory('.') as Held;
+      const { mtimeNs } = lstatSync(`${root}/.`, { bigint: true });
+      await target.close();
+      // One that failed left its marker: it says of what, so that the same command goes on.
+      if (!this.#complete) return this.#mark();
+      const fd = place.hold('.') as number;
+      await setModified(this.#host, fd, mtimeNs).finally(() => closeSync(fd));
+    } catch (cause) {
+      throw targetError(this.#directory, cause);
+    } finally {
+      place.close();
+    }
+  }
+
+  async #setDirectories(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void> {
+    const wanted = members && new Set(members.map((member) => (typeof member === 'string' ? member : member.path)));
+    const place = new Anchored(this.#directory);
+    try {
+      await setDirectories(this.#host, segment.plaintext, wanted, (path) => holdOrMake(place, path), signal);
+    } catch (cause) {
+      throw targetError(this.#directory, cause);
+    } finally {
+      place.close();
+    }
   }
 
   /** What a restore would write, leave and remove; nothing is touched. Throws as prepare. */
@@ -214,6 +249,22 @@ export class LandingDirectory implements FilesTarget {
     if (!this.#target) throw new CoffreError('E_INTERNAL', 'a target was used before it was prepared');
     return this.#target;
   }
+}
+
+/** Opens a directory of a fresh tree, made where it is missing. The caller closes it. Throws E_FORMAT when something else has its name. */
+function holdOrMake(place: Anchored, path: BytePath): number {
+  const fd = place.hold(path);
+  if (fd !== null) return fd;
+  const slash = path.lastIndexOf('/');
+  closeSync(holdOrMake(place, slash < 0 ? '.' : path.slice(0, slash)));
+  const name = place.at(path) as Buffer;
+  if (lstatSync(name, { throwIfNoEntry: false })) {
+    throw new CoffreError('E_FORMAT', `tar: member ${printable(path)} is a directory and something else`, {
+      hint: 'coffre writes no such archive: the segment was made by someone else',
+    });
+  }
+  mkdirSync(name, { mode: 0o700 });
+  return place.hold(path) as number;
 }
 
 function lookAt(place: Anchored): Present {

@@ -7,6 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { bash, describeTree, makeAwkwardTree, take } from '../../source/files/tree.ts';
 import { tempDir } from '../../temp-dir.ts';
 import { type DeltaRun, landingDirectory, restoreOver } from './delta.ts';
+import { rawArchive } from './raw-tar.ts';
 import { bytes, each } from './restore.ts';
 
 const MARKER = /^\.coffre-restore-incomplete-/;
@@ -181,6 +182,35 @@ test('a fresh restore that was cut off - the same snapshot goes on, another is r
   expect((await restoreOver(snapshot, half, { id: 'other' })).differences).toEqual([]);
   expect(describeTree(half)).toBe(before);
 }, 60_000);
+
+test('a fresh restore - its marker is there until everything was compared, and its root has the snapshot’s time in the end', async () => {
+  const { dir, before, snapshot } = await copied();
+  const restored = join(dir, 'restored');
+  const target = landingDirectory(restored, { overwrite: false });
+  await target.prepare('snapshot');
+  for (const { id, phase, bytes: content } of snapshot.segments) {
+    await target.extract({ id, phase, plaintext: bytes(content), unverified: false }, null, new AbortController().signal);
+    expect(markers(restored)).toHaveLength(1);
+  }
+  expect(await target.compare(each(snapshot.entries))).toEqual([]);
+  expect(markers(restored)).toHaveLength(1);
+  await target.close();
+  expect(describeTree(restored)).toBe(before);
+});
+
+test('a fresh restore whose tail names a directory where a file lies - E_FORMAT', async () => {
+  const { dir } = await copied(small);
+  const target = landingDirectory(join(dir, 'restored'), { overwrite: false });
+  await target.prepare('snapshot');
+  onTestFinished(() => target.close());
+  const signal = new AbortController().signal;
+  const files = rawArchive({ name: 'l', type: '2', link: '../live' });
+  const tail = rawArchive({ name: './', type: '5' }, { name: 'l', type: '5', mode: 0o700 });
+  await target.extract({ id: 'a', phase: 'files', plaintext: bytes(files), unverified: false }, null, signal);
+  await expect(target.extract({ id: 'b', phase: 'tail', plaintext: bytes(tail), unverified: false }, null, signal)).rejects.toEqual(
+    code('E_FORMAT'),
+  );
+});
 
 test('another process at it - E_BUSY; once it is gone, its marker is taken over', async () => {
   const { live, snapshot } = await copied(small);
