@@ -186,9 +186,10 @@ function lockOf(object: { readonly lockMode: string | null; readonly retainUntil
   return { mode: object.lockMode as Lock['mode'], retainUntil: Temporal.Instant.fromEpochMilliseconds(object.retainUntil) };
 }
 
-/** Directories are packed anew each time (the tail), so only what lies in a segment that may be reused is passed on. */
+/** What lies in a segment that may be reused. Directories too, although they are packed anew each time: the source learns which have attributes. */
 async function* onlyReusable(entries: AsyncIterable<IndexEntry>, byId: ReadonlyMap<string, Candidate>): AsyncIterable<IndexEntry> {
   for await (const entry of entries) {
-    if (isFileEntry(entry) && entry.type !== 'directory' && entry.segment !== undefined && byId.has(entry.segment)) yield entry;
+    if (!isFileEntry(entry)) continue;
+    if (entry.type === 'directory' || (entry.segment !== undefined && byId.has(entry.segment))) yield entry;
   }
 }

@@ -63,6 +63,13 @@ export class ExtendedFiles {
     return found;
   }
 
+  /** The same, one by one: for directories, which every reading asks about. */
+  async amongFew(paths: readonly BytePath[], signal: AbortSignal): Promise<ReadonlySet<BytePath>> {
+    const found = new Set<BytePath>();
+    if (paths.length > 0) await this.#ask(paths, found, signal);
+    return found;
+  }
+
   async #ask(paths: readonly BytePath[], found: Set<BytePath>, signal: AbortSignal): Promise<void> {
     if (this.#hasGetfattr) {
       const told = new Set<BytePath>();
@@ -137,8 +144,8 @@ export class ExtendedFiles {
     const plain = new Set<BytePath>();
     // `-rw-r--r--+ 0/0 2 2026-11-22 22:45 name`: a space at the eleventh place when there is nothing of the kind
     lines(stdout, (line) => {
-      const name = /^-.{9} +\S+ +\d+ \S+ \S+ (.*)$/.exec(line)?.[1];
-      if (name !== undefined) plain.add(unescapeName(name));
+      const name = /^[-d].{9} +\S+ +\d+ \S+ \S+ (.*)$/.exec(line)?.[1];
+      if (name !== undefined) plain.add(unescapeName(name).replace(/(.)\/+$/, '$1'));
     });
     await ended;
     signal.throwIfAborted();

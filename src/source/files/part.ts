@@ -84,6 +84,7 @@ export class FilesPart implements Part {
     const { tree, clock, extended, stored } = this.#deps;
     // what does not fit into memory is streamed
     if (extended === null || this.estimatedBytes > LARGE_PART_BYTES) return null;
+    const racyFromNs = racyFrom(tree, clock);
     const simple = this.#files.filter(isSimple);
     const contents = simple.filter((found) => found.type === 'file');
     const special = await extended.among(contents, signal);
@@ -94,7 +95,7 @@ export class FilesPart implements Part {
       const candidates = found.type === 'file' ? await stored(found) : [];
       if (candidates.length > 0) known.set(i, candidates);
     }
-    this.#plain = new PlainFiles(tree.root, plain, known, racyFrom(tree, clock));
+    this.#plain = new PlainFiles(tree.root, plain, known, racyFromNs);
     this.#awkward = this.#files.filter((found) => !isSimple(found) || special.has(found.path));
     return this.#plain;
   }

@@ -22,9 +22,11 @@ export interface PaxMember {
   readonly uid: number;
   readonly gid: number;
   readonly mtimeNs: bigint;
+  /** GNU tar's list of a directory's names (`GNU.dumpdir`), one character per byte. */
+  readonly dumpdir?: string;
 }
 
-/** Of any member's headers: more than a path and a target of the longest kind take. */
+/** Of the headers of a member without dumpdir: more than a path and a target of the longest kind take. */
 export const MOST_HEADER_BYTES = 2 * BLOCK_BYTES + 12 * 1024;
 
 /** Content is padded to whole blocks. */
@@ -33,17 +35,19 @@ export function paddedBytes(sizeBytes: number): number {
 }
 
 /**
- * Writes the headers of one member into `into` at `at`, at most MOST_HEADER_BYTES; returns where they end. POSIX pax: an extended header with
- * what the ustar header cannot say (always the mtime in nanoseconds), then the ustar header.
+ * Writes the headers of one member into `into` at `at`, at most MOST_HEADER_BYTES and what its dumpdir takes; returns where they end. POSIX
+ * pax: an extended header with what the ustar header cannot say (always the mtime in nanoseconds), then the ustar header.
  */
 export function writeHeaders(into: Buffer, at: number, member: PaxMember): number {
-  const split = splitPath(member.path);
+  const { path } = member;
+  const split = splitPath(path);
   let records = record('mtime', decimalSeconds(member.mtimeNs));
-  if (split === null) records += record('path', member.path);
+  if (split === null) records += record('path', path);
   if (member.target.length > NAME_BYTES || NOT_ASCII.test(member.target)) records += record('linkpath', member.target);
   if (member.sizeBytes > LARGEST_SIZE) records += record('size', String(member.sizeBytes));
   if (member.uid > LARGEST_ID) records += record('uid', String(member.uid));
   if (member.gid > LARGEST_ID) records += record('gid', String(member.gid));
+  if (member.dumpdir !== undefined) records += record('GNU.dumpdir', member.dumpdir);
   const recordsEnd = at + BLOCK_BYTES + paddedBytes(records.length);
   const end = recordsEnd + BLOCK_BYTES;
   into.fill(0, at, end);
@@ -62,7 +66,7 @@ export function writeHeaders(into: Buffer, at: number, member: PaxMember): numbe
   });
   into.write(records, at + BLOCK_BYTES, 'latin1');
   writeHeader(into, recordsEnd, {
-    name: split?.name ?? member.path.slice(0, NAME_BYTES),
+    name: split?.name ?? path.slice(0, NAME_BYTES),
     prefix: split?.prefix ?? '',
     mode: member.mode,
     uid: Math.min(member.uid, LARGEST_ID),
@@ -135,7 +139,8 @@ function splitPath(path: string): { readonly name: string; readonly prefix: stri
   if (NOT_ASCII.test(path)) return null;
   if (path.length <= NAME_BYTES) return { name: path, prefix: '' };
   if (path.length > NAME_BYTES + 1 + PREFIX_BYTES) return null;
-  const slash = path.lastIndexOf('/', PREFIX_BYTES);
+  // a directory's own last slash parts nothing
+  const slash = path.lastIndexOf('/', Math.min(PREFIX_BYTES, path.length - 2));
   const name = path.slice(slash + 1);
   return slash > 0 && name !== '' && name.length <= NAME_BYTES ? { name, prefix: path.slice(0, slash) } : null;
 }

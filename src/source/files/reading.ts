@@ -75,6 +75,11 @@ export class FilesReading implements Reading {
     this.asOf = clock.now();
   }
 
+  /** Directories are kept as the scan saw them: those that changed since it began may change again. */
+  get #racyFromNs(): bigint {
+    return this.#tree.racyFromNs?.() ?? BigInt(this.asOf.epochMilliseconds) * 1_000_000n - 20_000_000n;
+  }
+
   async *items(): AsyncGenerator<Part | Carry> {
     let carried: FileEntry[] = [];
     for await (const step of this.#tree.scan(this.#warn, this.#signal)) {
@@ -117,7 +122,8 @@ export class FilesReading implements Reading {
     if (this.#scratch.moved > 0) yield new MovedPart(this.#scratch);
     for (let from = 0; from < this.#scratch.directories; from += DIRECTORIES_PER_TAIL) {
       const to = Math.min(from + DIRECTORIES_PER_TAIL, this.#scratch.directories);
-      yield new TailPart(this.#tree, this.#scratch, from, to, this.#clock, this.#take);
+      const deps = { tree: this.#tree, scratch: this.#scratch, clock: this.#clock, extended: this.#extended, onOutcome: this.#take };
+      yield new TailPart(deps, from, to, this.#racyFromNs);
     }
   }
 

@@ -11,6 +11,16 @@ export interface Link {
   readonly carried: FileEntry | null;
 }
 
+export interface ScannedDirectory {
+  readonly found: Found;
+  /** Whether it has extended attributes or an ACL; null: nobody knows. */
+  readonly extended: boolean | null;
+}
+
+function scanned(row: Record<string, unknown>): ScannedDirectory {
+  return { found: decode(row.found as string), extended: row.extended === null ? null : row.extended === 1 };
+}
+
 /** A content that an older segment holds. */
 export interface Stored {
   /** Where it was in the tree. */
@@ -49,7 +59,7 @@ export class Scratch {
       ) WITHOUT ROWID;
       CREATE TABLE moved (path TEXT PRIMARY KEY, member TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE links (device TEXT, inode TEXT, path TEXT, found TEXT NOT NULL, PRIMARY KEY (device, inode, path)) WITHOUT ROWID;
-      CREATE TABLE directories (number INTEGER PRIMARY KEY, path TEXT NOT NULL, inode TEXT NOT NULL, dumpdir BLOB);
+      CREATE TABLE directories (number INTEGER PRIMARY KEY, path TEXT NOT NULL, found TEXT NOT NULL, extended INTEGER, dumpdir BLOB);
       BEGIN;
     `);
     // Of several older entries for one path the first one read in, from the preferred index, serves.
@@ -57,13 +67,13 @@ export class Scratch {
     this.#findPrevious = this.#db.prepare('SELECT * FROM previous WHERE path = ?');
     this.#addMoved = this.#db.prepare('INSERT OR REPLACE INTO moved VALUES (?, ?)');
     this.#addLink = this.#db.prepare('INSERT INTO links VALUES (?, ?, ?, ?)');
-    this.#addDirectory = this.#db.prepare('INSERT INTO directories VALUES (?, ?, ?, ?)');
+    this.#addDirectory = this.#db.prepare('INSERT INTO directories VALUES (?, ?, ?, ?, ?)');
   }
 
   /** Reads an older index in, whatever its order: entries of one part stand together in it, not those of one directory. */
   async remember(entries: AsyncIterable<IndexEntry>): Promise<void> {
     for await (const entry of entries) {
-      if (!('path' in entry) || entry.type === 'directory') continue;
+      if (!('path' in entry)) continue;
       if (entry.segment === undefined || entry.unstable) continue;
       this.#addPrevious.run(
         ...[entry.path, stateOf(entry), entry.sizeBytes, String(entry.mtimeNs), ownerOf(entry), entry.segment],
@@ -153,7 +163,9 @@ export class Scratch {
   }
 
   addDirectory(directory: Found, dumpdir: Buffer | null): void {
-    this.#addDirectory.run(this.#directories++, directory.path, String(directory.inode), dumpdir);
+    const row = this.#findPrevious.get(directory.path) as PreviousRow | undefined;
+    const extended = row && row.state === stateOf(directory) ? row.extended : null;
+    this.#addDirectory.run(this.#directories++, directory.path, encode(directory), extended, dumpdir);
   }
 
   get directories(): number {
@@ -167,20 +179,20 @@ export class Scratch {
   }
 
   /** Directories `from` to before `to`, in the order of the walk. */
-  *listDirectories(from: number, to: number): Generator<{ path: BytePath; inode: bigint }> {
-    const rows = this.#db.prepare('SELECT path, inode FROM directories WHERE number >= ? AND number < ? ORDER BY number').iterate(from, to);
-    for (const row of rows) yield { path: row.path as string, inode: BigInt(row.inode as string) };
+  *listDirectories(from: number, to: number): Generator<ScannedDirectory> {
+    for (const row of this.#selectDirectories('found, extended').iterate(from, to)) yield scanned(row);
   }
 
   /** The same, with the lists of names. */
-  *listDumpdirs(from: number, to: number): Generator<{ path: BytePath; inode: bigint; dumpdir: Buffer | null }> {
-    const rows = this.#db
-      .prepare('SELECT path, inode, dumpdir FROM directories WHERE number >= ? AND number < ? ORDER BY number')
-      .iterate(from, to);
-    for (const row of rows) {
+  *listDumpdirs(from: number, to: number): Generator<ScannedDirectory & { readonly dumpdir: Buffer | null }> {
+    for (const row of this.#selectDirectories('found, extended, dumpdir').iterate(from, to)) {
       const dumpdir = row.dumpdir as Uint8Array | null;
-      yield { path: row.path as string, inode: BigInt(row.inode as string), dumpdir: dumpdir && Buffer.from(dumpdir) };
+      yield { ...scanned(row), dumpdir: dumpdir && Buffer.from(dumpdir.buffer, dumpdir.byteOffset, dumpdir.length) };
     }
+  }
+
+  #selectDirectories(columns: string): StatementSync {
+    return this.#db.prepare(`SELECT ${columns} FROM directories WHERE number >= ? AND number < ? ORDER BY number`);
   }
 
   /** Closes and removes the file. Idempotent. */

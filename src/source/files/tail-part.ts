@@ -1,17 +1,30 @@
 // The last part of a tree: its directories' metadata, with the names each holds, so that extraction can also remove what is gone.
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
+import type { ExtendedFiles } from '../../host/extended.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
 import { entryOf, type OnOutcome, warningKind } from './part.ts';
-import type { Scratch } from './scratch.ts';
+import { MOST_HEADER_BYTES, writeHeaders } from './pax-header.ts';
+import type { ScannedDirectory, Scratch } from './scratch.ts';
 import { packWithTar, type Tree } from './tar-pack.ts';
+import type { Found } from './walk.ts';
 
 /** Directories whose entries one tail part holds in memory; larger trees get several, to be extracted one after the other. */
 export const DIRECTORIES_PER_TAIL = 32_768;
 /** Header, extended header and its records. */
 const BYTES_PER_DIRECTORY = 1536 + 512;
+const HEADERS_AT_ONCE = 64;
+
+export interface TailDeps {
+  readonly tree: Tree;
+  readonly scratch: Scratch;
+  readonly clock: Clock;
+  /** Tells which directories GNU tar must pack for their attributes; null: it packs them all, since the tree is on another machine. */
+  readonly extended: ExtendedFiles | null;
+  readonly onOutcome: OnOutcome;
+}
 
 /**
  * Directories `from` to before `to` of the walk, parents first, each with a `GNU.dumpdir` record: `tar -x -G` of this archive
@@ -24,35 +37,79 @@ export class TailPart implements Part {
   readonly phase = 'tail';
   readonly name: string;
   readonly estimatedBytes: number;
-  readonly #tree: Tree;
+  readonly #deps: TailDeps;
   readonly #scratch: Scratch;
   readonly #from: number;
   readonly #to: number;
-  readonly #clock: Clock;
-  readonly #onOutcome: OnOutcome;
+  readonly #racyFromNs: bigint;
   #outcome: PartOutcome | null = null;
 
-  constructor(tree: Tree, scratch: Scratch, from: number, to: number, clock: Clock, onOutcome: OnOutcome) {
-    this.#tree = tree;
-    this.#scratch = scratch;
+  /** `racyFromNs`: a directory with a ctime from here on may change without a new one. */
+  constructor(deps: TailDeps, from: number, to: number, racyFromNs: bigint) {
+    this.#deps = deps;
+    this.#scratch = deps.scratch;
     this.#from = from;
     this.#to = to;
-    this.#clock = clock;
-    this.#onOutcome = onOutcome;
+    this.#racyFromNs = racyFromNs;
     this.name = from === 0 ? 'directories' : `directories/${from}`;
-    this.estimatedBytes = (to - from) * BYTES_PER_DIRECTORY + scratch.dumpdirBytes(from, to);
+    this.estimatedBytes = (to - from) * BYTES_PER_DIRECTORY + this.#scratch.dumpdirBytes(from, to);
   }
 
   async *read(signal: AbortSignal): AsyncGenerator<Buffer> {
+    const extended = await this.#extended(signal);
+    const entries = extended.size === 0 && this.#deps.extended ? yield* this.#packPlain(signal) : null;
+    const outcome = entries ? { entries, warnings: [] } : yield* this.#packWithTar(extended, signal);
+    yield END_OF_ARCHIVE;
+    this.#outcome = outcome;
+    this.#deps.onOutcome(outcome);
+  }
+
+  /** Those with extended attributes or an ACL. What did not change since the last reading need not be asked. */
+  async #extended(signal: AbortSignal): Promise<ReadonlySet<BytePath>> {
+    const found = new Set<BytePath>();
+    const unknown: BytePath[] = [];
+    for (const directory of this.#scratch.listDirectories(this.#from, this.#to)) {
+      if (directory.extended === null) unknown.push(directory.found.path);
+      else if (directory.extended) found.add(directory.found.path);
+    }
+    for (const path of (await this.#deps.extended?.amongFew(unknown, signal)) ?? []) found.add(path);
+    return found;
+  }
+
+  /** As the scan saw them. */
+  async *#packPlain(signal: AbortSignal): AsyncGenerator<Buffer, FileEntry[]> {
+    const entries: FileEntry[] = [];
+    for (const ancestor of this.#ancestorsOfFirst()) yield headersOf(ancestor, null);
+    let gathered: Buffer[] = [];
+    for (const { found, dumpdir } of this.#scratch.listDumpdirs(this.#from, this.#to)) {
+      gathered.push(headersOf(found, dumpdir));
+      if (gathered.length === HEADERS_AT_ONCE) {
+        signal.throwIfAborted();
+        yield Buffer.concat(gathered);
+        gathered = [];
+      }
+      entries.push(this.#entry(found));
+    }
+    yield Buffer.concat(gathered);
+    return entries;
+  }
+
+  #entry({ path, mode, uid, gid, mtimeNs, ctimeNs, inode }: Found): FileEntry {
+    const racy = ctimeNs >= this.#racyFromNs;
+    return { type: 'directory', path, sizeBytes: 0, mode, uid, gid, mtimeNs, ctimeNs: racy ? 0n : ctimeNs, inode };
+  }
+
+  async *#packWithTar(extended: ReadonlySet<BytePath>, signal: AbortSignal): AsyncGenerator<Buffer, PartOutcome> {
     const rows = this.#scratch.listDumpdirs(this.#from, this.#to);
     const entries: FileEntry[] = [];
     const warnings: Warning[] = [];
-    const repeated = new Set(this.#ancestorsOfFirst());
+    const repeated = new Set(this.#ancestorsOfFirst().map(({ path }) => path));
     /** Could not be listed, and the scan has said so. */
     const unlisted = new Set<BytePath>();
-    const leftOut = ({ path, dumpdir }: { path: BytePath; dumpdir: Buffer | null }): void => {
-      if (!dumpdir) unlisted.add(path);
+    const leftOut = ({ found, dumpdir }: ScannedDirectory & { dumpdir: Buffer | null }): void => {
+      if (!dumpdir) unlisted.add(found.path);
     };
+    const racyFromNs = this.#racyFromNs;
     const visitor: TarVisitor = {
       member(member): MemberDecision {
         if (member.type !== 'directory') {
@@ -62,18 +119,19 @@ export class TailPart implements Part {
         if (repeated.delete(member.path)) return 'pass';
         // tar leaves out what it cannot read, and keeps the order.
         for (let row = rows.next(); !row.done; row = rows.next()) {
-          if (row.value.path !== member.path) {
+          const { found, dumpdir } = row.value;
+          if (found.path !== member.path) {
             leftOut(row.value);
             continue;
           }
-          entries.push(entryOf(member, { ...row.value, ctimeNs: 0n, sizeBytes: 0 }, null, 0n));
-          return row.value.dumpdir ? { addRecords: paxRecord('GNU.dumpdir', row.value.dumpdir) } : 'pass';
+          const entry = entryOf(member, found, null, racyFromNs);
+          entries.push(extended.has(found.path) ? { ...entry, extended: true } : entry);
+          return dumpdir ? { addRecords: paxRecord('GNU.dumpdir', dumpdir) } : 'pass';
         }
         throw new CoffreError('E_INTERNAL', `tar packed a directory it was not given: ${printable(member.path)}`);
       },
     };
-    const complaints = yield* packWithTar(this.#tree, this.#paths(), visitor, { clock: this.#clock, signal });
-    yield END_OF_ARCHIVE;
+    const complaints = yield* packWithTar(this.#deps.tree, this.#paths(), visitor, { clock: this.#deps.clock, signal });
     for (const row of rows) leftOut(row);
     const stored = new Set(entries.map((entry) => entry.path));
     for (const complaint of complaints) {
@@ -82,8 +140,7 @@ export class TailPart implements Part {
       // A directory that gets a file while tar looks at it is an ordinary thing in a living shop.
       if (kind !== 'changed' && !unlisted.has(path)) warnings.push({ kind, where: printable(path), message: complaint.message });
     }
-    this.#outcome = { entries, warnings };
-    this.#onOutcome(this.#outcome);
+    return { entries, warnings };
   }
 
   outcome(): PartOutcome {
@@ -92,14 +149,25 @@ export class TailPart implements Part {
   }
 
   *#paths(): Generator<BytePath> {
-    yield* this.#ancestorsOfFirst();
-    for (const { path } of this.#scratch.listDirectories(this.#from, this.#to)) yield path;
+    for (const { path } of this.#ancestorsOfFirst()) yield path;
+    for (const { found } of this.#scratch.listDirectories(this.#from, this.#to)) yield found.path;
   }
 
-  #ancestorsOfFirst(): BytePath[] {
+  #ancestorsOfFirst(): Found[] {
     if (this.#from === 0) return [];
     const [first] = this.#scratch.listDirectories(this.#from, this.#from + 1);
-    const components = first?.path.split('/').slice(0, -1) ?? [];
-    return ['.', ...components.map((_, index) => components.slice(0, index + 1).join('/'))];
+    const components = first?.found.path.split('/').slice(0, -1) ?? [];
+    const paths = new Set(['.', ...components.map((_, index) => components.slice(0, index + 1).join('/'))]);
+    const ancestors: Found[] = [];
+    for (const { found } of this.#scratch.listDirectories(0, this.#from)) if (paths.has(found.path)) ancestors.push(found);
+    return ancestors;
   }
+}
+
+function headersOf(found: Found, dumpdir: Buffer | null): Buffer {
+  const buffer = Buffer.allocUnsafe(MOST_HEADER_BYTES + (dumpdir?.length ?? 0));
+  const list = dumpdir === null ? {} : { dumpdir: dumpdir.toString('latin1') };
+  const { path, mode, uid, gid, mtimeNs } = found;
+  const member = { type: 'directory', path: `${path}/`, target: '', sizeBytes: 0, mode, uid, gid, mtimeNs, ...list } as const;
+  return buffer.subarray(0, writeHeaders(buffer, 0, member));
 }

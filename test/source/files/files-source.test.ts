@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
+import { ExtendedFiles } from '../../../src/host/extended.ts';
 import { localHost } from '../../../src/host/local.ts';
 import { END_OF_ARCHIVE } from '../../../src/host/tar-members.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
@@ -92,8 +93,10 @@ test('directories in several tails - extracted one after the other, every time a
   const target = new DirectoryTarget(join(dir, 'restored'), localHost);
   await target.prepare('snapshot');
   const entries: FileEntry[] = [];
+  const extended = new ExtendedFiles(localHost, root, systemClock);
+  const deps = { tree: { host: localHost, root }, scratch, clock: systemClock, extended, onOutcome: () => {} };
   for (let from = 0; from < scratch.directories; from += 3) {
-    const part = new TailPart({ host: localHost, root }, scratch, from, Math.min(from + 3, scratch.directories), systemClock, () => {});
+    const part = new TailPart(deps, from, Math.min(from + 3, scratch.directories), 0n);
     const chunks: Buffer[] = [];
     for await (const chunk of part.read(NEVER)) chunks.push(Buffer.from(chunk));
     expect(chunks.at(-1)).toEqual(END_OF_ARCHIVE);
