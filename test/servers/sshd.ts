@@ -86,6 +86,8 @@ async function startIn(rig: Rig, options: SshdOptions): Promise<Sshd> {
       `HostKey ${file('host_ecdsa_key')}`,
       `AuthorizedKeysFile ${file('authorized_keys')}`,
       'PidFile none',
+      // a login shell reads what this machine's user has in his home: half a second a program, and more when a lock is left there
+      `SetEnv HOME=${dir}`,
       // the temporary folder is open to all
       'StrictModes no',
       // without PAM sshd refuses an account whose password is locked
