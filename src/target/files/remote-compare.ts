@@ -16,6 +16,16 @@ const TYPES: Readonly<Record<FileEntry['type'], string>> = {
   device: 'bc',
 };
 
+/** What was found; directories are not counted. Complete once `missingEntries` has ended. */
+export interface Tally {
+  written: number;
+  writtenBytes: number;
+  /** Right in the tree itself. */
+  inPlace: number;
+  /** Right beside it. */
+  beside: number;
+}
+
 /** All that differs, printable. `owners`: they count too. */
 export async function differences(entries: AsyncIterable<FileEntry>, scan: RemoteScan, owners: boolean): Promise<readonly string[]> {
   const described: string[] = [];
@@ -64,7 +74,8 @@ const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, 
 export async function* missingEntries(
   entries: AsyncIterable<FileEntry>,
   scans: readonly RemoteScan[],
-  owners: boolean,
+  { owners, checksum }: { readonly owners: boolean; readonly checksum: boolean },
+  tally: Tally,
 ): AsyncGenerator<FileEntry> {
   const [tree] = scans as readonly [RemoteScan];
   const links = new Map<BytePath, FileEntry[]>();
@@ -72,7 +83,19 @@ export async function* missingEntries(
   const isRight = (entry: FileEntry, scan: RemoteScan): boolean => {
     const found = scan.get(entry.path);
     // The index does not know which device it is, nor which extended attributes a killed tar had still to set.
-    return found !== null && entry.type !== 'device' && !entry.extended && differencesOf(entry, found, owners).length === 0;
+    if (found === null || entry.type === 'device' || entry.extended || differencesOf(entry, found, owners).length > 0) return false;
+    // What has no hash counts as different.
+    return !checksum || entry.type !== 'file' || (entry.sha256 !== undefined && scan.sha256(entry.path) === entry.sha256);
+  };
+  const lack = (entry: FileEntry): FileEntry => {
+    tally.written += 1;
+    if (entry.type === 'file') tally.writtenBytes += entry.sizeBytes;
+    return entry;
+  };
+  const have = (at: number, paths: readonly BytePath[]): void => {
+    if (at === 0) tally.inPlace += paths.length;
+    else tally.beside += paths.length;
+    if (at > 0) for (const path of paths) (scans[at] as RemoteScan).mark(path, false);
   };
   for await (const entry of entries) {
     tree.mark(entry.path, entry.type === 'directory');
@@ -88,10 +111,12 @@ export async function* missingEntries(
       continue;
     }
     const at = scans.findIndex((scan) => isRight(entry, scan));
-    if (at < 0) {
-      missing.add(entry.path);
-      yield entry;
-    } else if (at > 0) (scans[at] as RemoteScan).mark(entry.path, false);
+    if (at >= 0) {
+      have(at, [entry.path]);
+      continue;
+    }
+    missing.add(entry.path);
+    yield lack(entry);
   }
   for (const [carrier, group] of links) {
     tree.mark(carrier, false);
@@ -101,11 +126,19 @@ export async function* missingEntries(
           const inode = scan.get(carrier)?.inode;
           return group.every((entry) => isRight(entry, scan) && scan.get(entry.path)?.inode === inode);
         });
-    if (at > 0) for (const path of [carrier, ...group.map((entry) => entry.path)]) (scans[at] as RemoteScan).mark(path, false);
-    if (at >= 0) continue;
-    yield* group;
+    if (at >= 0) {
+      have(
+        at,
+        group.map(({ path }) => path),
+      );
+      if (at > 0) (scans[at] as RemoteScan).mark(carrier, false);
+      continue;
+    }
+    for (const entry of group) yield lack(entry);
     // It passed for itself, and holds the content of the others. A link says all of it but its type.
     const { target: _, ...same } = group[0] as FileEntry;
-    if (!missing.has(carrier)) yield { ...same, type: 'file', path: carrier };
+    if (missing.has(carrier)) continue;
+    tally.inPlace = Math.max(0, tally.inPlace - 1);
+    yield lack({ ...same, type: 'file', path: carrier });
   }
 }

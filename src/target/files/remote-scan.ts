@@ -28,6 +28,12 @@ const MOST_COMPLAINTS = 200;
 /** What a path is to be, in the column `seen`; 0: nothing. */
 const AS_FILE = 1;
 const AS_DIRECTORY = 2;
+/** The snapshot does not have it, and it stays. */
+const AS_IT_IS = 3;
+const PAGE = 1000;
+
+/** Of what the snapshot does not have: `whole` stays with all that is below it, `itself` stays while what is below it is judged, `no` goes. */
+export type Stays = (path: BytePath, isDirectory: boolean) => 'whole' | 'itself' | 'no';
 
 /** `.` is the root itself. */
 export class RemoteScan {
@@ -42,7 +48,7 @@ export class RemoteScan {
     this.#db = new DatabaseSync('');
     this.#db.exec(`
       PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
-      CREATE TABLE found (path TEXT PRIMARY KEY, says TEXT NOT NULL, seen INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+      CREATE TABLE found (path TEXT PRIMARY KEY, says TEXT NOT NULL, seen INTEGER NOT NULL DEFAULT 0, sha256 TEXT) WITHOUT ROWID;
       BEGIN;
     `);
     this.#find = this.#db.prepare('SELECT says FROM found WHERE path = ?');
@@ -97,13 +103,62 @@ export class RemoteScan {
     yield* this.#paths(`(seen = ${AS_DIRECTORY} AND says NOT LIKE 'd %') OR (seen = ${AS_FILE} AND says LIKE 'd %')`);
   }
 
-  /** The topmost of what was not marked: with what is below them, all of it. */
-  *unmarked(): Generator<BytePath> {
-    const isSeen = this.#db.prepare('SELECT 1 FROM found WHERE path = ? AND seen <> 0');
-    for (const path of this.#paths("seen = 0 AND path <> '.'")) {
-      const slash = path.lastIndexOf('/');
-      if (slash < 0 || isSeen.get(path.slice(0, slash))) yield path;
+  /** Marks what stays although the snapshot does not have it, and returns how many files and directories are left that do not. */
+  judgeUnmarked(stays: Stays): number {
+    const page = this.#db.prepare(
+      "SELECT path, says LIKE 'd %' AS isDirectory FROM found WHERE seen = 0 AND path <> '.' AND path > ? ORDER BY path LIMIT ?",
+    );
+    const keep = this.#db.prepare('UPDATE found SET seen = ? WHERE path = ? AND seen = 0');
+    /** A page ends anywhere, so what is above a path is asked about, not remembered. */
+    const isKept = (path: BytePath, isDirectory: boolean): boolean => {
+      for (const directory of ancestors(path)) if (stays(directory, true) === 'whole') return true;
+      return stays(path, isDirectory) !== 'no';
+    };
+    let last = '';
+    for (;;) {
+      const rows = page.all(last, PAGE) as { path: string; isDirectory: number }[];
+      if (rows.length === 0) break;
+      for (const { path, isDirectory } of rows) {
+        last = path;
+        if (!isKept(path, isDirectory === 1)) continue;
+        keep.run(AS_IT_IS, path);
+        for (const directory of ancestors(path)) keep.run(AS_IT_IS, directory);
+      }
     }
+    return (this.#db.prepare("SELECT count(*) AS count FROM found WHERE seen = 0 AND path <> '.'").get() as { count: number }).count;
+  }
+
+  /** What is not marked in any way: no directories. */
+  *unmarkedFiles(): Generator<BytePath> {
+    yield* this.#paths("seen = 0 AND says NOT LIKE 'd %'");
+  }
+
+  /** Directories that are not marked in any way, those inside others first. */
+  *unmarkedDirectories(): Generator<BytePath> {
+    const rows = this.#db.prepare("SELECT path FROM found WHERE seen = 0 AND says LIKE 'd %' AND path <> '.' ORDER BY path DESC").iterate();
+    for (const row of rows) yield row.path as string;
+  }
+
+  /** Forgets what is not marked: it was removed. */
+  forgetUnmarked(): void {
+    this.#db.exec("DELETE FROM found WHERE seen = 0 AND path <> '.'");
+  }
+
+  /** The SHA-256 of a regular file, hex; null when `readHashes` did not get it. */
+  sha256(path: BytePath): string | null {
+    const row = this.#db.prepare('SELECT sha256 FROM found WHERE path = ?').get(path) as { sha256: string | null } | undefined;
+    return row?.sha256 ?? null;
+  }
+
+  /** Has the host read and hash every regular file. Throws as `of`. */
+  async readHashes(host: Host, root: string, signal?: AbortSignal): Promise<void> {
+    const add = this.#db.prepare('UPDATE found SET sha256 = ? WHERE path = ?');
+    const prefix = Buffer.from(`${root}/`).toString('latin1').length;
+    const argv = ['find', root, '-type', 'f', '-exec', 'sha256sum', '--zero', '--binary', '--', '{}', '+'];
+    await readRecords(host, argv, signal, ([record]) => {
+      const match = /^([0-9a-f]{64}) [ *](.+)$/s.exec(record as string);
+      if (match) add.run(match[1] as string, (match[2] as string).slice(prefix));
+    });
   }
 
   /** Forgets `path` and what is below it: it was removed. */
@@ -123,42 +178,61 @@ export class RemoteScan {
 
   async #read(host: Host, root: string, signal?: AbortSignal): Promise<void> {
     const add = this.#db.prepare('INSERT OR REPLACE INTO found (path, says) VALUES (?, ?)');
-    signal?.throwIfAborted();
-    const find = host.start(['find', root, '-printf', FORMAT], signal);
-    find.stdin.end();
-    const said: string[] = [];
-    let complaints = 0;
-    createInterface({ input: find.stderr.setEncoding('latin1') }).on('line', (line) => {
-      complaints += 1;
-      if (said.length < MOST_COMPLAINTS) said.push(line);
-    });
-    try {
-      let rest = '';
-      let entry: string | null = null;
-      find.stdout.setEncoding('latin1');
-      for await (const chunk of find.stdout) {
-        const pieces = (rest + chunk).split('\0');
-        rest = pieces.pop() as string;
-        for (const piece of pieces) {
-          if (entry === null) {
-            entry = piece;
-            continue;
-          }
-          const { path, says } = split(entry);
-          add.run(path, `${says} ${piece}`);
-          entry = null;
-        }
+    await readRecords(
+      host,
+      ['find', root, '-printf', FORMAT],
+      signal,
+      ([entry, target]) => {
+        const { path, says } = split(entry as string);
+        add.run(path, `${says} ${target}`);
+      },
+      2,
+    );
+  }
+}
+
+/**
+ * Runs find and hands on what it writes, `fields` strings with NUL behind each at a time. What it complains about is left out: it is then
+ * not there as it should be.
+ */
+async function readRecords(
+  host: Host,
+  argv: readonly string[],
+  signal: AbortSignal | undefined,
+  use: (fields: readonly string[]) => void,
+  fields = 1,
+): Promise<void> {
+  signal?.throwIfAborted();
+  const find = host.start(argv, signal);
+  find.stdin.end();
+  const said: string[] = [];
+  let complaints = 0;
+  createInterface({ input: find.stderr.setEncoding('latin1') }).on('line', (line) => {
+    complaints += 1;
+    if (said.length < MOST_COMPLAINTS) said.push(line);
+  });
+  try {
+    let rest = '';
+    let record: string[] = [];
+    find.stdout.setEncoding('latin1');
+    for await (const chunk of find.stdout) {
+      const pieces = (rest + chunk).split('\0');
+      rest = pieces.pop() as string;
+      for (const piece of pieces) {
+        record.push(piece);
+        if (record.length < fields) continue;
+        use(record);
+        record = [];
       }
-      const end = await find.ended;
-      signal?.throwIfAborted();
-      checkEnd(host, 'find', end);
-      // 1: it complained about something, which is then not there as it should be
-      if (rest !== '' || entry !== null || end.status === null || end.status > 1 || (end.status === 1 && complaints === 0)) {
-        throw failed(host, 'find', end.status, said);
-      }
-    } finally {
-      find.kill();
     }
+    const end = await find.ended;
+    signal?.throwIfAborted();
+    checkEnd(host, 'find', end);
+    if (rest !== '' || record.length > 0 || end.status === null || end.status > 1 || (end.status === 1 && complaints === 0)) {
+      throw failed(host, 'find', end.status, said);
+    }
+  } finally {
+    find.kill();
   }
 }
 

@@ -6,12 +6,13 @@ import type { Host } from '../../host/host.ts';
 import { RemoteLock, waitForHolders } from './remote-lock.ts';
 import { decodeJournal, encodeJournal, isSameRestore, type Journal, type Places, placesFor } from './remote-places.ts';
 import { failed, nulTerminated, type RunOptions, runOn } from './remote-program.ts';
+import type { Stays } from './remote-scan.ts';
 
 export interface StagingOptions {
   /** Allows a directory that holds something. */
   readonly overwrite: boolean;
-  /** With overwrite: what the snapshot does not have goes. */
-  readonly delete: boolean;
+  /** With overwrite; null: nothing is removed. Else what stays although the snapshot does not have it. */
+  readonly removeAllBut: Stays | null;
   /** With overwrite: what the directory held stays beside it. */
   readonly keepOld: boolean;
 }
@@ -88,7 +89,7 @@ export class RemoteStaging {
 
   /** Nothing of the snapshot is in the tree. */
   get isEmpty(): boolean {
-    return this.#resumed === null && this.#journal?.replace !== true;
+    return this.#resumed === null && !this.replaces;
   }
 
   /** Where what an interrupted restore had written is: the tree itself, or beside it. */
@@ -96,9 +97,9 @@ export class RemoteStaging {
     return this.#resumed === 'previous' ? [this.places.tree, this.places.previous] : [this.places.tree];
   }
 
-  /** What the snapshot does not have goes from the tree: it was asked for, or comes from a restore of the same that chose other paths. */
-  get isExact(): boolean {
-    return this.#journal?.delete === true || this.#journal?.replace === false;
+  /** The directory held something, which the tree began as a copy of. */
+  get replaces(): boolean {
+    return this.#journal?.replace === true;
   }
 
   /** Throws E_SSH_LOST when the lock was lost with the connection. */
@@ -175,10 +176,10 @@ export class RemoteStaging {
   async #make(present: Present, journal: Journal | null, wanted: StagingOptions & { snapshot: string; replace: boolean }): Promise<void> {
     const { directory, tree, previous } = this.places;
     const { snapshot, replace, keepOld } = wanted;
-    const same =
-      journal !== null && isSameRestore(journal, { snapshot, replace, delete: replace && wanted.delete, keepOld: replace && keepOld });
+    const remove = replace && wanted.removeAllBut !== null;
+    const same = journal !== null && isSameRestore(journal, { snapshot, replace, delete: remove, keepOld: replace && keepOld });
     const kept = replace && keepOld ? `${directory}.coffre-old-${randomBytes(4).toString('hex')}` : null;
-    const fresh: Journal = { format: 1, snapshot, replace, delete: replace && wanted.delete, keptOld: kept, step: 'making' };
+    const fresh: Journal = { format: 1, snapshot, replace, delete: remove, keptOld: kept, step: 'making' };
     if (same && !replace && journal.step !== 'making' && present.has(tree)) {
       this.#resumed = 'tree';
       await this.#write({ ...fresh, step: 'filling' });
@@ -297,6 +298,17 @@ export class RemoteStaging {
     }
     await this.#lock.release();
   }
+}
+
+/** What is where a restore would go, nothing touched. Throws E_TARGET_WRITE when it cannot be swapped, E_USAGE, E_SSH_…. */
+export async function describePlace(
+  host: Host,
+  given: string,
+): Promise<{ readonly directory: string; readonly exists: boolean; readonly holds: boolean }> {
+  const places = placesFor(await followed(host, given));
+  const present = await look(host, places);
+  const holds = await checkDirectory(host, places, present, true);
+  return { directory: places.directory, exists: present.has(places.directory), holds };
 }
 
 /** `directory` without symbolic links, whatever of it exists. */

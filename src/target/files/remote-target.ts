@@ -6,12 +6,12 @@ import type { FileEntry, Phase } from '../../source/source.ts';
 import type { Admission, FilesTarget, IncomingSegment, WantedMember } from '../target.ts';
 import { extractTar } from './extract.ts';
 import { MemberGuard } from './member-guard.ts';
-import { differences, missingEntries } from './remote-compare.ts';
+import { differences, missingEntries, type Tally } from './remote-compare.ts';
 import { DirectoriesAhead } from './remote-directories.ts';
 import { holding } from './remote-lock.ts';
 import { connectionLost, runOn, toolMissing } from './remote-program.ts';
 import { ancestors, RemoteScan } from './remote-scan.ts';
-import { RemoteStaging, type StagingOptions } from './remote-staging.ts';
+import { describePlace, RemoteStaging, type StagingOptions } from './remote-staging.ts';
 
 /** Tars at once: each has a channel of its own, and a channel moves about 2 MiB in a round trip. */
 const EXTRACTIONS = 4;
@@ -24,10 +24,20 @@ const TOOLS: readonly (readonly [program: string, says: RegExp])[] = [
   ['flock', /util-linux/],
 ];
 
+export interface RemoteTargetOptions extends StagingOptions {
+  /** Contents of what is there are read and hashed there, whatever size and time say. */
+  readonly checksum: boolean;
+}
+
 export class RemoteDirectoryTarget implements FilesTarget {
   readonly #host: Host;
   readonly #directory: string;
-  readonly #options: StagingOptions;
+  readonly #options: RemoteTargetOptions;
+  readonly #tally: Tally = { written: 0, writtenBytes: 0, inPlace: 0, beside: 0 };
+  /** Something was there, the directory's or an interrupted restore's. */
+  #isLanding = false;
+  #replaces = false;
+  #deleted = 0;
   readonly #guard = new MemberGuard();
   /** What a sysadmin should know of it, once it has ended. */
   readonly notes: string[] = [];
@@ -39,10 +49,28 @@ export class RemoteDirectoryTarget implements FilesTarget {
   readonly #waiting: (() => void)[] = [];
 
   /** `directory` is an absolute path on `host`, which the caller closes after this. */
-  constructor(directory: string, host: Host, options: Partial<StagingOptions> = {}) {
+  constructor(directory: string, host: Host, { overwrite, removeAllBut, keepOld, checksum }: Partial<RemoteTargetOptions> = {}) {
     this.#host = host;
     this.#directory = directory;
-    this.#options = { overwrite: options.overwrite ?? false, delete: options.delete ?? false, keepOld: options.keepOld ?? false };
+    this.#options = {
+      overwrite: overwrite ?? false,
+      removeAllBut: removeAllBut ?? null,
+      keepOld: keepOld ?? false,
+      checksum: checksum ?? false,
+    };
+  }
+
+  /** What was done with what was there, in files; `deleted` counts directories too. Null: everything was written. */
+  get landing() {
+    if (!this.#isLanding) return null;
+    const { written, writtenBytes, inPlace, beside } = this.#tally;
+    return {
+      written,
+      bytes: writtenBytes,
+      unchanged: this.#replaces ? inPlace : 0,
+      resumed: beside + (this.#replaces ? 0 : inPlace),
+      deleted: this.#deleted,
+    };
   }
 
   async prepare(snapshot: string): Promise<{ readonly everythingMissing: boolean }> {
@@ -50,8 +78,10 @@ export class RemoteDirectoryTarget implements FilesTarget {
     this.#staging = await RemoteStaging.open(this.#host, this.#directory, snapshot, this.#options);
     this.notes.push(...this.#staging.notes.splice(0));
     if (!this.#staging.isRoot) this.notes.push(`${this.#host.name} is not root: all that was restored belongs to this user`);
-    this.#state = this.#staging.isEmpty ? 'ready' : 'prepared';
-    return { everythingMissing: this.#staging.isEmpty };
+    this.#isLanding = !this.#staging.isEmpty;
+    this.#replaces = this.#staging.replaces;
+    this.#state = this.#isLanding ? 'prepared' : 'ready';
+    return { everythingMissing: !this.#isLanding };
   }
 
   /** What stands in the way, or is not to be there, is gone from the tree when this ends. */
@@ -63,14 +93,23 @@ export class RemoteDirectoryTarget implements FilesTarget {
     }
     const scans: RemoteScan[] = [];
     try {
-      for (const tree of staging.trees) scans.push(await RemoteScan.of(this.#host, tree));
+      for (const tree of staging.trees) scans.push(await this.#scan(tree));
       const [tree, previous] = scans as [RemoteScan, RemoteScan?];
-      yield* missingEntries(entries, scans, staging.isRoot);
+      yield* missingEntries(entries, scans, { owners: staging.isRoot, checksum: this.#options.checksum }, this.#tally);
       const root = staging.places.tree;
       if (!staging.isRoot) await staging.forEach(root, ['chmod', 'u+rwx', '--'], tree.closedDirectories());
-      const unwanted = [...tree.inTheWay(), ...(staging.isExact ? tree.unmarked() : [])];
-      await staging.forEach(root, ['rm', '-rf', '--one-file-system', '--'], unwanted);
-      for (const path of unwanted) tree.forget(path);
+      const inTheWay = [...tree.inTheWay()];
+      await staging.forEach(root, ['rm', '-rf', '--one-file-system', '--'], inTheWay);
+      for (const path of inTheWay) tree.forget(path);
+      // What a fresh tree holds beyond the snapshot, a restore of other paths had written.
+      const stays = staging.replaces ? this.#options.removeAllBut : () => 'no' as const;
+      if (stays) {
+        const gone = tree.judgeUnmarked(stays);
+        await staging.forEach(root, ['rm', '-f', '--'], tree.unmarkedFiles());
+        await staging.forEach(root, ['rmdir', '--'], tree.unmarkedDirectories());
+        tree.forgetUnmarked();
+        if (staging.replaces) this.#deleted = gone;
+      }
       if (previous) {
         const link = ['cp', '--archive', '--link', '--force', '--parents', `--target-directory=${root}`, '--'];
         await staging.forEach(staging.places.previous, link, previous.markedFiles());
@@ -81,6 +120,30 @@ export class RemoteDirectoryTarget implements FilesTarget {
       this.#state = 'ready';
     } finally {
       for (const scan of scans) scan.close();
+    }
+  }
+
+  /** What a restore would write, leave and remove; nothing is touched. Throws E_TARGET_WRITE, E_TOOL_MISSING, E_SSH_…. */
+  async preview(_snapshot: string, entries: AsyncIterable<FileEntry>) {
+    await this.#checkTools();
+    const { directory, exists, holds } = await describePlace(this.#host, this.#directory);
+    if (!holds) return { exists, allowed: true, written: null, bytes: null, unchanged: 0, deleted: 0 };
+    const scan = await this.#scan(directory);
+    try {
+      const isRoot = (await runOn(this.#host, ['id', '-u'])).out.trim() === '0';
+      const tally: Tally = { written: 0, writtenBytes: 0, inPlace: 0, beside: 0 };
+      for await (const _ of missingEntries(entries, [scan], { owners: isRoot, checksum: this.#options.checksum }, tally));
+      const stays = this.#options.removeAllBut;
+      return {
+        exists,
+        allowed: this.#options.overwrite,
+        written: tally.written,
+        bytes: tally.writtenBytes,
+        unchanged: tally.inPlace,
+        deleted: stays === null ? 0 : scan.judgeUnmarked(stays),
+      };
+    } finally {
+      scan.close();
     }
   }
 
@@ -137,6 +200,12 @@ export class RemoteDirectoryTarget implements FilesTarget {
     if (this.#staging === null) throw new CoffreError('E_INTERNAL', 'the target was not prepared');
     this.#staging.check();
     return this.#staging;
+  }
+
+  async #scan(root: string): Promise<RemoteScan> {
+    const scan = await RemoteScan.of(this.#host, root);
+    if (this.#options.checksum) await scan.readHashes(this.#host, root);
+    return scan;
   }
 
   async #checkTools(): Promise<void> {

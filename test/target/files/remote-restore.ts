@@ -1,7 +1,7 @@
 // Restores snapshots taken by tests onto a host, as the restore unit does it: what is missing, segments at once, the tail, comparison, swap.
-import { appendFileSync } from 'node:fs';
 import type { Host } from '../../../src/host/host.ts';
 import type { FileEntry } from '../../../src/source/source.ts';
+import type { Stays } from '../../../src/target/files/remote-scan.ts';
 import { RemoteDirectoryTarget } from '../../../src/target/files/remote-target.ts';
 import type { WantedMember } from '../../../src/target/target.ts';
 import type { TakenSnapshot } from '../../source/files/tree.ts';
@@ -9,9 +9,12 @@ import { bytes, each } from './restore.ts';
 
 const NEVER = new AbortController().signal;
 
+export const removeAll: Stays = () => 'no';
+
 export interface RemoteRestore {
   readonly overwrite?: boolean;
-  readonly delete?: boolean;
+  readonly removeAllBut?: Stays;
+  readonly checksum?: boolean;
   readonly keepOld?: boolean;
   readonly unverified?: boolean;
   readonly snapshot?: string;
@@ -23,6 +26,7 @@ export interface RemoteRestore {
 export interface RemoteRestored {
   readonly differences: readonly string[];
   readonly notes: readonly string[];
+  readonly landing: RemoteDirectoryTarget['landing'];
   /** Entries, directories not counted, that were written. */
   readonly written: readonly string[];
 }
@@ -55,30 +59,28 @@ export async function restoreTo(host: Host, taken: TakenSnapshot, directory: str
     for (const segment of taken.segments.filter((segment) => segment.phase === 'tail')) await extract(segment);
     const differences = await target.compare(each<FileEntry>(taken.entries));
     if (differences.length === 0) await target.publish();
-    return { differences, notes: target.notes, written };
+    return { differences, notes: target.notes, landing: target.landing, written };
   } finally {
     await target.close();
   }
 }
 
 /** A host whose connection breaks: from the program number `breaksAt` on (counted from 0) nothing starts any more, and what runs is killed. */
-export function breakingHost(host: Host, breaksAt: number, log?: string): Host & { readonly started: () => number } {
-  let started = 0;
+export function breakingHost(host: Host, breaksAt: number): Host & { readonly programs: readonly string[] } {
+  const programs: string[] = [];
   const running = new Set<ReturnType<Host['start']>>();
   return {
     type: host.type,
     name: host.name,
-    started: () => started,
+    programs,
     start(argv, signal) {
-      const number = started;
-      started += 1;
-      if (log) appendFileSync(log, `${number} ${argv.join(' ').slice(0, 200)}\n`);
-      const program = host.start(number >= breaksAt ? ['true'] : argv, signal);
-      if (number >= breaksAt) for (const one of running) one.kill();
+      const isBroken = programs.push(argv.find((word) => /^(tar|xargs)$/.test(word)) ?? (argv[0] as string)) > breaksAt;
+      const program = host.start(isBroken ? ['true'] : argv, signal);
+      if (isBroken) for (const one of running) one.kill();
       running.add(program);
       const ended = program.ended.then((end) => {
         running.delete(program);
-        return started > breaksAt ? { status: null, lost: true } : end;
+        return programs.length > breaksAt ? { status: null, lost: true } : end;
       });
       ended.catch(() => {});
       return { stdin: program.stdin, stdout: program.stdout, stderr: program.stderr, ended, kill: () => program.kill() };
