@@ -137,6 +137,7 @@ async function putRates(bench: Bench, round: Round, sizes: readonly number[]): P
       seconds,
       cpuSeconds: measured.cpuSeconds,
       peakBytes: measured.peakBytes,
+      atPeak: measured.atPeak,
     });
     say(`  ${locked ? 'put locked' : 'put'}: ${(bytes / 1e6 / seconds).toFixed(0)} MB/s, ${seconds.toFixed(2)} s, ${sizes.length} objects`);
     await bucket.release();

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { systemClock } from '../../../src/clock.ts';
 import { until } from '../../servers/rig.ts';
 import type { Command } from './commands.ts';
-import { ProcessTreeWatch } from './process-tree.ts';
+import { ProcessTreeWatch, type TreePeak } from './process-tree.ts';
 
 /** USER_HZ: on Linux always a hundredth of a second, whatever the kernel's own clock. */
 const TICKS_PER_SECOND = 100;
@@ -28,6 +28,8 @@ export interface Measured {
   readonly cpuSeconds: CpuSeconds;
   /** Of the whole process tree, at one instant. */
   readonly peakBytes: number;
+  /** Who held it, the largest first. */
+  readonly atPeak: TreePeak['atPeak'];
   readonly stdout: string;
 }
 
@@ -87,7 +89,8 @@ export class Meter {
         server: after.server - before.server,
         store: after.store - before.store,
       };
-      return { seconds, cpuSeconds, peakBytes: watch?.stop().peakBytes ?? 0, stdout };
+      const { peakBytes = 0, atPeak = [] } = watch?.stop() ?? {};
+      return { seconds, cpuSeconds, peakBytes, atPeak: atPeak.slice(0, 6), stdout };
     } finally {
       watch?.stop();
       this.#signal.removeEventListener('abort', end);

@@ -20,8 +20,9 @@ export async function measureStep<Name extends string>(
   const { stdout: _, ...figures } = measured;
   results.push({ step, round, ...figures });
   const { client, server, store } = measured.cpuSeconds;
+  const holders = measured.atPeak.slice(0, 3).map((one) => `${one.name} ${(one.bytes / 2 ** 20).toFixed(0)}`);
   console.error(
-    `  ${step.padEnd(30)} ${measured.seconds.toFixed(1).padStart(6)} s   cpu: client ${client.toFixed(1)}, server ${server.toFixed(1)}, store ${store.toFixed(1)}   ${(measured.peakBytes / 2 ** 20).toFixed(0)} MiB`,
+    `  ${step.padEnd(30)} ${measured.seconds.toFixed(1).padStart(6)} s   cpu: client ${client.toFixed(1)}, server ${server.toFixed(1)}, store ${store.toFixed(1)}   ${(measured.peakBytes / 2 ** 20).toFixed(0)} MiB (${holders.join(', ')})`,
   );
   return measured;
 }
