@@ -42,7 +42,10 @@ describe('with a shop', () => {
     );
     world.writeConfig({ vaults: ['nas'], files: { root, profile: 'prestashop', exclude: ['*.log'] } });
     first = (await world.ok(['backup', 'dupont', '--source', 'files'])).json.snapshots[0].id;
-    bash('cd "$ROOT"; rm -r var/cache/prod; printf "<?php // two" > modules/x/2.php', { ROOT: root });
+    bash(
+      'cd "$ROOT"; rm -r var/cache/prod; printf "<?php // two" > modules/x/2.php; mv img/p/3/5.jpg img/p/3/moved.jpg; touch img/p/3/6.jpg',
+      { ROOT: root },
+    );
     second = (await world.ok(['backup', 'dupont', '--source', 'files'])).json.snapshots[0].id;
     whole = describeTree(root);
   }, 120_000);
@@ -60,14 +63,14 @@ describe('with a shop', () => {
   test('a tree damaged here and there - equal again from the segments that it needs alone; what was right keeps its inode', async () => {
     const live = copy('damaged');
     bash(
-      `cd "$LIVE"; truncate -s 100 img/p/0/1.jpg; printf X | dd of=img/p/0/2.jpg bs=1 seek=5000 conv=notrunc status=none; rm img/p/0/3.jpg
+      `cd "$LIVE"; truncate -s 100 img/p/0/1.jpg; printf X | dd of=img/p/0/2.jpg bs=1 seek=5000 conv=notrunc status=none; rm img/p/0/3.jpg img/p/3/moved.jpg img/p/3/6.jpg
        chmod 777 config/parameters.php; rm images; ln -s /etc images; rm -r modules/x/7.php; mkdir modules/x/7.php; printf x > modules/x/7.php/x
        rm -r config; ln -s /etc config; touch -d 2001-01-01 img/p/0/4.jpg; rm modules/x/linked.php; cp -p modules/x/1.php modules/x/linked.php`,
       { LIVE: live },
     );
     const kept = inode(join(live, 'img/p/2/1.jpg'));
     const dry = (await world.ok(['restore', 'dupont', '--to-dir', live, '--overwrite', '--dry-run'])).json;
-    expect(dry.files).toMatchObject({ exists: true, allowed: true, written: 9, deleted: 0 });
+    expect(dry.files).toMatchObject({ exists: true, allowed: true, written: 11, deleted: 0 });
     const refused = await world.coffre(['restore', 'dupont', '--to-dir', live]);
     expect(refused.json.error).toMatchObject({
       code: 'E_TARGET_NOT_EMPTY',
@@ -140,7 +143,9 @@ describe('with a shop', () => {
     return signal === 'SIGKILL';
   }
   const filesIn = (directory: string): number =>
-    existsSync(directory) ? Number(bash('find "$DIR" -type f -size +1k 2>/dev/null | wc -l || true', { DIR: directory }).split('\n')[0]) : 0;
+    existsSync(directory)
+      ? Number(bash('find "$DIR" -type f -size +1k 2>/dev/null | wc -l || true', { DIR: directory }).split('\n')[0])
+      : 0;
 
   test('a fresh restore that was killed - the same command goes on; another snapshot is refused; every file was whole or is written again', async () => {
     let target = '';
