@@ -198,7 +198,9 @@ const sshHost = strict({
   user: text('a user name is expected'),
   /** One, or several in the order in which they are tried. */
   keyFile: z
-    .union([path.transform((one) => [one]), z.array(path).min(1)], { error: 'the path of a private key is expected, or a list of them' })
+    .union([path.transform((one) => [one]), z.array(path).min(1, { error: 'the path of a private key is expected, or a list of them' })], {
+      error: 'the path of a private key is expected, or a list of them',
+    })
     .optional(),
   key: secretReference,
   passphraseFile: path.optional(),

@@ -30,3 +30,12 @@ function escapeOctal(script: string): string {
     [...Buffer.from(character, 'utf8')].map((byte) => `\\0${byte.toString(8).padStart(3, '0')}`).join(''),
   );
 }
+
+/** What a host said instead of running a program, for a message: printable, short, and nothing when it was nothing. */
+export function quoteWords(said: string): string {
+  const words = said
+    .replace(/[^\p{L}\p{N}\p{P}\p{S} ]+/gu, ' ')
+    .trim()
+    .slice(0, 200);
+  return words === '' ? '' : `: it says “${words}”`;
+}

@@ -1,6 +1,8 @@
 // A connection in use: its sessions are counted, since sshd allows few (MaxSessions), and a guard on the host ends what outlives it.
 import type { ClientChannel } from 'ssh2';
-import { commandLine } from './ssh-command.ts';
+import type { Clock } from '../clock.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { commandLine, quoteWords } from './ssh-command.ts';
 import { ChannelRefused, type SshConnection } from './ssh-connection.ts';
 import type { ProcessLine } from './ssh-process.ts';
 
@@ -44,6 +46,7 @@ export class SshLine implements ProcessLine {
   #sessions = 0;
   #limit = USUAL_MAX_SESSIONS;
   #guard: ClientChannel | null = null;
+  #refusal: CoffreError | null = null;
 
   /** `whenFree` is called when a session's place is free again. */
   constructor(connection: SshConnection, whenFree: () => void) {
@@ -72,29 +75,52 @@ export class SshLine implements ProcessLine {
     return this.connection.onLost(callback);
   }
 
-  /** Starts the guard; goes without when the host has no room for it or runs nothing (which the first program will say). */
-  async startGuard(): Promise<void> {
+  /** Starts the guard, and learns so whether the host runs programs at all; goes without when it has no room for it. */
+  async startGuard(clock: Clock, limitMs: number): Promise<void> {
+    let guard: ClientChannel;
     try {
-      const guard = await this.session((connection) => connection.exec(commandLine(['sh', '-c', GUARD_SCRIPT])));
-      guard.on('error', () => {});
-      guard.stderr.resume();
-      this.#guard = guard;
-      // Until it has said its last word the connection's end would end it too, and what was started meanwhile would stay.
-      await new Promise<void>((resolve) => {
-        let said = '';
-        guard.on('data', (chunk: Buffer) => {
-          said = (said + chunk.toString('latin1')).slice(-LONGEST_PREAMBLE_BYTES);
-          if (said.includes(GUARD_READY)) resolve();
-        });
-        guard.on('close', () => {
-          this.#guard = null;
-          resolve();
-        });
-        this.onLost(resolve);
-      });
-    } catch {
-      this.#guard = null;
+      guard = await this.session((connection) => connection.exec(commandLine(['sh', '-c', GUARD_SCRIPT])));
+    } catch (error) {
+      if (!(error instanceof ChannelRefused)) this.#refusal = asCoffreError(error, 'E_SSH_COMMAND');
+      return;
     }
+    let said = '';
+    guard.on('error', () => {});
+    guard.stderr.resume();
+    const refusal = (): CoffreError => new CoffreError('E_SSH_COMMAND', `${this.name} runs no programs for this user${quoteWords(said)}`);
+    // A host that starts SFTP whatever it is asked for would wait for more: this line is no message of that protocol, so it gives up.
+    guard.write('- 0\n');
+    // Until the guard has said its last word the connection's end would end it too, and what was started meanwhile would stay.
+    await new Promise<void>((resolve) => {
+      const timer = clock.after(limitMs, () => {
+        this.#refusal = refusal();
+        guard.close();
+        resolve();
+      });
+      guard.on('data', (chunk: Buffer) => {
+        if (this.#guard !== null) return;
+        said = (said + chunk.toString('latin1')).slice(-LONGEST_PREAMBLE_BYTES);
+        if (!said.includes(GUARD_READY)) return;
+        this.#guard = guard;
+        timer.cancel();
+        resolve();
+      });
+      guard.on('close', () => {
+        if (this.#guard === null && !this.isLost && !said.includes(GUARD_READY)) this.#refusal = refusal();
+        this.#guard = null;
+        timer.cancel();
+        resolve();
+      });
+      this.onLost(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** Why nothing runs on this host; null: programs run. */
+  get refusal(): CoffreError | null {
+    return this.#refusal;
   }
 
   /** Throws what `open` throws; ChannelRefused means that the host allows no more sessions here, which is remembered. */

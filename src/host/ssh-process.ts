@@ -3,7 +3,7 @@ import { Readable, Writable } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 import { CoffreError } from '../errors.ts';
 import type { HostProcess, ProcessEnd } from './host.ts';
-import { START_MARK } from './ssh-command.ts';
+import { quoteWords, START_MARK } from './ssh-command.ts';
 
 /** What a login shell may say before the program starts. */
 const LONGEST_PREAMBLE_BYTES = 64 * 1024;
@@ -161,13 +161,8 @@ export class SshProcess implements HostProcess {
   }
 
   #refused(said: string): void {
-    // the login shell's own words; they hold nothing of the shop, but may hold anything else
-    const words = said
-      .replace(/[^\p{L}\p{N}\p{P}\p{S} ]+/gu, ' ')
-      .trim()
-      .slice(0, 200);
     const where = this.#line?.name ?? 'the host';
-    this.fail(new CoffreError('E_SSH_COMMAND', `${where} runs no programs for this user${words === '' ? '' : `: it says “${words}”`}`));
+    this.fail(new CoffreError('E_SSH_COMMAND', `${where} runs no programs for this user${quoteWords(said)}`));
   }
 
   /** As a local program's end: after its output was read, which is thrown away where nobody asked for it. */

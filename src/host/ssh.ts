@@ -86,7 +86,7 @@ export class SshHost implements Host {
   /** Ends with E_SSH_COMMAND when the host has none of that name, and as `start` when it is not reached. */
   subsystem(name: string): Duplex {
     return new SshTunnel(async () => {
-      const { channel, line } = await this.#session((connection) => connection.subsystem(name));
+      const { channel, line } = await this.#session((connection) => connection.subsystem(name), { isProgram: false });
       return { channel, line: line.connection };
     });
   }
@@ -101,21 +101,22 @@ export class SshHost implements Host {
 
   async #run(program: SshProcess, argv: readonly string[]): Promise<void> {
     const command = commandLine(argv);
-    const { channel, line } = await this.#session(
-      (connection) => connection.exec(command),
-      () => program.isOver,
-    );
+    const { channel, line } = await this.#session((connection) => connection.exec(command), {
+      isProgram: true,
+      isUnwanted: () => program.isOver,
+    });
     program.attach(channel, line);
   }
 
   /** Opens a session where there is room: on a connection, on a further one, or on the first that gets room. */
   async #session(
     open: (connection: SshConnection) => Promise<ClientChannel>,
-    isUnwanted: () => boolean = () => false,
+    { isProgram, isUnwanted = () => false }: { readonly isProgram: boolean; readonly isUnwanted?: () => boolean },
   ): Promise<{ channel: ClientChannel; line: SshLine }> {
     let refusals = 0;
     for (;;) {
       const line = await this.#roomyLine();
+      if (isProgram && line.refusal !== null) throw line.refusal;
       if (isUnwanted()) throw new CoffreError('E_INTERRUPTED', 'not wanted any more');
       try {
         return { channel: await line.session(open), line };
@@ -163,7 +164,7 @@ export class SshHost implements Host {
 
   async #connect(): Promise<SshLine> {
     const line = new SshLine(await openSshConnection(this.#config, this.#clock, this.#watch), () => this.#wake());
-    await line.startGuard();
+    await line.startGuard(this.#clock, this.#config.connectTimeoutMs);
     if (this.#closed) await line.connection.close();
     this.#checkOpen();
     this.#lines.push(line);
