@@ -4,6 +4,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
+import { PRESTASHOP, write } from '../source/shop/places.ts';
 import { tempDir } from '../temp-dir.ts';
 
 const COFFRE = resolve(import.meta.dirname, '../../bin/coffre');
@@ -52,6 +53,30 @@ describe('questions on a terminal', () => {
       files: { root: join(dir, 'www') },
     });
   });
+
+  it('a shop one folder below what was typed - found, and its database taken from it on Enter; or typed after no', async () => {
+    for (const [taken, more, database] of [
+      ['', [], { fromShop: true }],
+      ['no', ['other', '', '', ''], { name: 'other', user: 'coffre' }],
+    ] as const) {
+      const dir = await tempDir();
+      write(join(dir, 'client/www'), PRESTASHOP['8.1.2']);
+      const config = join(dir, 'etc/coffre.yaml');
+      const place = ['UTC', join(dir, 'state'), '', '', join(dir, 'nas'), '', 'dupont'];
+      const answers = [...place, join(dir, 'client'), '', taken, ...more];
+      const { shown } = await converse(
+        config,
+        answers.map((answer) => `${answer}\r`),
+      );
+      expect(shown).toContain(`There is no shop, but PrestaShop 8.1.2 at ${join(dir, 'client/www')}.`);
+      expect(shown).toContain(`Its database, by ${join(dir, 'client/www/app/config/parameters.php')}: ps as ps at 127.0.0.1.`);
+      expect(shown).not.toContain("p'w");
+      expect(loadConfig(config, {}).shops.get('dupont')).toMatchObject({
+        files: { root: join(dir, 'client/www'), profile: 'prestashop' },
+        database,
+      });
+    }
+  }, 60_000);
 
   it('wrong answers - each is asked again at once, the others are kept', async () => {
     const dir = await tempDir();
