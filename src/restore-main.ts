@@ -48,12 +48,12 @@ function passwordFile(path: string): Secret {
 
 const adapters: RestoreAdapters = {
   openVault,
-  async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, files }) {
+  async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, keepOld, files }) {
     const removeAllBut = remove ? await staying(files, chosen) : null;
     if (host.type !== 'local') {
       const { RemoteDirectoryTarget } = await import('./target/files/remote-target.ts');
       const remote = await openSshHost(host);
-      return closingHost(new RemoteDirectoryTarget(directory, remote, { overwrite, removeAllBut, checksum }), remote);
+      return closingHost(new RemoteDirectoryTarget(directory, remote, { overwrite, removeAllBut, keepOld, checksum }), remote);
     }
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     const { LandingDirectory } = await import('./target/files/landing-directory.ts');

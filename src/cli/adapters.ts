@@ -29,6 +29,8 @@ export interface FilesTargetOptions {
   readonly checksum: boolean;
   /** What --path chose; null: everything. */
   readonly chosen: ((path: BytePath) => boolean) | null;
+  /** On a host over SSH, with overwrite: the tree that is swapped out stays beside the directory. */
+  readonly keepOld: boolean;
   /** Says what is excluded from the shop's snapshots; null: nothing. */
   readonly files: FilesConfig | null;
 }
@@ -46,6 +48,8 @@ export interface FilesPreview {
 
 /** A files target, and what it did with what was there; read after the restore. */
 export interface LandingFiles extends FilesTarget {
+  /** What a sysadmin should know of how it went. */
+  readonly notes?: readonly string[];
   /** In files; `deleted` counts directories too. Null or absent: everything was written. */
   readonly landing?: {
     readonly written: number;

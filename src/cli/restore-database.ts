@@ -38,7 +38,8 @@ export function checkDatabaseOptions(options: DatabaseOptions): void {
   const given: readonly (readonly [string, boolean])[] = [
     ['--table', options.table.length > 0],
     ['--overwrite', options.overwrite === true && options.toDir === undefined],
-    ['--keep-old', options.keepOld === true],
+    // a tree on a host is swapped as a database is
+    ['--keep-old', options.keepOld === true && !(options.toHost && options.toDir !== undefined)],
     ['--definers', options.definers !== undefined],
     ['--password-file', options.passwordFile !== undefined],
   ];

@@ -8,7 +8,7 @@ import type { FilesPreview, FilesTargetOptions, LandingFiles } from './adapters.
 import { formatBytes } from './output.ts';
 import { type DatabaseOptions, type RestoredHere, targetHost } from './restore-database.ts';
 
-export interface FilesOptions extends Pick<DatabaseOptions, 'toHost' | 'overwrite'> {
+export interface FilesOptions extends Pick<DatabaseOptions, 'toHost' | 'overwrite' | 'keepOld'> {
   readonly toDir?: string;
   readonly delete?: boolean;
   readonly checksum?: boolean;
@@ -50,14 +50,15 @@ export function filesTargetOptions(
     delete: options.delete === true,
     checksum: options.checksum === true,
     chosen,
+    keepOld: options.keepOld === true,
     files: shop.files,
   };
 }
 
 /** With what the target did with what was there. */
 export function landedFiles(restored: RestoredSource, target: LandingFiles): RestoredHere {
-  if (!target.landing) return { ...restored, written: restored.files ?? 0, unchanged: 0, resumed: 0, deleted: 0 };
-  return { ...restored, ...target.landing };
+  const landing = target.landing ?? { written: restored.files ?? 0, unchanged: 0, resumed: 0, deleted: 0 };
+  return { ...restored, ...landing, ...(target.notes?.length ? { warnings: target.notes } : {}) };
 }
 
 const files = (count: number): string => `${count} ${count === 1 ? 'file' : 'files'}`;

@@ -88,7 +88,10 @@ export function registerRestore(program: Command, context: CliContext): void {
     )
     .option('--delete', 'with --overwrite, of files: remove what the snapshot does not have; what the configuration excludes stays')
     .option('--checksum', 'of files that are there: compare contents, not size and time')
-    .option('--keep-old', 'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old)')
+    .option(
+      '--keep-old',
+      'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old); with --to-host the replaced tree too (DIR.coffre-old-…)',
+    )
     .addOption(severalTimes('--table <name>', 'only this table of the database (may be given again); others stay untouched'))
     .option(
       '--definers <rule>',
