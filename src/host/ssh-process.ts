@@ -82,11 +82,9 @@ export class SshProcess implements HostProcess {
     }
     const leaveLine = line.onLost(() => this.#end({ status: null, lost: true }));
     const preambles = [this.#pass(channel, this.stdout), this.#pass(channel.stderr, this.stderr)];
-    let status: number | null = null;
-    channel.on('exit', (code: number | null) => {
-      status = code;
-    });
-    channel.on('close', () => {
+    // It carries the exit status; the event of its own may have passed before anybody could listen.
+    channel.on('close', (code: number | null | undefined) => {
+      const status = code ?? null;
       leaveLine();
       if (this.#leader !== null) line.ended(this.#leader);
       if (this.#settled) return;
