@@ -152,7 +152,7 @@ const QUESTIONS: readonly Question[] = [
   },
 ];
 
-/** A login's PATH over SSH often lacks the administrator's programs. `env` answers 127 for a program that is not there, on every host alike. */
+/** A login's PATH over SSH often lacks the administrator's programs. `env` answers 127 for a program that is not there. */
 const AS_ADMINISTRATOR = ['env', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'] as const;
 const NOT_THERE = 127;
 /** A command that hangs on a dead disk or mount must not hold up the backup. */
@@ -220,6 +220,10 @@ async function ask(host: Host, clock: Clock, command: readonly string[], signal:
     if (status === NOT_THERE) return { content: null, why: `${program} is not there` };
     const [line = ''] = said.trim().split('\n');
     return { content: null, why: `${program} ended with status ${status}${line === '' ? '' : `: ${line.slice(0, 200)}`}` };
+  } catch (error) {
+    // a host over SSH knows status 127 by itself
+    if (!(error instanceof CoffreError) || error.code !== 'E_TOOL_MISSING') throw error;
+    return { content: null, why: `${program} is not there` };
   } finally {
     timer.cancel();
   }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Sshd, startSshd } from '../../servers/sshd.ts';
 import { makeWorld, type World } from '../../world/world.ts';
 
 /** What is to come back, and what is not; a slash at the end: an empty directory. */
@@ -53,8 +54,13 @@ function makeMachine(root: string): void {
   symlinkSync('var/log', join(root, 'logs'));
 }
 
-function configure(world: World, root: string): void {
-  world.writeConfig({ vaults: ['nas', 'offsite'] });
+async function sshServer(): Promise<AsyncDisposable & Sshd> {
+  const sshd = await startSshd();
+  return { ...sshd, [Symbol.asyncDispose]: () => sshd.stop() };
+}
+
+function configure(world: World, root: string, host?: readonly string[]): void {
+  world.writeConfig({ vaults: ['nas', 'offsite'], ...(host ? { host } : {}) });
   appendFileSync(world.configFile, `    server: { root: ${root}, exclude: [srv/mirror/**] }\n`);
 }
 
@@ -130,6 +136,30 @@ describe('a machine', () => {
     ]);
     expect(list(letter)).toEqual(expect.arrayContaining(['home/anna/letter', '.coffre-server/users.txt']));
     expect(list(letter)).not.toContain('etc/hostname');
+  }, 120_000);
+
+  it('behind SSH - the same tree, facts of that machine, mount points without content', async () => {
+    await using world = await makeWorld({});
+    await using sshd = await sshServer();
+    const root = join(world.dir, 'machine');
+    makeMachine(root);
+    configure(world, root, sshd.hostLines());
+    const mount = join(root, 'mnt');
+    using unmounting = new DisposableStack();
+    if (spawnSync('mount', ['-t', 'tmpfs', 'none', mount]).status === 0) {
+      unmounting.defer(() => void spawnSync('umount', ['-l', mount]));
+      writeFileSync(join(mount, 'other'), 'of another file system');
+    }
+    const { json } = await world.ok(['backup', 'dupont', '--source', 'server']);
+    expect(json.snapshots[0]).toMatchObject({ source: 'server', complete: true });
+    const back = join(world.dir, 'back');
+    await world.ok(['restore', 'dupont', '--source', 'server', '--to-dir', back]);
+    const names = list(back);
+    for (const path of KEPT) expect(names).toContain(path.replace(/\/$/, ''));
+    for (const path of [...LEFT_OUT, 'mnt/other']) expect(names).not.toContain(path);
+    expect(readFileSync(join(back, '.coffre-server/users.txt'), 'utf8')).toContain('root:x:0:0');
+    const again = (await world.ok(['backup', 'dupont', '--source', 'server'])).json.snapshots[0];
+    expect(again.reusedSegments).toBe(again.segments);
   }, 120_000);
 
   it('that coffre itself runs on - state, vaults and keys stay out, also behind links; doctor and status know it', async () => {
