@@ -101,8 +101,8 @@ async function writable(stdin: Writable): Promise<void> {
 }
 
 /** The version of the host's GNU tar, such as `1.34`. Throws E_TOOL_MISSING when it is absent or another tar, and what reaching the host throws. */
-export async function gnuTarVersion(host: Host): Promise<string> {
-  const { stdin, stdout, stderr, ended } = host.start(['tar', '--version']);
+export async function gnuTarVersion(host: Host, signal?: AbortSignal): Promise<string> {
+  const { stdin, stdout, stderr, ended } = host.start(['tar', '--version'], signal);
   stdin.end();
   stderr.resume();
   const said = text(stdout);
@@ -110,6 +110,7 @@ export async function gnuTarVersion(host: Host): Promise<string> {
   const { status } = await ended.catch((error: unknown) => {
     throw error instanceof CoffreError && error.code === 'E_TOOL_MISSING' ? missing(host, 'tar cannot be started', error) : error;
   });
+  signal?.throwIfAborted();
   if (status === 127) throw missing(host, 'there is no tar');
   const version = /^tar \(GNU tar\) (\S+)/.exec(await said)?.[1];
   if (version === undefined) throw missing(host, 'the tar in PATH is not GNU tar');

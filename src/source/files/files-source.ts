@@ -48,7 +48,7 @@ export class FilesSource implements Source {
 
   async open(options: OpenOptions): Promise<Reading> {
     const isLocal = this.#host.type === 'local';
-    const tree = isLocal ? await this.#openLocal() : await openRemoteTree(this.#remote(), options.scratchDir);
+    const tree = isLocal ? await this.#openLocal() : await openRemoteTree(this.#remote(), options);
     const scratch = new Scratch(options.scratchDir);
     try {
       for (const index of options.previous) await scratch.remember(index);

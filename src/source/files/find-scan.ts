@@ -49,8 +49,8 @@ interface Listing {
 }
 
 /** The version of the host's GNU find. Throws E_TOOL_MISSING when it is absent or another find, and what reaching the host throws. */
-export async function gnuFindVersion(host: Host): Promise<string> {
-  const { out } = await outputOf(host, ['find', '--version']);
+export async function gnuFindVersion(host: Host, signal?: AbortSignal): Promise<string> {
+  const { out } = await outputOf(host, ['find', '--version'], signal);
   const version = /^find \(GNU findutils\) (\S+)/.exec(out)?.[1];
   if (version !== undefined) return version;
   const where = host.type === 'local' ? '' : `${host.name}: `;
@@ -58,8 +58,8 @@ export async function gnuFindVersion(host: Host): Promise<string> {
 }
 
 /** The root itself. Throws E_FILES_ROOT, E_SSH_…. */
-export async function findRoot(host: Host, root: string): Promise<Found> {
-  const { out, said } = await outputOf(host, ['find', root, '-maxdepth', '0', '-printf', FORMAT]);
+export async function findRoot(host: Host, root: string, signal?: AbortSignal): Promise<Found> {
+  const { out, said } = await outputOf(host, ['find', root, '-maxdepth', '0', '-printf', FORMAT], signal);
   const found = out.endsWith('\0') ? parse(out.slice(0, -1)) : null;
   if (!found) throw new CoffreError('E_FILES_ROOT', `${host.name}: ${root} cannot be read: ${rootTrouble(said)}`);
   if (found.type !== 'directory') throw new CoffreError('E_FILES_ROOT', `${host.name}: ${root} is not a directory`);
@@ -67,8 +67,8 @@ export async function findRoot(host: Host, root: string): Promise<Found> {
 }
 
 /** `path` with its symbolic links followed; itself when that cannot be said. */
-export async function resolveRoot(host: Host, path: string): Promise<string> {
-  const { out, status } = await outputOf(host, ['readlink', '-f', path]);
+export async function resolveRoot(host: Host, path: string, signal?: AbortSignal): Promise<string> {
+  const { out, status } = await outputOf(host, ['readlink', '-f', path], signal);
   const real = Buffer.from(out.replace(/\n$/, ''), 'latin1');
   const text = real.toString();
   return status === 0 && text.startsWith('/') && Buffer.from(text).equals(real) ? text : path;
@@ -90,7 +90,7 @@ export async function* findScan(
     try {
       let listed: { rootFound: Found; listing: Listing };
       try {
-        listed = { rootFound: await findRoot(tree.host, tree.root), listing: await list(tree, lines, excluded, signal) };
+        listed = { rootFound: await findRoot(tree.host, tree.root, signal), listing: await list(tree, lines, excluded, signal) };
       } catch (error) {
         await reconnects.after(error, signal);
         continue;
@@ -300,11 +300,16 @@ function isExcluded(path: BytePath, excluded: PathMatch): boolean {
   return excluded(path, true) || excluded(path, false);
 }
 
-/** A small program's whole output. Throws E_SSH_LOST, and what starting it throws. */
-export async function outputOf(host: Host, argv: readonly string[]): Promise<{ out: string; said: string; status: number | null }> {
-  const { stdin, stdout, stderr, ended } = host.start(argv);
+/** A small program's whole output. Throws E_SSH_LOST, the signal's reason, and what starting it throws. */
+export async function outputOf(
+  host: Host,
+  argv: readonly string[],
+  signal?: AbortSignal,
+): Promise<{ out: string; said: string; status: number | null }> {
+  const { stdin, stdout, stderr, ended } = host.start(argv, signal);
   stdin.end();
   const [out, said, { status, lost }] = await Promise.all([text(stdout.setEncoding('latin1')), text(stderr.setEncoding('latin1')), ended]);
+  signal?.throwIfAborted();
   if (lost) throw connectionLost(host);
   return { out, said, status };
 }

@@ -4,7 +4,7 @@ import { CoffreError } from '../../errors.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import type { PathPattern } from '../path-pattern.ts';
-import type { Finding, Warning } from '../source.ts';
+import type { Finding, OpenOptions, Warning } from '../source.ts';
 import { findRoot, findScan, gnuFindVersion, outputOf, resolveRoot } from './find-scan.ts';
 import { pruneTests } from './prune.ts';
 import type { TreeToRead } from './reading.ts';
@@ -27,15 +27,18 @@ const CLOCK_MARGIN_NS = 1_000_000_000n;
 /** Entries that doctor looks at. */
 const SAMPLE_ENTRIES = 2000;
 
-/** Opens it for a reading. Throws E_FILES_ROOT, E_TOOL_MISSING, E_SSH_…. */
-export async function openRemoteTree(tree: RemoteTree, scratchDir: string): Promise<TreeToRead> {
+/** Opens it for a reading. Throws E_FILES_ROOT, E_TOOL_MISSING, E_SSH_…, or the signal's reason. */
+export async function openRemoteTree(
+  tree: RemoteTree,
+  { scratchDir, signal }: Pick<OpenOptions, 'scratchDir' | 'signal'>,
+): Promise<TreeToRead> {
   const { host, clock, exclude, oneFileSystem } = tree;
-  const missing = await missingTool(host);
+  const missing = await missingTool(host, signal);
   if (missing !== null) return await openSftpTree(tree, missing);
-  const root = await resolveRoot(host, tree.root);
+  const root = await resolveRoot(host, tree.root, signal);
   // Tells a missing right before anything else is begun.
-  await findRoot(host, root);
-  const nowNs = await hostClock(host, clock);
+  await findRoot(host, root, signal);
+  const nowNs = await hostClock(host, clock, signal);
   return {
     host,
     root,
@@ -73,8 +76,8 @@ export async function checkRemoteTree(tree: RemoteTree, failed: (name: string, e
 }
 
 /** Why its programs cannot be used; null when they can. */
-async function missingTool(host: Host): Promise<CoffreError | null> {
-  const [tar, find] = await Promise.allSettled([gnuTarVersion(host), gnuFindVersion(host)]);
+async function missingTool(host: Host, signal?: AbortSignal): Promise<CoffreError | null> {
+  const [tar, find] = await Promise.allSettled([gnuTarVersion(host, signal), gnuFindVersion(host, signal)]);
   for (const result of [tar, find]) {
     if (result.status === 'fulfilled') continue;
     const { reason } = result;
@@ -86,8 +89,8 @@ async function missingTool(host: Host): Promise<CoffreError | null> {
 }
 
 /** The host's own clock, in nanoseconds: late rather than early. Throws E_FILES_READ. */
-async function hostClock(host: Host, clock: Clock): Promise<() => bigint> {
-  const { out } = await outputOf(host, ['date', '+%s.%N']);
+async function hostClock(host: Host, clock: Clock, signal: AbortSignal): Promise<() => bigint> {
+  const { out } = await outputOf(host, ['date', '+%s.%N'], signal);
   const answeredMs = clock.monotonicMs();
   const match = /^(\d+)(?:\.(\d{9}))?/.exec(out);
   if (!match) throw new CoffreError('E_FILES_READ', `${host.name} does not say what time it is`);

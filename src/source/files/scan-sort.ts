@@ -26,7 +26,7 @@ export class ScanSort {
   /** Must be awaited when it gives a promise. */
   add(line: string): Promise<void> | null {
     // A copy: as a slice of what was received it would keep all of that alive.
-    this.#lines.push(Buffer.from(line, 'latin1').latin1Slice());
+    this.#lines.push(Buffer.from(line, 'latin1').toString('latin1'));
     this.#bytes += line.length + BYTES_PER_STRING;
     return this.#bytes >= this.#runBytes ? this.#spill() : null;
   }
