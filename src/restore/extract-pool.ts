@@ -6,9 +6,12 @@ import type { ThreadedTarget } from '../target/target.ts';
 import type { ExtractJob, Failure, FromExtractThread, ThreadData, ToExtractThread } from './extract-messages.ts';
 
 /** Each holds one plaintext, and the shop's server wants to run too. */
-const MOST_THREADS = 4;
-/** Old and young generation of a thread: besides buffers it holds the names in one segment. */
-const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 8 };
+const MOST_THREADS = 3;
+/**
+ * Old and young generation of a thread: besides buffers it holds the names in one segment. The young one is small because each decrypted
+ * chunk of 64 KiB hangs on a small object there: with 8 MiB a thread keeps some 60 MB of them before it looks.
+ */
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 1 };
 
 interface Job {
   readonly id: number;
@@ -90,11 +93,11 @@ export class ExtractPool {
   readonly #waiting: Job[] = [];
   #nextJob = 1;
   #closed = false;
-  /** How many segments are extracted at once, at most: one more than there are cores, since a tar that waits for the disk uses none. */
+  /** How many segments are extracted at once, at most. */
   readonly size: number;
 
   /** Starts no thread yet. */
-  constructor(target: ThreadedTarget, size = Math.min(MOST_THREADS, availableParallelism() + 1)) {
+  constructor(target: ThreadedTarget, size = Math.min(MOST_THREADS, Math.max(2, availableParallelism()))) {
     this.#target = target;
     this.size = size;
   }

@@ -1,14 +1,18 @@
 // The segments of a tree into their target: fetched ahead within a memory limit, extracted side by side, directories last.
+import type { Clock } from '../clock.ts';
 import type { ManifestSegment } from '../segment/manifest-types.ts';
 import type { FilesTarget, ThreadedTarget, WantedMember } from '../target/target.ts';
 import { inParallel } from '../vault/in-parallel.ts';
+import { READ_RETRY, retrying } from '../vault/retry.ts';
 import { ExtractPool } from './extract-pool.ts';
 import { type CopyOrder, fetchObject, fetchStored, fromAnyCopy, type Identities, isStreamed, type Problem, segmentIn } from './fetch.ts';
 import type { MembersOf } from './members.ts';
 import type { RestoreProgress } from './progress.ts';
 import { StoredRooms } from './stored-rooms.ts';
+import { youngGarbage } from './young-garbage.ts';
 
 export interface ExtractContext {
+  readonly clock: Clock;
   readonly identities: Identities;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
@@ -59,7 +63,7 @@ export async function extractSegments(
 }
 
 async function extractInThreads(
-  { identities, signal, onProblem }: ExtractContext,
+  { clock, identities, signal, onProblem }: ExtractContext,
   order: CopyOrder,
   target: ThreadedTarget,
   segments: readonly ManifestSegment[],
@@ -68,6 +72,7 @@ async function extractInThreads(
 ): Promise<void> {
   const rooms = new StoredRooms(STORED_BYTES_IN_FLIGHT);
   const pool = new ExtractPool(target);
+  const dropped = youngGarbage();
   // What fails ends the others at once: a vault that hangs must not hold up the news of a full disk.
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -79,8 +84,11 @@ async function extractInThreads(
           const stored = await rooms.take(object.storedBytes, either);
           let fetched = false;
           try {
-            await fetchStored(copy, object, stored, either);
+            const fetch = (): Promise<void> => fetchStored(copy, object, stored, either);
+            // where there is another vault it is asked instead: this one may be gone
+            await (order.copies.length > 1 ? fetch() : retrying(clock, READ_RETRY, fetch, either));
             fetched = true;
+            dropped(object.storedBytes);
           } finally {
             if (!fetched) rooms.give(stored);
           }

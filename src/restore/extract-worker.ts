@@ -4,6 +4,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { openBuffer, openInto } from '../segment/open.ts';
 import type { Admission, OpenWriter } from '../target/target.ts';
 import type { ExtractJob, Failure, FromExtractThread, ThreadData, ToExtractThread } from './extract-messages.ts';
+import { youngGarbage } from './young-garbage.ts';
 
 /** Plaintext up to this is opened as a whole, and checked to its end before any of it is written. Ours is about 32 MiB. */
 const WHOLE_BYTES = 48 * 1024 * 1024;
@@ -19,6 +20,7 @@ const writer = import(module).then(({ openWriter }: { openWriter: OpenWriter }) 
 // seen by the job that needs it
 writer.catch(() => {});
 const jobs = new Map<number, Job>();
+const dropped = youngGarbage();
 /** Serves one segment after the other: fresh memory costs the kernel more than decompressing into it. */
 let room = Buffer.alloc(0);
 /** One at a time lies in `room`. */
@@ -46,6 +48,7 @@ async function extract(id: number, job: Job, { what, expected, identities, store
   }
   if (room.length < expected.plainBytes) room = Buffer.allocUnsafeSlow(expected.plainBytes);
   const plaintext = await openInto(object, room, options);
+  dropped(expected.storedBytes);
   say({ type: 'opened', job: id });
   await (await writer).extract([plaintext], wanted, admit, job.stop.signal);
 }
