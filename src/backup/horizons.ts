@@ -3,6 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { fromDate, toDate } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
+import { LOCK_ALLOWANCE_DAY_MS, REUSE_MAX_AGE_MS } from '../config/lock-room.ts';
 import { keepUntil, type LockNeed, segmentHorizon, snapshotHorizon } from '../retention/horizon.ts';
 import type { SourceKind } from '../source/source.ts';
 
@@ -23,7 +24,7 @@ export function planHorizons(config: Config, shop: ShopConfig, source: SourceKin
     retentionMs: shop.plan.retentionMs,
     ceilingMs: config.limits.lockCeilingMs,
   };
-  const nextFullAt = nextFull(shop, source, config.timezone, completedAt);
+  const lastAt = lastReuse(shop, source, config.timezone, completedAt);
   return {
     promisedUntil: keepUntil(completedAt, shop.plan.retentionMs),
     snapshotUntil: snapshotHorizon(base),
@@ -31,18 +32,42 @@ export function planHorizons(config: Config, shop: ShopConfig, source: SourceKin
       segmentHorizon({
         ...base,
         reused: {
-          nextFullAt,
+          lastAt,
           createdAt: Temporal.Instant.fromEpochMilliseconds(createdAtMs),
-          maxAgeMs: config.limits.reuseMaxAgeMs,
+          maxAgeMs: reuseMaxAgeMs(config, shop, source),
         },
       }),
   };
 }
 
-/** A database has no full readings: its segments are reused up to their maximum age. */
-function nextFull(shop: ShopConfig, source: SourceKind, timezone: string, after: Temporal.Instant): Temporal.Instant | null {
-  const expression = source === 'database' ? null : shop.plan.schedule[source];
+/** An increment that runs for longer extends its locks once more. */
+const INCREMENT_MS = 3_600_000;
+/** A plan that reads everything each week, and stores what differs, keeps equal content for two months. */
+const REREAD_MAX_AGE_MS = 60 * 86_400_000;
+
+/**
+ * How old a segment may get that is still reused: limits.reuseMaxAge; where it says nothing a week, so that one rotten object never sits
+ * behind a whole window. A plan with `full: reread` stores each content once in two months instead, as far as the lock ceiling allows.
+ */
+export function reuseMaxAgeMs({ limits }: Pick<Config, 'limits'>, { plan }: Pick<ShopConfig, 'plan'>, source: SourceKind): number {
+  if (limits.reuseMaxAgeMs !== null) return limits.reuseMaxAgeMs;
+  if (plan.full !== 'reread' || source === 'database') return REUSE_MAX_AGE_MS;
+  const room = limits.lockCeilingMs - plan.retentionMs - limits.runDeadlineMs - LOCK_ALLOWANCE_DAY_MS;
+  return Math.max(REUSE_MAX_AGE_MS, Math.min(REREAD_MAX_AGE_MS, room));
+}
+
+/**
+ * When the last increment before the next full reading is over, at most when that reading begins: held any longer, a full archive would be there
+ * twice while its successor is stored. A database has no full readings: its segments are reused up to their maximum age.
+ */
+function lastReuse(shop: ShopConfig, source: SourceKind, timezone: string, after: Temporal.Instant): Temporal.Instant | null {
+  const { schedule } = shop.plan;
+  const expression = source === 'database' ? null : schedule[source];
   if (expression === null) return null;
-  const next = makeCron(expression, timezone).nextRun(toDate(after));
-  return next === null ? null : fromDate(next);
+  const full = makeCron(expression, timezone).nextRun(toDate(after));
+  if (full === null || source !== 'files' || schedule.increments === null) return full === null ? null : fromDate(full);
+  const [last] = makeCron(schedule.increments, timezone).previousRuns(1, full);
+  if (last === undefined) return fromDate(full);
+  const over = fromDate(last).add({ milliseconds: INCREMENT_MS });
+  return Temporal.Instant.compare(over, fromDate(full)) < 0 ? over : fromDate(full);
 }

@@ -18,7 +18,7 @@ import type { Source, SourceKind, Warning } from '../source/source.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import { admitVaults, type OpenVault } from './admit.ts';
 import { type CommittedCopy, storeManifest } from './commit.ts';
-import { planHorizons } from './horizons.ts';
+import { planHorizons, reuseMaxAgeMs } from './horizons.ts';
 import { lockSegments } from './locks.ts';
 import type { RunLog } from './log.ts';
 import { type MemoryBudget, memoryNow } from './memory.ts';
@@ -173,7 +173,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     vaults: vaults.active.map((vault) => vault.name),
     sealedTo: sealedTo(keys.to),
     nowMs: clock.nowMs(),
-    maxAgeMs: config.limits.reuseMaxAgeMs,
+    maxAgeMs: reuseMaxAgeMs(config, shop, source),
     adoptWithinMs: provisionalMs,
   } as const;
   const choice = await chooseReuse(catalog, rules);

@@ -163,7 +163,7 @@ export interface Limits {
   /** While a source is being read: a vault that takes longer over one segment leaves the run. */
   readonly vaultDeadlineMs: number;
   /** No segment is reused beyond this age. */
-  readonly reuseMaxAgeMs: number;
+  readonly reuseMaxAgeMs: number | null;
   /** Difference between our clock and a store's that is still accepted. */
   readonly clockSkewMs: number;
 }

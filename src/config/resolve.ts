@@ -15,6 +15,7 @@ import type {
   ShopConfig,
   VaultConfig,
 } from './config.ts';
+import { LOCK_ALLOWANCE_DAY_MS, REUSE_MAX_AGE_MS } from './lock-room.ts';
 import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
 import { type KeyPath, nearestName, type Problem, printPath } from './problems.ts';
 import { printDuration } from './quantity.ts';
@@ -32,7 +33,6 @@ const NAME_EXPECTED = 'a name of small letters, digits and dashes is expected, 6
  * How much longer than the retention a lock may have to last: a run's length, the age up to which its segments are reused,
  * and a day for prune's own pace. The exact horizon is computed in src/retention; this keeps plans out that can never fit.
  */
-const LOCK_ALLOWANCE_DAY_MS = 86_400_000;
 const SHORT_RETENTION_MS = 86_400_000;
 const DATABASE_PORT = 3306;
 
@@ -133,7 +133,8 @@ export function resolveConfig(
   }
   checkVaultPlaces([...vaults.values()], report);
 
-  const longestLockMs = written.limits.lockCeiling - written.limits.runDeadline - written.limits.reuseMaxAge - LOCK_ALLOWANCE_DAY_MS;
+  const longestLockMs =
+    written.limits.lockCeiling - written.limits.runDeadline - (written.limits.reuseMaxAge ?? REUSE_MAX_AGE_MS) - LOCK_ALLOWANCE_DAY_MS;
   const plans = map('plans', (name, value, at): PlanConfig => {
     if (value.retention > longestLockMs) {
       const needed = printDuration(written.limits.lockCeiling - longestLockMs + value.retention);
@@ -330,7 +331,7 @@ export function resolveConfig(
       lockCeilingMs: written.limits.lockCeiling,
       runDeadlineMs: written.limits.runDeadline,
       vaultDeadlineMs: written.limits.vaultDeadline,
-      reuseMaxAgeMs: written.limits.reuseMaxAge,
+      reuseMaxAgeMs: written.limits.reuseMaxAge ?? null,
       clockSkewMs: written.limits.clockSkew,
     },
     notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`),

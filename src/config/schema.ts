@@ -294,7 +294,7 @@ const limits = strict({
   lockCeiling: positiveDuration.prefault('90d'),
   runDeadline: positiveDuration.prefault('12h'),
   vaultDeadline: positiveDuration.prefault('10m'),
-  reuseMaxAge: duration.prefault('7d'),
+  reuseMaxAge: duration.optional(),
   clockSkew: positiveDuration.prefault('5s'),
 });
 

@@ -22,10 +22,10 @@ export interface SnapshotHorizonInput {
 export interface SegmentHorizonInput extends SnapshotHorizonInput {
   /** null: stored by this very run, and only the runs after it will say whether it is worth keeping longer. */
   readonly reused: {
-    /** Next full reading that is due, null when none is scheduled. */
-    readonly nextFullAt: Temporal.Instant | null;
+    /** When the last reading that is planned to reuse it is over; null when no full reading is scheduled. */
+    readonly lastAt: Temporal.Instant | null;
     readonly createdAt: Temporal.Instant;
-    /** limits.reuseMaxAge. */
+    /** Beyond this age it is not reused. */
     readonly maxAgeMs: number;
   } | null;
 }
@@ -50,7 +50,7 @@ export function snapshotHorizon(input: SnapshotHorizonInput): Temporal.Instant {
 
 /**
  * What a segment of this snapshot needs, and how far its lock is moved when it falls short. The first reuse moves a lock in one step
- * as far as the last increment that can reuse it will need (the next full reading, or the segment's maximum age), so that the
+ * as far as the last increment that can reuse it will need (the last one before the next full reading, or the segment's maximum age), so that the
  * store is asked nothing more on most days. That step is a convenience: the ceiling shortens it, never below the need.
  * Throws E_LOCK_CEILING as snapshotHorizon does.
  */
@@ -58,7 +58,7 @@ export function segmentHorizon(input: SegmentHorizonInput): LockNeed {
   const atLeast = snapshotHorizon(input);
   if (input.reused === null) return { atLeast, extendTo: atLeast };
   const oldest = plus(input.reused.createdAt, input.reused.maxAgeMs);
-  const lastReuse = input.reused.nextFullAt === null ? oldest : earlier(input.reused.nextFullAt, oldest);
+  const lastReuse = input.reused.lastAt === null ? oldest : earlier(input.reused.lastAt, oldest);
   const comfort = plus(lastReuse, input.retentionMs + horizonMarginMs(input.retentionMs));
   return { atLeast, extendTo: later(atLeast, earlier(comfort, plus(input.now, input.ceilingMs))) };
 }

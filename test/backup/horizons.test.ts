@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, test } from 'vitest';
-import { planHorizons } from '../../src/backup/horizons.ts';
+import { planHorizons, reuseMaxAgeMs } from '../../src/backup/horizons.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { horizonMarginMs } from '../../src/retention/margins.ts';
 import { parseSchedule } from '../../src/schedule/due.ts';
@@ -20,7 +20,7 @@ describe('until when a reused segment is locked', () => {
 timezone: Europe/Paris
 limits: { reuseMaxAge: 20d }
 vaults: { nas: { type: filesystem, path: /srv/coffre } }
-plans: { standard: { retention: 14d, schedule: { files: "15,45 2 * * 0" } } }
+plans: { standard: { retention: 14d, schedule: { files: "15,45 2 * * 0", increments: off } } }
 shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont } } }
 `,
         '/etc/coffre/coffre.yaml',
@@ -35,4 +35,42 @@ shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont
       expect(need.extendTo.toString()).toBe(comfort?.toString());
     });
   }
+
+  const config = (full: string, limits: string) => {
+    const parsed = parseConfig(
+      `encryption: none
+timezone: Europe/Paris
+limits: ${limits}
+vaults: { nas: { type: filesystem, path: /srv/coffre } }
+plans: { standard: { retention: 14d, full: ${full}, schedule: { files: "0 3 * * 0", increments: "0 4 * * 1-6" } } }
+shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont } } }
+`,
+      '/etc/coffre/coffre.yaml',
+      {},
+    );
+    const shop = parsed.shops.get('dupont');
+    if (!shop) throw new Error('no shop');
+    return { parsed, shop };
+  };
+
+  test('increments are planned - until the last one before the next full is over, so that fulls do not overlap', () => {
+    const { parsed, shop } = config('fresh', '{}');
+    // a Monday; the last increment before Sunday is on Saturday at 04:00 in Paris
+    const monday = Temporal.Instant.from('2026-06-01T02:10:00Z');
+    const over = Temporal.Instant.from('2026-06-06T03:00:00Z');
+    const need = planHorizons(parsed, shop, 'files', monday).reused(monday.epochMilliseconds - DAY_MS);
+    expect(need.extendTo.toString()).toBe(over.add({ milliseconds: 14 * DAY_MS + horizonMarginMs(14 * DAY_MS) }).toString());
+  });
+
+  test('full: reread - equal content is kept for two months, as far as the ceiling allows; a number that is given counts', () => {
+    const ageDays = (full: string, limits: string, source: 'files' | 'database' = 'files'): number => {
+      const { parsed, shop } = config(full, limits);
+      return reuseMaxAgeMs(parsed, shop, source) / DAY_MS;
+    };
+    expect(ageDays('fresh', '{}')).toBe(7);
+    expect(ageDays('reread', '{}')).toBe(60);
+    expect(ageDays('reread', '{}', 'database')).toBe(7);
+    expect(ageDays('reread', '{ lockCeiling: 40d }')).toBe(24.5);
+    expect(ageDays('reread', '{ reuseMaxAge: 9d }')).toBe(9);
+  });
 });

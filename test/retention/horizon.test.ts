@@ -15,7 +15,7 @@ test('a fresh segment of a 14 day window - locked for the window and ten minutes
 });
 
 test('the first reuse - one step that covers every increment until the next full', () => {
-  const reused = { nextFullAt: plus(6 * DAY), createdAt: plus(-DAY), maxAgeMs: 7 * DAY };
+  const reused = { lastAt: plus(6 * DAY), createdAt: plus(-DAY), maxAgeMs: 7 * DAY };
   const need = segmentHorizon({ completedAt: now, retentionMs: 14 * DAY, now, ceilingMs: 90 * DAY, reused });
   expect(need.atLeast.toString()).toBe('2026-03-16T02:50:00Z');
   expect(need.extendTo.toString()).toBe('2026-03-22T02:50:00Z');
@@ -23,14 +23,14 @@ test('the first reuse - one step that covers every increment until the next full
 
 test('no full scheduled, or later than the maximum age - the maximum age bounds the step', () => {
   for (const nextFullAt of [null, plus(30 * DAY)]) {
-    const reused = { nextFullAt, createdAt: plus(-5 * DAY), maxAgeMs: 7 * DAY };
+    const reused = { lastAt: nextFullAt, createdAt: plus(-5 * DAY), maxAgeMs: 7 * DAY };
     const need = segmentHorizon({ completedAt: now, retentionMs: 14 * DAY, now, ceilingMs: 90 * DAY, reused });
     expect(need.extendTo.toString()).toBe('2026-03-18T02:50:00Z');
   }
 });
 
 test('a ceiling between need and step - the step is cut, the need is not', () => {
-  const reused = { nextFullAt: plus(6 * DAY), createdAt: now, maxAgeMs: 7 * DAY };
+  const reused = { lastAt: plus(6 * DAY), createdAt: now, maxAgeMs: 7 * DAY };
   const need = segmentHorizon({ completedAt: now, retentionMs: 14 * DAY, now, ceilingMs: 15 * DAY, reused });
   expect(need.extendTo).toEqual(plus(15 * DAY));
 });
@@ -45,7 +45,7 @@ test('whatever the input - never shorter than the promise, never beyond the ceil
   const ms = fc.integer({ min: 1000, max: 100 * DAY });
   fc.assert(
     fc.property(ms, ms, ms, ms, fc.integer({ min: 0, max: 7 * DAY }), (retentionMs, ceilingMs, fullMs, maxAgeMs, ageMs) => {
-      const reused = { nextFullAt: plus(fullMs), createdAt: plus(-ageMs), maxAgeMs };
+      const reused = { lastAt: plus(fullMs), createdAt: plus(-ageMs), maxAgeMs };
       const input = { completedAt: now, retentionMs, now, ceilingMs, reused };
       const ceiling = plus(ceilingMs).epochMilliseconds;
       let need: ReturnType<typeof segmentHorizon>;
