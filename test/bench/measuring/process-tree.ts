@@ -3,9 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { type Clock, systemClock, type Timer } from '../../../src/clock.ts';
 
 const SAMPLE_EVERY_MS = 50;
+const FORK = 'fork';
 
 export interface TreePeak {
-  /** Highest sum of resident bytes over all processes of the tree at one instant. Pages they share count for each of them. */
+  /** Highest sum of resident bytes over all processes of the tree at one instant. Pages they share count for each of them, but for a fork that runs nothing of its own yet. */
   readonly peakBytes: number;
   /** Who held them at that instant, largest first. */
   readonly atPeak: readonly { readonly name: string; readonly bytes: number }[];
@@ -50,6 +51,8 @@ export class ProcessTreeWatch {
       const bytes = field('VmRSS');
       if (bytes === 0) continue;
       const name = nameOf(pid, parent);
+      // what it shares with its parent is counted there; on a busy machine it may be seen again and again
+      if (name === FORK) continue;
       now.push({ name, bytes });
       this.#highWater.set(pid, { name, bytes: field('VmHWM') });
     }
@@ -76,11 +79,11 @@ function* descendants(pid: number, parent: number): Generator<readonly [pid: num
 
 /**
  * What it runs, in a word: `main.ts` for Node with that script, else the program. A `fork` is about to become another program
- * and for some milliseconds shares its parent's pages, which count twice here though they are there once.
+ * and for some milliseconds shares its parent's pages: they are there once.
  */
 function nameOf(pid: number, parent: number): string {
   const commandLine = read(`/proc/${pid}/cmdline`);
-  if (commandLine !== '' && commandLine === read(`/proc/${parent}/cmdline`)) return 'fork';
+  if (commandLine !== '' && commandLine === read(`/proc/${parent}/cmdline`)) return FORK;
   const words = commandLine.split('\0');
   const script = words.find((word) => word.endsWith('.ts'));
   return (script ?? words[0] ?? '?').split('/').at(-1) || '?';
