@@ -23,7 +23,7 @@ import { differencesOf, statOf } from './entry-state.ts';
 import { MARKER_PREFIX, makeMarker, removeMarker, writeMarker } from './marker.ts';
 import { Found, missingEntries } from './missing.ts';
 import { Aside, enter, type Held, makeAbove, putInPlace, removeOthers, type Stays } from './put-in-place.ts';
-import { flush, setModified } from './times.ts';
+import { copyFile, flush, setModified } from './times.ts';
 
 /** Differences described; more are counted. */
 const MOST_DIFFERENCES = 1000;
@@ -101,7 +101,7 @@ export class DeltaTarget implements FilesTarget {
       for (const name of stale) removeMarker(this.#root, name);
       this.#clear(['restore.json', 'README', 'kept', 'ready', 'tree', 'aside']);
       for (const name of ['kept', 'aside']) mkdirSync(`${folder}/${name}`, { recursive: true, mode: 0o700 });
-      for (const name of ['ready', 'tree']) this.#keep(name);
+      for (const name of ['ready', 'tree']) await this.#keep(name);
       this.#clear(['restore.json', 'kept', 'aside']);
       mkdirSync(`${folder}/ready`, { mode: 0o700 });
       mkdirSync(`${folder}/tree`, { mode: 0o700 });
@@ -203,9 +203,11 @@ export class DeltaTarget implements FilesTarget {
     await flush(this.#options.host, this.#treeFd);
     this.#placed = true;
     const aside = new Aside(`${folder}/aside`);
-    putInPlace(`${folder}/ready`, this.#root, aside);
-    putInPlace(`${folder}/tree`, this.#root, aside, this.#innerMarkers);
+    await putInPlace(`${folder}/ready`, this.#root, aside, this.#copy);
+    await putInPlace(`${folder}/tree`, this.#root, aside, this.#copy, this.#innerMarkers);
   }
+
+  readonly #copy = (from: string, to: string): Promise<void> => copyFile(this.#options.host, from, to);
 
   /** Opens the directory `path` of the tree, made where it is missing. The caller closes it. */
   #hold(path: BytePath): number {
@@ -274,13 +276,13 @@ export class DeltaTarget implements FilesTarget {
   }
 
   /** What an interrupted run had extracted joins what earlier ones had; the later one counts. */
-  #keep(name: string): void {
+  async #keep(name: string): Promise<void> {
     const folder = this.#folder();
     const fd = openBelow(folder, name);
     if (fd === null) return;
     try {
       const markers = readdirSync(`/proc/self/fd/${fd}/.`).filter((inner) => inner.startsWith(MARKER_PREFIX));
-      putInPlace(`/proc/self/fd/${fd}`, `${folder}/kept`, new Aside(`${folder}/aside`), new Set(markers));
+      await putInPlace(`/proc/self/fd/${fd}`, `${folder}/kept`, new Aside(`${folder}/aside`), this.#copy, new Set(markers));
     } finally {
       closeSync(fd);
     }

@@ -11,6 +11,7 @@ import {
   readdirSync,
   renameSync,
   rmdirSync,
+  rmSync,
   unlinkSync,
 } from 'node:fs';
 import type { BytePath } from '../../source/source.ts';
@@ -32,16 +33,27 @@ export class Aside {
     const there = below(directory, name);
     // Its entry `..` changes, which takes the right to write into it; only root needs none.
     if (process.geteuid?.() !== 0) makeWritable(directory, name);
-    renameSync(there, below(this.#folder, randomBytes(12).toString('hex')));
+    try {
+      renameSync(there, below(this.#folder, randomBytes(12).toString('hex')));
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EXDEV') throw cause;
+      removeHere(directory, name);
+    }
+  }
+
+  /** A name in the folder. */
+  room(): string {
+    return `${this.#folder}/${randomBytes(12).toString('hex')}`;
   }
 }
 
 /**
  * Everything below `from` goes to the same path below `to`; directories are made where they are missing, closed to others until they get
  * their own mode, and whatever stands in the way of either kind goes aside. A file is replaced by one rename: who has the path sees
- * the old one or the new one. `except`: names at the top that stay. Throws the file system's error; done again, it goes on.
+ * the old one or the new one. Into another file system, mounted somewhere below `to`, `copy` brings it first, and the rename is there.
+ * `except`: names at the top that stay. Throws the file system's error; done again, it goes on.
  */
-export function putInPlace(from: Held, to: Held, aside: Aside, except: ReadonlySet<BytePath> = new Set()): void {
+export async function putInPlace(from: Held, to: Held, aside: Aside, copy: Copy, except: ReadonlySet<BytePath> = new Set()): Promise<void> {
   for (const { name, directory } of list(from)) {
     if (except.has(name)) continue;
     if (directory) {
@@ -50,16 +62,56 @@ export function putInPlace(from: Held, to: Held, aside: Aside, except: ReadonlyS
       if (fromFd === null) continue;
       const toFd = enter(to, name, aside);
       try {
-        putInPlace(`/proc/self/fd/${fromFd}`, `/proc/self/fd/${toFd}`, aside);
+        await putInPlace(`/proc/self/fd/${fromFd}`, `/proc/self/fd/${toFd}`, aside, copy);
       } finally {
         closeSync(fromFd);
         closeSync(toFd);
       }
     } else {
       if (lstatSync(below(to, name), { throwIfNoEntry: false })?.isDirectory()) aside.take(to, name);
-      renameSync(below(from, name), below(to, name));
+      try {
+        renameSync(below(from, name), below(to, name));
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== 'EXDEV') throw cause;
+        await copyInPlace(from, to, name, aside, copy);
+      }
     }
   }
+}
+
+/** Copies one file with all that belongs to it; both names are plain ASCII. */
+export type Copy = (from: string, to: string) => Promise<void>;
+
+async function copyInPlace(from: Held, to: Held, name: BytePath, aside: Aside, copy: Copy): Promise<void> {
+  const plain = aside.room();
+  // beside its place, in the file system that it is for; what a kill leaves of it is of no value
+  const there = `${to}/.coffre-restore-${randomBytes(6).toString('hex')}`;
+  renameSync(below(from, name), plain);
+  try {
+    await copy(plain, there);
+    renameSync(there, below(to, name));
+  } catch (error) {
+    rmSync(there, { force: true });
+    throw error;
+  }
+  unlinkSync(plain);
+}
+
+/** What cannot go aside, because it is in another file system than what was extracted: out of the way under another name, then gone. */
+function removeHere(directory: Held, name: BytePath): void {
+  const hidden = `.coffre-restore-${randomBytes(6).toString('hex')}`;
+  renameSync(below(directory, name), below(directory, hidden));
+  const fd = openBelow(directory, hidden);
+  if (fd === null) {
+    unlinkSync(below(directory, hidden));
+    return;
+  }
+  try {
+    removeOthers(`/proc/self/fd/${fd}`, { belongs: () => false, stays: () => 'no', dry: false });
+  } finally {
+    closeSync(fd);
+  }
+  rmdirSync(below(directory, hidden));
 }
 
 /** Opens the directory `name`, made if need be. The caller closes it. */

@@ -212,6 +212,28 @@ test('a fresh restore whose tail names a directory where a file lies - E_FORMAT'
   );
 });
 
+test.skipIf(process.geteuid?.() !== 0)(
+  'another file system mounted in the tree - its files are restored, nothing in it is removed',
+  async () => {
+    const { live, before, snapshot } = await copied();
+    const mounted = join(live, 'img');
+    bash(
+      'mv "$IMG" "$IMG.there"; mkdir "$IMG"; mount -t tmpfs -o size=20m tmpfs "$IMG"; rmdir "$IMG.there/p/1/2/3" 2>/dev/null || true; rm -r "$IMG.there"',
+      { IMG: mounted },
+    );
+    onTestFinished(() => void bash('umount "$IMG"', { IMG: mounted }));
+    bash('cd "$IMG"; mkdir -p p/1/2/3/123.jpg more; printf x > p/1/2/3/123.jpg/x; printf x > more/x', { IMG: mounted });
+    const { differences, landing } = await restoreOver(snapshot, live, { removeAllBut: () => 'no' });
+    expect(differences).toEqual([]);
+    expect(readFileSync(join(live, 'img/p/1/2/3/123.jpg'), 'utf8')).toBe('jpeg');
+    expect(landing?.deleted).toBe(0);
+    expect(readdirSync(mounted).sort()).toEqual(['more', 'p']);
+    bash('rm -r "$IMG/more"; touch -r "$ROOT/img" "$IMG"', { IMG: mounted, ROOT: join(live, '../tree') });
+    // sizes of directories and inodes of another file system are its own
+    expect(describeTree(live)).toBe(before);
+  },
+);
+
 test('another process at it - E_BUSY; once it is gone, its marker is taken over', async () => {
   const { live, snapshot } = await copied(small);
   const sleeper = spawn('sleep', ['60']);
