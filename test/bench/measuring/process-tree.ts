@@ -83,7 +83,8 @@ function* descendants(pid: number, parent: number): Generator<readonly [pid: num
  */
 function nameOf(pid: number, parent: number): string {
   const commandLine = read(`/proc/${pid}/cmdline`);
-  if (commandLine !== '' && commandLine === read(`/proc/${parent}/cmdline`)) return FORK;
+  // none: in the middle of exec, between one program and the next
+  if (commandLine === '' || commandLine === read(`/proc/${parent}/cmdline`)) return FORK;
   const words = commandLine.split('\0');
   const script = words.find((word) => word.endsWith('.ts'));
   return (script ?? words[0] ?? '?').split('/').at(-1) || '?';
