@@ -2,11 +2,14 @@
 
 import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
+import { nextTurn } from '../../clock.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { Anchored } from './anchored.ts';
 
 const READ_BYTES = 1024 * 1024;
+/** Read before a signal has its turn. */
+const TURN_BYTES = 64n * 1024n * 1024n;
 
 /** What lstat says of `path`, or null when nothing is there. */
 export function statOf(tree: Anchored, path: BytePath): BigIntStats | null {
@@ -49,8 +52,8 @@ function linkText(tree: Anchored, path: BytePath): BytePath | null {
   }
 }
 
-/** The SHA-256 of a regular file, hex; null when it is none any more or was exchanged since `stats` were taken. */
-export function hashOf(tree: Anchored, path: BytePath, stats: BigIntStats): string | null {
+/** The SHA-256 of a regular file, hex; null when it cannot be read, or is longer than `stats` say. */
+export async function hashOf(tree: Anchored, path: BytePath, stats: BigIntStats): Promise<string | null> {
   const name = tree.at(path);
   if (name === null) return null;
   let fd: number;
@@ -69,6 +72,7 @@ export function hashOf(tree: Anchored, path: BytePath, stats: BigIntStats): stri
       // it grows, or is something else by now that has no end
       if (left < 0n) return null;
       hash.update(buffer.subarray(0, read));
+      if (left % TURN_BYTES < BigInt(read)) await nextTurn();
     }
     return hash.digest('hex');
   } catch {

@@ -1,5 +1,6 @@
 // Which entries of a snapshot a tree lacks: those that are not there as they should be, hard links by groups.
 import type { BigIntStats } from 'node:fs';
+import { nextTurn } from '../../clock.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { Anchored } from './anchored.ts';
 import { differencesOf, hashOf, statOf } from './entry-state.ts';
@@ -20,6 +21,9 @@ export interface Looking {
  * within this time before the newest change of all may have been cut off by the kill.
  */
 const NEWEST_NS = 2_000_000_000n;
+
+/** Entries looked at before a signal has its turn. */
+const TURN_ENTRIES = 512;
 
 /** What was found; directories are not counted. Whole once `missingEntries` has ended. */
 export class Found {
@@ -52,7 +56,9 @@ export async function* missingEntries(entries: AsyncIterable<FileEntry>, looking
   };
   let newestNs = 0n;
   let doubtful: { readonly entry: FileEntry; readonly ctimeNs: bigint; readonly place: Anchored }[] = [];
+  let looked = 0;
   for await (const entry of entries) {
+    if (++looked % TURN_ENTRIES === 0) await nextTurn();
     if (entry.type === 'directory') {
       yield entry;
       continue;
@@ -65,11 +71,14 @@ export async function* missingEntries(entries: AsyncIterable<FileEntry>, looking
       continue;
     }
     let ctimeNs = 0n;
-    const place = places.find((one) => {
-      const stats = asItShouldBe(entry, one, looking);
-      ctimeNs = stats?.ctimeNs ?? 0n;
-      return stats !== null && claim(owners, entry.path, stats);
-    });
+    let place: Anchored | null = null;
+    for (const one of places) {
+      const stats = await asItShouldBe(entry, one, looking);
+      if (stats === null || !claim(owners, entry.path, stats)) continue;
+      ctimeNs = stats.ctimeNs;
+      place = one;
+      break;
+    }
     if (place) {
       keep(place, entry.path);
       if (ctimeNs > newestNs) newestNs = ctimeNs;
@@ -89,7 +98,12 @@ export async function* missingEntries(entries: AsyncIterable<FileEntry>, looking
   }
   // Carriers stand before their links as a rule; nothing relies on it.
   for (const [carrier, group] of groups) {
-    const place = missing.has(carrier) ? undefined : places.find((one) => isWhole(carrier, group, one, looking, owners));
+    let place: Anchored | null = null;
+    for (const one of missing.has(carrier) ? [] : places) {
+      if (!(await isWhole(carrier, group, one, looking, owners))) continue;
+      place = one;
+      break;
+    }
     if (place) {
       for (const { path } of group) keep(place, path);
       // judged in the tree by itself, it belongs to those beside it
@@ -105,12 +119,13 @@ export async function* missingEntries(entries: AsyncIterable<FileEntry>, looking
   }
 }
 
-function asItShouldBe(entry: FileEntry, place: Anchored, { checksum }: Looking): BigIntStats | null {
+async function asItShouldBe(entry: FileEntry, place: Anchored, { checksum }: Looking): Promise<BigIntStats | null> {
   const stats = statOf(place, entry.path);
   if (stats === null || differencesOf(entry, stats, place).length > 0) return null;
   // The index does not know which device it is.
   if (entry.type === 'device') return null;
-  if (checksum && entry.type === 'file' && (entry.sha256 === undefined || hashOf(place, entry.path, stats) !== entry.sha256)) return null;
+  if (checksum && entry.type === 'file' && (entry.sha256 === undefined || (await hashOf(place, entry.path, stats)) !== entry.sha256))
+    return null;
   return stats;
 }
 
@@ -123,18 +138,19 @@ function claim(owners: Map<string, BytePath>, path: BytePath, stats: BigIntStats
   return owner === undefined || owner === path;
 }
 
-function isWhole(
+async function isWhole(
   carrier: BytePath,
   group: readonly FileEntry[],
   place: Anchored,
   looking: Looking,
   owners: Map<string, BytePath>,
-): boolean {
+): Promise<boolean> {
   const stats = statOf(place, carrier);
   // The carrier's content was looked at when it was judged by itself.
   if (stats === null || !claim(owners, carrier, stats)) return false;
-  return group.every((entry) => {
-    const link = asItShouldBe(entry, place, looking);
-    return link !== null && link.ino === stats.ino && link.dev === stats.dev;
-  });
+  for (const entry of group) {
+    const link = await asItShouldBe(entry, place, looking);
+    if (link?.ino !== stats.ino || link.dev !== stats.dev) return false;
+  }
+  return true;
 }
