@@ -49,12 +49,13 @@ function passwordFile(path: string): Secret {
 const adapters: RestoreAdapters = {
   openVault,
   async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, keepOld, files }) {
-    const removeAllBut = remove ? await staying(files, chosen) : null;
     if (host.type !== 'local') {
       const { RemoteDirectoryTarget } = await import('./target/files/remote-target.ts');
       const remote = await openSshHost(host);
+      const removeAllBut = remove ? await staying(remote, directory, files, chosen) : null;
       return closingHost(new RemoteDirectoryTarget(directory, remote, { overwrite, removeAllBut, keepOld, checksum }), remote);
     }
+    const removeAllBut = remove ? await staying(localHost, directory, files, chosen) : null;
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     const { LandingDirectory } = await import('./target/files/landing-directory.ts');
     const fresh = (inside: string) => new DirectoryTarget(inside, localHost, new URL('./host/local.ts', import.meta.url));
@@ -84,10 +85,12 @@ const adapters: RestoreAdapters = {
 };
 
 /** What --delete leaves: what --path did not choose, and what is in no snapshot of the shop because its configuration excludes it. */
-async function staying(files: FilesConfig | null, chosen: ((path: BytePath) => boolean) | null) {
+async function staying(host: Host, root: string, files: FilesConfig | null, chosen: ((path: BytePath) => boolean) | null) {
   const { compilePatterns } = await import('./source/path-pattern.ts');
   const { PROFILE_EXCLUDES } = await import('./source/files/exclude.ts');
-  const excluded = files ? compilePatterns([...PROFILE_EXCLUDES[files.profile], ...files.exclude]) : () => false;
+  const { foundExcludes } = await import('./source/shop/detect.ts');
+  const found = files ? await foundExcludes(host, { root, profile: files.profile }) : [];
+  const excluded = files ? compilePatterns([...PROFILE_EXCLUDES[files.profile], ...found, ...files.exclude]) : () => false;
   return (path: BytePath, isDirectory: boolean): 'whole' | 'itself' | 'no' => {
     if (excluded(path, isDirectory)) return 'whole';
     // a directory that was not chosen may hold what was

@@ -53,7 +53,7 @@ export async function detectShop(
   const secrets = SECRET_FILES.filter((path) => there.has(join(root, path)));
   if (profile === 'prestashop') {
     const application = await prestashopAt(host, root, signal);
-    return { application, secrets, excludes: application === null ? [] : await administrationExcludes(host, root) };
+    return { application, secrets, excludes: application === null ? [] : await foundExcludes(host, { root, profile }) };
   }
   return { application: profile === 'wordpress' ? await wordpressAt(host, root, signal) : null, secrets, excludes: [] };
 }
@@ -104,6 +104,11 @@ const ADMINISTRATION_SIGNS = ['ajax-tab.php', 'get-file-admin.php', 'filemanager
 
 /** Folders of a root that are looked into. */
 const MOST_FOLDERS = 500;
+
+/** What is left out of the tree at `root` because of what was found there; a restore that removes things leaves it alone too. */
+export async function foundExcludes(host: Host, { root, profile }: Pick<FilesConfig, 'root' | 'profile'>): Promise<readonly PathPattern[]> {
+  return profile === 'prestashop' ? await administrationExcludes(host, root) : [];
+}
 
 /** The administration's folder has a name that nobody is to guess: copies of the shop that its own tools leave in there. */
 async function administrationExcludes(host: Host, root: string): Promise<readonly PathPattern[]> {
