@@ -1,4 +1,5 @@
 // An archive written by us from what SFTP gives, in place of GNU tar's: the same members, the same complaints.
+import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import type { Complaint, TarExit } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
@@ -17,7 +18,13 @@ const AHEAD = 32;
 const SMALL_BYTES = 256 * 1024;
 /** Answers under way for one large file: 2 MiB, what a channel holds. */
 const READS_AHEAD = 64;
-export function startSftpArchiver(host: Host, root: string, paths: Iterable<BytePath>, signal: AbortSignal): Archiver {
+export interface SftpPlace {
+  readonly host: Host;
+  readonly root: string;
+  readonly clock: Clock;
+}
+
+export function startSftpArchiver(place: SftpPlace, paths: Iterable<BytePath>, signal: AbortSignal): Archiver {
   const complaints: Complaint[] = [];
   const exit = Promise.withResolvers<TarExit>();
   exit.promise.catch(() => {});
@@ -25,7 +32,7 @@ export function startSftpArchiver(host: Host, root: string, paths: Iterable<Byte
   const both = AbortSignal.any([signal, stop.signal]);
   async function* stdout(): AsyncGenerator<Buffer> {
     try {
-      yield* archive(host, root, paths, complaints, both);
+      yield* archive(place, paths, complaints, both);
       exit.resolve({ status: complaints.length > 0 ? 1 : 0, lost: false, complaints });
     } catch (error) {
       if (isLostConnection(error)) exit.resolve({ status: null, lost: true, complaints });
@@ -44,14 +51,13 @@ interface Fetched {
 }
 
 async function* archive(
-  host: Host,
-  root: string,
+  { host, root, clock }: SftpPlace,
   paths: Iterable<BytePath>,
   complaints: Complaint[],
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   signal.throwIfAborted();
-  const session = await SftpSession.open(host);
+  const session = await SftpSession.open(host, clock, signal);
   const onAbort = (): void => session.close();
   signal.addEventListener('abort', onAbort, { once: true });
   try {

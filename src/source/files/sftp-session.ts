@@ -1,5 +1,6 @@
 // The client's side of SFTP version 3 (draft-ietf-secsh-filexfer-02), as far as reading takes it. Names are bytes: most clients take them for text.
 import type { Duplex } from 'node:stream';
+import { type Clock, withDeadline } from '../../clock.ts';
 import { asCoffreError, CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import type { BytePath } from '../source.ts';
@@ -60,6 +61,9 @@ const LONGEST_PACKET_BYTES = 1024 * 1024;
 /** What every server gives in one answer. */
 export const READ_BYTES = 32 * 1024;
 
+/** A program that stands in the way (ForceCommand) may never answer. */
+const GREETING_LIMIT_MS = 20_000;
+
 interface Reply {
   readonly type: number;
   readonly body: Reader;
@@ -89,12 +93,18 @@ export class SftpSession {
     stream.on('end', () => this.#fail(connectionLost(host)));
   }
 
-  /** Throws E_SSH_…; E_SSH_COMMAND when the server has no SFTP. */
-  static async open(host: Host): Promise<SftpSession> {
+  /** Throws E_SSH_…, E_SSH_COMMAND when the server has no SFTP, or the signal's reason. */
+  static async open(host: Host, clock: Clock, signal?: AbortSignal): Promise<SftpSession> {
     if (host.subsystem === undefined) throw new CoffreError('E_SSH_COMMAND', `${host.name} has no SFTP`);
     const session = new SftpSession(host, host.subsystem('sftp'));
     try {
-      await session.#init();
+      await withDeadline(
+        clock,
+        GREETING_LIMIT_MS,
+        () => silent(host),
+        () => session.#init(),
+        signal,
+      );
     } catch (error) {
       session.close();
       throw error;
@@ -290,6 +300,12 @@ function attributes(body: Reader): SftpAttributes {
     body.bytes();
   }
   return { sizeBytes, mode, uid: uid as number, gid: gid as number, mtimeSeconds: mtimeSeconds as number };
+}
+
+function silent(host: Host): CoffreError {
+  return new CoffreError('E_SSH_COMMAND', `${host.name} gives no answer by SFTP`, {
+    hint: 'give the user a shell there, or ForceCommand internal-sftp',
+  });
 }
 
 function damaged(host: Host): CoffreError {

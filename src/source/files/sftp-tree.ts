@@ -2,7 +2,6 @@
 import { constants } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import type { Host } from '../../host/host.ts';
 import { compilePatterns, type PathMatch } from '../path-pattern.ts';
 import type { BytePath, Finding, Warning } from '../source.ts';
 import type { TreeToRead } from './reading.ts';
@@ -24,7 +23,7 @@ const YOUNG_SECONDS = 60;
 export async function openSftpTree(tree: RemoteTree, why: CoffreError): Promise<TreeToRead> {
   const { host, clock } = tree;
   const excluded = compilePatterns(tree.exclude);
-  const { root, rootFound } = await withSession(host, (session) => openRoot(session, tree));
+  const { root, rootFound } = await withSession(tree, (session) => openRoot(session, tree));
   const limits: Warning = {
     kind: 'other',
     where: root,
@@ -37,7 +36,7 @@ export async function openSftpTree(tree: RemoteTree, why: CoffreError): Promise<
     root,
     parallel: PARTS_AT_ONCE,
     youngFromNs: () => BigInt(Math.floor(clock.nowMs() / 1000) - YOUNG_SECONDS) * 1_000_000_000n,
-    startArchiver: (paths, signal) => startSftpArchiver(host, root, paths, signal),
+    startArchiver: (paths, signal) => startSftpArchiver({ host, root, clock }, paths, signal),
     async *scan(warn, signal) {
       warn(limits);
       yield* scan(tree, root, rootFound, excluded, warn, signal);
@@ -48,8 +47,8 @@ export async function openSftpTree(tree: RemoteTree, why: CoffreError): Promise<
 /** Tries to open the first entries. Throws what openSftpTree throws. */
 export async function sampleBySftp(tree: RemoteTree, entries: number): Promise<Finding> {
   const excluded = compilePatterns(tree.exclude);
-  const { root, rootFound } = await withSession(tree.host, (session) => openRoot(session, tree));
-  return await withSession(tree.host, async (session) => {
+  const { root, rootFound } = await withSession(tree, (session) => openRoot(session, tree));
+  return await withSession(tree, async (session) => {
     const unreadable: Warning[] = [];
     const warn = (warning: Warning): void => {
       if (warning.kind === 'unreadable') unreadable.push(warning);
@@ -72,8 +71,8 @@ export async function sampleBySftp(tree: RemoteTree, entries: number): Promise<F
   });
 }
 
-async function withSession<T>(host: Host, work: (session: SftpSession) => Promise<T>): Promise<T> {
-  const session = await SftpSession.open(host);
+async function withSession<T>({ host, clock }: RemoteTree, work: (session: SftpSession) => Promise<T>): Promise<T> {
+  const session = await SftpSession.open(host, clock);
   try {
     return await work(session);
   } finally {
@@ -160,7 +159,7 @@ class Listing {
     for (;;) {
       signal.throwIfAborted();
       try {
-        this.#session ??= await SftpSession.open(this.#tree.host);
+        this.#session ??= await SftpSession.open(this.#tree.host, this.#tree.clock, signal);
         const names = await list(this.#session, path);
         this.#reconnects.progress();
         return names;

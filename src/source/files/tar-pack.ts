@@ -60,9 +60,7 @@ export async function* packWithTar(
       return [...complaints, ...said];
     } catch (error) {
       if (watched.any) reconnects.progress();
-      const broken = watched.open;
-      // Zeros in the map of a sparse member would damage the archive.
-      if (broken?.sparse) throw error;
+      if (!watched.canBeFilled) throw error;
       await reconnects.after(error, signal);
       yield* zeros(watched.members.owedBytes);
       wanted = stillWanted(all ?? [], packed, together);
@@ -89,25 +87,44 @@ function* zeros(bytes: number): Generator<Buffer> {
 /** Passes everything on to a visitor, and knows which members came whole. */
 class WatchedMembers {
   readonly members: TarMembers;
-  /** The member whose content has not all come. */
-  open: TarMember | null = null;
   /** Whether any member came whole. */
   any = false;
+  /** The member whose content has not all come. */
+  #open: TarMember | null = null;
+  /** The beginning of a sparse member, as long as its map is incomplete. */
+  #map: string | null = null;
 
   constructor(visitor: TarVisitor, packed: Set<BytePath>) {
     this.members = new TarMembers({
       member: (member) => {
-        this.open = member;
+        this.#open = member;
+        this.#map = member.sparse ? '' : null;
         return visitor.member(member);
       },
-      data: (bytes) => visitor.data?.(bytes),
+      data: (bytes) => {
+        if (this.#map !== null) this.#readMap(bytes);
+        visitor.data?.(bytes);
+      },
       memberEnd: () => {
-        if (this.open) packed.add(this.open.path);
-        this.open = null;
+        if (this.#open) packed.add(this.#open.path);
+        this.#open = null;
+        this.#map = null;
         this.any = true;
         visitor.memberEnd?.();
       },
     });
+  }
+
+  /** Zeros in place of the content are harmless, in the map of a sparse member they would be damage. */
+  get canBeFilled(): boolean {
+    return this.#map === null;
+  }
+
+  /** Lines of decimal numbers: how many regions there are, then offset and length of each. */
+  #readMap(bytes: Buffer): void {
+    this.#map += bytes.toString('latin1');
+    const lines = (this.#map as string).split('\n');
+    if (lines.length > 1 && lines.length > 1 + 2 * Number(lines[0])) this.#map = null;
   }
 }
 
