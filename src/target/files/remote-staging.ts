@@ -145,15 +145,20 @@ export class RemoteStaging {
     const aside = journal.keptOld ?? old;
     await this.#write({ ...journal, step: 'swapping' });
     // One program for both renames, so that nobody waits for a round trip while there is no directory.
-    const { status, said } = await runOn(this.#host, ['xargs', '--null', '--max-args=2', 'mv', '--no-target-directory', '--'], {
+    const failure = await runOn(this.#host, ['xargs', '--null', '--max-args=2', 'mv', '--no-target-directory', '--'], {
       input: nulTerminated([directory, aside, tree, directory].map(bytesOf)),
       accept: [0, XARGS_FAILED],
-    });
-    if (status === 0) return journal.keptOld;
+    }).then(
+      ({ status, said }) => (status === 0 ? null : failed(this.#host, 'mv', status, said)),
+      (error: unknown) => asCoffreError(error),
+    );
+    if (failure === null) return journal.keptOld;
+    // Whatever ended it, nobody is left without a directory. When the host is gone too, the journal tells the next restore.
     const present = await look(this.#host, this.places, [aside]);
+    if (present.has(directory) && present.has(aside) && !present.has(tree)) return journal.keptOld;
     if (!present.has(directory) && present.has(aside)) await this.#rename(aside, directory);
     await this.#write(journal);
-    throw failed(this.#host, 'mv', status, said);
+    throw failure;
   }
 
   /** After `publish`: removes all that is ours. What cannot be removed is noted. Never throws. */

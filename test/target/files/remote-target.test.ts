@@ -192,6 +192,22 @@ async function steps(taken: TakenSnapshot, directory: string, options: RemoteRes
   return host.programs.map((_, step) => step).filter((step) => step >= first && (step - first) % stride === 0);
 }
 
+/** A host on which only the first of the swap's two renames happens; `isLost`: and nothing more after it. */
+function halfSwapped(isLost: boolean): Host {
+  let swapped = false;
+  const lost = { status: null, lost: true };
+  return {
+    ...localHost,
+    start(argv, signal) {
+      if (swapped && isLost) return { ...localHost.start(['true'], signal), ended: Promise.resolve(lost) };
+      if (!argv.includes('--max-args=2')) return localHost.start(argv, signal);
+      swapped = true;
+      const program = localHost.start(['bash', '-c', 'IFS= read -r -d "" a; IFS= read -r -d "" b; mv -T -- "$a" "$b"'], signal);
+      return { ...program, ended: program.ended.then(() => (isLost ? lost : { status: null, lost: false })) };
+    },
+  };
+}
+
 describe('cut off in the middle', () => {
   test('a fresh restore - the directory is absent or whole at each moment, and the same restore again ends with the same tree', async () => {
     const { taken, tree } = await snapshotOf({ 'a/one': 'one', 'b/two': 'two' });
@@ -257,15 +273,7 @@ describe('cut off in the middle', () => {
       const dir = await tempDir();
       const live = join(dir, 'live');
       bash('cp -a "$TREE" "$LIVE"; printf damaged > "$LIVE/a/one"', { TREE: tree, LIVE: live });
-      const half: Host = {
-        ...localHost,
-        start: (argv, signal) => {
-          if (!argv.includes('--max-args=2')) return localHost.start(argv, signal);
-          // the first pair alone, then nothing more
-          const program = localHost.start(['bash', '-c', 'IFS= read -r -d "" a; IFS= read -r -d "" b; mv -T -- "$a" "$b"'], signal);
-          return { ...program, ended: program.ended.then(() => ({ status: null, lost: true })) };
-        },
-      };
+      const half = halfSwapped(true);
       const options = { overwrite: true, keepOld, removeAllBut: removeAll };
       await expect(restoreTo(half, taken, live, options)).rejects.toEqual(code('E_SSH_LOST'));
       expect(existsSync(live)).toBe(false);
@@ -275,6 +283,19 @@ describe('cut off in the middle', () => {
       expect(contents(live)).toBe(contents(otherTree));
       expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
     }
+  });
+
+  test('the swap is killed half-way, the host is still there - the old tree is back at once', async () => {
+    const { taken, tree } = await snapshotOf({ 'a/one': 'one' });
+    const dir = await tempDir();
+    const live = join(dir, 'live');
+    bash('cp -a "$TREE" "$LIVE"; printf damaged > "$LIVE/a/one"', { TREE: tree, LIVE: live });
+    const before = contents(live);
+    await expect(restoreTo(halfSwapped(false), taken, live, { overwrite: true })).rejects.toEqual(code('E_TARGET_WRITE'));
+    expect(contents(live)).toBe(before);
+    await restoreTo(localHost, taken, live, { overwrite: true });
+    expect(contents(live)).toBe(contents(tree));
+    expect(readdirSync(dir)).toEqual(['live']);
   });
 
   test('a connection that is cut while segments arrive - E_SSH_LOST, and the same restore again writes only what is missing', async () => {
