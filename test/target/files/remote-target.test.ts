@@ -1,4 +1,5 @@
 // A tree restored onto a host: what comes back, what survives, and what is left when it is cut off at any step.
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ import type { Stays } from '../../../src/target/files/remote-scan.ts';
 import { RemoteDirectoryTarget } from '../../../src/target/files/remote-target.ts';
 import { startFaultProxy } from '../../servers/fault-proxy.ts';
 import { type Sshd, startSshd } from '../../servers/sshd.ts';
-import { bash, describeTree, makeAwkwardTree, type TakenSnapshot, take } from '../../source/files/tree.ts';
+import { asNobody, bash, describeTree, makeAwkwardTree, type TakenSnapshot, take } from '../../source/files/tree.ts';
 import { tempDir } from '../../temp-dir.ts';
 import { breakingHost, type RemoteRestore, removeAll, restoreTo } from './remote-restore.ts';
 import { each } from './restore.ts';
@@ -434,6 +435,32 @@ test('a folder of that name that somebody else made - is left alone', async () =
   mkdirSync(join(dir, '.coffre-restore-x.tree'));
   await expect(restoreTo(localHost, awkward, join(dir, 'x'))).rejects.toEqual(code('E_TARGET_WRITE'));
   expect(readdirSync(dir)).toEqual(['.coffre-restore-x.tree']);
+});
+
+test('somebody who is not root - modes and times come back, everything is his, and the result says so; his closed directories are no obstacle', async () => {
+  const dir = await tempDir();
+  bash('chmod 777 "$D"', { D: dir });
+  const tree = join(dir, 'tree');
+  bash(
+    'mkdir -p "$TREE/closed/inner"; cd "$TREE"; printf a > closed/inner/a; printf b > b; chmod 640 closed/inner/a; touch -d "2020-01-01 00:00:00.5" closed/inner; chmod 500 closed/inner closed',
+    { TREE: tree },
+  );
+  const taken = await take(tree, new Map());
+  const live = join(dir, 'live');
+  const said = await asNobody(async () => {
+    const { notes } = await restoreTo(localHost, taken, live);
+    execFileSync('chmod', ['u+w', join(live, 'closed', 'inner')]);
+    writeFileSync(join(live, 'closed', 'inner', 'a'), 'damaged');
+    writeFileSync(join(live, 'closed', 'inner', 'more'), 'more');
+    execFileSync('chmod', ['500', join(live, 'closed', 'inner')]);
+    const again = await restoreTo(localHost, taken, live, { overwrite: true, removeAllBut: removeAll });
+    expect(again.written).toEqual(['closed/inner/a']);
+    return notes.join();
+  });
+  expect(said).toMatch(/not root.*belongs to/);
+  expect(contents(live)).toBe(contents(tree));
+  expect(bash('stat -c "%u %a %Y" "$LIVE/closed/inner"', { LIVE: live })).toBe('65534 500 1577836800\n');
+  expect(readdirSync(dir).sort()).toEqual(['live', 'tree']);
 });
 
 test('an archive that leads out of the tree - is refused', async () => {
