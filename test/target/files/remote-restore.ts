@@ -1,10 +1,18 @@
 // Restores snapshots taken by tests onto a host, as the restore unit does it: what is missing, segments at once, the tail, comparison, swap.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemClock } from '../../../src/clock.ts';
+import { secretFromFile } from '../../../src/config/secret.ts';
 import type { Host } from '../../../src/host/host.ts';
+import { localHost } from '../../../src/host/local.ts';
+import { SshHost } from '../../../src/host/ssh.ts';
 import type { FileEntry } from '../../../src/source/source.ts';
 import type { Stays } from '../../../src/target/files/remote-scan.ts';
 import { RemoteDirectoryTarget } from '../../../src/target/files/remote-target.ts';
 import type { WantedMember } from '../../../src/target/target.ts';
-import type { TakenSnapshot } from '../../source/files/tree.ts';
+import type { Sshd } from '../../servers/sshd.ts';
+import { bash, type TakenSnapshot, take } from '../../source/files/tree.ts';
+import { tempDir } from '../../temp-dir.ts';
 import { bytes, each } from './restore.ts';
 
 const NEVER = new AbortController().signal;
@@ -88,4 +96,52 @@ export function breakingHost(host: Host, breaksAt: number): Host & { readonly pr
     connect: (to) => host.connect(to),
     close: () => host.close(),
   };
+}
+
+/** Names, types and contents alone: a copy beside it by hard links shows in link counts. */
+export function contents(root: string): string {
+  return bash('cd "$TREE"; find . -printf "%y %m %p %l\\n" | sort; find . -type f -print0 | sort -z | xargs -0r sha256sum', { TREE: root });
+}
+
+/** A small tree of some files, their names and contents. */
+export async function snapshotOf(files: Record<string, string>): Promise<{ taken: TakenSnapshot; tree: string }> {
+  const tree = join(await tempDir(), 'tree');
+  mkdirSync(tree);
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(join(tree, path, '..'), { recursive: true });
+    writeFileSync(join(tree, path), content);
+  }
+  return { taken: await take(tree, new Map()), tree };
+}
+
+/** A host on which only the first of the swap's two renames happens; `isLost`: and nothing more after it. */
+export function halfSwapped(isLost: boolean): Host {
+  let swapped = false;
+  const lost = { status: null, lost: true };
+  return {
+    ...localHost,
+    start(argv, signal) {
+      if (swapped && isLost) return { ...localHost.start(['true'], signal), ended: Promise.resolve(lost) };
+      if (!argv.includes('--max-args=2')) return localHost.start(argv, signal);
+      swapped = true;
+      const program = localHost.start(['bash', '-c', 'IFS= read -r -d "" a; IFS= read -r -d "" b; mv -T -- "$a" "$b"'], signal);
+      return { ...program, ended: program.ended.then(() => (isLost ? lost : { status: null, lost: false })) };
+    },
+  };
+}
+
+/** `sshd`, perhaps through a proxy's port, which then needs a known_hosts of its own. */
+export function hostAt(sshd: Sshd, port = sshd.port, knownHosts = sshd.knownHostsFile): SshHost {
+  const { host, user, keyFile } = sshd;
+  const config = {
+    host,
+    port,
+    user,
+    keys: [secretFromFile(keyFile)],
+    passphrase: null,
+    agent: null,
+    knownHostsFile: knownHosts,
+    connectTimeoutMs: 10_000,
+  };
+  return new SshHost({ type: 'ssh', ...config }, systemClock);
 }
