@@ -10,7 +10,8 @@ import { compilePatterns, type PathMatch, type PathPattern } from '../path-patte
 import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
 import { PROFILE_EXCLUDES } from './exclude.ts';
 import { FilesReading, type TreeToRead } from './reading.ts';
-import { checkRemoteTree, openRemoteTree, type RemoteTree } from './remote-tree.ts';
+import type { RemotePlace } from './remote-place.ts';
+import { checkRemoteTree, openRemoteTree } from './remote-tree.ts';
 import { scanInThread } from './scan-in-thread.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, walk, warningOf } from './walk.ts';
@@ -69,7 +70,7 @@ export class FilesSource implements Source {
     return { host: this.#host, root, parallel: PARTS_AT_ONCE, scan };
   }
 
-  #remote(): RemoteTree {
+  #remote(): RemotePlace {
     const { oneFileSystem = false } = this.#options;
     return { host: this.#host, root: this.#config.root, exclude: this.#exclude, oneFileSystem, clock: this.#clock };
   }

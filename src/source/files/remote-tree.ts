@@ -3,22 +3,13 @@ import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
-import type { PathPattern } from '../path-pattern.ts';
 import type { Finding, OpenOptions, Warning } from '../source.ts';
 import { findRoot, findScan, gnuFindVersion, outputOf, resolveRoot } from './find-scan.ts';
 import { pruneTests } from './prune.ts';
 import type { TreeToRead } from './reading.ts';
+import type { RemotePlace } from './remote-place.ts';
 import { sampleFinding } from './sample-finding.ts';
 import { openSftpTree, sampleBySftp } from './sftp-tree.ts';
-
-export interface RemoteTree {
-  readonly host: Host;
-  /** As configured. */
-  readonly root: string;
-  readonly exclude: readonly PathPattern[];
-  readonly oneFileSystem: boolean;
-  readonly clock: Clock;
-}
 
 /** A channel carries little more than 2 MiB in a round trip: several of them fill a line that is far. */
 const PARTS_AT_ONCE = 4;
@@ -29,7 +20,7 @@ const SAMPLE_ENTRIES = 2000;
 
 /** Opens it for a reading. Throws E_FILES_ROOT, E_TOOL_MISSING, E_SSH_…, or the signal's reason. */
 export async function openRemoteTree(
-  tree: RemoteTree,
+  tree: RemotePlace,
   { scratchDir, signal }: Pick<OpenOptions, 'scratchDir' | 'signal'>,
 ): Promise<TreeToRead> {
   const { host, clock, exclude, oneFileSystem } = tree;
@@ -49,7 +40,7 @@ export async function openRemoteTree(
 }
 
 /** What doctor says of it. Never throws. */
-export async function checkRemoteTree(tree: RemoteTree, failed: (name: string, error: unknown) => Finding): Promise<readonly Finding[]> {
+export async function checkRemoteTree(tree: RemotePlace, failed: (name: string, error: unknown) => Finding): Promise<readonly Finding[]> {
   const { host } = tree;
   const findings: Finding[] = [];
   try {
@@ -99,7 +90,7 @@ async function hostClock(host: Host, clock: Clock, signal: AbortSignal): Promise
 }
 
 /** Asks for the rights on the first entries; find there runs as the user who will read. */
-async function sample({ host, root: configured, exclude }: RemoteTree): Promise<Finding> {
+async function sample({ host, root: configured, exclude }: RemotePlace): Promise<Finding> {
   const root = await resolveRoot(host, configured);
   await findRoot(host, root);
   const prune = pruneTests(root, exclude);

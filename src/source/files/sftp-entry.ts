@@ -1,7 +1,7 @@
 // What SFTP says of an entry, in the words of the walk.
 import { constants } from 'node:fs';
+import type { SftpAttributes } from '../../host/sftp-session.ts';
 import type { BytePath } from '../source.ts';
-import type { SftpAttributes } from './sftp-session.ts';
 import { absolutePath, type Found } from './walk.ts';
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO } = constants;

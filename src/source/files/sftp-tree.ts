@@ -2,15 +2,15 @@
 import { constants } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
+import { type SftpAttributes, type SftpName, SftpRefusal, SftpSession } from '../../host/sftp-session.ts';
 import { compilePatterns, type PathMatch } from '../path-pattern.ts';
 import type { BytePath, Finding, Warning } from '../source.ts';
 import type { TreeToRead } from './reading.ts';
 import { isLostConnection, Reconnects } from './reconnect.ts';
-import type { RemoteTree } from './remote-tree.ts';
+import type { RemotePlace } from './remote-place.ts';
 import { sampleFinding } from './sample-finding.ts';
 import { startSftpArchiver } from './sftp-archive.ts';
 import { bytePath, describe } from './sftp-entry.ts';
-import { type SftpAttributes, type SftpName, SftpRefusal, SftpSession } from './sftp-session.ts';
 import type { Found, FoundDirectory, FoundFiles } from './walk.ts';
 
 /** A second channel hides the time that the first one waits. */
@@ -20,7 +20,7 @@ const GROUP = 256;
 const YOUNG_SECONDS = 60;
 
 /** `why`: the tool that is missing. Throws E_FILES_ROOT, E_SSH_…. */
-export async function openSftpTree(tree: RemoteTree, why: CoffreError): Promise<TreeToRead> {
+export async function openSftpTree(tree: RemotePlace, why: CoffreError): Promise<TreeToRead> {
   const { host, clock } = tree;
   const excluded = compilePatterns(tree.exclude);
   const { root, rootFound } = await withSession(tree, (session) => openRoot(session, tree));
@@ -45,7 +45,7 @@ export async function openSftpTree(tree: RemoteTree, why: CoffreError): Promise<
 }
 
 /** Tries to open the first entries. Throws what openSftpTree throws. */
-export async function sampleBySftp(tree: RemoteTree, entries: number): Promise<Finding> {
+export async function sampleBySftp(tree: RemotePlace, entries: number): Promise<Finding> {
   const excluded = compilePatterns(tree.exclude);
   const { root, rootFound } = await withSession(tree, (session) => openRoot(session, tree));
   return await withSession(tree, async (session) => {
@@ -71,7 +71,7 @@ export async function sampleBySftp(tree: RemoteTree, entries: number): Promise<F
   });
 }
 
-async function withSession<T>({ host, clock }: RemoteTree, work: (session: SftpSession) => Promise<T>): Promise<T> {
+async function withSession<T>({ host, clock }: RemotePlace, work: (session: SftpSession) => Promise<T>): Promise<T> {
   const session = await SftpSession.open(host, clock);
   try {
     return await work(session);
@@ -80,7 +80,7 @@ async function withSession<T>({ host, clock }: RemoteTree, work: (session: SftpS
   }
 }
 
-async function openRoot(session: SftpSession, { host, root: configured }: RemoteTree): Promise<{ root: string; rootFound: Found }> {
+async function openRoot(session: SftpSession, { host, root: configured }: RemotePlace): Promise<{ root: string; rootFound: Found }> {
   try {
     const real = Buffer.from(await session.realpath(Buffer.from(configured).toString('latin1')), 'latin1');
     const root = Buffer.from(real.toString()).equals(real) ? real.toString() : configured;
@@ -96,7 +96,7 @@ async function openRoot(session: SftpSession, { host, root: configured }: Remote
 
 /** As `walk`, one directory after the other. A lost connection is opened again for the directory that was being listed. */
 async function* scan(
-  tree: RemoteTree,
+  tree: RemotePlace,
   root: string,
   rootFound: Found,
   excluded: PathMatch,
@@ -145,11 +145,11 @@ async function* scan(
 
 /** Lists directories over one session, and over a new one when that was lost. */
 class Listing {
-  readonly #tree: RemoteTree;
+  readonly #tree: RemotePlace;
   readonly #reconnects: Reconnects;
   #session: SftpSession | null = null;
 
-  constructor(tree: RemoteTree) {
+  constructor(tree: RemotePlace) {
     this.#tree = tree;
     this.#reconnects = new Reconnects(tree.clock);
   }

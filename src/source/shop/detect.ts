@@ -4,7 +4,7 @@ import type { FilesConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import type { PathPattern } from '../path-pattern.ts';
-import { existing, outputLines, readHostFile } from './host-file.ts';
+import { existing, foldersIn, outputLines, readHostFile } from './host-file.ts';
 import { type PhpSettings, phpSettings } from './php-settings.ts';
 
 export interface Application {
@@ -112,12 +112,7 @@ export async function foundExcludes(host: Host, { root, profile }: Pick<FilesCon
 
 /** The administration's folder has a name that nobody is to guess: copies of the shop that its own tools leave in there. */
 async function administrationExcludes(host: Host, root: string): Promise<readonly PathPattern[]> {
-  // with a slash behind it: a directory, or a link to one
-  const lines = await outputLines(host, ['ls', '-1pL', '--', root]);
-  const names = lines
-    .filter((line) => line.endsWith('/'))
-    .map((line) => line.slice(0, -1))
-    .slice(0, MOST_FOLDERS);
+  const names = (await foldersIn(host, root)).slice(0, MOST_FOLDERS);
   const signs = names.flatMap((name) => ADMINISTRATION_SIGNS.map((sign) => join(root, name, sign)));
   const there = signs.length > 0 ? await existing(host, signs) : new Set<string>();
   const found = names.filter((name) => ADMINISTRATION_SIGNS.some((sign) => there.has(join(root, name, sign))));

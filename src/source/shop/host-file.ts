@@ -1,6 +1,7 @@
 // Small files of a shop, read on the host that it lives on.
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
+import { existingBySftp, foldersBySftp, givesSftpAlone, readFileBySftp } from '../../host/sftp-files.ts';
 
 /** A configuration is a few kilobytes; the largest that a shop was seen with is a tenth of this. */
 const LARGEST_BYTES = 1024 * 1024;
@@ -13,6 +14,15 @@ const READ = 'if [ -e "$1" ] && [ ! -f "$1" ]; then echo "$1: Not a regular file
  * file, E_TOOL_MISSING, E_SSH_….
  */
 export async function readHostFile(host: Host, path: string, signal?: AbortSignal): Promise<Buffer | null> {
+  try {
+    return await readByProgram(host, path, signal);
+  } catch (error) {
+    if (!givesSftpAlone(host, error)) throw error;
+    return await readFileBySftp(host, path, LARGEST_BYTES, signal);
+  }
+}
+
+async function readByProgram(host: Host, path: string, signal?: AbortSignal): Promise<Buffer | null> {
   const process = host.start(['sh', '-c', READ, 'sh', path], signal);
   process.stdin.end();
   const said: Buffer[] = [];
@@ -48,6 +58,27 @@ const PATHS_AT_ONCE = 100;
 
 /** Which of `paths` (absolute) are there. */
 export async function existing(host: Host, paths: readonly string[]): Promise<ReadonlySet<string>> {
+  try {
+    return await existingByProgram(host, paths);
+  } catch (error) {
+    if (!givesSftpAlone(host, error)) throw error;
+    return await existingBySftp(host, paths);
+  }
+}
+
+/** Names in a directory that are directories, or links to one; none when it cannot be listed. Throws E_TOOL_MISSING, E_SSH_…. */
+export async function foldersIn(host: Host, path: string): Promise<readonly string[]> {
+  try {
+    // with a slash behind it: a directory, or a link to one
+    const lines = await outputLines(host, ['ls', '-1pL', '--', path]);
+    return lines.filter((line) => line.endsWith('/')).map((line) => line.slice(0, -1));
+  } catch (error) {
+    if (!givesSftpAlone(host, error)) throw error;
+    return await foldersBySftp(host, path);
+  }
+}
+
+async function existingByProgram(host: Host, paths: readonly string[]): Promise<ReadonlySet<string>> {
   const asked = new Set(paths);
   const found = new Set<string>();
   for (let at = 0; at < paths.length; at += PATHS_AT_ONCE) {

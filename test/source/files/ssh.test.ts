@@ -7,6 +7,8 @@ import { type Clock, systemClock } from '../../../src/clock.ts';
 import { secretFromFile } from '../../../src/config/secret.ts';
 import { SshHost } from '../../../src/host/ssh.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
+import { detectShop } from '../../../src/source/shop/detect.ts';
+import { readHostFile } from '../../../src/source/shop/host-file.ts';
 import { startFaultProxy } from '../../servers/fault-proxy.ts';
 import { until } from '../../servers/rig.ts';
 import { type Sshd, startSshd } from '../../servers/sshd.ts';
@@ -240,4 +242,24 @@ test('doctor of a host that gives SFTP alone - says so, and what is missing', as
   ]);
   await expect(take(join(dir, 'missing'), new Map(), { host })).rejects.toMatchObject({ code: 'E_FILES_ROOT' });
   expect(readdirSync(dir)).toEqual(['shop']);
+});
+
+test('a PrestaShop on a host that gives SFTP alone - is known for what it is, as over a shell', async () => {
+  const root = await tempDir();
+  bash(
+    `cd "$TREE"; mkdir -p config app src/Core admin123/filemanager real; ln -s real linked; touch config/defines.inc.php admin123/filemanager/dialog.php app/.env
+    printf '<?php class Version { const VERSION = "8.1.2"; }' > src/Core/Version.php; printf 'secret' > .env; mkfifo auth.json`,
+    { TREE: root },
+  );
+  const shop = { root, profile: 'prestashop' } as const;
+  const bySftp = await hostOf(sftpOnly);
+  expect(await detectShop(bySftp, shop)).toEqual(await detectShop(await hostOf(sshd), shop));
+  expect(await detectShop(bySftp, shop)).toMatchObject({
+    application: { name: 'PrestaShop', version: '8.1.2' },
+    excludes: ['admin123/autoupgrade/backup/**', 'admin123/backups/**'],
+  });
+  for (const host of [bySftp, await hostOf(sshd)]) {
+    expect(await readHostFile(host, join(root, 'missing'))).toBe(null);
+    await expect(readHostFile(host, join(root, 'auth.json'))).rejects.toMatchObject({ code: 'E_CONFIG' });
+  }
 });

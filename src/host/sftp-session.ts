@@ -1,10 +1,9 @@
 // The client's side of SFTP version 3 (draft-ietf-secsh-filexfer-02), as far as reading takes it. Names are bytes: most clients take them for text.
 import type { Duplex } from 'node:stream';
-import { type Clock, withDeadline } from '../../clock.ts';
-import { asCoffreError, CoffreError } from '../../errors.ts';
-import type { Host } from '../../host/host.ts';
-import type { BytePath } from '../source.ts';
-import { connectionLost } from './reconnect.ts';
+import { type Clock, withDeadline } from '../clock.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { BytePath } from './gnu-tar.ts';
+import type { Host } from './host.ts';
 
 export interface SftpAttributes {
   readonly sizeBytes: number;
@@ -45,6 +44,7 @@ const FSTAT = 8;
 const OPENDIR = 11;
 const READDIR = 12;
 const REALPATH = 16;
+const STAT = 17;
 const READLINK = 19;
 const STATUS = 101;
 const HANDLE = 102;
@@ -127,6 +127,11 @@ export class SftpSession {
 
   async lstat(path: BytePath): Promise<SftpAttributes> {
     return attributes((await this.#ask(LSTAT, [text(path)], ATTRS)).body);
+  }
+
+  /** Of what a symbolic link leads to. */
+  async stat(path: BytePath): Promise<SftpAttributes> {
+    return attributes((await this.#ask(STAT, [text(path)], ATTRS)).body);
   }
 
   async fstat(handle: SftpHandle): Promise<SftpAttributes> {
@@ -306,6 +311,10 @@ function silent(host: Host): CoffreError {
   return new CoffreError('E_SSH_COMMAND', `${host.name} gives no answer by SFTP`, {
     hint: 'give the user a shell there, or ForceCommand internal-sftp',
   });
+}
+
+function connectionLost(host: Host): CoffreError {
+  return new CoffreError('E_SSH_LOST', `${host.name}: the SFTP session is over`);
 }
 
 function damaged(host: Host): CoffreError {
