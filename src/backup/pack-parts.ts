@@ -161,7 +161,7 @@ class Packing {
     const place: RunSegment[] = [];
     this.#places.push(place);
     for (const entry of item.entries) {
-      this.#reused(this.#candidate(entry.segment), true, place);
+      this.#reused(this.#candidate(entry.segment), true, place).liveBytes += memberBytes(entry);
       this.#plainBytes += entry.sizeBytes;
       this.#carriedBytes += entry.sizeBytes;
     }
@@ -188,8 +188,12 @@ class Packing {
 
   /** An entry found stored elsewhere keeps that segment. */
   #placed(entry: IndexEntry, segment: string, place: RunSegment[]): IndexEntry {
-    if (entry.segment === undefined) return { ...entry, segment };
-    this.#reused(this.#candidate(entry.segment), true, place);
+    if (entry.segment === undefined) {
+      const own = place.find(({ row }) => row.id === segment);
+      if (own) own.liveBytes += memberBytes(entry);
+      return { ...entry, segment };
+    }
+    this.#reused(this.#candidate(entry.segment), true, place).liveBytes += memberBytes(entry);
     if ('sizeBytes' in entry) this.#plainBytes += entry.sizeBytes;
     return entry;
   }
@@ -306,7 +310,7 @@ class Packing {
   #reused({ row, copies }: Candidate, partial: boolean, place: RunSegment[]): RunSegment {
     const known = this.#used.get(row.id);
     if (known) return known;
-    const segment: RunSegment = { row, fresh: row.runId === this.#context.runId, partial, copies: new Map(copies) };
+    const segment: RunSegment = { row, fresh: row.runId === this.#context.runId, partial, liveBytes: 0, copies: new Map(copies) };
     this.#used.set(row.id, segment);
     place.push(segment);
     this.#segments++;
@@ -341,6 +345,11 @@ class Packing {
       current,
     });
   }
+}
+
+/** What a file takes of an archive: its content, two headers and the records of one. */
+function memberBytes(entry: IndexEntry): number {
+  return 'sizeBytes' in entry ? entry.sizeBytes + 1536 : 0;
 }
 
 /** Everything of the part was found stored already: its archive is empty. */

@@ -1,15 +1,20 @@
 // What a run may build on: segments of the newest snapshot in all vaults of the run and of runs that were cut off, pinned before they are relied on.
 import { existsSync } from 'node:fs';
+import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { pinSegments, type SegmentRow } from '../catalog/segments.ts';
 import { latestIn, objectsOf } from '../catalog/snapshots.ts';
+import type { Tables } from '../catalog/tables.ts';
 import { readIndex } from '../segment/index-file.ts';
 import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock } from '../vault/vault.ts';
 import { indexCopyPath, journalPath } from './state-files.ts';
 import type { VaultSet } from './vault-set.ts';
+
+/** A segment of which less is used is not built on. */
+const LEAST_LIVE_SHARE = 0.5;
 
 export interface ReuseRules {
   readonly shop: string;
@@ -112,7 +117,9 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
         ),
       );
     }
-    const rows = rules.vaults.length === 0 ? [] : await candidates.orderBy('segments.id', 'desc').execute();
+    const dead = new Set(base === null ? [] : await mostlyDead(tx, base.id));
+    const found = rules.vaults.length === 0 ? [] : await candidates.orderBy('segments.id', 'desc').execute();
+    const rows = found.filter((row) => !dead.has(row.id));
     await pinSegments(
       tx,
       rules.runId,
@@ -120,6 +127,21 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
     );
     return { rows, interruptedRuns, baseSnapshot: base?.id ?? null };
   });
+}
+
+/**
+ * Of the segments of a snapshot those that it uses less than half of: what is alive in them is stored anew, so that no restore fetches more
+ * dead bytes than live ones for long.
+ */
+async function mostlyDead(tx: Kysely<Tables>, snapshot: string): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('snapshotSegments')
+    .innerJoin('segments', 'segments.id', 'snapshotSegments.segmentId')
+    .select(['segments.id', 'segments.plainBytes', 'snapshotSegments.liveBytes'])
+    .where('snapshotSegments.snapshotId', '=', snapshot)
+    .where('segments.phase', '=', 'files')
+    .execute();
+  return rows.filter(({ liveBytes, plainBytes }) => liveBytes !== null && liveBytes < plainBytes * LEAST_LIVE_SHARE).map(({ id }) => id);
 }
 
 /**

@@ -296,7 +296,12 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
         requiredVaults: JSON.stringify(shop.vaults),
         durationMs: durationMs(),
       },
-      segments: packed.segments.map((segment, seq) => ({ segmentId: segment.row.id, seq, partial: segment.partial ? 1 : 0 })),
+      segments: packed.segments.map((segment, seq) => ({
+        segmentId: segment.row.id,
+        seq,
+        partial: segment.partial ? 1 : 0,
+        liveBytes: segment.row.phase === 'files' ? segment.liveBytes : null,
+      })),
       copy: {
         snapshotId: runId,
         vault: vault.name,

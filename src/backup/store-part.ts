@@ -28,6 +28,8 @@ export interface RunSegment {
   readonly fresh: boolean;
   /** Only some of its members belong to this snapshot. */
   partial: boolean;
+  /** Plaintext of it that the snapshot uses so far, headers of members included. */
+  liveBytes: number;
   readonly copies: Map<string, Copy>;
 }
 
@@ -69,7 +71,7 @@ export function newSegment(context: StoreContext, part: Part, facts: SealedFacts
     runId: context.runId,
     createdAt: context.clock.nowMs(),
   };
-  return { row, fresh: true, partial: false, copies: new Map() };
+  return { row, fresh: true, partial: false, liveBytes: 0, copies: new Map() };
 }
 
 /** `body`: the object itself, or the file that it was spilled to, which is removed afterwards. */

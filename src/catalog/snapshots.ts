@@ -23,7 +23,12 @@ export interface SnapshotWithCopies extends SnapshotRow {
 export interface SnapshotRecord {
   readonly snapshot: Insertable<SnapshotsTable>;
   /** In restore order. */
-  readonly segments: readonly { readonly segmentId: string; readonly seq: number; readonly partial: number }[];
+  readonly segments: readonly {
+    readonly segmentId: string;
+    readonly seq: number;
+    readonly partial: number;
+    readonly liveBytes: number | null;
+  }[];
   /** The vault whose manifest was just stored. */
   readonly copy?: Insertable<SnapshotVaultsTable>;
 }

@@ -117,6 +117,8 @@ export interface SnapshotSegmentsTable {
   seq: number;
   segmentId: string;
   partial: number;
+  /** Plaintext of it that the snapshot uses, headers of members included; null: not counted. */
+  liveBytes: number | null;
 }
 
 /** A run relies on this segment: prune leaves it alone. Removed with the run's end, or when the run is found dead. */

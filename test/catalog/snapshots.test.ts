@@ -42,7 +42,7 @@ async function copyIn(ledger: Ledger, snapshotId: string, vault: string) {
 test('recorded with its first vault, then the second - degraded until then, good after, and no longer when a verification fails', async () => {
   const { catalog, ledger } = await open();
   for (const id of ['b', 'a']) await insertSegment(catalog.db, segmentRow({ id }));
-  const segments = ['b', 'a'].map((segmentId, seq) => ({ segmentId, seq, partial: seq }));
+  const segments = ['b', 'a'].map((segmentId, seq) => ({ segmentId, seq, partial: seq, liveBytes: null }));
   const snapshot = snapshotRow({ id: '01aaa', completedAt: 10 });
   await recordSnapshot(catalog, { snapshot, segments, copy: await copyIn(ledger, '01aaa', 'nas') });
   expect(await latestGood(catalog, 'dupont', 'files')).toBeNull();
@@ -63,7 +63,7 @@ test('recorded with its first vault, then the second - degraded until then, good
 test('recording the same snapshot for its second vault - adds the copy and nothing else', async () => {
   const { catalog, ledger } = await open();
   await insertSegment(catalog.db, segmentRow({ id: 'a' }));
-  const record = { snapshot: snapshotRow({ id: '01aaa' }), segments: [{ segmentId: 'a', seq: 0, partial: 0 }] };
+  const record = { snapshot: snapshotRow({ id: '01aaa' }), segments: [{ segmentId: 'a', seq: 0, partial: 0, liveBytes: null }] };
   for (const vault of ['nas', 'offsite']) await recordSnapshot(catalog, { ...record, copy: await copyIn(ledger, '01aaa', vault) });
   expect((await getSnapshot(catalog, '01aaa')).copies).toHaveLength(2);
   expect(await snapshotSegments(catalog, '01aaa')).toHaveLength(1);
@@ -72,7 +72,7 @@ test('recording the same snapshot for its second vault - adds the copy and nothi
 test('a copy without its snapshot, a snapshot without its segment - refused by the catalog, nothing of it stays', async () => {
   const { catalog, ledger } = await open();
   await expect(recordSnapshotVault(catalog, await copyIn(ledger, 'nobody', 'nas'))).rejects.toMatchObject({ code: 'E_INTERNAL' });
-  const record = { snapshot: snapshotRow({ id: '01aaa' }), segments: [{ segmentId: 'nothing', seq: 0, partial: 0 }] };
+  const record = { snapshot: snapshotRow({ id: '01aaa' }), segments: [{ segmentId: 'nothing', seq: 0, partial: 0, liveBytes: null }] };
   await expect(recordSnapshot(catalog, record)).rejects.toMatchObject({ code: 'E_INTERNAL' });
   expect(await listSnapshots(catalog)).toEqual([]);
 });

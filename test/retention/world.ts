@@ -94,7 +94,7 @@ export async function take(world: World, options: TakeOptions = {}): Promise<Tak
         complete: options.complete === false ? 0 : 1,
         requiredVaults: JSON.stringify(world.vaults.map((it) => it.name)),
       }),
-      segments: segments.map((segmentId, seq) => ({ segmentId, seq, partial: 0 })),
+      segments: segments.map((segmentId, seq) => ({ segmentId, seq, partial: 0, liveBytes: null })),
       copy: {
         ...{ snapshotId: snapshot, vault: vault.name, committedAt: clock.nowMs(), manifestObject, indexObject },
         ...{ verifiedAt: null, verifyError: null },

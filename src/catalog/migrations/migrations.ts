@@ -3,9 +3,11 @@ import type { Migration } from 'kysely';
 import { first } from './001-first.ts';
 import { sealedTo } from './002-sealed-to.ts';
 import { probePlace } from './003-probe-place.ts';
+import { liveBytes } from './004-live-bytes.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
   '002-sealed-to': sealedTo,
   '003-probe-place': probePlace,
+  '004-live-bytes': liveBytes,
 };

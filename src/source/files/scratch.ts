@@ -42,7 +42,6 @@ export class Scratch {
   readonly #addMoved: StatementSync;
   /** Made when first asked for: most readings find nothing new. */
   #findLike: StatementSync | null = null;
-  readonly #offered = new Set<BytePath>();
   readonly #addLink: StatementSync;
   readonly #addDirectory: StatementSync;
   #directories = 0;
@@ -112,20 +111,19 @@ export class Scratch {
 
   /**
    * Older entries of other paths that may be this regular file before it was moved: as large, written at the same time, of the same owner
-   * and mode. Each is given once: one member of an archive becomes one file.
+   * and mode, those of the same name first.
    */
   movedFrom(found: Found): readonly Stored[] {
     if (found.sizeBytes === 0) return [];
     this.#findLike ??= this.#indexLikes();
-    const rows = this.#findLike.all(found.sizeBytes, String(found.mtimeNs)) as unknown as readonly PreviousRow[];
-    const offered = rows.filter((row) => row.path !== found.path && isComparable(row, found) && !this.#offered.has(row.path));
-    for (const row of offered) this.#offered.add(row.path);
-    return offered.map(storedOf);
+    const name = found.path.slice(found.path.lastIndexOf('/') + 1);
+    const rows = this.#findLike.all(found.sizeBytes, String(found.mtimeNs), name) as unknown as readonly PreviousRow[];
+    return rows.filter((row) => row.path !== found.path && isComparable(row, found)).map(storedOf);
   }
 
   #indexLikes(): StatementSync {
     this.#db.exec('CREATE INDEX likes ON previous (size, mtime)');
-    return this.#db.prepare('SELECT * FROM previous WHERE size = ? AND mtime = ? LIMIT 8');
+    return this.#db.prepare(`SELECT * FROM previous WHERE size = ? AND mtime = ? ORDER BY path LIKE '%/' || ? DESC LIMIT 16`);
   }
 
   /** A file whose segment holds it under another path. */
