@@ -8,10 +8,10 @@ import type { ExtractJob, Failure, FromExtractThread, ThreadData, ToExtractThrea
 /** Each holds one plaintext, and the shop's server wants to run too. */
 const MOST_THREADS = 3;
 /**
- * Old and young generation of a thread: besides buffers it holds the names in one segment. The young one is small because each decrypted
- * chunk of 64 KiB hangs on a small object there: with 8 MiB a thread keeps some 60 MB of them before it looks.
+ * Old and young generation of a thread: besides buffers it holds the names in one segment, which must not outlive a young generation that is
+ * too small for them, or the old one is marked for each segment.
  */
-const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 1 };
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 8 };
 
 interface Job {
   readonly id: number;

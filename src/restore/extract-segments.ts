@@ -22,7 +22,7 @@ export interface ExtractContext {
 /** Segments on their way at once where this thread does all of it: one is written while the next one is fetched. */
 const SEGMENTS_IN_FLIGHT = 2;
 /** Stored bytes that are being fetched, or wait for a thread: with what the threads hold and tar uses, well below 512 MiB. */
-const STORED_BYTES_IN_FLIGHT = 96 * 1024 * 1024;
+const STORED_BYTES_IN_FLIGHT = 48 * 1024 * 1024;
 /** Segments fetched while others are written. */
 const READ_AHEAD = 2;
 

@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** What piles up before it is collected. */
-const PILE_BYTES = 24 * 1024 * 1024;
+const PILE_BYTES = 12 * 1024 * 1024;
 
 /** Call the result with what was allocated in buffers that nobody uses any more. Does nothing where V8 has no such way. */
 export function youngGarbage(): (bytes: number) => void {
