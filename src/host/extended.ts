@@ -118,8 +118,10 @@ export class ExtendedFiles {
     stdin.end();
     const prefix = `# file: ${Buffer.from(this.#root).toString('latin1')}/`;
     lines(stdout, (line) => {
-      if (!line.startsWith(prefix) || found.size >= MOST_REMEMBERED) return;
-      found.add(line.slice(prefix.length).replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))));
+      if (!line.startsWith('# file: ') || found.size >= MOST_REMEMBERED) return;
+      // the root's own name may be escaped too
+      const name = line.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)));
+      if (name.startsWith(prefix)) found.add(name.slice(prefix.length));
     });
     let refused = false;
     lines(stderr, (line) => {

@@ -84,7 +84,8 @@ class TreePacker {
   constructor(tree: TreeToPack) {
     this.#tree = tree;
     this.#paths = tree.paths.split('\0');
-    this.#root = Buffer.from(tree.root).toString('latin1');
+    // the kernel's own spelling of what is right below /
+    this.#root = tree.root === '/' ? '' : Buffer.from(tree.root).toString('latin1');
   }
 
   *run(): Generator<Uint8Array, TreePacked> {
@@ -137,8 +138,9 @@ class TreePacker {
     }
     try {
       // A directory on the way that was swapped for a symbolic link must not lead a reader with all rights out of the tree.
-      if (readlinkSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' }) !== `${this.#root}/${this.#paths[i]}`) {
-        this.#failed.set(i, 'ENOENT');
+      const opened = pathOf(fd);
+      if (opened !== `${this.#root}/${this.#paths[i]}`) {
+        this.#failed.set(i, opened === null ? 'where it lies cannot be told: /proc is needed' : 'ENOENT');
         return;
       }
       let now = look(fd);
@@ -265,6 +267,15 @@ class TreePacker {
 
   #absolute(i: number): Buffer {
     return Buffer.from(`${this.#root}/${this.#paths[i]}`, 'latin1');
+  }
+}
+
+/** Where the kernel says that an open file lies; null when there is no /proc to ask. */
+function pathOf(fd: number): string | null {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' });
+  } catch {
+    return null;
   }
 }
 

@@ -1,8 +1,8 @@
 // The ordinary files of a part: handed to a thread as one request, its answer turned into index entries and warnings.
 import { printable } from '../../host/gnu-tar.ts';
 import type { BytePath, FileEntry, ThreadWork, Warning } from '../source.ts';
+import type { Stored } from './older-entries.ts';
 import type { TreePacked, TreeToPack } from './pack-tree.ts';
-import type { Stored } from './scratch.ts';
 import type { Found } from './walk.ts';
 
 export interface PlainOutcome {
@@ -60,7 +60,8 @@ export class PlainFiles implements ThreadWork {
   }
 
   #entry(i: number, found: Found, packed: TreePacked): FileEntry {
-    const now = packed.seenAnew.get(i) ?? found;
+    const seenAnew = packed.seenAnew.get(i);
+    const now = seenAnew ?? found;
     const sha256 = packed.hashes[i] as string;
     const target = packed.targets.get(i);
     return {
@@ -71,7 +72,8 @@ export class PlainFiles implements ThreadWork {
       uid: now.uid,
       gid: now.gid,
       mtimeNs: now.mtimeNs,
-      ctimeNs: now.ctimeNs >= this.#racyFromNs ? 0n : now.ctimeNs,
+      // What changed since the scan may have got attributes after these were asked about: the next reading asks again.
+      ctimeNs: seenAnew !== undefined || now.ctimeNs >= this.#racyFromNs ? 0n : now.ctimeNs,
       inode: now.inode,
       ...(target === undefined ? {} : { target }),
       ...(sha256 === '' ? {} : { sha256 }),

@@ -1,0 +1,64 @@
+// What the packing of ordinary files must not get wrong: where the root is, and what changes between the scan and the reading.
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
+import { pack, type TreePacked } from '../../../src/source/files/pack-tree.ts';
+import { restore } from '../../target/files/restore.ts';
+import { tempDir } from '../../temp-dir.ts';
+import { describeTree, type Segments, take } from './tree.ts';
+
+function packed(root: string, path: string): TreePacked {
+  const stats = lstatSync(join(root, path), { bigint: true });
+  const packing = pack({
+    root,
+    paths: path,
+    links: Uint8Array.of(0),
+    sizes: Float64Array.of(Number(stats.size)),
+    modes: Uint32Array.of(Number(stats.mode) & 0o7777),
+    uids: Uint32Array.of(Number(stats.uid)),
+    gids: Uint32Array.of(Number(stats.gid)),
+    mtimesNs: BigInt64Array.of(stats.mtimeNs),
+    ctimesNs: BigInt64Array.of(stats.ctimeNs),
+    inodes: BigUint64Array.of(stats.ino),
+    known: new Map(),
+  });
+  for (;;) {
+    const next = packing.next();
+    if (next.done) return next.value;
+  }
+}
+
+test('a whole machine, whose root is / - its files are packed', async () => {
+  const dir = await tempDir();
+  writeFileSync(join(dir, 'file'), 'content');
+  const result = packed('/', join(dir, 'file').slice(1));
+  expect([...result.failed]).toEqual([]);
+  expect(result.hashes[0]).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test('an attribute set between the scan and the reading - is there in the next snapshot', async () => {
+  const dir = await tempDir();
+  const root = join(dir, 'tree');
+  mkdirSync(root);
+  // enough files for one sweep over the whole tree, and for two parts
+  for (let i = 0; i < 4200; i++) writeFileSync(join(root, `f${String(i).padStart(5, '0')}`), `${i}`);
+  const late = join(root, 'f04150');
+  await systemClock.sleep(60);
+  const segments: Segments = new Map();
+  let parts = 0;
+  const first = await take(root, segments, {
+    onPart: (_, phase) => {
+      if (phase !== 'files' || parts++ !== 1) return;
+      // the sweep was over with the first part; what the scan saw of this file is older
+      execFileSync('setfattr', ['-n', 'user.late', '-v', '1', late]);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+    },
+  });
+  expect(parts).toBeGreaterThan(1);
+  await systemClock.sleep(60);
+  const second = await take(root, segments, { previous: [first.entries] });
+  await restore(second, join(dir, 'restored'));
+  expect(describeTree(join(dir, 'restored'))).toBe(describeTree(root));
+});
