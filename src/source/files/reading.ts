@@ -19,8 +19,9 @@ import {
   type Warning,
 } from '../source.ts';
 import { MovedPart } from './moved-part.ts';
+import type { Stored } from './older-entries.ts';
 import { FilesPart } from './part.ts';
-import type { Scratch, Stored } from './scratch.ts';
+import type { Scratch } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
 import type { Tree } from './tar-pack.ts';
 import { absolutePath, type Found, type FoundDirectory, type FoundFiles } from './walk.ts';
@@ -94,7 +95,7 @@ export class FilesReading implements Reading {
           this.#scratch.addLink(found);
           continue;
         }
-        const same = this.#reread && found.type === 'file' ? null : this.#scratch.unchanged(found);
+        const same = this.#reread && found.type === 'file' ? null : this.#scratch.older.unchanged(found);
         if (same && same.type === found.type) {
           this.#moved(same);
           carried.push(same);
@@ -106,7 +107,7 @@ export class FilesReading implements Reading {
       if (step.last && this.#isBoundary(step.files.at(-1))) yield* this.#flush();
     }
     for (const group of this.#scratch.linkGroups()) {
-      const same = unchangedGroup(group.map((found) => this.#scratch.unchanged(found)));
+      const same = unchangedGroup(group.map((found) => this.#scratch.older.unchanged(found)));
       if (!same) {
         yield* this.#add(group);
         continue;
@@ -187,10 +188,10 @@ export class FilesReading implements Reading {
 
   /** Contents of older segments that this regular file may have: its own before it was touched, or that of a path that is no more. */
   async #stored(found: Found): Promise<readonly Stored[]> {
-    const own = this.#scratch.sameIfEqual(found);
+    const own = this.#scratch.older.sameIfEqual(found);
     if (own) return [own];
     const gone: Stored[] = [];
-    for (const candidate of this.#scratch.movedFrom(found)) {
+    for (const candidate of this.#scratch.older.movedFrom(found)) {
       const there = await lstat(absolutePath(this.#tree.root, candidate.path)).catch((error: NodeJS.ErrnoException) => error.code);
       if (there === 'ENOENT' || there === 'ENOTDIR') gone.push(candidate);
     }

@@ -1,15 +1,10 @@
-// What one reading must remember and must not hold in memory: older entries, hard links, directories. A throw-away SQLite file.
+// What one reading must remember and must not hold in memory however large its tree: hard links, directories, moves. A throw-away SQLite file.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import type { BytePath, FileEntry, IndexEntry } from '../source.ts';
+import { type BytePath, type IndexEntry, isFileEntry } from '../source.ts';
+import { OlderEntries } from './older-entries.ts';
 import type { Found } from './walk.ts';
-
-/** A link of an inode that has several, with where its content lies already when nothing changed. */
-export interface Link {
-  readonly found: Found;
-  readonly carried: FileEntry | null;
-}
 
 export interface ScannedDirectory {
   readonly found: Found;
@@ -17,33 +12,23 @@ export interface ScannedDirectory {
   readonly extended: boolean | null;
 }
 
-function scanned(row: Record<string, unknown>): ScannedDirectory {
-  return { found: decode(row.found as string), extended: row.extended === null ? null : row.extended === 1 };
-}
+/** Directories kept in memory, and what their lists of names may take there; the rest goes to the database. */
+const MOST_DIRECTORIES = 16_384;
+const MOST_DUMPDIR_BYTES = 8 * 1024 * 1024;
 
-/** A content that an older segment holds. */
-export interface Stored {
-  /** Where it was in the tree. */
-  readonly path: BytePath;
-  /** Its name in the segment. */
-  readonly member: BytePath;
-  /** The segment's own header may say another path or mtime than the older entry did. */
-  readonly restamped: boolean;
-  readonly mtimeNs: bigint;
-  readonly sha256: string;
-  readonly segment: string;
-}
+type Directory = ScannedDirectory & { readonly dumpdir: Buffer | null };
 
 export class Scratch {
+  /** What older readings knew. */
+  readonly older: OlderEntries;
   readonly #path: string;
   readonly #db: DatabaseSync;
-  readonly #addPrevious: StatementSync;
-  readonly #findPrevious: StatementSync;
   readonly #addMoved: StatementSync;
-  /** Made when first asked for: most readings find nothing new. */
-  #findLike: StatementSync | null = null;
   readonly #addLink: StatementSync;
   readonly #addDirectory: StatementSync;
+  /** The first ones, by number. */
+  readonly #first: Directory[] = [];
+  #firstBytes = 0;
   #directories = 0;
 
   constructor(scratchDir: string) {
@@ -52,78 +37,22 @@ export class Scratch {
     this.#db = new DatabaseSync(this.#path);
     this.#db.exec(`
       PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -8192;
-      CREATE TABLE previous (
-        path TEXT PRIMARY KEY, state TEXT NOT NULL, size INTEGER NOT NULL, mtime TEXT NOT NULL, owner TEXT NOT NULL,
-        segment TEXT NOT NULL, sha256 TEXT, target TEXT, member TEXT, extended INTEGER NOT NULL
-      ) WITHOUT ROWID;
       CREATE TABLE moved (path TEXT PRIMARY KEY, member TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE links (device TEXT, inode TEXT, path TEXT, found TEXT NOT NULL, PRIMARY KEY (device, inode, path)) WITHOUT ROWID;
-      CREATE TABLE directories (number INTEGER PRIMARY KEY, path TEXT NOT NULL, found TEXT NOT NULL, extended INTEGER, dumpdir BLOB);
+      CREATE TABLE directories (number INTEGER PRIMARY KEY, found TEXT NOT NULL, extended INTEGER, dumpdir BLOB);
       BEGIN;
     `);
-    // Of several older entries for one path the first one read in, from the preferred index, serves.
-    this.#addPrevious = this.#db.prepare('INSERT OR IGNORE INTO previous VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
-    this.#findPrevious = this.#db.prepare('SELECT * FROM previous WHERE path = ?');
+    this.older = new OlderEntries(this.#db);
     this.#addMoved = this.#db.prepare('INSERT OR REPLACE INTO moved VALUES (?, ?)');
     this.#addLink = this.#db.prepare('INSERT INTO links VALUES (?, ?, ?, ?)');
-    this.#addDirectory = this.#db.prepare('INSERT INTO directories VALUES (?, ?, ?, ?, ?)');
+    this.#addDirectory = this.#db.prepare('INSERT INTO directories VALUES (?, ?, ?, ?)');
   }
 
   /** Reads an older index in, whatever its order: entries of one part stand together in it, not those of one directory. */
   async remember(entries: AsyncIterable<IndexEntry>): Promise<void> {
     for await (const entry of entries) {
-      if (!('path' in entry)) continue;
-      if (entry.segment === undefined || entry.unstable) continue;
-      this.#addPrevious.run(
-        ...[entry.path, stateOf(entry), entry.sizeBytes, String(entry.mtimeNs), ownerOf(entry), entry.segment],
-        ...[entry.sha256 ?? null, entry.target ?? null, entry.member ?? null, entry.extended ? 1 : 0],
-      );
+      if (isFileEntry(entry) && entry.segment !== undefined && !entry.unstable) this.older.add(entry);
     }
-  }
-
-  /** The older entry of a path whose type, size, times and inode are still the same; null when there is none. */
-  unchanged(found: Found): FileEntry | null {
-    const row = this.#findPrevious.get(found.path) as PreviousRow | undefined;
-    if (!row) return null;
-    const type = row.state.startsWith('hardlink ') ? 'hardlink' : found.type;
-    // A symbolic link's text cannot change without its ctime; mode and owner neither.
-    if (row.state !== stateOf({ ...found, type })) return null;
-    return {
-      type,
-      path: found.path,
-      sizeBytes: found.sizeBytes,
-      mode: found.mode,
-      uid: found.uid,
-      gid: found.gid,
-      mtimeNs: found.mtimeNs,
-      ctimeNs: found.ctimeNs,
-      inode: found.inode,
-      ...(row.target === null ? {} : { target: row.target }),
-      ...kept(row),
-    };
-  }
-
-  /** The older entry of a regular file's path, whatever its times, when equal content makes it the same file; else null. */
-  sameIfEqual(found: Found): Stored | null {
-    const row = this.#findPrevious.get(found.path) as PreviousRow | undefined;
-    return row && row.size === found.sizeBytes && isComparable(row, found) ? storedOf(row) : null;
-  }
-
-  /**
-   * Older entries of other paths that may be this regular file before it was moved: as large, written at the same time, of the same owner
-   * and mode, those of the same name first.
-   */
-  movedFrom(found: Found): readonly Stored[] {
-    if (found.sizeBytes === 0) return [];
-    this.#findLike ??= this.#indexLikes();
-    const name = found.path.slice(found.path.lastIndexOf('/') + 1);
-    const rows = this.#findLike.all(found.sizeBytes, String(found.mtimeNs), name) as unknown as readonly PreviousRow[];
-    return rows.filter((row) => row.path !== found.path && isComparable(row, found)).map(storedOf);
-  }
-
-  #indexLikes(): StatementSync {
-    this.#db.exec('CREATE INDEX likes ON previous (size, mtime)');
-    return this.#db.prepare(`SELECT * FROM previous WHERE size = ? AND mtime = ? ORDER BY path LIKE '%/' || ? DESC LIMIT 16`);
   }
 
   /** A file whose segment holds it under another path. */
@@ -160,10 +89,16 @@ export class Scratch {
     if (group.length > 0) yield group;
   }
 
-  addDirectory(directory: Found, dumpdir: Buffer | null): void {
-    const row = this.#findPrevious.get(directory.path) as PreviousRow | undefined;
-    const extended = row && row.state === stateOf(directory) ? row.extended : null;
-    this.#addDirectory.run(this.#directories++, directory.path, encode(directory), extended, dumpdir);
+  addDirectory(found: Found, dumpdir: Buffer | null): void {
+    const entry = this.older.unchanged(found);
+    const extended = entry && entry.type === 'directory' ? entry.extended === true : null;
+    const number = this.#directories++;
+    if (this.#first.length === number && number < MOST_DIRECTORIES && this.#firstBytes < MOST_DUMPDIR_BYTES) {
+      this.#first.push({ found, extended, dumpdir });
+      this.#firstBytes += dumpdir?.length ?? 0;
+    } else {
+      this.#addDirectory.run(number, encode(found), extended === null ? null : Number(extended), dumpdir);
+    }
   }
 
   get directories(): number {
@@ -173,16 +108,18 @@ export class Scratch {
   /** Bytes that the lists of names take in directories `from` to before `to`. */
   dumpdirBytes(from: number, to: number): number {
     const row = this.#db.prepare('SELECT sum(length(dumpdir)) AS bytes FROM directories WHERE number >= ? AND number < ?').get(from, to);
-    return Number(row?.bytes ?? 0);
+    return this.#first.slice(from, to).reduce((sum, { dumpdir }) => sum + (dumpdir?.length ?? 0), Number(row?.bytes ?? 0));
   }
 
   /** Directories `from` to before `to`, in the order of the walk. */
   *listDirectories(from: number, to: number): Generator<ScannedDirectory> {
+    yield* this.#first.slice(from, to);
     for (const row of this.#selectDirectories('found, extended').iterate(from, to)) yield scanned(row);
   }
 
   /** The same, with the lists of names. */
-  *listDumpdirs(from: number, to: number): Generator<ScannedDirectory & { readonly dumpdir: Buffer | null }> {
+  *listDumpdirs(from: number, to: number): Generator<Directory> {
+    yield* this.#first.slice(from, to);
     for (const row of this.#selectDirectories('found, extended, dumpdir').iterate(from, to)) {
       const dumpdir = row.dumpdir as Uint8Array | null;
       yield { ...scanned(row), dumpdir: dumpdir && Buffer.from(dumpdir.buffer, dumpdir.byteOffset, dumpdir.length) };
@@ -200,51 +137,8 @@ export class Scratch {
   }
 }
 
-interface PreviousRow {
-  path: string;
-  state: string;
-  size: number;
-  mtime: string;
-  owner: string;
-  segment: string;
-  sha256: string | null;
-  target: string | null;
-  member: string | null;
-  extended: number;
-}
-
-function kept(row: PreviousRow): Pick<FileEntry, 'sha256' | 'member' | 'extended' | 'segment'> {
-  return {
-    ...(row.sha256 === null ? {} : { sha256: row.sha256 }),
-    ...(row.member === null ? {} : { member: row.member }),
-    ...(row.extended === 1 ? { extended: true as const } : {}),
-    segment: row.segment,
-  };
-}
-
-function isComparable(row: PreviousRow, found: Found): boolean {
-  return row.sha256 !== null && row.extended === 0 && row.state.startsWith('file ') && row.owner === ownerOf(found);
-}
-
-function storedOf(row: PreviousRow): Stored {
-  return {
-    path: row.path,
-    member: row.member ?? row.path,
-    restamped: row.member !== null,
-    mtimeNs: BigInt(row.mtime),
-    sha256: row.sha256 as string,
-    segment: row.segment,
-  };
-}
-
-const ownerOf = ({ mode, uid, gid }: Pick<FileEntry, 'mode' | 'uid' | 'gid'>): string => `${mode} ${uid} ${gid}`;
-
-type State = Pick<FileEntry, 'type' | 'sizeBytes' | 'mtimeNs' | 'ctimeNs' | 'inode'>;
-
-/** What must be the same for a file to count as unchanged. */
-function stateOf(entry: State): string {
-  const sizeBytes = entry.type === 'file' || entry.type === 'hardlink' ? entry.sizeBytes : 0;
-  return `${entry.type} ${sizeBytes} ${entry.mtimeNs} ${entry.ctimeNs} ${entry.inode}`;
+function scanned(row: Record<string, unknown>): ScannedDirectory {
+  return { found: decode(row.found as string), extended: row.extended === null ? null : row.extended === 1 };
 }
 
 const encode = (found: Found): string => JSON.stringify(found, (_, value) => (typeof value === 'bigint' ? `${value}n` : value));

@@ -1,0 +1,146 @@
+// What older readings knew of each path: the first so many entries in memory, the rest of a very large tree in the scratch database.
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { BytePath, FileEntry } from '../source.ts';
+import type { Found } from './walk.ts';
+
+/** A content that an older segment holds. */
+export interface Stored {
+  /** Where it was in the tree. */
+  readonly path: BytePath;
+  /** Its name in the segment. */
+  readonly member: BytePath;
+  /** The segment's own header may say another path or mtime than the older entry did. */
+  readonly restamped: boolean;
+  readonly mtimeNs: bigint;
+  readonly sha256: string;
+  readonly segment: string;
+}
+
+/** About half a kilobyte each. */
+const MOST_IN_MEMORY = 100_000;
+/** Paths looked at for one file that may have been moved. */
+const MOST_LIKE = 16;
+
+export class OlderEntries {
+  readonly #memory = new Map<BytePath, FileEntry>();
+  /** Of those in memory, by size and mtime; made when first asked for: most readings find nothing new. */
+  #likes: Map<string, FileEntry[]> | null = null;
+  readonly #db: DatabaseSync;
+  #rest: Rest | null = null;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  /** Of several entries for one path the first one added serves. */
+  add(entry: FileEntry): void {
+    if (this.#memory.has(entry.path)) return;
+    if (this.#memory.size < MOST_IN_MEMORY) {
+      this.#memory.set(entry.path, entry);
+      return;
+    }
+    this.#rest ??= new Rest(this.#db);
+    this.#rest.add(entry);
+  }
+
+  #find(path: BytePath): FileEntry | null {
+    return this.#memory.get(path) ?? this.#rest?.find(path) ?? null;
+  }
+
+  /** The entry of a path whose type, size, times and inode are still the same; null when there is none. */
+  unchanged(found: Found): FileEntry | null {
+    const entry = this.#find(found.path);
+    if (!entry || entry.ctimeNs !== found.ctimeNs || entry.inode !== found.inode || entry.mtimeNs !== found.mtimeNs) return null;
+    if (entry.type !== 'hardlink' && entry.type !== found.type) return null;
+    // A symbolic link's text cannot change without its ctime; mode and owner neither.
+    return found.type !== 'file' || entry.sizeBytes === found.sizeBytes ? entry : null;
+  }
+
+  /** The entry of a regular file's path, whatever its times, when equal content makes it the same file; else null. */
+  sameIfEqual(found: Found): Stored | null {
+    const entry = this.#find(found.path);
+    return entry && entry.sizeBytes === found.sizeBytes && isComparable(entry, found) ? storedOf(entry) : null;
+  }
+
+  /**
+   * Entries of other paths that may be this regular file before it was moved: as large, written at the same time, of the same owner
+   * and mode, those of the same name first.
+   */
+  movedFrom(found: Found): readonly Stored[] {
+    if (found.sizeBytes === 0) return [];
+    this.#likes ??= this.#indexLikes();
+    const name = `/${found.path.slice(found.path.lastIndexOf('/') + 1)}`;
+    const like = [...(this.#likes.get(likeness(found)) ?? []), ...(this.#rest?.like(found, name) ?? [])];
+    const candidates = like.filter((entry) => entry.path !== found.path && isComparable(entry, found));
+    candidates.sort((a, b) => Number(b.path.endsWith(name)) - Number(a.path.endsWith(name)));
+    return candidates.slice(0, MOST_LIKE).map(storedOf);
+  }
+
+  #indexLikes(): Map<string, FileEntry[]> {
+    const likes = new Map<string, FileEntry[]>();
+    for (const entry of this.#memory.values()) {
+      if (entry.type !== 'file' || entry.sizeBytes === 0) continue;
+      const key = likeness(entry);
+      const group = likes.get(key);
+      if (group) group.push(entry);
+      else likes.set(key, [entry]);
+    }
+    return likes;
+  }
+}
+
+/** What found no room in memory, as a table of the scratch database. */
+class Rest {
+  readonly #db: DatabaseSync;
+  readonly #add: StatementSync;
+  readonly #find: StatementSync;
+  #like: StatementSync | null = null;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    db.exec('CREATE TABLE previous (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime TEXT NOT NULL, entry TEXT NOT NULL) WITHOUT ROWID');
+    this.#add = db.prepare('INSERT OR IGNORE INTO previous VALUES (?, ?, ?, ?)');
+    this.#find = db.prepare('SELECT entry FROM previous WHERE path = ?');
+  }
+
+  add(entry: FileEntry): void {
+    this.#add.run(entry.path, entry.sizeBytes, String(entry.mtimeNs), encode(entry));
+  }
+
+  find(path: BytePath): FileEntry | null {
+    const row = this.#find.get(path);
+    return row ? decode(row.entry as string) : null;
+  }
+
+  /** Those whose path ends with `name` first, a few. */
+  like(found: Found, name: string): FileEntry[] {
+    if (this.#like === null) {
+      this.#db.exec('CREATE INDEX likes ON previous (size, mtime)');
+      this.#like = this.#db.prepare(
+        `SELECT entry FROM previous WHERE size = ? AND mtime = ? ORDER BY substr(path, -length(?)) = ? DESC LIMIT ${MOST_LIKE}`,
+      );
+    }
+    return this.#like.all(found.sizeBytes, String(found.mtimeNs), name, name).map((row) => decode(row.entry as string));
+  }
+}
+
+const likeness = ({ sizeBytes, mtimeNs }: Pick<FileEntry, 'sizeBytes' | 'mtimeNs'>): string => `${sizeBytes} ${mtimeNs}`;
+
+function isComparable(entry: FileEntry, { mode, uid, gid }: Found): boolean {
+  if (entry.type !== 'file' || entry.sha256 === undefined || entry.extended || entry.segment === undefined) return false;
+  return entry.mode === mode && entry.uid === uid && entry.gid === gid;
+}
+
+function storedOf({ path, member, mtimeNs, sha256, segment }: FileEntry): Stored {
+  return { path, member: member ?? path, restamped: member !== undefined, mtimeNs, sha256: sha256 as string, segment: segment as string };
+}
+
+/** Bigints as text: three known fields. */
+function encode(entry: FileEntry): string {
+  return JSON.stringify({ ...entry, mtimeNs: String(entry.mtimeNs), ctimeNs: String(entry.ctimeNs), inode: String(entry.inode) });
+}
+
+function decode(text: string): FileEntry {
+  const entry = JSON.parse(text);
+  return { ...entry, mtimeNs: BigInt(entry.mtimeNs), ctimeNs: BigInt(entry.ctimeNs), inode: BigInt(entry.inode) };
+}
