@@ -45,7 +45,8 @@ test('an attribute set between the scan and the reading - is there in the next s
   // enough files for one sweep over the whole tree, and for two parts
   for (let i = 0; i < 4200; i++) writeFileSync(join(root, `f${String(i).padStart(5, '0')}`), `${i}`);
   const late = join(root, 'f04150');
-  await systemClock.sleep(60);
+  // young files are asked about one by one
+  await systemClock.sleep(1200);
   const segments: Segments = new Map();
   let parts = 0;
   const first = await take(root, segments, {
