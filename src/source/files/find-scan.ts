@@ -90,7 +90,7 @@ export async function* findScan(
     try {
       let listed: { rootFound: Found; listing: Listing };
       try {
-        listed = { rootFound: await findRoot(tree.host, tree.root, signal), listing: await list(tree, lines, excluded, signal) };
+        listed = await look(tree, lines, excluded, signal);
       } catch (error) {
         await reconnects.after(error, signal);
         continue;
@@ -100,6 +100,26 @@ export async function* findScan(
     } finally {
       await lines.close();
     }
+  }
+}
+
+/** Root and listing at once: on a line that is far each program costs some round trips. What is wrong with the root is what is told. */
+async function look(
+  tree: TreeToFind,
+  lines: ScanSort,
+  excluded: PathMatch,
+  signal: AbortSignal,
+): Promise<{ readonly rootFound: Found; readonly listing: Listing }> {
+  const stop = new AbortController();
+  const listing = list(tree, lines, excluded, AbortSignal.any([signal, stop.signal]));
+  listing.catch(() => {});
+  try {
+    return { rootFound: await findRoot(tree.host, tree.root, signal), listing: await listing };
+  } catch (error) {
+    // `lines` are closed by whoever made them: not while they are written to
+    stop.abort(error);
+    await listing.catch(() => {});
+    throw error;
   }
 }
 

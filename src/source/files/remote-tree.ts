@@ -24,12 +24,20 @@ export async function openRemoteTree(
   { scratchDir, signal }: Pick<OpenOptions, 'scratchDir' | 'signal'>,
 ): Promise<TreeToRead> {
   const { host, clock, exclude, oneFileSystem } = tree;
-  const missing = await missingTool(host, signal);
-  if (missing !== null) return await openSftpTree(tree, missing);
-  const root = await resolveRoot(host, tree.root, signal);
+  // Asked at once: on a line that is far each question costs its round trips, not its work.
+  const [missing, resolved, configuredRoot, hostTime] = await Promise.allSettled([
+    missingTool(host, signal),
+    resolveRoot(host, tree.root, signal),
+    findRoot(host, tree.root, signal),
+    hostClock(host, clock, signal),
+  ]);
+  const noTool = settled(missing);
+  if (noTool !== null) return await openSftpTree(tree, noTool);
+  const root = settled(resolved);
   // Tells a missing right before anything else is begun.
-  await findRoot(host, root, signal);
-  const nowNs = await hostClock(host, clock, signal);
+  if (root === tree.root) settled(configuredRoot);
+  else await findRoot(host, root, signal);
+  const nowNs = settled(hostTime);
   return {
     host,
     root,
@@ -37,6 +45,11 @@ export async function openRemoteTree(
     racyFromNs: () => nowNs() - CLOCK_MARGIN_NS,
     scan: (warn, signal) => findScan({ host, root, exclude, oneFileSystem, clock, scratchDir }, warn, signal),
   };
+}
+
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
 }
 
 /** What doctor says of it. Never throws. */

@@ -46,35 +46,48 @@ export async function detectShop(
   { root, profile }: Pick<FilesConfig, 'root' | 'profile'>,
   signal?: AbortSignal,
 ): Promise<ShopTree> {
-  const there = await existing(
-    host,
-    SECRET_FILES.map((path) => join(root, path)),
-  );
+  // Asked at once: on a host that is far each question costs its round trips, not its work.
+  const [there, application, excludes] = await Promise.all([
+    existing(
+      host,
+      SECRET_FILES.map((path) => join(root, path)),
+    ),
+    profile === 'prestashop' ? prestashopAt(host, root, signal) : profile === 'wordpress' ? wordpressAt(host, root, signal) : null,
+    foundExcludes(host, { root, profile }),
+  ]);
   const secrets = SECRET_FILES.filter((path) => there.has(join(root, path)));
-  if (profile === 'prestashop') {
-    const application = await prestashopAt(host, root, signal);
-    return { application, secrets, excludes: application === null ? [] : await foundExcludes(host, { root, profile }) };
-  }
-  return { application: profile === 'wordpress' ? await wordpressAt(host, root, signal) : null, secrets, excludes: [] };
+  return { application, secrets, excludes: profile === 'prestashop' && application === null ? [] : excludes };
 }
 
 /** 9 and 8: src/Core/Version.php; 1.7: app/AppKernel.php; before: config/settings.inc.php, which upgraded shops may have kept. */
 async function prestashopAt(host: Host, root: string, signal?: AbortSignal): Promise<Application | null> {
   const version = (found: PhpSettings | null): string | null => text(found?.classConstants.get('VERSION'));
-  const core = await settingsAt(host, join(root, 'src/Core/Version.php'), signal);
-  const kernel = await settingsAt(host, join(root, 'app/AppKernel.php'), signal);
+  const [coreRead, kernelRead, oldRead, signRead] = await Promise.allSettled([
+    settingsAt(host, join(root, 'src/Core/Version.php'), signal),
+    settingsAt(host, join(root, 'app/AppKernel.php'), signal),
+    settingsAt(host, join(root, 'config/settings.inc.php'), signal),
+    readHostFile(host, join(root, PRESTASHOP_SIGN), signal),
+  ]);
+  const [core, kernel] = [settled(coreRead), settled(kernelRead)];
   const modern = version(core) ?? version(kernel);
+  // Of the older generations' files, which newer shops may have kept, none need be readable there.
+  const isThere = (): boolean => settled(signRead) !== null;
   if (modern !== null || kernel !== null) {
-    if (modern === null && (await readHostFile(host, join(root, PRESTASHOP_SIGN))) === null) return null;
+    if (modern === null && !isThere()) return null;
     return {
       name: 'PrestaShop',
       version: modern,
       layout: modern === null || modern.startsWith('1.') ? '1.7' : String(modern.split('.')[0]),
     };
   }
-  const old = text((await settingsAt(host, join(root, 'config/settings.inc.php'), signal))?.constants.get('_PS_VERSION_'));
-  if (old === null && (await readHostFile(host, join(root, PRESTASHOP_SIGN))) === null) return null;
+  const old = text(settled(oldRead)?.constants.get('_PS_VERSION_'));
+  if (old === null && !isThere()) return null;
   return { name: 'PrestaShop', version: old, layout: '1.6' };
+}
+
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
 }
 
 async function wordpressAt(host: Host, root: string, signal?: AbortSignal): Promise<Application | null> {

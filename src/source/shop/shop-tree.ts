@@ -22,9 +22,18 @@ export class ShopTreeSource implements Source {
 
   /** Throws as the tree does, E_CONFIG when a file that says what it is cannot be read. */
   async open(options: OpenOptions): Promise<Reading> {
-    const shop = await detectShop(this.#host, this.#files, options.signal);
-    const reading = await this.#openTree({ ...this.#files, exclude: [...shop.excludes, ...this.#files.exclude] }).open(options);
-    return new DescribedReading(reading, factsOf(shop));
+    const detected = detectShop(this.#host, this.#files, options.signal);
+    if (this.#files.profile !== 'generic') {
+      const { excludes } = await detected;
+      const reading = await this.#openTree({ ...this.#files, exclude: [...excludes, ...this.#files.exclude] }).open(options);
+      return new DescribedReading(reading, factsOf(await detected));
+    }
+    // nothing that could be found leaves anything out: both at once, for hosts that are far
+    const [shop, reading] = await Promise.allSettled([detected, this.#openTree(this.#files).open(options)]);
+    if (reading.status === 'rejected') throw reading.reason;
+    if (shop.status === 'fulfilled') return new DescribedReading(reading.value, factsOf(shop.value));
+    await reading.value.close();
+    throw shop.reason;
   }
 
   async check(): Promise<readonly Finding[]> {
