@@ -71,7 +71,7 @@ beforeAll(async () => {
   world.writeConfig({ database: { socketPath, user: 'root', name: 'shop' }, files: { root } });
   const first = await world.ok(['backup', 'dupont']);
   bash(
-    'cd "$TREE"; echo 22 > changed; rm -r gone becomes-dir becomes-real swap old; mkdir becomes-dir becomes-real; echo 2 > becomes-dir/z; echo 2 > becomes-real/passwd; echo 2 > swap; echo 2 > \'new "one"\'',
+    'cd "$TREE"; echo 22 > changed; rm -r gone becomes-dir becomes-real swap old; mkdir becomes-dir becomes-real; echo 2 > becomes-dir/z; echo 2 > becomes-real/passwd; echo 2 > swap; echo 2 > \'new "one"\'; mv big img/moved; touch empty-file index.php setuid',
     { TREE: root },
   );
   const second = await world.ok(['backup', 'dupont', '--source', 'files']);
