@@ -1,11 +1,12 @@
 // One reading of a tree: the walk becomes carries (unchanged files) and parts (everything else), directories last.
-import { lstat } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { ExtendedFiles } from '../../host/extended.ts';
 import {
+  type BytePath,
   type Carry,
   type FileEntry,
   isFileEntry,
@@ -96,7 +97,7 @@ export class FilesReading implements Reading {
           continue;
         }
         const same = this.#reread && found.type === 'file' ? null : this.#scratch.older.unchanged(found);
-        if (same && same.type === found.type) {
+        if (same && same.type === found.type && this.#staysInPlace(same)) {
           this.#moved(same);
           carried.push(same);
           if (carried.length >= ENTRIES_PER_CARRY) yield this.#carry(carried.splice(0));
@@ -189,13 +190,34 @@ export class FilesReading implements Reading {
   /** Contents of older segments that this regular file may have: its own before it was touched, or that of a path that is no more. */
   async #stored(found: Found): Promise<readonly Stored[]> {
     const own = this.#scratch.older.sameIfEqual(found);
-    if (own) return [own];
-    const gone: Stored[] = [];
-    for (const candidate of this.#scratch.older.movedFrom(found)) {
-      const there = await lstat(absolutePath(this.#tree.root, candidate.path)).catch((error: NodeJS.ErrnoException) => error.code);
-      if (there === 'ENOENT' || there === 'ENOTDIR') gone.push(candidate);
+    if (own) return own.member === found.path || this.#isFree(own.member) ? [own] : [];
+    return this.#scratch.older.movedFrom(found).filter(({ path, member }) => this.#isFree(path) && this.#isFree(member));
+  }
+
+  /**
+   * Who restores by hand makes the new name of a moved file a link to the name that its segment has: nothing else may have taken that
+   * one, or it would get the other's content. Then it is stored anew.
+   */
+  #staysInPlace({ path, member }: FileEntry): boolean {
+    return member === undefined || member === path || this.#isFree(member);
+  }
+
+  /** Whether the tree has nothing of that path, nor anything but directories on the way to it. */
+  #isFree(path: BytePath): boolean {
+    if (this.#tree.host.type !== 'local') return false;
+    for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
+      const directory = this.#typeAt(path.slice(0, slash));
+      if (directory !== 'directory') return directory === null;
     }
-    return gone;
+    return this.#typeAt(path) === null;
+  }
+
+  #typeAt(path: BytePath): 'directory' | 'other' | null {
+    try {
+      return lstatSync(absolutePath(this.#tree.root, path)).isDirectory() ? 'directory' : 'other';
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'other';
+    }
   }
 
   #moved(entry: FileEntry): void {
