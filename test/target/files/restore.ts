@@ -3,8 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { localHost } from '../../../src/host/local.ts';
-import type { BytePath, FileEntry } from '../../../src/source/source.ts';
+import type { FileEntry } from '../../../src/source/source.ts';
 import { DirectoryTarget } from '../../../src/target/files/directory-target.ts';
+import type { WantedMember } from '../../../src/target/target.ts';
 import type { TakenSnapshot } from '../../source/files/tree.ts';
 
 const NEVER = new AbortController().signal;
@@ -19,10 +20,10 @@ export async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
 
 /** Files of several segments at once, then the tail; returns what the target finds different from the index. */
 export async function restore(snapshot: TakenSnapshot, directory: string, unverified = false): Promise<readonly string[]> {
-  const members = new Map<string, BytePath[]>();
-  for (const { path, segment } of snapshot.entries) {
+  const members = new Map<string, WantedMember[]>();
+  for (const { path, segment, member, mtimeNs } of snapshot.entries) {
     const list = members.get(segment as string) ?? [];
-    list.push(path);
+    list.push(member === undefined ? path : { member, path, mtimeNs });
     members.set(segment as string, list);
   }
   const target = new DirectoryTarget(directory, localHost);
