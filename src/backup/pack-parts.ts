@@ -75,6 +75,8 @@ class Packing {
   /** Parts whose source has not ended yet. */
   readonly #readers = new Set<Promise<void>>();
   #journal: Promise<void> = Promise.resolve();
+  /** Entries of parts that are stored while one before them is not. */
+  readonly #waiting = new Set<readonly IndexEntry[]>();
   #plainBytes = 0;
   #carriedBytes = 0;
   #storedBytes = 0;
@@ -100,6 +102,7 @@ class Packing {
       // what was read to its end is stored all the same: the next reading, or the next run, takes it up
       await Promise.all(this.#underWay);
       await this.#readersEnded();
+      await this.#recordRest().catch(() => {});
       const reason: unknown = signal.aborted ? signal.reason : this.#stop.signal.reason;
       if (!this.#context.readAgain(asCoffreError(reason))) this.#context.abort(reason);
       throw reason;
@@ -133,7 +136,7 @@ class Packing {
         this.#places.push(place);
         const stored = this.#pack(part, place, endRead).finally(endRead);
         this.#watch(stored);
-        this.#record(stored, (entries) => entries);
+        this.#record(stored);
       }
     } finally {
       const returned = items.return?.();
@@ -166,7 +169,7 @@ class Packing {
       this.#carriedBytes += entry.sizeBytes;
     }
     this.#files += item.entries.length;
-    this.#record(Promise.resolve(), () => item.entries);
+    this.#record(Promise.resolve(item.entries));
     this.#progress(item.entries.at(-1)?.path ?? '');
   }
 
@@ -319,13 +322,22 @@ class Packing {
   }
 
   /** Journal lines follow the order of the items, whatever the order in which they were stored. */
-  #record<T>(stored: Promise<T>, entries: (stored: T) => readonly IndexEntry[]): void {
-    this.#journal = Promise.all([stored, this.#journal]).then(async ([it]) => {
-      const lines = entries(it);
+  #record(stored: Promise<readonly IndexEntry[]>): void {
+    stored.then(
+      (lines) => this.#waiting.add(lines),
+      () => {},
+    );
+    this.#journal = Promise.all([stored, this.#journal]).then(async ([lines]) => {
+      this.#waiting.delete(lines);
       this.#indexEntries += lines.length;
       await this.#index.append(lines);
     });
     this.#watch(this.#journal);
+  }
+
+  /** What was stored behind a part that failed stands in the journal all the same: the next run takes it up. */
+  async #recordRest(): Promise<void> {
+    for (const lines of this.#waiting) await this.#index.append(lines);
   }
 
   #progress(current: string): void {
