@@ -21,12 +21,16 @@ interface BackupOptions {
 export function registerBackup(program: Command, context: CliContext): void {
   program
     .command('backup')
-    .description('take a snapshot of a shop now')
+    .description('take a snapshot of each source of a shop now; what did not change is not stored again')
     .argument('<shop>', 'shop to back up')
     .addOption(
-      new Option('--source <source>', 'only this source (default: all that the shop has)').choices(['database', 'files', 'server']),
+      new Option('--source <source>', 'only this source (default: all that the shop has); server is its whole machine').choices([
+        'database',
+        'files',
+        'server',
+      ]),
     )
-    .option('--full', 'read everything anew, whatever was stored before')
+    .option('--full', 'read every file anew, and store it anew too unless the plan says full: reread (a database is always read whole)')
     .addHelpText('after', '\nExample:\n  coffre backup dupont\n  coffre --json backup dupont --source database\n')
     .action(
       action(context, async (invocation, shopName: string, options: BackupOptions) => {

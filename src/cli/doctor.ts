@@ -23,7 +23,9 @@ export interface Diagnosis {
 export function registerDoctor(program: Command, context: CliContext): void {
   program
     .command('doctor')
-    .description('check configuration, keys, state, vaults (with the lock probe), shops and 3-2-1; exit status 1 when anything is red')
+    .description(
+      'check configuration, keys, state, vaults (with the lock probe), hosts, shops and 3-2-1; exit status 1 when anything is red',
+    )
     .argument('[shop]', 'only this shop and what it uses')
     .option('--wait', 'wait until the lock probe has seen its own locks end (about a minute)')
     .addHelpText('after', '\nExample:\n  coffre doctor\n  coffre doctor dupont\n  coffre --json doctor\n')

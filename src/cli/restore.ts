@@ -71,17 +71,22 @@ interface Task {
 export function registerRestore(program: Command, context: CliContext): void {
   program
     .command('restore')
-    .description('bring a shop back: its files into a directory, its database into a database')
+    .description(
+      'bring a shop back: its files (or its whole machine) into a directory, its database into a database; interrupted, the same command goes on',
+    )
     .argument('<shop>', 'shop to restore')
     .addOption(
       new Option('--at <time>', 'as it was at this time (RFC 3339, or a date and time of the configured zone)').conflicts('snapshot'),
     )
     .option('--snapshot <id>', 'exactly this snapshot (the beginning of its id is enough)')
-    .addOption(new Option('--source <source>', 'only this source').choices(['database', 'files', 'server']))
+    .addOption(new Option('--source <source>', 'only this source (default: files and database)').choices(['database', 'files', 'server']))
     .option('--to-dir <dir>', 'where the files go: a directory that is empty or not there yet, or with --overwrite a tree')
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
-    .option('--to-host', 'DIR and the URL’s address are on the shop’s own host, reached over SSH, not on this machine')
+    .option(
+      '--to-host',
+      '--to-dir and the address in --to-database are meant on the shop’s own host, reached over SSH, not on this machine',
+    )
     .option(
       '--overwrite',
       'allow a database that is not empty: loaded beside it, then swapped; and a directory that is not: only what differs (size, time, mode, owner) is fetched and replaced. Until all of that has arrived, both stay as they are',
@@ -90,7 +95,7 @@ export function registerRestore(program: Command, context: CliContext): void {
     .option('--checksum', 'of files that are there: compare contents, not size and time')
     .option(
       '--keep-old',
-      'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old); with --to-host the replaced tree too (DIR.coffre-old-…)',
+      'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old); with --to-host the replaced tree too (beside DIR, as DIR.coffre-old-…)',
     )
     .addOption(severalTimes('--table <name>', 'only this table of the database (may be given again); others stay untouched'))
     .option(
@@ -110,7 +115,10 @@ export function registerRestore(program: Command, context: CliContext): void {
         '  coffre restore dupont --to-dir /var/www/dupont --overwrite --delete --path img\n' +
         '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
         '  coffre restore dupont --to-database "mysql://root@localhost/dupont?socketPath=/run/mysqld/mysqld.sock" --overwrite --keep-old\n' +
-        '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n',
+        '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n' +
+        '\nOnto the shop’s own host, over SSH; and a whole machine, into a new directory:\n' +
+        '  coffre restore martin --to-host --to-dir /var/www/martin --overwrite --keep-old\n' +
+        '  coffre restore dupont --source server --to-dir /mnt/restored\n',
     )
     .action(
       unitAction(context, (invocation, adapters, shop: string, options: RestoreOptions) =>
