@@ -119,7 +119,9 @@ class TreePacker {
       this.#failed.set(i, `became ${kindOf(now)}`);
       return;
     }
-    if (now.ctimeNs !== this.#tree.ctimesNs[i] || now.ino !== this.#tree.inodes[i]) this.#see(i, now);
+    const { ctimesNs, mtimesNs, inodes } = this.#tree;
+    // after the year 2262 an mtime does not fit there
+    if (now.ctimeNs !== ctimesNs[i] || now.mtimeNs !== mtimesNs[i] || now.ino !== inodes[i]) this.#see(i, now);
     const target = readlinkSync(path, { encoding: 'latin1' });
     yield* this.#room(MOST_HEADER_BYTES + target.length);
     this.#header(i, 'symlink', target, 0);

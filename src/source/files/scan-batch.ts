@@ -5,6 +5,7 @@ import type { Found, FoundDirectory, FoundFiles } from './walk.ts';
 const TYPES: readonly Found['type'][] = ['file', 'directory', 'symlink', 'fifo', 'device'] satisfies readonly FileEntry['type'][];
 const FIELDS = 7;
 const BIG_FIELDS = 4;
+const MOST_NS = 2n ** 63n - 1n;
 
 type Step = { readonly files: number; readonly last: boolean } | { readonly dumpdir: Uint8Array | null };
 
@@ -14,6 +15,8 @@ export interface ScanBatch {
   readonly fields: Float64Array;
   /** Of each entry: mtime, ctime (ns), inode, device. */
   readonly bigFields: BigInt64Array;
+  /** Times that do not fit there, by their place: file systems take some after the year 2262. */
+  readonly wide: ReadonlyMap<number, bigint>;
   /** In order; a directory takes one entry. */
   readonly steps: readonly Step[];
   readonly warnings: readonly Warning[];
@@ -23,6 +26,7 @@ export class ScanBatchWriter {
   readonly #paths: string[] = [];
   readonly #fields: number[] = [];
   readonly #bigFields: bigint[] = [];
+  #wide = new Map<number, bigint>();
   readonly #steps: Step[] = [];
   #warnings: Warning[] = [];
 
@@ -50,12 +54,14 @@ export class ScanBatchWriter {
       paths: this.#paths.join('\0'),
       fields: Float64Array.from(this.#fields),
       bigFields: BigInt64Array.from(this.#bigFields),
+      wide: this.#wide,
       steps: [...this.#steps],
       warnings: this.#warnings,
     };
     this.#paths.length = 0;
     this.#fields.length = 0;
     this.#bigFields.length = 0;
+    this.#wide = new Map();
     this.#steps.length = 0;
     this.#warnings = [];
     return batch;
@@ -65,7 +71,10 @@ export class ScanBatchWriter {
     this.#paths.push(found.path);
     const { sizeBytes, occupiedBytes, mode, uid, gid, links } = found;
     this.#fields.push(TYPES.indexOf(found.type), sizeBytes, occupiedBytes, mode, uid, gid, links);
-    this.#bigFields.push(found.mtimeNs, found.ctimeNs, BigInt.asIntN(64, found.inode), BigInt.asIntN(64, found.device));
+    const { mtimeNs, ctimeNs } = found;
+    if (mtimeNs > MOST_NS) this.#wide.set(this.#bigFields.length, mtimeNs);
+    if (ctimeNs > MOST_NS) this.#wide.set(this.#bigFields.length + 1, ctimeNs);
+    this.#bigFields.push(mtimeNs, ctimeNs, BigInt.asIntN(64, found.inode), BigInt.asIntN(64, found.device));
   }
 }
 
@@ -89,9 +98,10 @@ export function* stepsOf(batch: ScanBatch): Generator<FoundFiles | FoundDirector
   }
 }
 
-function foundAt({ fields, bigFields }: ScanBatch, paths: readonly string[], i: number): Found {
+function foundAt({ fields, bigFields, wide }: ScanBatch, paths: readonly string[], i: number): Found {
   const number = (field: number): number => fields[i * FIELDS + field] as number;
   const big = (field: number): bigint => bigFields[i * BIG_FIELDS + field] as bigint;
+  const time = (field: number): bigint => (wide.size > 0 ? wide.get(i * BIG_FIELDS + field) : undefined) ?? big(field);
   return {
     type: TYPES[number(0)] as Found['type'],
     path: paths[i] as string,
@@ -100,8 +110,8 @@ function foundAt({ fields, bigFields }: ScanBatch, paths: readonly string[], i: 
     mode: number(3),
     uid: number(4),
     gid: number(5),
-    mtimeNs: big(0),
-    ctimeNs: big(1),
+    mtimeNs: time(0),
+    ctimeNs: time(1),
     inode: BigInt.asUintN(64, big(2)),
     device: BigInt.asUintN(64, big(3)),
     links: number(6),
