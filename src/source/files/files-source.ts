@@ -3,8 +3,8 @@ import { constants } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import type { Clock } from '../../clock.ts';
 import type { FilesConfig } from '../../config/config.ts';
-import { asCoffreError } from '../../errors.ts';
-import { gnuTarVersion } from '../../host/gnu-tar.ts';
+import { asCoffreError, CoffreError } from '../../errors.ts';
+import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { compilePatterns, type PathMatch, type PathPattern } from '../path-pattern.ts';
 import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
@@ -91,11 +91,15 @@ export class FilesSource implements Source {
     return findings;
   }
 
-  /** A root that is a symbolic link (`current`, as deployment tools make it) is followed once: a switch meanwhile must not mix two trees. */
+  /**
+   * A root that is a symbolic link (`current`, as deployment tools make it) is followed once: a switch meanwhile must not mix two trees.
+   * What is opened is compared with this path. Throws E_FILES_ROOT when it is not text.
+   */
   async #root(): Promise<string> {
     const { root } = this.#config;
     const real = await realpath(root, { encoding: 'buffer' }).catch(() => Buffer.from(root));
-    return Buffer.from(real.toString()).equals(real) ? real.toString() : root;
+    if (Buffer.from(real.toString()).equals(real)) return real.toString();
+    throw new CoffreError('E_FILES_ROOT', `${root} leads to a path that is not UTF-8: ${printable(real.toString('latin1'))}`);
   }
 
   async #sample(root: string): Promise<Finding> {

@@ -146,6 +146,12 @@ export class FilesPart implements Part {
           replaced.push({ path: member.path, message: `became a ${member.type} after the scan` });
           return 'drop';
         }
+        // A directory on the way that was swapped for a symbolic link leads tar, with all rights, to somebody else's file.
+        if (member.uid !== found.uid || member.gid !== found.gid) {
+          open = null;
+          replaced.push({ path: member.path, message: 'belongs to somebody else by now: not stored' });
+          return 'drop';
+        }
         open = { member, found, hash: member.type === 'file' ? contentHash(member) : null };
         return member.sparse ? { headerName: sparseName(member.path) } : 'pass';
       },

@@ -1,5 +1,5 @@
 // Walks a tree depth first, names in byte order, holding one directory at a time.
-import { type BigIntStats, lstatSync, readdirSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { nextTurn } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
@@ -64,11 +64,25 @@ export async function statRoot(root: string): Promise<Found> {
   return found;
 }
 
-/** null: gone, or a kind of file that cannot be kept (`warn` was told). */
-function look(root: string, path: BytePath, warn: (warning: Warning) => void): Found | null {
+/**
+ * Opens a directory of the tree to be listed; the caller closes it. Throws ENOENT when it is reached through a symbolic link by now: whoever
+ * owns the tree could show somebody else's files that way to a reader with all rights.
+ */
+function hold(root: string, path: BytePath): number {
+  const absolute = absolutePath(root, path);
+  const fd = openSync(absolute, constants.O_RDONLY | constants.O_DIRECTORY | (path === '.' ? 0 : constants.O_NOFOLLOW));
+  if (path === '.') return fd;
+  const real = readlinkSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' });
+  if (real === absolute.toString('latin1').replace(/^\/\//, '/')) return fd;
+  closeSync(fd);
+  throw Object.assign(new Error('reached through a symbolic link'), { code: 'ENOENT' });
+}
+
+/** `name` is for system calls. null: gone, or a kind of file that cannot be kept (`warn` was told). */
+function look(name: string, path: BytePath, warn: (warning: Warning) => void): Found | null {
   let stats: BigIntStats;
   try {
-    stats = lstatSync(absolutePath(root, path), { bigint: true });
+    stats = lstatSync(Buffer.from(name, 'latin1'), { bigint: true });
   } catch (cause) {
     warn(warningOf(path, cause));
     return null;
@@ -150,27 +164,33 @@ export function* walkSync(
       yield { type: 'directory', directory, dumpdir: null };
       continue;
     }
+    let held: number | null = null;
     let names: string[] | null = null;
-    try {
-      // latin1 keeps one character per byte, and its order as strings is the order of bytes.
-      names = readdirSync(absolutePath(root, directory.path), { encoding: 'latin1' }).sort(byBytes);
-    } catch (cause) {
-      warn(warningOf(directory.path, cause));
-    }
     const subdirectories: Found[] = [];
     const dumpdir: Buffer[] = [];
-    for (let at = 0; names && at < names.length; at += GROUP) {
-      const group = names.slice(at, at + GROUP);
-      const found = group.map((name) => look(root, prefix + name, warn));
-      const files: Found[] = [];
-      let listed = '';
-      for (const [index, one] of found.entries()) {
-        if (!one || excluded(one.path, one.type === 'directory')) continue;
-        listed += `${one.type === 'directory' ? 'D' : 'Y'}${group[index]}\0`;
-        (one.type === 'directory' ? subdirectories : files).push(one);
+    try {
+      try {
+        held = hold(root, directory.path);
+        // latin1 keeps one character per byte, and its order as strings is the order of bytes.
+        names = readdirSync(`/proc/self/fd/${held}`, { encoding: 'latin1' }).sort(byBytes);
+      } catch (cause) {
+        warn(warningOf(directory.path, cause));
       }
-      dumpdir.push(Buffer.from(listed, 'latin1'));
-      yield { type: 'files', files, last: at + GROUP >= names.length };
+      for (let at = 0; names && at < names.length; at += GROUP) {
+        const group = names.slice(at, at + GROUP);
+        const found = group.map((name) => look(`/proc/self/fd/${held}/${name}`, prefix + name, warn));
+        const files: Found[] = [];
+        let listed = '';
+        for (const [index, one] of found.entries()) {
+          if (!one || excluded(one.path, one.type === 'directory')) continue;
+          listed += `${one.type === 'directory' ? 'D' : 'Y'}${group[index]}\0`;
+          (one.type === 'directory' ? subdirectories : files).push(one);
+        }
+        dumpdir.push(Buffer.from(listed, 'latin1'));
+        yield { type: 'files', files, last: at + GROUP >= names.length };
+      }
+    } finally {
+      if (held !== null) closeSync(held);
     }
     yield { type: 'directory', directory, dumpdir: names && Buffer.concat([...dumpdir, Buffer.alloc(1)]) };
     for (const one of subdirectories.reverse()) waiting.push(one);

@@ -1,10 +1,12 @@
 // What the packing of ordinary files must not get wrong: where the root is, and what changes between the scan and the reading.
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, linkSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import { pack, type TreePacked } from '../../../src/source/files/pack-tree.ts';
+import { statRoot, walkSync } from '../../../src/source/files/walk.ts';
+import type { Warning } from '../../../src/source/source.ts';
 import { restore } from '../../target/files/restore.ts';
 import { tempDir } from '../../temp-dir.ts';
 import { describeTree, type Segments, take } from './tree.ts';
@@ -63,3 +65,53 @@ test('an attribute set between the scan and the reading - is there in the next s
   await restore(second, join(dir, 'restored'));
   expect(describeTree(join(dir, 'restored'))).toBe(describeTree(root));
 });
+
+test('a directory swapped for a symbolic link once it was seen - what lies behind the link is not listed', async () => {
+  const dir = await tempDir();
+  const root = join(dir, 'tree');
+  mkdirSync(join(root, 'd'), { recursive: true });
+  mkdirSync(join(dir, 'outside'));
+  writeFileSync(join(dir, 'outside/secret'), 'not theirs');
+  const seen: string[] = [];
+  const warnings: Warning[] = [];
+  for (const step of walkSync(
+    root,
+    await statRoot(root),
+    () => false,
+    (warning) => warnings.push(warning),
+  )) {
+    if (step.type === 'files') seen.push(...step.files.map(({ path }) => path));
+    else if (step.directory.path === '.') {
+      renameSync(join(root, 'd'), join(root, 'was-d'));
+      symlinkSync(join(dir, 'outside'), join(root, 'd'));
+    }
+  }
+  expect(seen).toEqual([]);
+  expect(warnings).toEqual([{ kind: 'vanished', where: 'd', message: 'gone before it was read' }]);
+});
+
+test.runIf(process.geteuid?.() === 0)(
+  'a directory swapped for a symbolic link before tar reads in it - what lies behind is not stored, and the run is not complete',
+  async () => {
+    const dir = await tempDir();
+    const root = join(dir, 'tree');
+    mkdirSync(join(root, 'd'), { recursive: true });
+    mkdirSync(join(dir, 'outside'));
+    writeFileSync(join(dir, 'outside/secret'), 'root-only-content', { mode: 0o600 });
+    writeFileSync(join(root, 'd/secret'), 'of the shop');
+    chownSync(join(root, 'd/secret'), 1000, 1000);
+    // hard links are packed by tar
+    linkSync(join(root, 'd/secret'), join(root, 'd/another'));
+    const segments: Segments = new Map();
+    const taken = await take(root, segments, {
+      onPart: (_, phase) => {
+        if (phase !== 'files') return;
+        renameSync(join(root, 'd'), join(root, 'was-d'));
+        symlinkSync(join(dir, 'outside'), join(root, 'd'));
+      },
+    });
+    for (const { bytes } of segments.values()) expect(bytes.includes('root-only-content')).toBe(false);
+    expect(taken.summary.complete).toBe(false);
+    expect(taken.entries.map(({ path }) => path)).not.toContain('d/secret');
+  },
+);
