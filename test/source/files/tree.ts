@@ -22,14 +22,14 @@ export function bash(script: string, env: Record<string, string> = {}): string {
 
 /**
  * Everything about a tree that find, sha256sum, getfattr and getfacl can say: type, mode, owner, size, mtime in nanoseconds,
- * links, number of links and which paths share an inode, contents, extended attributes, ACLs.
+ * links, number of links and which paths share an inode, contents (but of files larger than 2 GB), extended attributes, ACLs.
  */
 export function describeTree(root: string): string {
   return bash(
     `
     cd "$TREE"
     find . -type d -printf '%y %m %U %G %T@ %p %l\\0' -o -printf '%y %m %U %G %s %T@ %n %p -> %l\\0' | sort -z | tr '\\0' '\\n'
-    find . -type f -print0 | sort -z | xargs -0r sha256sum
+    find . -type f -size -2G -print0 | sort -z | xargs -0r sha256sum
     find . -type f -links +1 -printf '%i %p\\0' | sort -z -k2 | awk 'BEGIN { RS = ORS = "\\0" } { i = $1; $1 = ""; if (!(i in first)) first[i] = $0; print first[i] " =" $0 }' | tr '\\0' '\\n'
     find . ! -type l -print0 | sort -z | xargs -0r getfattr --absolute-names -hdm 'user\\.|security\\.capability' -- 2>&1
     find . ! -type l -print0 | sort -z | xargs -0r getfacl -np --
