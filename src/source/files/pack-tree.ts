@@ -43,6 +43,8 @@ export interface TreePacked {
   readonly same: ReadonlySet<number>;
   /** Changed while read, twice. */
   readonly unstable: ReadonlySet<number>;
+  /** Packed with zeros from where it could not be read: an error's code. */
+  readonly damaged: ReadonlyMap<number, string>;
   /** Not packed: an error's code, or `became a …`. */
   readonly failed: ReadonlyMap<number, string>;
 }
@@ -79,6 +81,7 @@ class TreePacker {
   readonly #seenAnew = new Map<number, SeenAnew>();
   readonly #same = new Set<number>();
   readonly #unstable = new Set<number>();
+  readonly #damaged = new Map<number, string>();
   readonly #failed = new Map<number, string>();
 
   constructor(tree: TreeToPack) {
@@ -108,6 +111,7 @@ class TreePacker {
       seenAnew: this.#seenAnew,
       same: this.#same,
       unstable: this.#unstable,
+      damaged: this.#damaged,
       failed: this.#failed,
     };
   }
@@ -157,6 +161,7 @@ class TreePacker {
       if (known !== undefined && this.#isKnown(i, fd, now, known)) return;
       for (let copy = 0; ; copy++) {
         const whole = yield* this.#content(i, fd, now.sizeBytes);
+        if (this.#damaged.has(i)) return;
         const after = look(fd);
         if (whole && unchanged(now, after)) return;
         if (copy === 1) {
@@ -190,7 +195,7 @@ class TreePacker {
     return true;
   }
 
-  /** Packs `sizeBytes` of a file from its beginning; false: it was shorter, and zeros were put in. */
+  /** Packs `sizeBytes` of a file from its beginning; false: it was shorter, or could not be read to its end, and zeros were put in. */
   *#content(i: number, fd: number, sizeBytes: number): Generator<Uint8Array, boolean> {
     yield* this.#room(MOST_HEADER_BYTES + Math.min(paddedBytes(sizeBytes), PIECE_BYTES - MOST_HEADER_BYTES));
     this.#header(i, 'file', '', sizeBytes);
@@ -202,7 +207,7 @@ class TreePacker {
     while (at < sizeBytes) {
       if (this.#used === PIECE_BYTES) yield* this.#flush();
       const wanted = Math.min(PIECE_BYTES - this.#used, sizeBytes - at);
-      let got = readSync(fd, this.#buffer, this.#used, wanted, at);
+      let got = this.#read(i, fd, wanted, at);
       if (got === 0) {
         whole = false;
         this.#buffer.fill(0, this.#used, this.#used + wanted);
@@ -218,6 +223,17 @@ class TreePacker {
     this.#buffer.fill(0, this.#used, this.#used + padding);
     this.#used += padding;
     return whole;
+  }
+
+  /** After its header nothing else may follow than as many bytes as that has promised: what cannot be read is as good as its end. */
+  #read(i: number, fd: number, bytes: number, at: number): number {
+    if (this.#damaged.has(i)) return 0;
+    try {
+      return readSync(fd, this.#buffer, this.#used, bytes, at);
+    } catch (error) {
+      this.#damaged.set(i, (error as NodeJS.ErrnoException).code ?? String(error));
+      return 0;
+    }
   }
 
   #header(i: number, type: 'file' | 'symlink', target: string, sizeBytes: number): void {
@@ -247,12 +263,12 @@ class TreePacker {
     });
   }
 
-  /** Times are compared as far as a double carries them, a quarter of a microsecond: the kernel's own clock of files is coarser. */
+  /** As far as a double carries them: times to a quarter of a microsecond (the kernel's own clock of files is coarser), inodes to 2^53. */
   #asScanned(i: number, now: Now): boolean {
     const tree = this.#tree;
     return (
       now.sizeBytes === tree.sizes[i] &&
-      BigInt(now.inode) === tree.inodes[i] &&
+      now.inode === Number(tree.inodes[i]) &&
       Math.abs(now.mtimeMs - Number(tree.mtimesNs[i]) / 1e6) < 0.001 &&
       Math.abs(now.ctimeMs - Number(tree.ctimesNs[i]) / 1e6) < 0.001
     );

@@ -53,6 +53,9 @@ export class PlainFiles implements ThreadWork {
         warnings.push(failed(found.path, failure));
         continue;
       }
+      const damage = packed.damaged.get(i);
+      if (damage !== undefined)
+        warnings.push({ kind: 'unreadable', where: printable(found.path), message: `zeros in place of what cannot be read: ${damage}` });
       if (packed.unstable.has(i)) warnings.push({ kind: 'changed', where: printable(found.path), message: 'file changed as we read it' });
       entries.set(found.path, this.#entry(i, found, packed));
     }
@@ -78,7 +81,7 @@ export class PlainFiles implements ThreadWork {
       ...(target === undefined ? {} : { target }),
       ...(sha256 === '' ? {} : { sha256 }),
       ...(packed.same.has(i) ? this.#place(i, found.path, now.mtimeNs, sha256) : {}),
-      ...(packed.unstable.has(i) ? { unstable: true as const } : {}),
+      ...(packed.unstable.has(i) || packed.damaged.has(i) ? { unstable: true as const } : {}),
     };
   }
 

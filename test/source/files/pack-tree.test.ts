@@ -1,6 +1,6 @@
 // What the packing of ordinary files must not get wrong: where the root is, and what changes between the scan and the reading.
 import { execFileSync } from 'node:child_process';
-import { chownSync, linkSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
@@ -113,5 +113,36 @@ test.runIf(process.geteuid?.() === 0)(
     for (const { bytes } of segments.values()) expect(bytes.includes('root-only-content')).toBe(false);
     expect(taken.summary.complete).toBe(false);
     expect(taken.entries.map(({ path }) => path)).not.toContain('d/secret');
+  },
+);
+
+/** Regular files of the kernel's own: the first cannot be read, although it can be opened and says that it has 4096 bytes. */
+const KERNEL = '/sys/devices/virtual/net/lo';
+function isUnreadable(path: string): boolean {
+  try {
+    readFileSync(path);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EINVAL';
+  }
+}
+
+test.runIf(isUnreadable(`${KERNEL}/duplex`))(
+  'a file that fails in the middle of its reading - its segment holds, the others are whole, the run is not complete',
+  async () => {
+    const dir = await tempDir();
+    const segments: Segments = new Map();
+    const names = ['duplex', 'mtu'];
+    const exclude = readdirSync(KERNEL).filter((name) => !names.includes(name));
+    const taken = await take(KERNEL, segments, { config: { exclude } });
+    expect(taken.summary.complete).toBe(false);
+    expect(taken.summary.warnings).toContainEqual({
+      kind: 'unreadable',
+      where: 'duplex',
+      message: 'zeros in place of what cannot be read: EINVAL',
+    });
+    expect(taken.entries.find(({ path }) => path === 'duplex')?.unstable).toBe(true);
+    await restore(taken, join(dir, 'restored'));
+    expect(readFileSync(join(dir, 'restored/mtu'), 'latin1')).toMatch(/^65536\n/);
   },
 );
