@@ -74,10 +74,13 @@ beforeAll(async () => {
     'cd "$TREE"; echo 22 > changed; rm -r gone becomes-dir becomes-real swap old; mkdir becomes-dir becomes-real; echo 2 > becomes-dir/z; echo 2 > becomes-real/passwd; echo 2 > swap; echo 2 > \'new "one"\'; mv big img/moved; touch empty-file index.php setuid',
     { TREE: root },
   );
-  const second = await world.ok(['backup', 'dupont', '--source', 'files']);
+  await world.ok(['backup', 'dupont', '--source', 'files']);
+  // the old name of a file that was moved is in use again
+  bash('cd "$TREE"; echo another > big', { TREE: root });
+  const last = await world.ok(['backup', 'dupont', '--source', 'files']);
   const idOf = (outcome: typeof first, source: string): string =>
     outcome.json.snapshots.find((snapshot: { source: string }) => snapshot.source === source).id;
-  files = { full: idOf(first, 'files'), increment: idOf(second, 'files') };
+  files = { full: idOf(first, 'files'), increment: idOf(last, 'files') };
   database = idOf(first, 'database');
   fingerprint = (await world.ok(['keys'])).json.signing.fingerprint;
   const { endpoint, region, accessKey, secretKey } = world.bucket.store;
@@ -124,6 +127,8 @@ describe('files', () => {
     expect(describeTree(target)).toBe(describeTree(root));
     // it is an increment: one of its segments holds more than it
     expect(readFileSync(join(folder, 'segments'), 'utf8')).toMatch(/^partial /m);
+    // and one of its files was moved
+    expect(readFileSync(join(folder, 'index.ndjson'), 'utf8')).toContain('"o":"big"');
     expect(readdirSync(join(folder, 'dupont'), { recursive: true })).not.toContain('dupont.key');
   });
 });
