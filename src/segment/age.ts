@@ -1,14 +1,11 @@
 // age v1 files (https://c2sp.org/age): headers by age-encryption, payloads by node:crypto, which is several times as fast.
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { CoffreError } from '../errors.ts';
+import { type AgeStart, CHUNK_BYTES, PayloadOpener, PayloadSealer, payloadKey, TAG_BYTES } from './age-payload.ts';
 
-const CHUNK_BYTES = 64 * 1024;
-const TAG_BYTES = 16;
-const SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES;
 const FILE_KEY_BYTES = 16;
 const PAYLOAD_NONCE_BYTES = 16;
-const AEAD = 'chacha20-poly1305';
 const FIRST_LINE = Buffer.from('age-encryption.org/v1\n');
 const MAC_LINE = Buffer.from('\n--- ');
 /** 32 bytes in base64 without padding. */
@@ -60,6 +57,19 @@ export interface AgeSealer {
  * `age1tag1…`, `age1tagpq1…`. Post-quantum ones do not mix with others, as in age itself. Throws E_KEY.
  */
 export async function sealAge(recipients: readonly string[]): Promise<AgeSealer> {
+  const { header, key } = await beginAge(recipients);
+  const payload = new PayloadSealer(key);
+  return {
+    header: Buffer.from(header),
+    push: (plaintext) => payload.push(plaintext),
+    nextBytes: (plainBytes) => payload.nextBytes(plainBytes),
+    pushInto: (plaintext, target, offset) => payload.pushInto(plaintext, target, offset),
+    finish: () => payload.finish(),
+  };
+}
+
+/** The same for whoever seals the payload elsewhere. Throws E_KEY. */
+export async function beginAge(recipients: readonly string[]): Promise<AgeStart> {
   const encrypter = makeEncrypter(recipients);
   let fileKey: Uint8Array | undefined;
   encrypter.addRecipient({
@@ -73,14 +83,7 @@ export async function sealAge(recipients: readonly string[]): Promise<AgeSealer>
   if (fileKey === undefined) throw new CoffreError('E_INTERNAL', 'age-encryption did not show the file key');
   const nonce = randomBytes(PAYLOAD_NONCE_BYTES);
   const header = Buffer.concat([emptyFile.subarray(0, emptyFile.length - PAYLOAD_NONCE_BYTES - TAG_BYTES), nonce]);
-  const payload = new PayloadSealer(payloadKey(fileKey, nonce));
-  return {
-    header,
-    push: (plaintext) => payload.push(plaintext),
-    nextBytes: (plainBytes) => payload.nextBytes(plainBytes),
-    pushInto: (plaintext, target, offset) => payload.pushInto(plaintext, target, offset),
-    finish: () => payload.finish(),
-  };
+  return { header, key: payloadKey(fileKey, nonce) };
 }
 
 export interface AgeOpener {
@@ -233,155 +236,4 @@ function findHeaderEnd(start: Buffer): number | null {
   if (end === -1) return null;
   if (end - macLine - MAC_LINE.length !== MAC_CHARACTERS) throw new CoffreError('E_FORMAT', 'age: the header ends in no MAC');
   return end + 1;
-}
-
-function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', fileKey, nonce, 'payload', 32));
-}
-
-/** The STREAM nonce: 11 bytes of big-endian counter, then 1 for the last chunk, else 0. */
-class ChunkNonce {
-  readonly bytes = Buffer.alloc(12);
-  #counter = 0;
-
-  take(last: boolean): Buffer {
-    // The upper five bytes stay 0: 2^48 chunks are 16 EiB.
-    this.bytes.writeUIntBE(this.#counter, 5, 6);
-    this.bytes[11] = last ? 1 : 0;
-    this.#counter += 1;
-    return this.bytes;
-  }
-}
-
-/** Cuts a stream into whole blocks, always holding back the last one, whole or not: only `finish` knows that it was the last. */
-class BlockCutter {
-  readonly #blockBytes: number;
-  readonly #held: Buffer;
-  #heldBytes = 0;
-
-  constructor(blockBytes: number) {
-    this.#blockBytes = blockBytes;
-    this.#held = Buffer.allocUnsafe(blockBytes);
-  }
-
-  /** How many blocks `push(input)` will hand over. */
-  count(inputBytes: number): number {
-    return Math.max(0, Math.ceil((this.#heldBytes + inputBytes) / this.#blockBytes) - 1);
-  }
-
-  /** Hands each complete block that is not the last to `onBlock`, which must be done with it on return. */
-  push(input: Uint8Array, onBlock: (block: Uint8Array) => void): void {
-    let offset = 0;
-    if (this.#heldBytes > 0) {
-      offset = Math.min(this.#blockBytes - this.#heldBytes, input.length);
-      this.#held.set(input.subarray(0, offset), this.#heldBytes);
-      this.#heldBytes += offset;
-      if (offset === input.length) return;
-      onBlock(this.#held);
-      this.#heldBytes = 0;
-    }
-    for (; input.length - offset > this.#blockBytes; offset += this.#blockBytes) {
-      onBlock(input.subarray(offset, offset + this.#blockBytes));
-    }
-    this.#held.set(input.subarray(offset), 0);
-    this.#heldBytes = input.length - offset;
-  }
-
-  finish(): Uint8Array {
-    return this.#held.subarray(0, this.#heldBytes);
-  }
-}
-
-class PayloadSealer {
-  readonly #key: Uint8Array;
-  readonly #nonce = new ChunkNonce();
-  readonly #cutter = new BlockCutter(CHUNK_BYTES);
-
-  constructor(key: Uint8Array) {
-    this.#key = key;
-  }
-
-  push(plaintext: Uint8Array): Buffer {
-    const bytes = this.nextBytes(plaintext.length);
-    const output = bytes === 0 ? NO_BYTES : Buffer.allocUnsafe(bytes);
-    this.pushInto(plaintext, output, 0);
-    return output;
-  }
-
-  nextBytes(plainBytes: number): number {
-    return this.#cutter.count(plainBytes) * SEALED_CHUNK_BYTES;
-  }
-
-  pushInto(plaintext: Uint8Array, target: Buffer, offset: number): void {
-    let at = offset;
-    this.#cutter.push(plaintext, (chunk) => {
-      at += this.#seal(chunk, false, target, at);
-    });
-  }
-
-  finish(): Buffer {
-    const chunk = this.#cutter.finish();
-    const output = Buffer.allocUnsafe(chunk.length + TAG_BYTES);
-    this.#seal(chunk, true, output, 0);
-    return output;
-  }
-
-  #seal(chunk: Uint8Array, last: boolean, output: Buffer, offset: number): number {
-    const cipher = createCipheriv(AEAD, this.#key, this.#nonce.take(last), { authTagLength: TAG_BYTES });
-    output.set(cipher.update(chunk), offset);
-    cipher.final();
-    output.set(cipher.getAuthTag(), offset + chunk.length);
-    return chunk.length + TAG_BYTES;
-  }
-}
-
-class PayloadOpener {
-  readonly #key: Uint8Array;
-  readonly #nonce = new ChunkNonce();
-  readonly #cutter = new BlockCutter(SEALED_CHUNK_BYTES);
-  #chunks = 0;
-
-  constructor(key: Uint8Array) {
-    this.#key = key;
-  }
-
-  push(stored: Uint8Array): Buffer {
-    const plaintexts: Buffer[] = [];
-    this.#cutter.push(stored, (chunk) => plaintexts.push(this.#open(chunk, false)));
-    return plaintexts.length === 1 ? (plaintexts[0] as Buffer) : Buffer.concat(plaintexts);
-  }
-
-  *whole(stored: Buffer): Generator<Buffer> {
-    const last = Math.max(0, Math.ceil(stored.length / SEALED_CHUNK_BYTES) - 1) * SEALED_CHUNK_BYTES;
-    for (let at = 0; at < last; at += SEALED_CHUNK_BYTES) yield this.#open(stored.subarray(at, at + SEALED_CHUNK_BYTES), false);
-    yield this.#last(stored.subarray(last));
-  }
-
-  finish(): Buffer {
-    return this.#last(this.#cutter.finish());
-  }
-
-  #last(chunk: Uint8Array): Buffer {
-    const first = this.#chunks === 0;
-    const plaintext = this.#open(chunk, true);
-    // An empty last chunk after a full one would give one plaintext two forms.
-    if (plaintext.length === 0 && !first) throw new CoffreError('E_FORMAT', 'age: the last chunk is empty');
-    return plaintext;
-  }
-
-  #open(chunk: Uint8Array, last: boolean): Buffer {
-    const number = this.#chunks;
-    this.#chunks += 1;
-    if (chunk.length < TAG_BYTES) throw new CoffreError('E_FORMAT', `age: chunk ${number} is truncated`);
-    const text = chunk.subarray(0, chunk.length - TAG_BYTES);
-    const decipher = createDecipheriv(AEAD, this.#key, this.#nonce.take(last), { authTagLength: TAG_BYTES });
-    decipher.setAuthTag(chunk.subarray(text.length));
-    const plaintext = decipher.update(text);
-    try {
-      decipher.final();
-    } catch (error) {
-      throw new CoffreError('E_DECRYPT', `age: chunk ${number} was altered or the file was truncated`, { cause: error });
-    }
-    return plaintext;
-  }
 }

@@ -1,7 +1,7 @@
 // One object sealed in memory by synchronous steps, for a thread that does nothing else: several times today's streams per CPU second.
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { type AgeSealer, sealAge } from './age.ts';
+import { type AgeStart, PayloadSealer } from './age-payload.ts';
 import type { SealedFacts } from './manifest-types.ts';
 import type { Overflow, SealOptions } from './seal.ts';
 import { FRAME_BYTES, type FrameCompressor } from './zstd.ts';
@@ -28,7 +28,9 @@ export interface SealedObject {
   readonly facts: SealedFacts;
 }
 
-export interface FrameSealerOptions extends Pick<SealOptions, 'recipients' | 'estimatedBytes'> {
+export interface FrameSealerOptions extends Pick<SealOptions, 'estimatedBytes'> {
+  /** null: not encrypted. */
+  readonly age: AgeStart | null;
   readonly overflow: Overflow;
   /** Memory that an earlier object lay in, to be used again: what is freed and made anew costs the garbage collector dearly. */
   readonly room?: SharedArrayBuffer;
@@ -37,7 +39,7 @@ export interface FrameSealerOptions extends Pick<SealOptions, 'recipients' | 'es
 /** Takes pieces of at most FRAME_BYTES, each of which becomes a zstd frame, and gives the sealed object. */
 export class FrameSealer {
   readonly #compressor: FrameCompressor;
-  readonly #age: AgeSealer | null;
+  readonly #age: PayloadSealer | null;
   readonly #overflow: Overflow;
   readonly #plainHash = createHash('sha256');
   readonly #storedHash = createHash('sha256');
@@ -47,22 +49,16 @@ export class FrameSealer {
   #spilledBytes = 0;
   #file: number | null = null;
 
-  private constructor(compressor: FrameCompressor, age: AgeSealer | null, options: FrameSealerOptions) {
+  constructor(compressor: FrameCompressor, options: FrameSealerOptions) {
+    const { age } = options;
     const estimate = options.estimatedBytes ?? 0;
     const room = roomBytes(estimate + FRAME_OVERHEAD_BYTES);
     this.#compressor = compressor;
-    this.#age = age;
+    this.#age = age && new PayloadSealer(age.key);
     this.#overflow = options.overflow;
     const used = options.room && options.room.byteLength >= room ? Buffer.from(options.room) : null;
     this.#room = used ?? makeRoom(room);
-  }
-
-  /** Throws E_KEY. */
-  static async begin(compressor: FrameCompressor, options: FrameSealerOptions): Promise<FrameSealer> {
-    const age = options.recipients === 'none' ? null : await sealAge(options.recipients);
-    const sealer = new FrameSealer(compressor, age, options);
-    if (age) sealer.#append(age.header.length, (room, at) => age.header.copy(room, at));
-    return sealer;
+    if (age) this.#append(age.header.length, (into, at) => into.set(age.header, at));
   }
 
   /** `piece` may be overwritten when this returns. Throws the file system's errors. */

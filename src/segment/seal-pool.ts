@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { CoffreError } from '../errors.ts';
 import type { ThreadWork } from '../source/source.ts';
 import { abortable } from './abortable.ts';
+import { beginAge } from './age.ts';
 import type { Overflow, SealedOrSpilled, SealOptions } from './seal.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
 import { FRAME_BYTES } from './zstd.ts';
@@ -166,6 +167,8 @@ export class SealPool {
   ): Promise<SealedOrSpilled> {
     const { recipients, signal, estimatedBytes } = options;
     signal?.throwIfAborted();
+    const age = recipients === 'none' ? null : await beginAge(recipients);
+    signal?.throwIfAborted();
     const thread = this.#thread();
     const job = new Job(this.#nextJob++);
     thread.jobs.set(job.id, job);
@@ -175,7 +178,7 @@ export class SealPool {
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       const room = this.#rooms.pop();
-      thread.send({ type: 'begin', job: job.id, options: { recipients, overflow, ...estimate, ...(room ? { room } : {}) } });
+      thread.send({ type: 'begin', job: job.id, options: { age, overflow, ...estimate, ...(room ? { room } : {}) } });
       if (work !== null) await this.#pack(thread, job, work);
       let used = 0;
       for await (const chunk of abortable(plaintext, job.stop.signal)) {

@@ -1,13 +1,12 @@
 // The thread of a SealPool: takes pieces of plaintext, gives them back for the next ones, and gives whole sealed objects.
-import { parentPort } from 'node:worker_threads';
-import { nextTurn } from '../clock.ts';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { CoffreError } from '../errors.ts';
 import { FrameSealer } from './frame-sealer.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
 import { FrameCompressor } from './zstd.ts';
 
 interface Job {
-  readonly sealer: Promise<FrameSealer>;
+  readonly sealer: FrameSealer;
   /** The last step: messages of one job are dealt with in the order in which they came. */
   last: Promise<void>;
   failed: boolean;
@@ -28,7 +27,7 @@ function step(id: number, work: (sealer: FrameSealer, job: Job) => void | Promis
   job.last = job.last.then(async () => {
     if (job.failed) return;
     try {
-      await work(await job.sealer, job);
+      await work(job.sealer, job);
     } catch (error) {
       job.failed = true;
       const code = error instanceof CoffreError ? error.code : null;
@@ -38,13 +37,19 @@ function step(id: number, work: (sealer: FrameSealer, job: Job) => void | Promis
   });
 }
 
-parentPort?.on('message', (message: ToWorker) => {
+/** What was said meanwhile. Steps that it asks for come after the one under way. */
+function hearWaiting(): void {
+  if (!parentPort) return;
+  for (let next = receiveMessageOnPort(parentPort); next; next = receiveMessageOnPort(parentPort)) hear(next.message as ToWorker);
+}
+
+parentPort?.on('message', hear);
+
+function hear(message: ToWorker): void {
   const { job: id } = message;
   switch (message.type) {
     case 'begin': {
-      const sealer = FrameSealer.begin(compressor, message.options);
-      // seen by the step that needs it
-      sealer.catch(() => {});
+      const sealer = new FrameSealer(compressor, message.options);
       jobs.set(id, { sealer, last: Promise.resolve(), failed: false, dropped: false });
       return;
     }
@@ -64,7 +69,7 @@ parentPort?.on('message', (message: ToWorker) => {
         for (; !next.done && !job.dropped; next = packing.next()) {
           sealer.add(next.value);
           // whoever wants this job dropped is heard
-          await nextTurn();
+          hearWaiting();
         }
         if (!next.done) packing.return(null);
         answer({ type: 'packed', job: id, result: next.done ? next.value : null });
@@ -87,10 +92,14 @@ parentPort?.on('message', (message: ToWorker) => {
       job.dropped = true;
       job.last.then(async () => {
         job.failed = true;
-        await job.sealer.then((sealer) => sealer.drop()).catch(() => {});
+        try {
+          job.sealer.drop();
+        } catch {
+          // the folder goes with the run
+        }
         answer({ type: 'dropped', job: id });
       });
       return;
     }
   }
-});
+}

@@ -24,6 +24,11 @@ const STEP_BYTES = 128 * 1024;
  */
 const FRAME_PARAMS = { ...COMPRESS_PARAMS, [constants.ZSTD_c_minMatch]: 7 };
 
+/** From the middle of a frame's plaintext: whether it is worth the denser level. */
+const SAMPLE_BYTES = 64 * 1024;
+const SAMPLE_FROM_BYTES = 8 * SAMPLE_BYTES;
+const INCOMPRESSIBLE_SHARE = 0.85;
+
 const NOT_WRITTEN = 0xffffffff;
 /** What is given out at once where the memory serves again. */
 const STEP_OUTPUT_BYTES = 512 * 1024;
@@ -43,12 +48,37 @@ interface SyncStream {
  * them: `zstdCompressSync` makes both anew each time, and clearing that away costs as much as a fifth of the compressing.
  */
 export class FrameCompressor {
-  readonly #stream = createZstdCompress({ params: FRAME_PARAMS });
-  readonly #inner = this.#stream as unknown as SyncStream;
+  readonly #dense = new FrameStream(FRAME_PARAMS);
+  /** For what hardly compresses anyway: a sixth of a percent larger, in less than half of the time. */
+  readonly #quick = new FrameStream({ ...FRAME_PARAMS, [constants.ZSTD_c_compressionLevel]: 1 });
+
+  /** One frame with a content checksum; valid until the next call. Throws E_FORMAT. */
+  frame(plaintext: Uint8Array): Buffer {
+    return (this.#hardlyCompresses(plaintext) ? this.#quick : this.#dense).frame(plaintext);
+  }
+
+  #hardlyCompresses(plaintext: Uint8Array): boolean {
+    if (plaintext.length < SAMPLE_FROM_BYTES) return false;
+    const from = (plaintext.length - SAMPLE_BYTES) >> 1;
+    return this.#quick.frame(plaintext.subarray(from, from + SAMPLE_BYTES)).length > SAMPLE_BYTES * INCOMPRESSIBLE_SHARE;
+  }
+
+  close(): void {
+    this.#dense.close();
+    this.#quick.close();
+  }
+}
+
+/** One zstd context with its output buffer. */
+class FrameStream {
+  readonly #stream: ZstdCompress;
+  readonly #inner: SyncStream;
   #output = Buffer.allocUnsafeSlow(FRAME_BYTES + FRAME_BYTES / 128 + 1024);
   #error: Error | null = null;
 
-  constructor() {
+  constructor(params: Record<number, number>) {
+    this.#stream = createZstdCompress({ params });
+    this.#inner = this.#stream as unknown as SyncStream;
     this.#stream.on('error', (error) => {
       this.#error = error;
     });
@@ -57,7 +87,6 @@ export class FrameCompressor {
     }
   }
 
-  /** One frame with a content checksum, at level 3; valid until the next call. Throws E_FORMAT. */
   frame(plaintext: Uint8Array): Buffer {
     const { _handle: handle, _writeState: state } = this.#inner;
     // ZSTD_compressBound: what does not compress grows by a 256th at most

@@ -14,7 +14,8 @@ import type { RemotePlace } from './remote-place.ts';
 import { checkRemoteTree, openRemoteTree } from './remote-tree.ts';
 import { scanInThread } from './scan-in-thread.ts';
 import { Scratch } from './scratch.ts';
-import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, walk, warningOf } from './walk.ts';
+import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, warningOf } from './walk.ts';
+import { walk } from './walk-here.ts';
 
 /** Of this machine's tree: one for each of two cores, and one that is prepared meanwhile. */
 const PARTS_AT_ONCE = 3;
@@ -65,9 +66,10 @@ export class FilesSource implements Source {
     await gnuTarVersion(this.#host);
     const root = await this.#root();
     const rootFound = await statRoot(root);
-    const what = { root, rootFound, exclude: this.#exclude, oneFileSystem: this.#options.oneFileSystem ?? false };
+    const { oneFileSystem = false } = this.#options;
+    const what = { root, rootFound, exclude: this.#exclude, oneFileSystem };
     const scan: TreeToRead['scan'] = (warn, signal) => scanInThread(what, warn, signal);
-    return { host: this.#host, root, parallel: PARTS_AT_ONCE, scan };
+    return { host: this.#host, root, oneFileSystem, parallel: PARTS_AT_ONCE, scan };
   }
 
   #remote(): RemotePlace {

@@ -43,6 +43,10 @@ export class OlderEntries {
     this.#rest.add(entry);
   }
 
+  get isEmpty(): boolean {
+    return this.#memory.size === 0;
+  }
+
   #find(path: BytePath): FileEntry | null {
     return this.#memory.get(path) ?? this.#rest?.find(path) ?? null;
   }

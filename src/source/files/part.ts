@@ -53,8 +53,8 @@ export interface PartDeps {
   readonly clock: Clock;
   /** Tells which files GNU tar must pack for their attributes; null: it packs them all, since the tree is on another machine. */
   readonly extended: ExtendedFiles | null;
-  /** Contents that are stored already and may be this file's. */
-  readonly stored: (found: Found) => Promise<readonly Stored[]>;
+  /** Contents that are stored already and may be this file's; null: nothing is. */
+  readonly stored: ((found: Found) => Promise<readonly Stored[]>) | null;
   readonly onOutcome: OnOutcome;
 }
 
@@ -91,7 +91,7 @@ export class FilesPart implements Part {
     const plain = simple.filter((found) => !special.has(found.path));
     if (plain.length === 0) return null;
     const known = new Map<number, readonly Stored[]>();
-    for (const [i, found] of plain.entries()) {
+    for (const [i, found] of stored === null ? [] : plain.entries()) {
       const candidates = found.type === 'file' ? await stored(found) : [];
       if (candidates.length > 0) known.set(i, candidates);
     }

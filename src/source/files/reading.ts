@@ -39,6 +39,8 @@ const MOST_WARNINGS = 10_000;
 export interface TreeToRead extends Tree {
   /** How many parts may be read at the same time; one when it does not say. */
   readonly parallel?: number;
+  /** What is mounted below its root is not looked at. */
+  readonly oneFileSystem?: boolean;
   /** As `walk` gives them: depth first, a directory after its files and before its subdirectories, names in byte order, no excluded ones. */
   scan(warn: (warning: Warning) => void, signal: AbortSignal): AsyncIterable<FoundFiles | FoundDirectory>;
 }
@@ -68,7 +70,8 @@ export class FilesReading implements Reading {
 
   constructor(tree: TreeToRead, scratch: Scratch, clock: Clock, { signal, reread = false }: Pick<OpenOptions, 'signal' | 'reread'>) {
     this.#reread = reread;
-    this.#extended = tree.host.type === 'local' ? new ExtendedFiles(tree.host, tree.root, clock) : null;
+    const sweeps = tree.oneFileSystem !== true;
+    this.#extended = tree.host.type === 'local' ? new ExtendedFiles(tree.host, tree.root, clock, { sweeps }) : null;
     this.#tree = tree;
     this.#scratch = scratch;
     this.#clock = clock;
@@ -108,7 +111,7 @@ export class FilesReading implements Reading {
       if (step.last && this.#isBoundary(step.files.at(-1))) yield* this.#flush();
     }
     for (const group of this.#scratch.linkGroups()) {
-      const same = unchangedGroup(group.map((found) => this.#scratch.older.unchanged(found)));
+      const same = this.#reread ? null : unchangedGroup(group.map((found) => this.#scratch.older.unchanged(found)));
       if (!same) {
         yield* this.#add(group);
         continue;
@@ -183,7 +186,7 @@ export class FilesReading implements Reading {
       for (const entry of outcome.entries) if (isFileEntry(entry)) this.#moved(entry);
       this.#wake();
     };
-    const stored = (found: Found): Promise<readonly Stored[]> => this.#stored(found);
+    const stored = this.#scratch.older.isEmpty ? null : (found: Found): Promise<readonly Stored[]> => this.#stored(found);
     return new FilesPart({ tree: this.#tree, clock: this.#clock, extended: this.#extended, stored, onOutcome }, files, bytes);
   }
 

@@ -1,7 +1,6 @@
 // Walks a tree depth first, names in byte order, holding one directory at a time.
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { nextTurn } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { PathMatch } from '../path-pattern.ts';
@@ -125,22 +124,6 @@ function typeOf(stats: BigIntStats): Found['type'] | null {
   if (stats.isFIFO()) return 'fifo';
   if (stats.isBlockDevice() || stats.isCharacterDevice()) return 'device';
   return null;
-}
-
-/** `walkSync`, others on the thread being heard after each step. Throws the signal's reason when it aborts. */
-export async function* walk(
-  root: string,
-  rootFound: Found,
-  excluded: PathMatch,
-  warn: (warning: Warning) => void,
-  signal: AbortSignal,
-  options: WalkOptions = {},
-): AsyncGenerator<FoundFiles | FoundDirectory> {
-  for (const step of walkSync(root, rootFound, excluded, warn, options)) {
-    await nextTurn();
-    signal.throwIfAborted();
-    yield step;
-  }
 }
 
 export interface WalkOptions {
