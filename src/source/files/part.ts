@@ -91,8 +91,9 @@ export class FilesPart implements Part {
     const plain = simple.filter((found) => !special.has(found.path));
     if (plain.length === 0) return null;
     const known = new Map<number, readonly Stored[]>();
-    for (const [i, found] of stored === null ? [] : plain.entries()) {
-      const candidates = found.type === 'file' ? await stored(found) : [];
+    for (const [i, found] of plain.entries()) {
+      if (stored === null || found.type !== 'file') continue;
+      const candidates = await stored(found);
       if (candidates.length > 0) known.set(i, candidates);
     }
     this.#plain = new PlainFiles(tree.root, plain, known, racyFromNs);
