@@ -36,15 +36,17 @@ export class ExtendedFiles {
   readonly #host: Host;
   readonly #root: string;
   readonly #clock: Clock;
+  readonly #sweeps: boolean;
   #hasGetfattr = true;
   #asked = 0;
   #sweep: Promise<Sweep | null> | null = null;
 
-  /** `root`: absolute. */
-  constructor(host: Host, root: string, clock: Clock) {
+  /** `root`: absolute. `sweeps` false: getfattr may not look at the whole tree, for it goes into every file system that is mounted there. */
+  constructor(host: Host, root: string, clock: Clock, { sweeps = true }: { readonly sweeps?: boolean } = {}) {
     this.#host = host;
     this.#root = root;
     this.#clock = clock;
+    this.#sweeps = sweeps;
   }
 
   /** The paths of those with anything of the kind, and of those that it could not be found out of. Throws E_TOOL_MISSING, the signal's reason. */
@@ -52,7 +54,7 @@ export class ExtendedFiles {
     const found = new Set<BytePath>();
     let open = files;
     this.#asked += files.length;
-    if (this.#asked >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
+    if (this.#sweeps && this.#asked >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
     const sweep = await this.#sweep;
     if (sweep) {
       for (const { path } of files) if (sweep.found === null || sweep.found.has(path)) found.add(path);

@@ -4,6 +4,8 @@ import { chownSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, r
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
+import { localHost } from '../../../src/host/local.ts';
+import { FilesSource } from '../../../src/source/files/files-source.ts';
 import { pack, type TreePacked } from '../../../src/source/files/pack-tree.ts';
 import { statRoot, walkSync } from '../../../src/source/files/walk.ts';
 import type { Warning } from '../../../src/source/source.ts';
@@ -146,3 +148,27 @@ test.runIf(isUnreadable(`${KERNEL}/duplex`))(
     expect(readFileSync(join(dir, 'restored/mtu'), 'latin1')).toMatch(/^65536\n/);
   },
 );
+
+test('a reading that is to read everything - carries no hard links either', async () => {
+  const dir = await tempDir();
+  const root = join(dir, 'tree');
+  mkdirSync(root);
+  writeFileSync(join(root, 'one'), 'content');
+  linkSync(join(root, 'one'), join(root, 'two'));
+  await systemClock.sleep(60);
+  const first = await take(root, new Map());
+  const source = new FilesSource({ root, profile: 'generic', exclude: [] }, localHost, systemClock);
+  const previous = async function* () {
+    yield* first.entries;
+  };
+  const signal = new AbortController().signal;
+  const reading = await source.open({ signal, previous: [previous()], scratchDir: await tempDir(), reread: true });
+  const read: string[] = [];
+  for await (const item of reading.items()) {
+    if (item.type === 'carry') throw new Error('carried');
+    for await (const _ of item.read(signal));
+    read.push(...item.outcome().entries.flatMap((entry) => ('path' in entry ? [entry.path] : [])));
+  }
+  await reading.close();
+  expect(read).toEqual(['one', 'two', '.']);
+});
