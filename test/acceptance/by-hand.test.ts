@@ -75,8 +75,8 @@ beforeAll(async () => {
     { TREE: root },
   );
   await world.ok(['backup', 'dupont', '--source', 'files']);
-  // the old name of a file that was moved is in use again
-  bash('cd "$TREE"; echo another > big', { TREE: root });
+  // what was moved or touched stays where its segment has it
+  bash('cd "$TREE"; echo another > newer', { TREE: root });
   const last = await world.ok(['backup', 'dupont', '--source', 'files']);
   const idOf = (outcome: typeof first, source: string): string =>
     outcome.json.snapshots.find((snapshot: { source: string }) => snapshot.source === source).id;
