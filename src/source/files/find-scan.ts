@@ -31,6 +31,8 @@ const FORMAT = '%y %s %b %m %U %G %T@ %C@ %i %D %n %P\\0';
 const FIELDS = 11;
 /** Names of one directory that are reported at once. */
 const GROUP = 256;
+/** Said at the end, when everything was seen, to a user who may not enter his own home. */
+const HOMELESS = /^find: Failed to restore initial working directory: /;
 /** A tree with more trouble than this is not read: what find says of it is held in memory. */
 const MOST_COMPLAINTS = 100_000;
 
@@ -138,6 +140,7 @@ async function list(tree: TreeToFind, lines: ScanSort, excluded: PathMatch, sign
     if (line.startsWith('find: ')) complaints += 1;
     if (remarks.length + complaints > MOST_COMPLAINTS) return;
     const trouble = parseTrouble(root, line);
+    if (!trouble && HOMELESS.test(line)) return;
     if (!trouble) remarks.push(line);
     // Of what is excluded nothing need be readable.
     else if (!isExcluded(trouble.path, excluded)) troubles.push(trouble);
