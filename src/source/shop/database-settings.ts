@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { FilesConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
-import { readHostFile } from './host-file.ts';
+import { readHostFile, readOwnFile } from './host-file.ts';
 import { COMPUTED, type PhpSettings, type PhpValue, phpSettings } from './php-settings.ts';
 
 export interface DatabaseSettings {
@@ -111,8 +111,9 @@ export async function readDatabaseSettings(
   { root, profile }: Pick<FilesConfig, 'root' | 'profile'>,
 ): Promise<DatabaseSettings> {
   for (const place of PLACES[profile]) {
-    const file = place.path.startsWith('../') ? join(dirname(root), place.path.slice(3)) : join(root, place.path);
-    const content = await readHostFile(host, file);
+    const [folder, name] = place.path.startsWith('../') ? [dirname(root), place.path.slice(3)] : [root, place.path];
+    const file = join(folder, name);
+    const content = await readOwnFile(host, folder, name);
     if (content === null) continue;
     if (place.unless !== undefined && (await readHostFile(host, join(dirname(root), place.unless.slice(3)))) !== null) continue;
     const found = place.find(settingsOf(content, file));

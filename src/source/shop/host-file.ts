@@ -1,4 +1,5 @@
 // Small files of a shop, read on the host that it lives on.
+import { join } from 'node:path';
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import { existingBySftp, foldersBySftp, givesSftpAlone, readFileBySftp } from '../../host/sftp-files.ts';
@@ -10,20 +11,46 @@ const LARGEST_BYTES = 1024 * 1024;
 const READ = 'if [ -e "$1" ] && [ ! -f "$1" ]; then echo "$1: Not a regular file" >&2; exit 1; fi; exec cat -- "$1"';
 
 /**
+ * The same for a file whose content is believed: who owns a shop must not show us another shop's by a symbolic link. The file that was opened
+ * must lie where its name says, or belong to the owner of the folder $2.
+ */
+const READ_OWN = [
+  'if [ -f "$1" ]; then',
+  'exec 3<"$1"',
+  'if [ "$(readlink /proc/self/fd/3)" != "$(readlink -f "$2")/$3" ] &&',
+  '[ "$(stat -L -c %u /proc/self/fd/3)" != "$(stat -L -c %u "$2")" ]; then',
+  'echo "$1: Leads to a file of somebody else" >&2; exit 1; fi',
+  'exec cat <&3; fi',
+  'if [ -e "$1" ]; then echo "$1: Not a regular file" >&2; exit 1; fi',
+  'cat -- "$1" >/dev/null; exit 1',
+].join('\n');
+
+/**
  * Content of a file, null when there is none. `path` is absolute. Throws E_CONFIG when it is there and cannot be read or is no small
  * file, E_TOOL_MISSING, E_SSH_….
  */
 export async function readHostFile(host: Host, path: string, signal?: AbortSignal): Promise<Buffer | null> {
   try {
-    return await readByProgram(host, path, signal);
+    return await readByProgram(host, path, ['sh', '-c', READ, 'sh', path], signal);
   } catch (error) {
     if (!givesSftpAlone(host, error)) throw error;
     return await readFileBySftp(host, path, LARGEST_BYTES, signal);
   }
 }
 
-async function readByProgram(host: Host, path: string, signal?: AbortSignal): Promise<Buffer | null> {
-  const process = host.start(['sh', '-c', READ, 'sh', path], signal);
+/** As readHostFile, of `name` in `folder`; a symbolic link that leads to a file of another owner than the folder's is refused too. */
+export async function readOwnFile(host: Host, folder: string, name: string): Promise<Buffer | null> {
+  const path = join(folder, name);
+  try {
+    return await readByProgram(host, path, ['sh', '-c', READ_OWN, 'sh', path, folder, name]);
+  } catch (error) {
+    if (!givesSftpAlone(host, error)) throw error;
+    return await readFileBySftp(host, path, LARGEST_BYTES);
+  }
+}
+
+async function readByProgram(host: Host, path: string, argv: readonly string[], signal?: AbortSignal): Promise<Buffer | null> {
+  const process = host.start(argv, signal);
   process.stdin.end();
   const said: Buffer[] = [];
   let saidBytes = 0;

@@ -1,4 +1,5 @@
 // From `database: shop` to a database that can be opened: what the configuration leaves open is read in the shop's own.
+import { userInfo } from 'node:os';
 import type { DatabaseConfig, DatabaseFromShopConfig, Secret, ShopConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
@@ -34,16 +35,34 @@ export async function resolveDatabase(shop: ShopConfig, host: Host): Promise<Res
   if (files === null) throw new CoffreError('E_CONFIG', `shop ${shop.name}: a database from the shop needs files.root`);
   const settings = await readDatabaseSettings(host, files);
   const { fromShop: _, ...given } = database;
+  // An account of ours may see other shops too, and its password must reach no server that the shop chose.
+  const addressGiven = given.host !== null || given.socketPath !== null || settings.address.type === 'local';
+  if (given.user !== null && (given.name === null || !addressGiven)) {
+    throw new CoffreError('E_CONFIG', `shop ${shop.name}: with a user of your own, ${settings.file} must not choose what it opens`, {
+      hint: 'write name: and host: or socketPath: beside user: under database:',
+    });
+  }
+  const address = await addressOf(database, settings, host);
+  if (given.user === null && address.socketPath !== null && isOurs(settings.user, host)) {
+    throw new CoffreError('E_CONFIG', `${settings.file} names ${settings.user}, whom the server knows by its socket as this program`, {
+      hint: 'a shop must not choose that account; if it is to be used, write user: and name: under database:',
+    });
+  }
   return {
     config: {
       ...given,
-      ...(await addressOf(database, settings, host)),
+      ...address,
       name: given.name ?? settings.name,
       user: given.user ?? settings.user,
       password: given.password ?? passwordOf(given.user, settings),
     },
     file: settings.file,
   };
+}
+
+/** Over a socket a server may let somebody in for being that user of the system: then the shop would read by our rights. */
+function isOurs(user: string, host: Host): boolean {
+  return user === (host.type === 'local' ? userInfo().username : 'root');
 }
 
 /** The shop's password opens the shop's account and no other. */

@@ -1,6 +1,7 @@
 // Where a shop's database is, out of the shop's own files, through the host: all generations, other spellings, and what is refused.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DatabaseFromShopConfig, ShopConfig } from '../../../src/config/config.ts';
@@ -161,6 +162,27 @@ describe('the settings in a shop', () => {
       'Not a regular file',
     );
   });
+
+  it.runIf(process.geteuid?.() === 0)(
+    'a link to the configuration of another owner - refused, one of the same owner is followed',
+    async () => {
+      const victim = await place(PRESTASHOP['8.1.2']);
+      const secret = join(victim, 'app/config/parameters.php');
+      chownSync(secret, 1001, 1001);
+      const root = await place({ 'app/config/x': '' });
+      chownSync(root, 1000, 1000);
+      symlinkSync(secret, join(root, 'app/config/parameters.php'));
+      const error = await refusal(readDatabaseSettings(localHost, { root, profile: 'prestashop' }));
+      expect(error).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('Leads to a file of somebody else') });
+      chownSync(secret, 1000, 1000);
+      expect(await readDatabaseSettings(localHost, { root, profile: 'prestashop' })).toMatchObject({ name: 'ps' });
+      // the tree itself may be reached through a link, and its files be anybody's
+      const current = join(await tempDir(), 'current');
+      symlinkSync(victim, current);
+      chownSync(secret, 1001, 1001);
+      expect(await readDatabaseSettings(localHost, { root: current, profile: 'prestashop' })).toMatchObject({ name: 'ps' });
+    },
+  );
 });
 
 describe('a host as it is written', () => {
@@ -227,14 +249,33 @@ describe('the database that is opened', () => {
       threads: 4,
       profile: 'prestashop-ephemeral',
     });
-    expect(await resolved('{ fromShop: true, user: coffre }')).toMatchObject({ user: 'coffre', password: null });
-    expect((await resolved('{ fromShop: true, user: coffre, passwordFile: /etc/p }')).password?.from).toBe('/etc/p');
+    const ours = 'fromShop: true, user: coffre, name: ps, host: 127.0.0.1';
+    expect(await resolved(`{ ${ours} }`)).toMatchObject({ user: 'coffre', password: null });
+    expect((await resolved(`{ ${ours}, passwordFile: /etc/p }`)).password?.from).toBe('/etc/p');
+    for (const open of ['user: coffre', 'user: coffre, name: ps', 'user: coffre, host: 127.0.0.1']) {
+      const error = await refusal(resolved(`{ fromShop: true, ${open} }`));
+      expect(error).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('must not choose what it opens') });
+    }
     expect(await resolved('{ fromShop: true, socketPath: /s }')).toMatchObject({ host: null, socketPath: '/s' });
     expect(await resolved('{ fromShop: true, host: other }')).toMatchObject({ host: 'other', port: 3306 });
     expect(await resolved('{ fromShop: true, port: 3310 }')).toMatchObject({ host: '127.0.0.1', port: 3310 });
     const local = await place(PRESTASHOP['1.7.8.7']);
     const config = (await resolveDatabase(shopOf(local, '{ fromShop: true, port: 3310 }'), localHost)).config;
     expect(config).toMatchObject({ host: '127.0.0.1', port: 3310, socketPath: null });
+  });
+
+  it('a shop that names the account of this program, over a socket - refused, unless the YAML says so', async () => {
+    const us = userInfo().username;
+    const root = await place({
+      'app/config/parameters.php': parameters({ database_name: 'victim', database_user: us, database_host: 'x:/run/s' }),
+    });
+    const error = await refusal(resolveDatabase(shopOf(root, 'shop'), localHost));
+    expect(error).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('as this program') });
+    expect(
+      (await resolveDatabase(shopOf(root, `{ fromShop: true, user: ${us}, name: mine, socketPath: /run/s }`), localHost)).config,
+    ).toMatchObject({
+      name: 'mine',
+    });
   });
 
   it('a database written out - is left as it is', async () => {
