@@ -27,6 +27,8 @@ export interface TarExit {
 export interface TarProcess {
   readonly stdin: Writable;
   readonly stdout: Readable;
+  /** What it said so far: some of it are warnings that do not change its status. */
+  readonly complaints: readonly Complaint[];
   /** After exit and after all output was read. Rejects with E_TOOL_MISSING when tar could not be started. */
   readonly ended: Promise<TarExit>;
   kill(): void;
@@ -81,7 +83,7 @@ export function startTar(host: Host, args: readonly string[], signal?: AbortSign
     },
   );
   exit.catch(() => {});
-  return { stdin, stdout, ended: exit, kill: () => tar.kill() };
+  return { stdin, stdout, complaints, ended: exit, kill: () => tar.kill() };
 }
 
 /** Writes all of `chunks` and closes; stops quietly when the reader is gone. */

@@ -26,14 +26,21 @@ export interface Failure {
   readonly hint: string | null;
 }
 
-/** Of one job in this order: extract, any number of admitted, perhaps stop. */
+/**
+ * Of one job in this order: extract (or finish, which is a job too: everything extracted is written), any number of admitted, perhaps stop.
+ * Nothing comes after close.
+ */
 export type ToExtractThread =
   | { readonly type: 'extract'; readonly job: number; readonly work: ExtractJob }
+  | { readonly type: 'finish'; readonly job: number }
   | { readonly type: 'admitted'; readonly job: number; readonly refused: Failure | null }
-  | { readonly type: 'stop'; readonly job: number };
+  | { readonly type: 'stop'; readonly job: number }
+  | { readonly type: 'close' };
 
 export type FromExtractThread =
   | { readonly type: 'admit'; readonly job: number; readonly members: readonly Admission[] }
   /** `stored` is not needed any more. */
   | { readonly type: 'opened'; readonly job: number }
-  | { readonly type: 'ended'; readonly job: number; readonly failure: Failure | null };
+  | { readonly type: 'ended'; readonly job: number; readonly failure: Failure | null }
+  /** Nothing is written any more. */
+  | { readonly type: 'closed' };

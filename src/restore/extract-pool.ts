@@ -15,7 +15,8 @@ const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb:
 
 interface Job {
   readonly id: number;
-  readonly work: ExtractJob;
+  /** null: everything extracted is to be written. */
+  readonly work: ExtractJob | null;
   readonly onOpened: () => void;
   readonly end: (failure: CoffreError | null) => void;
 }
@@ -25,6 +26,7 @@ class Thread {
   readonly #target: ThreadedTarget;
   readonly #ended: Promise<void>;
   job: Job | null = null;
+  #closed = (): void => {};
   /** Why it is of no use any more. */
   failure: CoffreError | null = null;
 
@@ -38,7 +40,8 @@ class Thread {
       resourceLimits: RESOURCE_LIMITS,
     });
     this.#worker.on('message', (message: FromExtractThread) => {
-      if (message.job !== this.job?.id) return;
+      if (message.type === 'closed') this.#closed();
+      if (message.type === 'closed' || message.job !== this.job?.id) return;
       if (message.type === 'opened') this.job.onOpened();
       else if (message.type === 'admit') this.send({ type: 'admitted', job: message.job, refused: this.#admit(message.members) });
       else {
@@ -65,7 +68,18 @@ class Thread {
     this.#worker.postMessage(message);
   }
 
+  begin(job: Job): void {
+    this.job = job;
+    this.send(job.work ? { type: 'extract', job: job.id, work: job.work } : { type: 'finish', job: job.id });
+  }
+
   async stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve;
+    });
+    // what it started must not outlive it, writing
+    this.send({ type: 'close' });
+    await Promise.race([closed, this.#ended]);
     await this.#worker.terminate();
     await this.#ended;
   }
@@ -92,7 +106,7 @@ export class ExtractPool {
   readonly #threads: Thread[] = [];
   readonly #waiting: Job[] = [];
   #nextJob = 1;
-  #closed = false;
+  #closing: Promise<void> | null = null;
   /** How many segments are extracted at once, at most. */
   readonly size: number;
 
@@ -103,7 +117,7 @@ export class ExtractPool {
   }
 
   /**
-   * Resolves when the segment is in the target. `onOpened`: its `stored` may be used again; called once in any case, at the end at the latest.
+   * Resolves when the target has taken the segment; it is written for certain only after `finish`. `onOpened`: its `stored` may be used again; called once in any case, at the end at the latest.
    * Throws as the target's `extract` and `openInto` do, E_INTERNAL when a thread died, the signal's reason once nothing writes any more.
    */
   async extract(work: ExtractJob, signal: AbortSignal, onOpened: () => void): Promise<void> {
@@ -112,43 +126,63 @@ export class ExtractPool {
       if (!opened) onOpened();
       opened = true;
     };
+    try {
+      await this.#run(signal, (id, end) => {
+        this.#waiting.push({ id, work, onOpened: open, end });
+        this.#assign();
+      });
+    } finally {
+      open();
+    }
+  }
+
+  /** After all segments: resolves when they are written. Throws as `extract` does: what went wrong last is only known now. */
+  async finish(signal: AbortSignal): Promise<void> {
+    const busy = this.#waiting.length > 0 || this.#threads.some((thread) => thread.job !== null);
+    if (busy) throw new CoffreError('E_INTERNAL', 'segments are still being extracted');
+    await Promise.all(
+      this.#threads.map(async (thread) => {
+        if (thread.failure) throw thread.failure;
+        await this.#run(signal, (id, end) => thread.begin({ id, work: null, onOpened: () => {}, end }));
+      }),
+    );
+  }
+
+  async #run(signal: AbortSignal, begin: (id: number, end: Job['end']) => void): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#closing) throw new CoffreError('E_INTERNAL', 'the extracting threads have ended');
     const id = this.#nextJob++;
     const onAbort = (): void => {
       const at = this.#waiting.findIndex((job) => job.id === id);
       if (at >= 0) this.#waiting.splice(at, 1)[0]?.end(null);
       this.#threads.find((thread) => thread.job?.id === id)?.send({ type: 'stop', job: id });
     };
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
-      signal.throwIfAborted();
-      if (this.#closed) throw new CoffreError('E_INTERNAL', 'the extracting threads have ended');
-      const ended = new Promise<CoffreError | null>((resolve) => {
-        this.#waiting.push({ id, work, onOpened: open, end: resolve });
-      });
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#assign();
-      const failure = await ended;
+      const failure = await new Promise<CoffreError | null>((resolve) => begin(id, resolve));
       signal.throwIfAborted();
       if (failure) throw failure;
     } finally {
       signal.removeEventListener('abort', onAbort);
-      open();
     }
   }
 
   /** Ends the threads; what they were extracting fails. Idempotent. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing ??= this.#end();
+    await this.#closing;
+  }
+
+  async #end(): Promise<void> {
     for (const job of this.#waiting.splice(0)) job.end(new CoffreError('E_INTERNAL', 'the extracting threads have ended'));
     await Promise.all(this.#threads.map((thread) => thread.stop()));
   }
 
   #assign(): void {
-    while (this.#waiting.length > 0 && !this.#closed) {
+    while (this.#waiting.length > 0 && !this.#closing) {
       const thread = this.#idleThread();
       if (!thread) return;
-      const job = this.#waiting.shift() as Job;
-      thread.job = job;
-      thread.send({ type: 'extract', job: job.id, work: job.work });
+      thread.begin(this.#waiting.shift() as Job);
     }
   }
 

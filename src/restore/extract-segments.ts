@@ -9,7 +9,6 @@ import { type CopyOrder, fetchObject, fetchStored, fromAnyCopy, type Identities,
 import type { MembersOf } from './members.ts';
 import type { RestoreProgress } from './progress.ts';
 import { StoredRooms } from './stored-rooms.ts';
-import { youngGarbage } from './young-garbage.ts';
 
 export interface ExtractContext {
   readonly clock: Clock;
@@ -21,8 +20,10 @@ export interface ExtractContext {
 
 /** Segments on their way at once where this thread does all of it: one is written while the next one is fetched. */
 const SEGMENTS_IN_FLIGHT = 2;
+/** Holds any segment but the few that one large file fills. What of it no segment has needed yet takes no memory. */
+const ROOM_BYTES = 36 * 1024 * 1024;
 /** Stored bytes that are being fetched, or wait for a thread: with what the threads hold and tar uses, well below 512 MiB. */
-const STORED_BYTES_IN_FLIGHT = 48 * 1024 * 1024;
+const STORED_BYTES_IN_FLIGHT = 2 * ROOM_BYTES;
 /** Segments fetched while others are written. */
 const READ_AHEAD = 2;
 
@@ -70,9 +71,8 @@ async function extractInThreads(
   wantedOf: (segment: ManifestSegment) => readonly WantedMember[] | null,
   onDone: (segment: ManifestSegment) => void,
 ): Promise<void> {
-  const rooms = new StoredRooms(STORED_BYTES_IN_FLIGHT);
+  const rooms = new StoredRooms(STORED_BYTES_IN_FLIGHT, ROOM_BYTES);
   const pool = new ExtractPool(target);
-  const dropped = youngGarbage();
   // What fails ends the others at once: a vault that hangs must not hold up the news of a full disk.
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -88,7 +88,6 @@ async function extractInThreads(
             // where there is another vault it is asked instead: this one may be gone
             await (order.copies.length > 1 ? fetch() : retrying(clock, READ_RETRY, fetch, either));
             fetched = true;
-            dropped(object.storedBytes);
           } finally {
             if (!fetched) rooms.give(stored);
           }
@@ -107,6 +106,7 @@ async function extractInThreads(
         throw error;
       }
     });
+    await pool.finish(either);
   } catch (error) {
     signal.throwIfAborted();
     throw stop.signal.aborted ? stop.signal.reason : error;

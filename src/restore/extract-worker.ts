@@ -4,7 +4,6 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { openBuffer, openInto } from '../segment/open.ts';
 import type { Admission, OpenWriter } from '../target/target.ts';
 import type { ExtractJob, Failure, FromExtractThread, ThreadData, ToExtractThread } from './extract-messages.ts';
-import { youngGarbage } from './young-garbage.ts';
 
 /** Plaintext up to this is opened as a whole, and checked to its end before any of it is written. Ours is about 32 MiB. */
 const WHOLE_BYTES = 48 * 1024 * 1024;
@@ -20,7 +19,6 @@ const writer = import(module).then(({ openWriter }: { openWriter: OpenWriter }) 
 // seen by the job that needs it
 writer.catch(() => {});
 const jobs = new Map<number, Job>();
-const dropped = youngGarbage();
 /** Serves one segment after the other: fresh memory costs the kernel more than decompressing into it. */
 let room = Buffer.alloc(0);
 /** One at a time lies in `room`. */
@@ -48,9 +46,8 @@ async function extract(id: number, job: Job, { what, expected, identities, store
   }
   if (room.length < expected.plainBytes) room = Buffer.allocUnsafeSlow(expected.plainBytes);
   const plaintext = await openInto(object, room, options);
-  dropped(expected.storedBytes);
   say({ type: 'opened', job: id });
-  await (await writer).extract([plaintext], wanted, admit, job.stop.signal);
+  await (await writer).extractWhole(plaintext, wanted, admit, job.stop.signal);
 }
 
 function errorOf({ code, message, hint }: Failure): CoffreError {
@@ -62,30 +59,41 @@ function failureOf(error: unknown): Failure {
   return { code, message, hint: hint ?? null };
 }
 
+function begin(id: number, work: (job: Job) => Promise<void>): void {
+  const job: Job = { stop: new AbortController(), answered: () => {} };
+  jobs.set(id, job);
+  turn = turn.then(() =>
+    work(job)
+      .then(
+        () => null,
+        (error: unknown) => failureOf(error),
+      )
+      .then((failure) => {
+        jobs.delete(id);
+        say({ type: 'ended', job: id, failure });
+      }),
+  );
+}
+
 parentPort?.on('message', (message: ToExtractThread) => {
-  const { job: id } = message;
   switch (message.type) {
-    case 'extract': {
-      const job: Job = { stop: new AbortController(), answered: () => {} };
-      jobs.set(id, job);
-      turn = turn.then(() =>
-        extract(id, job, message.work)
-          .then(
-            () => null,
-            (error: unknown) => failureOf(error),
-          )
-          .then((failure) => {
-            jobs.delete(id);
-            say({ type: 'ended', job: id, failure });
-          }),
-      );
+    case 'extract':
+      begin(message.job, (job) => extract(message.job, job, message.work));
       return;
-    }
+    case 'finish':
+      begin(message.job, async (job) => await (await writer).finish(job.stop.signal));
+      return;
     case 'admitted':
-      jobs.get(id)?.answered(message.refused);
+      jobs.get(message.job)?.answered(message.refused);
       return;
     case 'stop':
-      jobs.get(id)?.stop.abort(new CoffreError('E_INTERRUPTED', 'the restore was stopped'));
+      jobs.get(message.job)?.stop.abort(new CoffreError('E_INTERRUPTED', 'the restore was stopped'));
+      return;
+    case 'close':
+      writer
+        .then((open) => open.close())
+        .catch(() => {})
+        .then(() => say({ type: 'closed' }));
       return;
   }
 });

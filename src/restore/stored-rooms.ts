@@ -1,16 +1,19 @@
 // Memory for stored objects on their way from a vault to the threads that open them: bounded in bytes, used again.
 
-/** Fresh memory costs the kernel time, so sizes are rounded up to fit the next object too. */
-const STEP_BYTES = 4 * 1024 * 1024;
-
 export class StoredRooms {
   readonly #limitBytes: number;
+  readonly #stepBytes: number;
   #usedBytes = 0;
   readonly #idle: SharedArrayBuffer[] = [];
   readonly #waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
 
-  constructor(limitBytes: number) {
+  /**
+   * Sizes are multiples of `stepBytes`, to fit the next object too: fresh memory costs the kernel time, and what was shared with threads is
+   * free only when each of them has collected its garbage.
+   */
+  constructor(limitBytes: number, stepBytes = 4 * 1024 * 1024) {
     this.#limitBytes = limitBytes;
+    this.#stepBytes = stepBytes;
   }
 
   /**
@@ -19,7 +22,7 @@ export class StoredRooms {
    */
   async take(bytes: number, signal: AbortSignal): Promise<SharedArrayBuffer> {
     signal.throwIfAborted();
-    const size = Math.max(STEP_BYTES, Math.ceil(bytes / STEP_BYTES) * STEP_BYTES);
+    const size = Math.max(1, Math.ceil(bytes / this.#stepBytes)) * this.#stepBytes;
     if (this.#waiting.length > 0 || !this.#fits(size)) await this.#wait(size, signal);
     else this.#usedBytes += size;
     const at = this.#idle.findIndex((buffer) => buffer.byteLength === size);

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { CoffreError } from '../errors.ts';
 import { abortable } from './abortable.ts';
 import { openAge, openWholeAge } from './age.ts';
+import { giveBack } from './give-back.ts';
 import type { SealedFacts } from './manifest-types.ts';
 import { Meter } from './seal.ts';
 import { decompress, decompressInPlace, decompressInto } from './zstd.ts';
@@ -36,7 +37,7 @@ export async function openInto(stored: Buffer, room: Buffer, options: Omit<OpenO
   checkStored(stored, expected, what);
   let unlocked = false;
   try {
-    const compressed = identities === 'none' ? [stored] : openWholeAge(stored, identities, () => (unlocked = true));
+    const compressed = identities === 'none' ? [stored] : givenBack(openWholeAge(stored, identities, () => (unlocked = true)));
     const target = room.subarray(0, expected.plainBytes);
     const plaintext = target.subarray(0, await decompressInto(compressed, target));
     checkSize(what, 'plaintext', plaintext.length, expected.plainBytes);
@@ -44,6 +45,14 @@ export async function openInto(stored: Buffer, room: Buffer, options: Omit<OpenO
     return plaintext;
   } catch (error) {
     throw named(asAltered(error, unlocked, what), what);
+  }
+}
+
+/** Whoever takes these chunks is done with one when it asks for the next. */
+async function* givenBack(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    yield chunk;
+    giveBack(chunk);
   }
 }
 
@@ -72,12 +81,15 @@ export async function readStored(
   signal?: AbortSignal,
 ): Promise<Buffer> {
   const object = Buffer.allocUnsafeSlow(expected.storedBytes);
-  await readStoredInto(stored, object, expected, what, signal);
+  await fill(object, stored, expected, what, signal, () => {});
   checkStored(object, expected, what);
   return object;
 }
 
-/** Reads an object into `room`, at least as large, and checks its size; its hash is for whoever opens it to check. Throws as readStored. */
+/**
+ * Reads an object into `room`, at least as large, and checks its size; its hash is for whoever opens it to check. The chunks of `stored` must
+ * be nobody else's: they are empty afterwards. Throws as readStored.
+ */
 export async function readStoredInto(
   stored: AsyncIterable<Uint8Array>,
   room: Buffer,
@@ -85,11 +97,23 @@ export async function readStoredInto(
   what: string,
   signal?: AbortSignal,
 ): Promise<void> {
+  await fill(room, stored, expected, what, signal, giveBack);
+}
+
+async function fill(
+  room: Buffer,
+  stored: AsyncIterable<Uint8Array>,
+  expected: Pick<SealedFacts, 'storedBytes'>,
+  what: string,
+  signal: AbortSignal | undefined,
+  done: (chunk: Uint8Array) => void,
+): Promise<void> {
   let used = 0;
   for await (const chunk of abortable(stored, signal)) {
     if (used + chunk.length > expected.storedBytes) throw longer(what, expected.storedBytes);
     room.set(chunk, used);
     used += chunk.length;
+    done(chunk);
   }
   checkSize(what, 'stored', used, expected.storedBytes);
 }

@@ -80,13 +80,27 @@ export interface ThreadedTarget {
 export type OpenWriter = (data: unknown) => Promise<SegmentWriter>;
 
 export interface SegmentWriter {
-  /** As FilesTarget.extract, for segments whose stored bytes were checked. `plaintext` of one chunk is the whole segment. */
-  extract(
-    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  /**
+   * As FilesTarget.extract, for a segment that was checked to its end; `plaintext` may be overwritten once this resolves. What it throws is of
+   * this segment or of an earlier one, and only after `finish` all of them are written. A segment that is E_FORMAT wrote nothing.
+   */
+  extractWhole(
+    plaintext: Buffer,
     members: readonly WantedMember[] | null,
     admit: (members: readonly Admission[]) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void>;
+  /** As FilesTarget.extract, for a segment whose stored bytes were checked, in chunks. */
+  extract(
+    plaintext: AsyncIterable<Uint8Array>,
+    members: readonly WantedMember[] | null,
+    admit: (members: readonly Admission[]) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Resolves when everything is written. Throws as `extract` does. */
+  finish(signal: AbortSignal): Promise<void>;
+  /** Whatever is under way ends; nothing is written any more afterwards. Never rejects. */
+  close(): Promise<void>;
 }
 
 export interface LoadedTable {

@@ -32,6 +32,9 @@ interface Setting {
   readonly outside: string;
   readonly target: DirectoryTarget;
   extract(plaintext: Buffer, options?: ExtractOptions): Promise<void>;
+  /** After what was extracted: then it is written. */
+  finish(): Promise<void>;
+  close(): Promise<void>;
 }
 
 interface ExtractOptions {
@@ -58,6 +61,8 @@ async function prepared(size = 2): Promise<Setting> {
     directory,
     outside,
     target,
+    finish: () => pool.finish(NEVER),
+    close: () => pool.close(),
     async extract(plaintext, { wanted, identity, change, facts, signal } = {}) {
       let object: Buffer = zstdCompressSync(plaintext);
       if (identity !== undefined) {
@@ -89,7 +94,7 @@ const files = (directory: string): string =>
 const code = (wanted: string): object => expect.objectContaining({ code: wanted });
 
 test('many segments below the same directories, side by side - all of them come out', async () => {
-  const { extract, directory } = await prepared(3);
+  const { extract, finish, directory } = await prepared(3);
   const parts = await Promise.all(
     Array.from({ length: 12 }, (_, i) =>
       archive(
@@ -100,17 +105,19 @@ test('many segments below the same directories, side by side - all of them come 
     ),
   );
   await Promise.all(parts.map((part) => extract(part)));
+  await finish();
   expect(bash('cd "$TREE"; find . -type f | wc -l', { TREE: directory }).trim()).toBe(String(12 * 41));
   expect(readFileSync(join(directory, 'a/b/c/d/f7-40'), 'latin1')).toBe('7-40');
   expect(bash('stat -c %a "$TREE"/a/b', { TREE: directory }).trim()).toBe('700');
 }, 60_000);
 
 test('an encrypted segment of several chunks and pieces - comes out', async () => {
-  const { extract, directory } = await prepared();
+  const { extract, finish, directory } = await prepared();
   const content = randomBytes(3_000_000);
   const dir = await tempDir();
   writeFileSync(join(dir, 'file'), content);
   await extract(await archive(`cp ${join(dir, 'file')} file`, 'file'), { identity: await makeIdentity() });
+  await finish();
   expect(readFileSync(join(directory, 'file')).equals(content)).toBe(true);
 });
 
@@ -138,6 +145,7 @@ test('extended attributes and ACLs - come back where a segment has some; a defau
   };
   await extract(await archive('mkdir d; printf x > d/plain', 'd/plain'));
   await extract(await archive('mkdir d; printf x > d/rich; setfattr -n user.a -v b d/rich; setfacl -m u:12:r d/rich', 'd/rich'));
+  await pool.finish(NEVER);
   const said = bash('cd "$TREE"; getfacl -ncp d/plain d/rich | grep -v "^$" | tr "\\n" " "; getfattr -n user.a --only-values d/rich', {
     TREE: join(dir, 'restored'),
   });
@@ -151,8 +159,9 @@ describe('a segment that is not what the manifest says', () => {
     ['more plaintext than it should be', { facts: { plainBytes: 512 } }, 'E_FORMAT'],
     ['less plaintext than it should be', { facts: { plainBytes: 1_000_000 } }, 'E_OBJECT_ALTERED'],
   ])('%s - is refused, and nothing of it is written', async (_, options, wanted) => {
-    const { extract, directory } = await prepared();
+    const { extract, finish, directory } = await prepared();
     await expect(extract(await archive('mkdir d; printf x > d/file', 'd/file'), options)).rejects.toEqual(code(wanted));
+    await finish();
     expect(readdirSync(directory).filter((name) => !name.startsWith('.coffre-'))).toEqual([]);
   });
 
@@ -178,16 +187,17 @@ test('a symbolic link in one segment, a way through it in another - is refused w
   const link = await archive('ln -s ../outside l', 'l');
   const through = await archive('mkdir l; printf x > l/escaped', 'l/escaped');
   for (let round = 0; round < 6; round++) {
-    const { extract, outside } = await prepared();
+    const { extract, finish, outside } = await prepared();
     const ends = await Promise.allSettled([extract(link), extract(through)]);
     expect(ends.map((end) => end.status).sort()).toEqual(['fulfilled', 'rejected']);
     expect(ends.find((end) => end.status === 'rejected')).toMatchObject({ reason: { code: 'E_FORMAT' } });
+    await finish();
     expect(readdirSync(outside)).toEqual([]);
   }
 }, 60_000);
 
 test('chosen members, moved ones, a link to a moved one, one wanted twice - each comes out where it is now, with its time', async () => {
-  const { extract, directory } = await prepared();
+  const { extract, finish, directory } = await prepared();
   const long = `${'n'.repeat(120)}/${'m'.repeat(120)}`;
   const part = await archive(
     `printf content > old; ln old link; printf same > stays; printf not > unwanted; truncate -s 3M sparse; printf end >> sparse; touch -d @5 *`,
@@ -203,6 +213,7 @@ test('chosen members, moved ones, a link to a moved one, one wanted twice - each
       { member: 'sparse', path: 'caf\xe9/sparse', mtimeNs: 7n },
     ],
   });
+  await finish();
   const said = bash(`cd "$TREE"; find . -type f -printf '%p %s %T@ %n\\n' | sort | sed 's/nn*/n/; s/mm*/m/'`, { TREE: directory });
   expect(said.split('\n').filter((line) => line !== '')).toEqual([
     './caf\xe9/sparse 3145731 0.0000000070 1',
@@ -220,12 +231,38 @@ test('a member that is wanted and missing - is an error', async () => {
 });
 
 test('a restore that is stopped - rejects with the reason, what waits does not begin, and no tar is left', async () => {
-  const { extract, directory } = await prepared(1);
+  const { extract, close, directory } = await prepared(1);
   const part = await archive('head -c 40000000 /dev/zero > file', 'file');
   const stop = new AbortController();
   const ends = [extract(part, { signal: stop.signal }), extract(await archive('printf x > late', 'late'), { signal: stop.signal })];
   stop.abort(new CoffreError('E_INTERRUPTED', 'enough'));
   for (const end of await Promise.allSettled(ends)) expect(end).toMatchObject({ status: 'rejected', reason: { code: 'E_INTERRUPTED' } });
+  await close();
   expect(existsSync(join(directory, 'late'))).toBe(false);
   expect(bash('pgrep -f -- "--directory=$TREE" || true', { TREE: directory })).toBe('');
+});
+
+test('a full disk, told by a tar that goes on - is E_TARGET_SPACE at the next segment or at the end', async () => {
+  const dir = await tempDir();
+  bash('mount -t tmpfs -o size=1m coffre-test "$TREE"', { TREE: dir });
+  onTestFinished(() => void bash('umount "$TREE"', { TREE: dir }));
+  const target = new DirectoryTarget(join(dir, 'restored'), localHost, HOST_MODULE);
+  await target.prepare('snapshot');
+  const pool = new ExtractPool(target.threads as ThreadedTarget, 1);
+  onTestFinished(async () => {
+    await pool.close();
+    await target.close();
+  });
+  const part = await archive('head -c 3000000 /dev/urandom > file; printf x > small', 'file', 'small');
+  const object = zstdCompressSync(part);
+  const stored = new SharedArrayBuffer(object.length);
+  Buffer.from(stored).set(object);
+  const expected = { plainBytes: part.length, plainSha256: sha256(part), storedBytes: object.length, storedSha256: sha256(object) };
+  const extract = (): Promise<void> =>
+    pool.extract({ what: 'segment', expected, identities: 'none', stored, wanted: null }, NEVER, () => {});
+  const run = async (): Promise<void> => {
+    await extract();
+    await pool.finish(NEVER);
+  };
+  await expect(run()).rejects.toEqual(code('E_TARGET_SPACE'));
 });

@@ -28,8 +28,6 @@ export interface Extraction {
   readonly admit: (members: readonly Admission[]) => Promise<void> | void;
   /** What goes to tar before a member that comes out under these paths: whole members, for directories that it needs. */
   readonly ahead?: (paths: readonly BytePath[]) => Buffer | null;
-  /** The plaintext comes as one chunk, so that what it needs of tar can be seen before tar starts. */
-  readonly whole?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -38,7 +36,7 @@ export interface Extraction {
  * times at the end, when nothing more is written into them. Attributes and ACLs cost a call for each file, so they are only asked for
  * where there are some. tar reads in steps of the blocking factor: 64 KiB instead of 10.
  */
-function extractArguments({ directory, owners = process.geteuid?.() === 0 }: Place, extended: boolean): string[] {
+export function extractArguments({ directory, owners = process.geteuid?.() === 0 }: Place, extended: boolean): string[] {
   return [
     `--directory=${directory}`,
     '--extract',
@@ -59,50 +57,30 @@ function extractArguments({ directory, owners = process.geteuid?.() === 0 }: Pla
  */
 export async function extractTar(
   plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  { place, wanted, admit, ahead, whole, signal }: Extraction,
+  { place, wanted, admit, ahead, signal }: Extraction,
 ): Promise<readonly Extracted[]> {
   signal.throwIfAborted();
   const { host, directory } = place;
-  const chosen = wanted && new ChosenMembers(wanted);
   const extracted = new Map<BytePath, MemberType>();
-  const batch: Admission[] = [];
-  let extended = !whole;
-  const note = ({ type }: TarMember, path: BytePath, linkPath: BytePath): void => {
-    batch.push({ type, path, linkPath });
-    extracted.set(path, type);
-  };
-  const members = new TarMembers({
-    member(member): MemberDecision {
-      const before = batch.length;
-      const decision = decide(member);
-      const needed = ahead?.(batch.slice(before).map(({ path }) => path)) ?? null;
-      if (needed === null || decision === 'drop') return decision;
-      return decision === 'pass' ? { ahead: needed } : { ...decision, ahead: needed };
-    },
-  });
-  const decide = (member: TarMember): MemberDecision => {
-    if (chosen) return chosen.decide(member, note, () => (extended ||= member.extended));
-    extended ||= member.extended;
-    note(member, member.path, member.linkPath);
-    return 'pass';
-  };
+  const walk = new MemberWalk(wanted, ahead);
   const checked = async function* (): AsyncGenerator<Uint8Array> {
     // Also what follows the end marker is read: the plaintext's own check comes with its end.
     for await (const chunk of plaintext) {
       signal.throwIfAborted();
-      const admissible = members.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-      if (batch.length > 0) await admit(batch.splice(0));
+      const admissible = walk.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+      const batch = walk.takeAdmissions();
+      for (const { path, type } of batch) extracted.set(path, type);
+      if (batch.length > 0) await admit(batch);
       yield* admissible;
     }
-    if (!members.ended) throw new CoffreError('E_FORMAT', 'tar: the archive has no end');
-    chosen?.demandAll();
+    walk.demandWhole();
     yield END_OF_ARCHIVE;
   };
   const bytes = checked();
-  // Started with the first bytes that it gets: by then a whole archive's members are known.
+  // Started with the first bytes that it gets: an archive that is refused at once needs none.
   const first = await bytes.next();
   if (first.done) throw new CoffreError('E_INTERNAL', 'an archive without an end was taken for whole');
-  const tar = startTar(host, extractArguments(place, extended), signal);
+  const tar = startTar(host, extractArguments(place, true), signal);
   // Nobody reads it otherwise, and a full pipe would stop tar.
   tar.stdout.resume();
   try {
@@ -124,7 +102,63 @@ async function* resumed(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): As
   yield* rest;
 }
 
-function complaintsOf(directory: string, status: number | null, complaints: readonly Complaint[]): CoffreError {
+/** The members of one archive as its bytes pass by: which come out, and what has to be asked before they may. */
+export class MemberWalk {
+  readonly #chosen: ChosenMembers | null;
+  readonly #members: TarMembers;
+  #admissions: Admission[] = [];
+  #extended = false;
+
+  /** As `Extraction` has them. */
+  constructor(wanted: readonly WantedMember[] | null, ahead?: Extraction['ahead']) {
+    this.#chosen = wanted && new ChosenMembers(wanted);
+    this.#members = new TarMembers({
+      member: (member): MemberDecision => {
+        const before = this.#admissions.length;
+        const decision = this.#decide(member);
+        if (ahead === undefined || decision === 'drop') return decision;
+        const needed = ahead(this.#admissions.slice(before).map(({ path }) => path));
+        if (needed === null) return decision;
+        return decision === 'pass' ? { ahead: needed } : { ...decision, ahead: needed };
+      },
+    });
+  }
+
+  /** Whether a member that comes out has extended attributes or an ACL. */
+  get extended(): boolean {
+    return this.#extended;
+  }
+
+  /** What tar gets of these bytes, once `takeAdmissions` was admitted; no end marker. Throws E_FORMAT. */
+  push(chunk: Buffer): Buffer[] {
+    return this.#members.push(chunk);
+  }
+
+  takeAdmissions(): readonly Admission[] {
+    const admissions = this.#admissions;
+    this.#admissions = [];
+    return admissions;
+  }
+
+  /** Throws E_FORMAT when the archive did not end, or a wanted member did not come. */
+  demandWhole(): void {
+    if (!this.#members.ended) throw new CoffreError('E_FORMAT', 'tar: the archive has no end');
+    this.#chosen?.demandAll();
+  }
+
+  #decide(member: TarMember): MemberDecision {
+    if (this.#chosen) return this.#chosen.decide(member, this.#note, () => (this.#extended ||= member.extended));
+    this.#extended ||= member.extended;
+    this.#note(member, member.path, member.linkPath);
+    return 'pass';
+  }
+
+  readonly #note = ({ type }: TarMember, path: BytePath, linkPath: BytePath): void => {
+    this.#admissions.push({ type, path, linkPath });
+  };
+}
+
+export function complaintsOf(directory: string, status: number | null, complaints: readonly Complaint[]): CoffreError {
   const said = complaints.map(({ path, message }) => (path === null ? message : `${printable(path)}: ${message}`));
   const what = `tar ended ${status === null ? 'by a signal' : `with status ${status}`} in ${directory}: ${said.slice(0, 3).join('; ') || 'no message'}`;
   // A write that the file system cut short is how tar meets the end of space in the middle of a file.

@@ -1,7 +1,8 @@
 // What another thread than the target's uses to extract segments into it: the module that ThreadedTarget names.
 import type { Host } from '../../host/host.ts';
-import type { OpenWriter } from '../target.ts';
-import { extractTar } from './extract.ts';
+import type { Admission, OpenWriter, SegmentWriter, WantedMember } from '../target.ts';
+import { extractTar, MemberWalk, type Place } from './extract.ts';
+import { LongTar } from './long-tar.ts';
 
 export interface WriterData {
   readonly directory: string;
@@ -9,13 +10,60 @@ export interface WriterData {
   readonly hostModule: string;
 }
 
+type Admit = (members: readonly Admission[]) => Promise<void>;
+
 export const openWriter: OpenWriter = async (data) => {
   const { directory, hostModule } = data as WriterData;
   const { localHost } = (await import(hostModule)) as { localHost: Host };
-  return {
-    extract: async (plaintext, wanted, admit, signal) => {
-      const whole = Symbol.iterator in plaintext;
-      await extractTar(plaintext, { place: { host: localHost, directory }, wanted, admit, whole, signal });
-    },
-  };
+  return new TarWriter({ host: localHost, directory });
 };
+
+class TarWriter implements SegmentWriter {
+  readonly #place: Place;
+  /** Of members without extended attributes and ACLs, and of those with some: most trees need no more than the first. */
+  readonly #tars: { plain: LongTar | null; extended: LongTar | null };
+
+  /** Starts the first tar at once, while the process is small. */
+  constructor(place: Place) {
+    this.#place = place;
+    this.#tars = { plain: new LongTar(place, false), extended: null };
+  }
+
+  async extractWhole(plaintext: Buffer, wanted: readonly WantedMember[] | null, admit: Admit, signal: AbortSignal): Promise<void> {
+    const walk = new MemberWalk(wanted);
+    const members = walk.push(plaintext);
+    // A tar that goes on with the next archive must not get half of this one.
+    walk.demandWhole();
+    const admissions = walk.takeAdmissions();
+    if (admissions.length > 0) await admit(admissions);
+    const kind = walk.extended ? 'extended' : 'plain';
+    const tar = this.#tars[kind] ?? new LongTar(this.#place, walk.extended);
+    this.#tars[kind] = tar;
+    await tar.add(members, signal);
+    // Soon, not at the very end: a full disk is news. Its status tells a complaint from a warning.
+    if (tar.complained) await this.#end(kind, signal);
+  }
+
+  async extract(
+    plaintext: AsyncIterable<Uint8Array>,
+    wanted: readonly WantedMember[] | null,
+    admit: Admit,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await extractTar(plaintext, { place: this.#place, wanted, admit, signal });
+  }
+
+  async finish(signal: AbortSignal): Promise<void> {
+    await this.#end('plain', signal);
+    await this.#end('extended', signal);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#tars.plain?.kill(), this.#tars.extended?.kill()]);
+  }
+
+  async #end(kind: 'plain' | 'extended', signal: AbortSignal): Promise<void> {
+    await this.#tars[kind]?.end(signal);
+    this.#tars[kind] = null;
+  }
+}
