@@ -21,6 +21,8 @@ export interface StagingOptions {
 type Present = ReadonlyMap<string, { readonly type: string; readonly uid: number }>;
 
 const XARGS_FAILED = 123;
+/** A file whose time says when the copy of the directory began. */
+const BEGUN = 'begun';
 
 export class RemoteStaging {
   readonly places: Places;
@@ -77,7 +79,7 @@ export class RemoteStaging {
       present = await look(host, places);
       isLeftover = [places.tree, places.previous, places.old].some((path) => present.has(path));
       const holds = await checkDirectory(host, places, present, options.overwrite);
-      if (present.has(places.old)) await staging.#removeOld(present);
+      if (present.has(places.old)) await staging.#removeOld(present, journal);
       await staging.#make(present, journal, { snapshot, replace: holds, ...options });
       return staging;
     } catch (error) {
@@ -163,7 +165,15 @@ export class RemoteStaging {
 
   /** After `publish`: removes all that is ours. What cannot be removed is noted. Never throws. */
   async clear(): Promise<void> {
-    await this.#removeAll([this.places.old, this.places.previous, this.places.tree, this.places.work]);
+    const { old, previous, tree, work } = this.places;
+    const gone = await this.#setWrittenAside(this.#journal as Journal).then(
+      () => [old],
+      (error: unknown) => {
+        this.notes.push(`${old} is what was there before; it was left: ${asCoffreError(error).message}`);
+        return [];
+      },
+    );
+    await this.#removeAll([...gone, previous, tree, work]);
   }
 
   /** Nothing was written that somebody could go on with: as if it had not been begun. Never throws. */
@@ -183,7 +193,7 @@ export class RemoteStaging {
     const { snapshot, replace, keepOld } = wanted;
     const remove = replace && wanted.removeAllBut !== null;
     const same = journal !== null && isSameRestore(journal, { snapshot, replace, delete: remove, keepOld: replace && keepOld });
-    const kept = replace && keepOld ? `${directory}.coffre-old-${randomBytes(4).toString('hex')}` : null;
+    const kept = replace && keepOld ? keptBeside(directory) : null;
     const fresh: Journal = { format: 1, snapshot, replace, delete: remove, keptOld: kept, step: 'making' };
     if (same && !replace && journal.step !== 'making' && present.has(tree)) {
       this.#resumed = 'tree';
@@ -198,8 +208,10 @@ export class RemoteStaging {
     } else await this.#remove(previous);
     await this.#remove(tree);
     await this.#write(fresh);
-    if (replace) await this.#copy(keepOld);
-    else await runOn(this.#host, ['mkdir', '--mode=700', '--', tree]);
+    if (replace) {
+      await this.#put(BEGUN, Buffer.alloc(0));
+      await this.#copy(keepOld);
+    } else await runOn(this.#host, ['mkdir', '--mode=700', '--', tree]);
     await this.#write({ ...fresh, step: 'filling' });
   }
 
@@ -253,14 +265,31 @@ export class RemoteStaging {
   }
 
   /** Swapped out by a restore that was cut off before it could remove it. */
-  async #removeOld(present: Present): Promise<void> {
+  async #removeOld(present: Present, journal: Journal | null): Promise<void> {
     const { directory, old } = this.places;
     if (!present.has(directory)) {
       throw new CoffreError('E_TARGET_WRITE', `${this.#host.name}: ${directory} is gone, and ${old} is what it held`, {
         hint: 'move it back, or away',
       });
     }
+    // without a journal nobody knows what it was: it stays
+    if (journal === null) await this.#rename(old, keptBeside(directory));
+    else await this.#setWrittenAside(journal);
     await this.#remove(old);
+  }
+
+  /** The tree began as a copy: what a living shop wrote since then is in the old one alone, which then stays under another name. */
+  async #setWrittenAside(journal: Journal): Promise<void> {
+    if (!journal.replace || journal.delete || journal.keptOld !== null) return;
+    const { directory, old, work } = this.places;
+    const written = ['find', old, '-newer', `${work}/${BEGUN}`, '!', '-type', 'd', '-printf', '%P\\0', '-quit'];
+    const { out } = await runOn(this.#host, written);
+    if (out === '') return;
+    const kept = keptBeside(directory);
+    await this.#rename(old, kept);
+    this.notes.push(
+      `${printable(out.split('\0')[0] as string)}, and maybe more, was written while the tree was restored: what was there before is in ${kept}`,
+    );
   }
 
   async #readJournal(): Promise<Journal | null> {
@@ -366,5 +395,7 @@ async function checkDirectory(host: Host, { directory }: Places, present: Presen
 async function* below(paths: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
   for await (const path of paths) yield `./${path}`;
 }
+
+const keptBeside = (directory: string): string => `${directory}.coffre-old-${randomBytes(4).toString('hex')}`;
 
 const bytesOf = (path: string): string => Buffer.from(path).toString('latin1');

@@ -1,6 +1,6 @@
 // A tree restored onto a host: what comes back, what survives, and what is refused.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -87,6 +87,24 @@ describe.each(HOSTS)('%s', (name, host) => {
       expect(readdirSync(dir)).toEqual(['live']);
     },
   );
+
+  testHere('a file that the shop writes while its tree is restored - is not lost with the old tree, which is named', async () => {
+    const { taken } = await snapshotOf({ same: 'same', changed: 'new' });
+    const dir = await tempDir();
+    const live = join(dir, 'live');
+    mkdirSync(live);
+    writeFileSync(join(live, 'changed'), 'old content');
+    const restored = await restoreTo(host(), taken, live, {
+      overwrite: true,
+      onSegment: () => writeFileSync(join(live, 'invoice.pdf'), 'written meanwhile'),
+    });
+    expect(restored.differences).toEqual([]);
+    const [kept] = readdirSync(dir).filter((entry) => entry !== 'live');
+    expect(kept).toMatch(/^live\.coffre-old-/);
+    expect(readFileSync(join(dir, kept as string, 'invoice.pdf'), 'utf8')).toBe('written meanwhile');
+    expect(restored.notes.join()).toContain(join(dir, kept as string));
+    expect(readFileSync(join(live, 'changed'), 'utf8')).toBe('new');
+  });
 
   test('with delete - the tree is the snapshot and nothing else', async () => {
     const dir = await tempDir();
