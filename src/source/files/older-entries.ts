@@ -73,21 +73,28 @@ export class OlderEntries {
   movedFrom(found: Found): readonly Stored[] {
     if (found.sizeBytes === 0) return [];
     this.#likes ??= this.#indexLikes();
-    const name = `/${found.path.slice(found.path.lastIndexOf('/') + 1)}`;
-    const like = [...(this.#likes.get(likeness(found)) ?? []), ...(this.#rest?.like(found, name) ?? [])];
-    const candidates = like.filter((entry) => entry.path !== found.path && isComparable(entry, found));
-    candidates.sort((a, b) => Number(b.path.endsWith(name)) - Number(a.path.endsWith(name)));
-    return candidates.slice(0, MOST_LIKE).map(storedOf);
+    const name = nameOf(found.path);
+    const key = likeness(found);
+    const inMemory = [...(this.#likes.get(`${key}/${name}`) ?? []), ...(this.#likes.get(key) ?? [])];
+    const like = [...inMemory, ...(this.#rest?.like(key, name) ?? [])].filter((entry) => entry.path !== found.path);
+    like.sort((a, b) => Number(nameOf(b.path) === name) - Number(nameOf(a.path) === name));
+    return like.slice(0, MOST_LIKE).map(storedOf);
   }
 
+  /** A tree may hold any number of files that look alike: of each kind a few are known, and a few of each name among the rest. */
   #indexLikes(): Map<string, FileEntry[]> {
     const likes = new Map<string, FileEntry[]>();
-    for (const entry of this.#memory.values()) {
-      if (entry.type !== 'file' || entry.sizeBytes === 0) continue;
-      const key = likeness(entry);
+    const isAdded = (key: string, entry: FileEntry): boolean => {
       const group = likes.get(key);
-      if (group) group.push(entry);
-      else likes.set(key, [entry]);
+      if (!group) likes.set(key, [entry]);
+      else if (group.length < MOST_LIKE) group.push(entry);
+      else return false;
+      return true;
+    };
+    for (const entry of this.#memory.values()) {
+      if (entry.sizeBytes === 0 || !isComparable(entry, entry)) continue;
+      const key = likeness(entry);
+      if (!isAdded(key, entry)) isAdded(`${key}/${nameOf(entry.path)}`, entry);
     }
     return likes;
   }
@@ -102,13 +109,14 @@ class Rest {
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    db.exec('CREATE TABLE previous (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime TEXT NOT NULL, entry TEXT NOT NULL) WITHOUT ROWID');
+    // `likeness` is NULL where equal content would not make it the same file
+    db.exec('CREATE TABLE previous (path TEXT PRIMARY KEY, likeness TEXT, name TEXT NOT NULL, entry TEXT NOT NULL) WITHOUT ROWID');
     this.#add = db.prepare('INSERT OR IGNORE INTO previous VALUES (?, ?, ?, ?)');
     this.#find = db.prepare('SELECT entry FROM previous WHERE path = ?');
   }
 
   add(entry: FileEntry): void {
-    this.#add.run(entry.path, entry.sizeBytes, String(entry.mtimeNs), encode(entry));
+    this.#add.run(entry.path, isComparable(entry, entry) ? likeness(entry) : null, nameOf(entry.path), encode(entry));
   }
 
   find(path: BytePath): FileEntry | null {
@@ -116,21 +124,25 @@ class Rest {
     return row ? decode(row.entry as string) : null;
   }
 
-  /** Those whose path ends with `name` first, a few. */
-  like(found: Found, name: string): FileEntry[] {
+  /** Those of that name first, a few. */
+  like(key: string, name: string): FileEntry[] {
     if (this.#like === null) {
-      this.#db.exec('CREATE INDEX likes ON previous (size, mtime)');
-      this.#like = this.#db.prepare(
-        `SELECT entry FROM previous WHERE size = ? AND mtime = ? ORDER BY substr(path, -length(?)) = ? DESC LIMIT ${MOST_LIKE}`,
-      );
+      this.#db.exec('CREATE INDEX likes ON previous (likeness, name)');
+      this.#like = this.#db.prepare(`
+        SELECT * FROM (SELECT entry FROM previous WHERE likeness = ? AND name = ? LIMIT ${MOST_LIKE})
+        UNION ALL SELECT * FROM (SELECT entry FROM previous WHERE likeness = ? AND name <> ? LIMIT ${MOST_LIKE})`);
     }
-    return this.#like.all(found.sizeBytes, String(found.mtimeNs), name, name).map((row) => decode(row.entry as string));
+    return this.#like.all(key, name, key, name).map((row) => decode(row.entry as string));
   }
 }
 
-const likeness = ({ sizeBytes, mtimeNs }: Pick<FileEntry, 'sizeBytes' | 'mtimeNs'>): string => `${sizeBytes} ${mtimeNs}`;
+/** What equal content needs beside it to be the same file, moved. */
+const likeness = ({ sizeBytes, mtimeNs, mode, uid, gid }: Pick<FileEntry, 'sizeBytes' | 'mtimeNs' | 'mode' | 'uid' | 'gid'>): string =>
+  `${sizeBytes} ${mtimeNs} ${mode} ${uid} ${gid}`;
 
-function isComparable(entry: FileEntry, { mode, uid, gid }: Found): boolean {
+const nameOf = (path: BytePath): string => path.slice(path.lastIndexOf('/') + 1);
+
+function isComparable(entry: FileEntry, { mode, uid, gid }: Pick<Found, 'mode' | 'uid' | 'gid'>): boolean {
   if (entry.type !== 'file' || entry.sha256 === undefined || entry.extended || entry.segment === undefined) return false;
   return entry.mode === mode && entry.uid === uid && entry.gid === gid;
 }

@@ -43,3 +43,19 @@ test('entries beyond what memory holds - unchanged, touched and moved files are 
     db.close();
   }
 });
+
+test('any number of files that look alike - one that kept its name is found, and none is looked for among all of them', () => {
+  const db = new DatabaseSync(':memory:');
+  try {
+    const older = new OlderEntries(db);
+    const alike = (i: number, folder: string) => ({ ...entryAt(0), path: `${folder}/tiny-${i}.gif` });
+    for (let i = 0; i < 2 * COUNT; i++) older.add(alike(i, 'old'));
+    for (const i of [0, 50, COUNT - 60, COUNT + 60, 2 * COUNT - 1]) {
+      const candidates = older.movedFrom({ ...foundAt(0), path: alike(i, 'new').path });
+      expect(candidates[0]?.path).toBe(alike(i, 'old').path);
+      expect(candidates.length).toBeLessThanOrEqual(16);
+    }
+  } finally {
+    db.close();
+  }
+});
