@@ -13,7 +13,7 @@ const RUN_BYTES = 70 * MIB;
 /** The stream of a large file or table to two vaults: with less it would take more than it was given. */
 const LEAST_IN_FLIGHT_BYTES = 96 * MIB;
 /** For each run. More would only wait for the vaults. */
-const ENOUGH_IN_FLIGHT_BYTES = 144 * MIB;
+const ENOUGH_IN_FLIGHT_BYTES = 112 * MIB;
 /** Memory is given back to the system later than to the budget. */
 const SLACK = 1.1;
 
