@@ -160,7 +160,8 @@ class TreePacker {
       const known = asScanned ? this.#tree.known.get(i) : undefined;
       if (known !== undefined && this.#isKnown(i, fd, now, known)) return;
       for (let copy = 0; ; copy++) {
-        const whole = yield* this.#content(i, fd, now.sizeBytes);
+        // the size that the index will say, should it have grown between two looks; then it differs from `now`, and counts as changed
+        const whole = yield* this.#content(i, fd, this.#seenAnew.get(i)?.sizeBytes ?? now.sizeBytes);
         if (this.#damaged.has(i)) return;
         const after = look(fd);
         if (whole && unchanged(now, after)) return;
@@ -168,8 +169,8 @@ class TreePacker {
           this.#unstable.add(i);
           return;
         }
-        this.#see(i, fstatSync(fd, { bigint: true }));
         now = look(fd);
+        this.#see(i, fstatSync(fd, { bigint: true }));
       }
     } finally {
       closeSync(fd);

@@ -1,10 +1,11 @@
 // What the packing of ordinary files must not get wrong: where the root is, and what changes between the scan and the reading.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { chownSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import { localHost } from '../../../src/host/local.ts';
+import { END_OF_ARCHIVE } from '../../../src/host/tar-members.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
 import { pack, type TreePacked } from '../../../src/source/files/pack-tree.ts';
 import { statRoot, walkSync } from '../../../src/source/files/walk.ts';
@@ -171,4 +172,49 @@ test('a reading that is to read everything - carries no hard links either', asyn
   }
   await reading.close();
   expect(read).toEqual(['one', 'two', '.']);
+});
+
+test('a file that grows all the time - the index says the size that its last copy in the archive has', async () => {
+  const root = await tempDir();
+  const names = Array.from({ length: 200 }, (_, i) => `link-${i}`);
+  writeFileSync(join(root, 'log'), '');
+  // the packer is told of files, not of inodes: one writer keeps them all busy
+  for (const name of names) linkSync(join(root, 'log'), join(root, name));
+  const writer = spawn('sh', ['-c', 'while echo more; do :; done >> "$0"', join(root, 'log')], { stdio: 'ignore' });
+  const pieces: Buffer[] = [];
+  let result: TreePacked;
+  try {
+    while (lstatSync(join(root, 'log')).size === 0) await systemClock.sleep(5);
+    const one = (value: number): number[] => names.map(() => value);
+    const zeros = names.map(() => 0n);
+    const packing = pack({
+      ...{
+        root,
+        paths: names.join('\0'),
+        links: Uint8Array.from(one(0)),
+        sizes: Float64Array.from(one(0)),
+        modes: Uint32Array.from(one(0o644)),
+      },
+      ...{ uids: Uint32Array.from(one(0)), gids: Uint32Array.from(one(0)), inodes: BigUint64Array.from(zeros), known: new Map() },
+      ...{ mtimesNs: BigInt64Array.from(zeros), ctimesNs: BigInt64Array.from(zeros) },
+    });
+    let next = packing.next();
+    for (; !next.done; next = packing.next()) pieces.push(Buffer.from(next.value));
+    result = next.value;
+  } finally {
+    writer.kill('SIGKILL');
+  }
+  const listed = execFileSync('tar', ['-tv', '--numeric-owner', '-f', '-'], {
+    input: Buffer.concat([...pieces, END_OF_ARCHIVE]),
+    encoding: 'utf8',
+  });
+  const sizes = new Map(
+    listed
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/\s+/))
+      .map((fields) => [fields[5], Number(fields[2])]),
+  );
+  expect(result.failed.size).toBe(0);
+  expect([...names.keys()].map((i) => result.seenAnew.get(i)?.sizeBytes)).toEqual(names.map((name) => sizes.get(name)));
 });
