@@ -151,7 +151,7 @@ describe('limits.memory', () => {
     const least = leastMemoryBytes(runs);
     expect(bytesInFlight(least, runs)).toBeGreaterThanOrEqual(96 * 1024 * 1024);
     expect(bytesInFlight(least + 40e6, runs) - bytesInFlight(least, runs)).toBeGreaterThan(30e6);
-    expect(bytesInFlight(64e9, runs)).toBe(runs * 144 * 1024 * 1024);
+    expect(bytesInFlight(64e9, runs)).toBe(runs * 112 * 1024 * 1024);
     expect(leastMemoryBytes(runs + 1)).toBeGreaterThan(least);
   });
 });
