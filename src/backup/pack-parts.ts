@@ -262,7 +262,8 @@ class Packing {
     const signal = AbortSignal.any([this.#context.signal, partial.signal]);
     const options = { recipients: to, signal, estimatedBytes: part.estimatedBytes };
     const overflow = { aboveBytes: SPILL_BYTES, path: spill };
-    if (part.estimatedBytes < SMALL_PART_BYTES) return await sealOrSpill(this.#read(part, ended), options, overflow);
+    // what a thread can read it shall read, however small: a file system that hangs must not hold up everybody
+    if (part.estimatedBytes < SMALL_PART_BYTES && !part.threadWork) return await sealOrSpill(this.#read(part, ended), options, overflow);
     const work = (await part.threadWork?.(this.#signal)) ?? null;
     const own = { bytes: 0 };
     const sealed = await sealing.seal(this.#read(part, ended, own), options, overflow, work);
