@@ -1,5 +1,5 @@
 // Gives the directories of a live tree their owners, modes, times, attributes and ACLs from a tail segment, whatever leads where.
-import { closeSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
 import { feed, printable, startTar, type TarProcess, XATTR_ARGUMENTS } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
@@ -7,7 +7,9 @@ import { END_OF_ARCHIVE, TarMembers } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 
 /** Directories that one tar is given, held open until it has ended. */
-const MOST_HELD = 512;
+const MOST_HELD = 4096;
+/** Where so many may not be open at once. */
+const FEW_HELD = 512;
 /** A piece this small has few members, so that a tar is never given many more than it should. */
 const PIECE_BYTES = 32 * 1024;
 
@@ -37,6 +39,7 @@ export async function setDirectories(
       return { headerName: `${fd}/.` };
     },
   });
+  const mostHeld = mayOpen(MOST_HELD) ? MOST_HELD : FEW_HELD;
   let tar: TarProcess | null = null;
   const finish = async (): Promise<void> => {
     if (tar !== null) {
@@ -66,7 +69,7 @@ export async function setDirectories(
           // what the caller reuses must have left before it does
           for (const piece of out) if (!tar.stdin.destroyed) tar.stdin.write(Buffer.from(piece));
         }
-        if (held.size >= MOST_HELD) await finish();
+        if (held.size >= mostHeld) await finish();
       }
     }
     if (!members.ended) throw new CoffreError('E_FORMAT', 'tar: the archive has no end');
@@ -82,6 +85,12 @@ export async function setDirectories(
   for (const path of wanted ?? []) {
     if (!seen.has(path)) throw new CoffreError('E_FORMAT', `tar: member ${printable(path)} is missing from its segment`);
   }
+}
+
+/** Twice as many: this process has other files open. */
+function mayOpen(files: number): boolean {
+  const limit = /^Max open files +(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+  return limit === 'unlimited' || Number(limit) >= 2 * files;
 }
 
 function setArguments(): string[] {
