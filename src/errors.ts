@@ -22,7 +22,7 @@ const kind = (exit: number, retry: RetryClass, means: string, hint: string): Err
 export const ERRORS = {
   // 1: failed, cause not foreseen
   E_INTERNAL: kind(1, 'operator', 'a defect in coffre', 'report it with the log lines around it'),
-  E_RED: kind(1, 'operator', 'a check found something red', 'read the red lines: each has its own hint'),
+  E_RED: kind(1, 'operator', 'a check found something red', 'read the red lines; coffre doctor says how to mend what it can check'),
   E_INTERRUPTED: kind(1, 'backoff', 'stopped by a signal before the end', 'run it again: it takes up what is already stored'),
   E_DEADLINE: kind(1, 'backoff', 'the run passed its deadline', 'raise limits.runDeadline or find what was slow in the log'),
   // 2: usage or configuration

@@ -29,6 +29,10 @@ export interface RestoredHere extends RestoredSource {
   /** Files, of a tree; `deleted` counts directories too. */
   readonly written?: number;
   readonly unchanged?: number;
+  /** What was there already was taken as right by its size and time; false: its content was read. */
+  readonly bySizeAndTime?: boolean;
+  /** Something could not be read when the snapshot was taken. */
+  readonly incomplete?: boolean;
   readonly deleted?: number;
   readonly warnings?: readonly string[];
 }
@@ -44,7 +48,10 @@ export function checkDatabaseOptions(options: DatabaseOptions): void {
     ['--password-file', options.passwordFile !== undefined],
   ];
   const idle = given.find(([, present]) => present && options.toDatabase === undefined);
-  if (idle) throw new CoffreError('E_USAGE', `${idle[0]} is about a database: it needs --to-database`);
+  if (idle) {
+    const also = idle[0] === '--keep-old' ? ', or --to-dir with --to-host' : '';
+    throw new CoffreError('E_USAGE', `${idle[0]} is about a database: it needs --to-database${also}`);
+  }
   if (options.keepOld && !options.overwrite)
     throw new CoffreError('E_USAGE', '--keep-old needs --overwrite: nothing else replaces anything');
 }

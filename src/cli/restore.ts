@@ -185,12 +185,13 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
       if ('directory' in task.to) {
         const target = await adapters.openFilesTarget(task.to.directory, filesTargetOptions(shop, options, task.snapshot, matches));
         const files = await restoreFiles(deps, task.snapshot, target, matches).finally(() => target.close());
-        restored.push(landedFiles(files, target));
+        restored.push({ ...landedFiles(files, target), bySizeAndTime: options.checksum !== true, ...incompleteness(task.snapshot) });
       } else {
         const target = databaseTarget as LandingDatabase;
         try {
           const tables = options.table.length > 0 ? { tables: options.table } : {};
-          restored.push(landed(await restoreDatabase(deps, task.snapshot, target, tables), target, options, warnings));
+          const loaded = await restoreDatabase(deps, task.snapshot, target, tables);
+          restored.push({ ...landed(loaded, target, options, warnings), ...incompleteness(task.snapshot) });
         } finally {
           await target.close();
         }
@@ -381,6 +382,15 @@ function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], 
   };
 }
 
+function incompleteness(snapshot: SnapshotWithCopies): { readonly incomplete?: true } {
+  return snapshot.complete === 1 ? {} : { incomplete: true };
+}
+
+function describeCheck({ verified, bySizeAndTime = false, unchanged = 0, resumed = 0 }: RestoredHere): string {
+  if (!verified) return 'NOT CHECKED';
+  return bySizeAndTime && unchanged + resumed > 0 ? 'identical, what was there by size and time' : 'identical to the manifest';
+}
+
 function describeRestored(config: Config, restored: readonly RestoredHere[]): string {
   const lines = [
     table(
@@ -392,12 +402,16 @@ function describeRestored(config: Config, restored: readonly RestoredHere[]): st
         formatBytes(one.bytes),
         one.tables === undefined ? describeFiles(one) : `${one.tables} ${one.tables === 1 ? 'table' : 'tables'}, ${one.rows} rows`,
         formatDuration(one.durationMs),
-        one.verified ? 'identical to the manifest' : 'NOT CHECKED',
+        describeCheck(one),
       ]),
     ),
   ];
   for (const one of restored) {
     lines.push(...describeLanding(one), ...describeRemoved(one));
+    if (one.incomplete)
+      lines.push(
+        `note: snapshot ${one.snapshot} is incomplete: what could not be read when it was taken is missing (coffre show ${one.snapshot})`,
+      );
     for (const problem of one.problems) lines.push(`refused: ${problem.message} [${problem.code}]; another vault’s copy was used`);
   }
   return lines.join('\n');

@@ -16,6 +16,18 @@ const TYPES: Readonly<Record<FileEntry['type'], string>> = {
   device: 'bc',
 };
 
+/** How near to the newest change of a tree that was cut off a file counts as perhaps not finished. */
+const NEWEST_NS = 2_000_000_000n;
+
+export interface Looking {
+  /** They count too. */
+  readonly owners: boolean;
+  /** Contents are compared, by the hashes that the scans have. */
+  readonly checksum: boolean;
+  /** The first tree is, or is a copy of, one that nobody was interrupted in writing. */
+  readonly copy: boolean;
+}
+
 /** What was found; directories are not counted. Complete once `missingEntries` has ended. */
 export interface Tally {
   written: number;
@@ -74,7 +86,7 @@ const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, 
 export async function* missingEntries(
   entries: AsyncIterable<FileEntry>,
   scans: readonly RemoteScan[],
-  { owners, checksum }: { readonly owners: boolean; readonly checksum: boolean },
+  { owners, checksum, copy }: Looking,
   tally: Tally,
 ): AsyncGenerator<FileEntry> {
   const [tree] = scans as readonly [RemoteScan];
@@ -82,8 +94,10 @@ export async function* missingEntries(
   const missing = new Set<BytePath>();
   const isRight = (entry: FileEntry, scan: RemoteScan): boolean => {
     const found = scan.get(entry.path);
-    // The index does not know which device it is, nor which extended attributes a killed tar had still to set.
-    if (found === null || entry.type === 'device' || entry.extended || differencesOf(entry, found, owners).length > 0) return false;
+    // The index does not know which device it is.
+    if (found === null || entry.type === 'device' || differencesOf(entry, found, owners).length > 0) return false;
+    // A killed tar may have had attributes still to set, of the files that it had written last.
+    if (entry.extended && !(copy && scan === tree) && found.ctimeNs >= scan.newestNs - NEWEST_NS) return false;
     // What has no hash counts as different.
     return !checksum || entry.type !== 'file' || (entry.sha256 !== undefined && scan.sha256(entry.path) === entry.sha256);
   };

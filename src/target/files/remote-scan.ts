@@ -16,14 +16,15 @@ export interface Scanned {
   readonly uid: number;
   readonly gid: number;
   readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
   /** Device and inode. */
   readonly inode: string;
   /** Of a symbolic link; empty otherwise. */
   readonly target: BytePath;
 }
 
-const FORMAT = '%y %s %m %U %G %T@ %D:%i %P\\0%l\\0';
-const FIELDS = 7;
+const FORMAT = '%y %s %m %U %G %T@ %C@ %D:%i %P\\0%l\\0';
+const FIELDS = 8;
 const MOST_COMPLAINTS = 200;
 /** What a path is to be, in the column `seen`; 0: nothing. */
 const AS_FILE = 1;
@@ -40,6 +41,7 @@ export class RemoteScan {
   readonly #db: DatabaseSync;
   readonly #find: StatementSync;
   readonly #see: StatementSync;
+  #newestNs = 0n;
   /** Above the path that was marked last. */
   #lastParent: BytePath | null = null;
 
@@ -68,6 +70,11 @@ export class RemoteScan {
       scan.close();
       throw error;
     }
+  }
+
+  /** The last change of anything in the tree, by its ctime. */
+  get newestNs(): bigint {
+    return this.#newestNs;
   }
 
   get(path: BytePath): Scanned | null {
@@ -184,6 +191,8 @@ export class RemoteScan {
       signal,
       ([entry, target]) => {
         const { path, says } = split(entry as string);
+        const { ctimeNs } = parse(says);
+        if (ctimeNs > this.#newestNs) this.#newestNs = ctimeNs;
         add.run(path, `${says} ${target}`);
       },
       2,
@@ -250,7 +259,7 @@ function split(entry: string): { path: BytePath; says: string } {
 }
 
 function parse(says: string): Scanned {
-  const [type = '', size = '', mode = '', uid = '', gid = '', time = '', inode = '', ...target] = says.split(' ');
+  const [type = '', size = '', mode = '', uid = '', gid = '', time = '', change = '', inode = '', ...target] = says.split(' ');
   return {
     type,
     sizeBytes: Number(size),
@@ -258,6 +267,7 @@ function parse(says: string): Scanned {
     uid: Number(uid),
     gid: Number(gid),
     mtimeNs: nanoseconds(time),
+    ctimeNs: nanoseconds(change),
     inode,
     target: target.join(' '),
   };

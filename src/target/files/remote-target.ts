@@ -95,7 +95,12 @@ export class RemoteDirectoryTarget implements FilesTarget {
     try {
       for (const tree of staging.trees) scans.push(await this.#scan(tree));
       const [tree, previous] = scans as [RemoteScan, RemoteScan?];
-      yield* missingEntries(entries, scans, { owners: staging.isRoot, checksum: this.#options.checksum }, this.#tally);
+      yield* missingEntries(
+        entries,
+        scans,
+        { owners: staging.isRoot, checksum: this.#options.checksum, copy: staging.replaces },
+        this.#tally,
+      );
       const root = staging.places.tree;
       if (!staging.isRoot) await staging.forEach(root, ['chmod', 'u+rwx', '--'], tree.closedDirectories());
       const inTheWay = [...tree.inTheWay()];
@@ -132,7 +137,7 @@ export class RemoteDirectoryTarget implements FilesTarget {
     try {
       const isRoot = (await runOn(this.#host, ['id', '-u'])).out.trim() === '0';
       const tally: Tally = { written: 0, writtenBytes: 0, inPlace: 0, beside: 0 };
-      for await (const _ of missingEntries(entries, [scan], { owners: isRoot, checksum: this.#options.checksum }, tally));
+      for await (const _ of missingEntries(entries, [scan], { owners: isRoot, checksum: this.#options.checksum, copy: true }, tally));
       const stays = this.#options.removeAllBut;
       return {
         exists,

@@ -173,4 +173,17 @@ describe('cut off in the middle', () => {
     expect(bash('cd "$LIVE"; cat a/one a/two b/three kept/x kept/new', { LIVE: live })).toBe('onetwothreexnew');
     expect(readdirSync(dir)).toEqual(['live']);
   });
+
+  test('files that may have attributes, over the tree that was restored just now - nothing is written again', async () => {
+    const { taken } = await snapshotOf({ 'a/one': 'one', 'b/two': 'two' });
+    // as GNU tar packs a tree that is read over SSH
+    const extended = {
+      ...taken,
+      entries: taken.entries.map((entry) => (entry.type === 'file' ? { ...entry, extended: true as const } : entry)),
+    };
+    const dir = await tempDir();
+    await restoreTo(localHost, extended, join(dir, 'shop'));
+    const again = await restoreTo(localHost, extended, join(dir, 'shop'), { overwrite: true });
+    expect(again.landing).toMatchObject({ written: 0, unchanged: 2 });
+  });
 });
