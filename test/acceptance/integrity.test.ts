@@ -96,8 +96,9 @@ interface Attack {
   readonly says?: RegExp;
 }
 
-const other = ({ world, first }: Backed, kind: string): StoredFile =>
-  new StoredFile(world, objectsOf(world, first, 'nas').find((row) => row.kind === kind) as StoredRow);
+/** Another one of the first snapshot, which may share segments with the second. */
+const other = ({ world, first }: Backed, kind: string, than: StoredFile | null = null): StoredFile =>
+  new StoredFile(world, objectsOf(world, first, 'nas').find((row) => row.kind === kind && row.key !== than?.row.key) as StoredRow);
 
 const ATTACKS: readonly Attack[] = [
   { name: 'segment with one bit turned', kind: 'segment', content: (file) => flipped(file.content), code: 'E_OBJECT_ALTERED' },
@@ -116,12 +117,12 @@ const ATTACKS: readonly Attack[] = [
     code: 'E_OBJECT_MISSING',
   },
   {
-    name: 'segment swapped with one of another snapshot',
+    name: 'segment swapped with another one',
     kind: 'segment',
     content: (file, backed) => {
       // of the same length, so that nothing but the bytes tells (how well each compressed depends on the times in it)
       const swapped = Buffer.alloc(file.content.length);
-      other(backed, 'segment').content.copy(swapped);
+      other(backed, 'segment', file).content.copy(swapped);
       return swapped;
     },
     rebuilt: true,

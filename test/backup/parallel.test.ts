@@ -158,7 +158,7 @@ describe('several parts at a time', () => {
     const { deps, shop, close } = await setting(world, []);
     const watch = newWatch();
     const source = parallelSource(watch, () => ({
-      pieces: [1, 2, 3].map((n) => ({ name: `part ${n}`, bytes: 40 * MB, estimatedBytes: 40 * MB })),
+      pieces: [1, 2, 3].map((n) => ({ name: `part ${n}`, bytes: 32 * MB, estimatedBytes: 32 * MB })),
       during: async (it, _watch, signal) => {
         await when(() => watch.most === 3);
         if (it.name === 'part 2') throw new CoffreError('E_DB_READ', 'the connection broke');
