@@ -136,7 +136,10 @@ export async function take(root: string, segments: Segments, options: TakeOption
   const previous = (options.previous ?? []).map(async function* (entries) {
     yield* entries;
   });
-  const reading = await source.open({ signal: NEVER, previous, scratchDir });
+  const reading = await source.open({ signal: NEVER, previous, scratchDir }).catch((error: unknown) => {
+    rmSync(scratchDir, { recursive: true, force: true });
+    throw error;
+  });
   const entries: FileEntry[] = [];
   const used = new Set<string>();
   let carried = 0;

@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { bash, describeTree, makeAwkwardTree, take } from '../../source/files/tree.ts';
 import { tempDir } from '../../temp-dir.ts';
@@ -324,7 +324,8 @@ function restoreAsNobody(root: string, live: string): DeltaRun {
   const child = new URL('./restore-over-in-child.ts', import.meta.url).pathname;
   const become = process.geteuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
   const [program = '', ...args] = [...become, process.execPath, child, root, live, 'remove'];
-  const said = execFileSync(program, args, { encoding: 'utf8' });
+  // the temporary folder of whoever runs this may be closed to nobody
+  const said = execFileSync(program, args, { encoding: 'utf8', env: { ...process.env, TMPDIR: dirname(live) } });
   return JSON.parse(said.slice(said.indexOf('{'))) as DeltaRun;
 }
 
