@@ -1,7 +1,5 @@
 // What a tree is: version and layout in the summary, secrets named, the administration's own backups left out, a wrong root found out.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
@@ -24,7 +22,7 @@ async function readAll(root: string, profile: FilesConfig['profile']): Promise<{
     signal: NEVER,
     previous: [],
     reread: false,
-    scratchDir: mkdtempSync(join(tmpdir(), 'coffre-scratch-')),
+    scratchDir: await tempDir(),
   });
   const paths: string[] = [];
   try {
