@@ -3,6 +3,7 @@ import { type BigIntStats, lstatSync, readlinkSync } from 'node:fs';
 import { nextTurn } from '../../clock.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
+import { differencesOf, seenBy, setsOwners } from './entry-differences.ts';
 
 /** Entries looked at before others (a signal, a progress bar) have their turn. */
 const GROUP = 512;
@@ -15,10 +16,11 @@ const MOST_DIFFERENCES = 1000;
  */
 export async function compareTree(directory: string, entries: AsyncIterable<FileEntry>): Promise<readonly string[]> {
   const differences: string[] = [];
+  const owners = setsOwners();
   let more = 0;
   let looked = 0;
   for await (const entry of entries) {
-    const found = compareEntry(directory, entry);
+    const found = compareEntry(directory, entry, owners);
     if (found !== null && differences.length < MOST_DIFFERENCES) differences.push(found);
     else if (found !== null) more += 1;
     if (++looked % GROUP === 0) await nextTurn();
@@ -27,7 +29,7 @@ export async function compareTree(directory: string, entries: AsyncIterable<File
   return differences;
 }
 
-function compareEntry(directory: string, entry: FileEntry): string | null {
+function compareEntry(directory: string, entry: FileEntry, owners: boolean): string | null {
   const path = at(directory, entry.path);
   let stats: BigIntStats;
   try {
@@ -35,23 +37,11 @@ function compareEntry(directory: string, entry: FileEntry): string | null {
   } catch (cause) {
     return `${printable(entry.path)}: ${(cause as NodeJS.ErrnoException).code}`;
   }
-  if (!hasType(stats, entry.type)) return `${printable(entry.path)}: is no ${entry.type}`;
-  const wrong: string[] = [];
-  const expect = (what: string, is: unknown, wanted: unknown): void => {
-    if (is !== wanted) wrong.push(`${what} ${is}, not ${wanted}`);
-  };
-  if (stats.isFile()) expect('size', stats.size, BigInt(entry.sizeBytes));
-  // A symbolic link has no mode of its own.
-  if (!stats.isSymbolicLink()) expect('mode', octal(Number(stats.mode) & 0o7777), octal(entry.mode));
-  expect('mtime', stats.mtimeNs, entry.mtimeNs);
-  if (process.geteuid?.() === 0) {
-    expect('owner', Number(stats.uid), entry.uid);
-    expect('group', Number(stats.gid), entry.gid);
-  }
-  if (entry.type === 'symlink') {
-    const target = linkText(path);
-    if (target !== entry.target) wrong.push(`target ${printable(target)}, not ${printable(entry.target ?? '')}`);
-  }
+  const wrong = differencesOf(
+    entry,
+    seenBy(stats, () => linkText(path)),
+    owners,
+  );
   if (entry.type === 'hardlink') {
     const carrier = lstatSync(at(directory, entry.target ?? '.'), { bigint: true, throwIfNoEntry: false });
     if (carrier?.ino !== stats.ino || carrier.dev !== stats.dev) wrong.push(`no hard link to ${printable(entry.target ?? '')}`);
@@ -62,30 +52,10 @@ function compareEntry(directory: string, entry: FileEntry): string | null {
 function linkText(path: Buffer): string {
   try {
     return readlinkSync(path, { encoding: 'latin1' });
-  } catch (cause) {
-    return String((cause as NodeJS.ErrnoException).code);
+  } catch {
+    return '';
   }
 }
-
-function hasType(stats: BigIntStats, type: FileEntry['type']): boolean {
-  switch (type) {
-    case 'file':
-      return stats.isFile();
-    // A link to whatever its target is: the inode is compared.
-    case 'hardlink':
-      return !stats.isDirectory();
-    case 'directory':
-      return stats.isDirectory();
-    case 'symlink':
-      return stats.isSymbolicLink();
-    case 'fifo':
-      return stats.isFIFO();
-    case 'device':
-      return stats.isBlockDevice() || stats.isCharacterDevice();
-  }
-}
-
-const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
 
 function at(directory: string, path: BytePath): Buffer {
   return path === '.' ? Buffer.from(directory) : Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(path, 'latin1')]);

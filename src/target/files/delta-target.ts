@@ -19,7 +19,7 @@ import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
 import { Anchored, openBelow } from './anchored.ts';
 import { setDirectories } from './directory-metadata.ts';
-import { differencesOf, statOf } from './entry-state.ts';
+import { stateDifferences, statOf } from './entry-state.ts';
 import { MARKER_PREFIX, makeMarker, removeMarker, writeMarker } from './marker.ts';
 import { Found, missingEntries } from './missing.ts';
 import { Aside, enter, type Held, makeAbove, putInPlace, removeOthers, type Stays } from './put-in-place.ts';
@@ -228,7 +228,7 @@ export class DeltaTarget implements FilesTarget {
     let more = 0;
     for await (const entry of entries) {
       const stats = statOf(this.#place, entry.path);
-      const wrong = stats === null ? ['ENOENT'] : differencesOf(entry, stats, this.#place);
+      const wrong = stats === null ? ['ENOENT'] : stateDifferences(entry, stats, this.#place);
       if (entry.type === 'hardlink' && stats !== null) {
         const carrier = statOf(this.#place, entry.target ?? entry.path);
         if (carrier?.ino !== stats.ino || carrier.dev !== stats.dev) wrong.push(`no hard link to ${printable(entry.target ?? '')}`);

@@ -3,9 +3,9 @@
 import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { nextTurn } from '../../clock.ts';
-import { printable } from '../../host/gnu-tar.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { Anchored } from './anchored.ts';
+import { differencesOf, seenBy, setsOwners } from './entry-differences.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Read before a signal has its turn. */
@@ -22,33 +22,20 @@ export function statOf(tree: Anchored, path: BytePath): BigIntStats | null {
  * How `entry` differs from what is there, printable; none when it does not, contents not read. Owners count when this process could set
  * them. What the index does not know is not looked at: extended attributes, ACLs, numbers of devices.
  */
-export function differencesOf(entry: FileEntry, stats: BigIntStats, tree: Anchored): string[] {
-  if (!hasType(stats, entry.type)) return [`is no ${entry.type}`];
-  const wrong: string[] = [];
-  const expect = (what: string, is: unknown, wanted: unknown): void => {
-    if (is !== wanted) wrong.push(`${what} ${is}, not ${wanted}`);
-  };
-  if (stats.isFile()) expect('size', stats.size, BigInt(entry.sizeBytes));
-  // A symbolic link has no mode of its own.
-  if (!stats.isSymbolicLink()) expect('mode', octal(Number(stats.mode) & 0o7777), octal(entry.mode));
-  expect('mtime', stats.mtimeNs, entry.mtimeNs);
-  if (process.geteuid?.() === 0) {
-    expect('owner', Number(stats.uid), entry.uid);
-    expect('group', Number(stats.gid), entry.gid);
-  }
-  if (entry.type === 'symlink') {
-    const text = linkText(tree, entry.path);
-    if (text !== entry.target) wrong.push(`target ${printable(text ?? '')}, not ${printable(entry.target ?? '')}`);
-  }
-  return wrong;
+export function stateDifferences(entry: FileEntry, stats: BigIntStats, tree: Anchored): string[] {
+  return differencesOf(
+    entry,
+    seenBy(stats, () => linkText(tree, entry.path)),
+    setsOwners(),
+  );
 }
 
-function linkText(tree: Anchored, path: BytePath): BytePath | null {
+function linkText(tree: Anchored, path: BytePath): BytePath {
   const name = tree.at(path);
   try {
-    return name && readlinkSync(name, { encoding: 'latin1' });
+    return name === null ? '' : readlinkSync(name, { encoding: 'latin1' });
   } catch {
-    return null;
+    return '';
   }
 }
 
@@ -81,23 +68,3 @@ export async function hashOf(tree: Anchored, path: BytePath, stats: BigIntStats)
     closeSync(fd);
   }
 }
-
-function hasType(stats: BigIntStats, type: FileEntry['type']): boolean {
-  switch (type) {
-    case 'file':
-      return stats.isFile();
-    // A link to whatever its target is: the inode is compared.
-    case 'hardlink':
-      return !stats.isDirectory();
-    case 'directory':
-      return stats.isDirectory();
-    case 'symlink':
-      return stats.isSymbolicLink();
-    case 'fifo':
-      return stats.isFIFO();
-    case 'device':
-      return stats.isBlockDevice() || stats.isCharacterDevice();
-  }
-}
-
-const octal = (mode: number): string => mode.toString(8).padStart(4, '0');

@@ -3,7 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import { nextTurn } from '../../clock.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { Anchored } from './anchored.ts';
-import { differencesOf, hashOf, statOf } from './entry-state.ts';
+import { hashOf, stateDifferences, statOf } from './entry-state.ts';
 
 export interface Looking {
   readonly tree: Anchored;
@@ -121,7 +121,7 @@ export async function* missingEntries(entries: AsyncIterable<FileEntry>, looking
 
 async function asItShouldBe(entry: FileEntry, place: Anchored, { checksum }: Looking): Promise<BigIntStats | null> {
   const stats = statOf(place, entry.path);
-  if (stats === null || differencesOf(entry, stats, place).length > 0) return null;
+  if (stats === null || stateDifferences(entry, stats, place).length > 0) return null;
   // The index does not know which device it is.
   if (entry.type === 'device') return null;
   if (checksum && entry.type === 'file' && (entry.sha256 === undefined || (await hashOf(place, entry.path, stats)) !== entry.sha256))

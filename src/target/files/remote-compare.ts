@@ -1,20 +1,11 @@
 // Compares what find says of a tree on a host with the entries of an index; contents are not read.
 import { printable } from '../../host/gnu-tar.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
-import type { RemoteScan, Scanned } from './remote-scan.ts';
+import { differencesOf } from './entry-differences.ts';
+import type { RemoteScan } from './remote-scan.ts';
 
 /** Differences described; more are counted. */
 const MOST_DIFFERENCES = 1000;
-
-const TYPES: Readonly<Record<FileEntry['type'], string>> = {
-  file: 'f',
-  // a link to whatever its target is: the inode is compared
-  hardlink: 'flpbcs',
-  directory: 'd',
-  symlink: 'l',
-  fifo: 'p',
-  device: 'bc',
-};
 
 /** How near to the newest change of a tree that was cut off a file counts as perhaps not finished. */
 const NEWEST_NS = 2_000_000_000n;
@@ -55,28 +46,6 @@ export async function differences(entries: AsyncIterable<FileEntry>, scan: Remot
   if (more > 0) described.push(`${more} more differences`);
   return described;
 }
-
-function differencesOf(entry: FileEntry, found: Scanned, owners: boolean): string[] {
-  if (!TYPES[entry.type].includes(found.type)) return [`is no ${entry.type}`];
-  const wrong: string[] = [];
-  const expect = (what: string, is: unknown, wanted: unknown): void => {
-    if (is !== wanted) wrong.push(`${what} ${is}, not ${wanted}`);
-  };
-  if (found.type === 'f') expect('size', found.sizeBytes, entry.sizeBytes);
-  // A symbolic link has no mode of its own.
-  if (found.type !== 'l') expect('mode', octal(found.mode), octal(entry.mode));
-  expect('mtime', found.mtimeNs, entry.mtimeNs);
-  if (owners) {
-    expect('owner', found.uid, entry.uid);
-    expect('group', found.gid, entry.gid);
-  }
-  if (entry.type === 'symlink' && found.target !== entry.target) {
-    wrong.push(`target ${printable(found.target)}, not ${printable(entry.target ?? '')}`);
-  }
-  return wrong;
-}
-
-const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, '0');
 
 /**
  * Yields every directory, and every entry that none of `scans` has as it should be; marks in the first what belongs into the tree, and in
