@@ -5,9 +5,10 @@ import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { printable, unescapeName } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
+import { NulRecords } from '../../host/nul-records.ts';
 import { compilePatterns, type PathMatch, type PathPattern } from '../path-pattern.ts';
 import type { BytePath, Warning } from '../source.ts';
-import { pruneTests } from './prune.ts';
+import { pruneArguments } from './prune.ts';
 import { connectionLost, Reconnects } from './reconnect.ts';
 import { ScanSort } from './scan-sort.ts';
 import { type Found, type FoundDirectory, type FoundFiles, warningOf } from './walk.ts';
@@ -128,10 +129,9 @@ async function look(
 async function list(tree: TreeToFind, lines: ScanSort, excluded: PathMatch, signal: AbortSignal): Promise<Listing> {
   signal.throwIfAborted();
   const { host, root } = tree;
-  const prune = pruneTests(root, tree.exclude);
-  const tests = prune.length === 0 ? [] : ['(', ...prune, ')', '-prune', '-o'];
   const oneFileSystem = tree.oneFileSystem ? ['-xdev'] : [];
-  const find = host.start(['find', root, '-mindepth', '1', ...oneFileSystem, ...tests, '-printf', FORMAT], signal);
+  const tests = [...oneFileSystem, ...pruneArguments(root, tree.exclude)];
+  const find = host.start(['find', root, '-mindepth', '1', ...tests, '-printf', FORMAT], signal);
   find.stdin.end();
   const troubles: Trouble[] = [];
   const remarks: string[] = [];
@@ -146,12 +146,9 @@ async function list(tree: TreeToFind, lines: ScanSort, excluded: PathMatch, sign
     else if (!isExcluded(trouble.path, excluded)) troubles.push(trouble);
   });
   try {
-    let rest = '';
-    find.stdout.setEncoding('latin1');
-    for await (const chunk of find.stdout) {
-      const records = (rest + chunk).split('\0');
-      rest = records.pop() as string;
-      for (const record of records) await lines.add(sortable(record));
+    const records = new NulRecords();
+    for await (const chunk of find.stdout.setEncoding('latin1')) {
+      for (const record of records.take(chunk)) await lines.add(sortable(record));
     }
     const { status, lost } = await find.ended;
     signal.throwIfAborted();
@@ -159,7 +156,7 @@ async function list(tree: TreeToFind, lines: ScanSort, excluded: PathMatch, sign
     if (status === 127) throw new CoffreError('E_TOOL_MISSING', `${host.name}: there is no find`);
     const [said] = remarks;
     // find ends with 1 when it complained about anything.
-    if (rest !== '' || status === null || status > 1 || (status === 1 && complaints === 0) || complaints > MOST_COMPLAINTS) {
+    if (records.unfinished || status === null || status > 1 || (status === 1 && complaints === 0) || complaints > MOST_COMPLAINTS) {
       const how = status === null ? 'by a signal' : `with status ${status}`;
       throw new CoffreError('E_FILES_READ', `find in ${root} ended ${how} after ${complaints} complaints: ${said ?? 'no message'}`);
     }

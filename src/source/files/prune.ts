@@ -16,6 +16,12 @@ export function pruneTests(root: string, patterns: readonly PathPattern[]): stri
   return tests.flatMap((test, index) => (index === 0 ? test : ['-o', ...test]));
 }
 
+/** The same as what stands before find's other tests, so that they see only what is left. */
+export function pruneArguments(root: string, patterns: readonly PathPattern[]): string[] {
+  const tests = pruneTests(root, patterns);
+  return tests.length === 0 ? [] : ['(', ...tests, ')', '-prune', '-o'];
+}
+
 /** See path-pattern.ts for what patterns mean. */
 function testOf(base: string, pattern: PathPattern): string[] | null {
   if (pattern.replaceAll('/', '') === '' || pattern.includes('\0')) return null;

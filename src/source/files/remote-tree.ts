@@ -3,9 +3,10 @@ import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
+import { NulRecords } from '../../host/nul-records.ts';
 import type { Finding, OpenOptions, Warning } from '../source.ts';
 import { findRoot, findScan, gnuFindVersion, outputOf, resolveRoot } from './find-scan.ts';
-import { pruneTests } from './prune.ts';
+import { pruneArguments } from './prune.ts';
 import type { TreeToRead } from './reading.ts';
 import type { RemotePlace } from './remote-place.ts';
 import { sampleFinding } from './sample-finding.ts';
@@ -106,8 +107,7 @@ async function hostClock(host: Host, clock: Clock, signal: AbortSignal): Promise
 async function sample({ host, root: configured, exclude }: RemotePlace): Promise<Finding> {
   const root = await resolveRoot(host, configured);
   await findRoot(host, root);
-  const prune = pruneTests(root, exclude);
-  const tests = prune.length === 0 ? [] : ['(', ...prune, ')', '-prune', '-o'];
+  const tests = pruneArguments(root, exclude);
   const closed = ['(', '-type', 'f', '!', '-readable', '-o', '-type', 'd', '!', '(', '-readable', '-executable', ')', ')'];
   const find = host.start(['find', root, '-mindepth', '1', ...tests, ...closed, '-printf', 'n%P\\0', '-o', '-printf', 'r\\0']);
   find.stdin.end();
@@ -115,11 +115,9 @@ async function sample({ host, root: configured, exclude }: RemotePlace): Promise
   let seen = 0;
   const unreadable: string[] = [];
   try {
-    let rest = '';
-    find.stdout.setEncoding('latin1');
-    for await (const chunk of find.stdout) {
-      const records = (rest + chunk).split('\0');
-      rest = records.pop() as string;
+    const printed = new NulRecords();
+    for await (const chunk of find.stdout.setEncoding('latin1')) {
+      const records = printed.take(chunk);
       seen += records.length;
       unreadable.push(...records.filter((record) => record.startsWith('n')));
       if (seen >= SAMPLE_ENTRIES) break;

@@ -4,6 +4,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
+import { NulRecords } from '../../host/nul-records.ts';
 import type { BytePath } from '../../source/source.ts';
 import { checkEnd, failed } from './remote-program.ts';
 
@@ -221,13 +222,10 @@ async function readRecords(
     if (said.length < MOST_COMPLAINTS) said.push(line);
   });
   try {
-    let rest = '';
+    const printed = new NulRecords();
     let record: string[] = [];
-    find.stdout.setEncoding('latin1');
-    for await (const chunk of find.stdout) {
-      const pieces = (rest + chunk).split('\0');
-      rest = pieces.pop() as string;
-      for (const piece of pieces) {
+    for await (const chunk of find.stdout.setEncoding('latin1')) {
+      for (const piece of printed.take(chunk)) {
         record.push(piece);
         if (record.length < fields) continue;
         use(record);
@@ -237,7 +235,7 @@ async function readRecords(
     const end = await find.ended;
     signal?.throwIfAborted();
     checkEnd(host, 'find', end);
-    if (rest !== '' || record.length > 0 || end.status === null || end.status > 1 || (end.status === 1 && complaints === 0)) {
+    if (printed.unfinished || record.length > 0 || end.status === null || end.status > 1 || (end.status === 1 && complaints === 0)) {
       throw failed(host, 'find', end.status, said);
     }
   } finally {
