@@ -1,14 +1,11 @@
 // The composition root of `coffre`: the only file, with restore-main.ts, that names adapters.
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Adapters } from './cli/adapters.ts';
-import { processIo } from './cli/io.ts';
-import { printError } from './cli/output.ts';
-import { runProgram } from './cli/program.ts';
+import { runProcess } from './cli/process.ts';
 import { becomeUnit } from './cli/run-unit.ts';
 import { systemClock } from './clock.ts';
 import type { HostConfig, ShopConfig } from './config/config.ts';
-import { asCoffreError, CoffreError } from './errors.ts';
+import { CoffreError } from './errors.ts';
 import { closingHost } from './host/closing-host.ts';
 import type { Host } from './host/host.ts';
 import { localHost } from './host/local.ts';
@@ -116,21 +113,7 @@ function closedWithHost(source: Source, host: Host): Source {
   };
 }
 
-const io = processIo();
-const argv = process.argv.slice(2);
-for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-  process.on(event, (error: unknown) => {
-    printError(io, argv.includes('--json'), asCoffreError(error));
-    process.exit(1);
-  });
-}
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-await runProgram(argv, version, {
+await runProcess((argv, io) => ({
   adapters,
   restore: { here: false, become: () => becomeUnit(fileURLToPath(new URL('./restore-main.ts', import.meta.url)), argv, io) },
-  clock: systemClock,
-  io,
-});
-// Nothing is left to do: a socket that some library keeps open must not hold the terminal.
-systemClock.after(2000, () => process.exit(), { unref: true });
+}));

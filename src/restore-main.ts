@@ -1,14 +1,11 @@
 // The composition root of the restore unit: the only process that reads identities and writes into shops. Run by `coffre restore`
 // and `coffre verify`, with their command line.
-import { readFileSync } from 'node:fs';
 import type { Adapters, LandingDatabase, RestoreAdapters } from './cli/adapters.ts';
-import { processIo } from './cli/io.ts';
-import { printError } from './cli/output.ts';
-import { runProgram } from './cli/program.ts';
+import { runProcess } from './cli/process.ts';
 import { systemClock } from './clock.ts';
 import type { FilesConfig, Secret, SshHostConfig } from './config/config.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
-import { asCoffreError, CoffreError } from './errors.ts';
+import { CoffreError } from './errors.ts';
 import { closingHost } from './host/closing-host.ts';
 import type { Host } from './host/host.ts';
 import { localHost } from './host/local.ts';
@@ -114,19 +111,7 @@ async function databaseAddress(url: string, file: string | null) {
   return { ...parseDatabaseUrl(url), password: file === null ? fromEnvironment : passwordFile(file) };
 }
 
-const io = processIo();
-const argv = process.argv.slice(2);
-for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-  process.on(event, (error: unknown) => {
-    printError(io, argv.includes('--json'), asCoffreError(error));
-    process.exit(1);
-  });
-}
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-await runProgram(argv, version, {
+await runProcess(() => ({
   adapters: { openVault, prepareVault: notHere, openSource: notHere, previewShop: notHere, checkHost: notHere },
   restore: { here: true, adapters },
-  clock: systemClock,
-  io,
-});
-systemClock.after(2000, () => process.exit(), { unref: true });
+}));
