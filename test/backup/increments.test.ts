@@ -86,3 +86,14 @@ test('more than half of a segment is dead - its live files are stored anew once,
   expect((await backup()).newBytes).toBeLessThan(SMALL);
   await expectEqualRestore();
 });
+
+test('a file too large for memory is moved and touched - it is not stored again, and comes back under its name with its time', async () => {
+  const large = join(root, 'large.bin');
+  writeFileSync(large, randomBytes(50_000_000));
+  expect((await backup()).newBytes).toBeGreaterThan(50_000_000);
+  renameSync(large, join(root, 'larger.bin'));
+  expect((await backup()).newBytes).toBeLessThan(SMALL);
+  utimesSync(join(root, 'larger.bin'), 1_700_000_000, 1_700_000_000);
+  expect((await backup()).newBytes).toBeLessThan(SMALL);
+  await expectEqualRestore();
+});

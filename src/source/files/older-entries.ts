@@ -21,6 +21,12 @@ const MOST_IN_MEMORY = 100_000;
 /** Paths looked at for one file that may have been moved. */
 const MOST_LIKE = 16;
 
+/** What the entry of a file says whose content lies there. */
+export function placeOf(stored: Stored, path: BytePath, mtimeNs: bigint): Pick<FileEntry, 'segment' | 'member'> {
+  const restamped = stored.restamped || stored.member !== path || stored.mtimeNs !== mtimeNs;
+  return { segment: stored.segment, ...(restamped ? { member: stored.member } : {}) };
+}
+
 export class OlderEntries {
   readonly #memory = new Map<BytePath, FileEntry>();
   /** Of those in memory, by size and mtime; made when first asked for: most readings find nothing new. */

@@ -21,7 +21,7 @@ const NOTHING: PlainOutcome = { done: new Set(), entries: new Map() };
 const RACY_NS = 20_000_000n;
 
 /** From this ctime on a file may change again unnoticed. */
-function racyFrom(tree: Tree, clock: Clock): bigint {
+export function racyFrom(tree: Tree, clock: Clock): bigint {
   return tree.racyFromNs?.() ?? BigInt(clock.nowMs()) * 1_000_000n - RACY_NS;
 }
 
@@ -29,7 +29,7 @@ function racyFrom(tree: Tree, clock: Clock): bigint {
 const SMALLEST_HOLES_BYTES = 64 * 1024;
 
 /** Whether a pax header says all there is to say, attributes aside. */
-function isSimple(found: Found): boolean {
+export function isSimple(found: Found): boolean {
   if (found.links !== 1) return false;
   return found.type === 'symlink' || (found.type === 'file' && found.sizeBytes - found.occupiedBytes < SMALLEST_HOLES_BYTES);
 }
@@ -70,6 +70,8 @@ export class FilesPart implements Part {
   /** Those that are packed without GNU tar, once it was asked which. */
   #plain: PlainFiles | null = null;
   #awkward: readonly Found[];
+  /** Files that GNU tar packs although a plain header says all of them, with the ctime until which that is so. */
+  #bare: ReadonlyMap<BytePath, bigint> = new Map();
   #outcome: PartOutcome | null = null;
 
   constructor(deps: PartDeps, files: readonly Found[], estimatedBytes: number) {
@@ -82,8 +84,15 @@ export class FilesPart implements Part {
 
   async threadWork(signal: AbortSignal): Promise<ThreadWork | null> {
     const { tree, clock, extended, stored } = this.#deps;
+    if (extended === null) return null;
     // what does not fit into memory is streamed
-    if (extended === null || this.estimatedBytes > LARGE_PART_BYTES) return null;
+    if (this.estimatedBytes > LARGE_PART_BYTES) {
+      const contents = this.#files.filter((found) => found.type === 'file' && isSimple(found));
+      const paths = contents.map((found) => found.path);
+      const special = await extended.amongFew(paths, signal);
+      this.#bare = new Map(contents.filter(({ path }) => !special.has(path)).map(({ path, ctimeNs }) => [path, ctimeNs]));
+      return null;
+    }
     const racyFromNs = racyFrom(tree, clock);
     const simple = this.#files.filter(isSimple);
     const contents = simple.filter((found) => found.type === 'file');
@@ -200,7 +209,8 @@ export class FilesPart implements Part {
         if (entry) stored.push(entry);
         continue;
       }
-      const entry = entries.get(path);
+      const packed = entries.get(path);
+      const entry = packed && this.#bare.get(path) === packed.ctimeNs ? withoutExtended(packed) : packed;
       if (entry)
         stored.push(
           unstable.has(path) || (entry.target !== undefined && unstable.has(entry.target)) ? { ...entry, unstable: true } : entry,
@@ -216,6 +226,10 @@ export class FilesPart implements Part {
 }
 
 const inode = (found: Found): string => `${found.device}:${found.inode}`;
+
+function withoutExtended({ extended: _, ...entry }: FileEntry): FileEntry {
+  return entry;
+}
 
 /** The files complained about, with all other links of their inodes: the second copy of one would part it from the others. */
 function withLinks(torn: readonly Complaint[], wanted: ReadonlyMap<BytePath, Found>): Map<BytePath, Found> {

@@ -1,7 +1,7 @@
 // The ordinary files of a part: handed to a thread as one request, its answer turned into index entries and warnings.
 import { printable } from '../../host/gnu-tar.ts';
 import type { BytePath, FileEntry, ThreadWork, Warning } from '../source.ts';
-import type { Stored } from './older-entries.ts';
+import { placeOf, type Stored } from './older-entries.ts';
 import type { TreePacked, TreeToPack } from './pack-tree.ts';
 import type { Found } from './walk.ts';
 
@@ -87,9 +87,7 @@ export class PlainFiles implements ThreadWork {
 
   /** Where the content of a file lies that was not packed. */
   #place(i: number, path: BytePath, mtimeNs: bigint, sha256: string): Pick<FileEntry, 'segment' | 'member'> {
-    const stored = this.#known.get(i)?.find((one) => one.sha256 === sha256) as Stored;
-    const restamped = stored.restamped || stored.member !== path || stored.mtimeNs !== mtimeNs;
-    return { segment: stored.segment, ...(restamped ? { member: stored.member } : {}) };
+    return placeOf(this.#known.get(i)?.find((one) => one.sha256 === sha256) as Stored, path, mtimeNs);
   }
 }
 

@@ -19,9 +19,10 @@ import {
   type SourceSummary,
   type Warning,
 } from '../source.ts';
+import { hashFile } from './hash-file.ts';
 import { MovedPart } from './moved-part.ts';
-import type { Stored } from './older-entries.ts';
-import { FilesPart } from './part.ts';
+import { placeOf, type Stored } from './older-entries.ts';
+import { FilesPart, isSimple, racyFrom } from './part.ts';
 import type { Scratch } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
 import type { Tree } from './tar-pack.ts';
@@ -104,6 +105,12 @@ export class FilesReading implements Reading {
           this.#moved(same);
           carried.push(same);
           if (carried.length >= ENTRIES_PER_CARRY) yield this.#carry(carried.splice(0));
+          continue;
+        }
+        const kept = await this.#keptLarge(found);
+        if (kept) {
+          this.#moved(kept);
+          carried.push(kept);
           continue;
         }
         yield* this.#add([found]);
@@ -221,6 +228,29 @@ export class FilesReading implements Reading {
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'other';
     }
+  }
+
+  /** A file too large for memory whose content is stored already: found out before it is packed, since that cannot be taken back. */
+  async #keptLarge(found: Found): Promise<FileEntry | null> {
+    const { type, path, sizeBytes, mode, uid, gid, mtimeNs, ctimeNs, inode } = found;
+    if (
+      type !== 'file' ||
+      !isSimple(found) ||
+      packedBytes(found) <= LARGE_PART_BYTES ||
+      this.#extended === null ||
+      this.#scratch.older.isEmpty
+    )
+      return null;
+    const candidates = await this.#stored(found);
+    if (candidates.length === 0) return null;
+    const racyFromNs = racyFrom(this.#tree, this.#clock);
+    const sha256 = await hashFile(this.#tree.root, found, this.#signal);
+    const stored = candidates.find((candidate) => candidate.sha256 === sha256);
+    if (sha256 === null || !stored || (await this.#extended.amongFew([path], this.#signal)).size > 0) return null;
+    return {
+      ...{ type, path, sizeBytes, mode, uid, gid, mtimeNs, ctimeNs: ctimeNs >= racyFromNs ? 0n : ctimeNs, inode, sha256 },
+      ...placeOf(stored, path, mtimeNs),
+    };
   }
 
   #moved(entry: FileEntry): void {
