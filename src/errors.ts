@@ -198,6 +198,14 @@ export const ERRORS = {
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
   E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
   E_CATALOG: kind(11, 'operator', 'the catalog cannot be read', 'coffre catalog rebuild makes it anew from a vault'),
+  // 12: the shop's life or a hold forbids it
+  E_SHOP_STATE: kind(
+    12,
+    'never',
+    'the shop’s state does not allow this',
+    'coffre shop list shows the state of every shop; coffre shop resume takes it back',
+  ),
+  E_HELD: kind(12, 'operator', 'a legal hold forbids this', 'coffre hold list shows who placed it and why; coffre hold release lifts it'),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;

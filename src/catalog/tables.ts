@@ -4,7 +4,7 @@ import type { Generated } from 'kysely';
 /** One attempt to do something for a shop. `interrupted` is set by whoever finds it without its process. */
 export interface RunsTable {
   id: string;
-  kind: 'backup' | 'restore' | 'prune' | 'verify';
+  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up';
   shop: string;
   source: 'database' | 'files' | 'server' | null;
   state: 'running' | 'done' | 'failed' | 'interrupted';
@@ -68,6 +68,8 @@ export interface ObjectsTable {
   lockReadAt: number | null;
   createdAt: number;
   resolvedAt: number | null;
+  /** Error code of what a verification found wrong with its bytes; null: nothing known. Such a copy is no source for another vault. */
+  damage: string | null;
 }
 
 export interface SnapshotsTable {
@@ -119,6 +121,18 @@ export interface SnapshotSegmentsTable {
   partial: number;
   /** Plaintext of it that the snapshot uses, headers of members included; null: not counted. */
   liveBytes: number | null;
+}
+
+/** Why a vault of the shop lacks a committed snapshot, as whoever last tried to store it there found; the row goes with the copy's coming. */
+export interface GapsTable {
+  snapshotId: string;
+  vault: string;
+  /** ErrorCode. */
+  code: string;
+  message: string;
+  at: number;
+  /** Tries in a row that failed, the run's own included. */
+  failures: number;
 }
 
 /** A run relies on this segment: prune leaves it alone. Removed with the run's end, or when the run is found dead. */
@@ -176,6 +190,44 @@ export interface SlotsTable {
   lastDueAt: number;
 }
 
+/** A tenant's life as it is now; what it was before stands in the audit. No row: active. */
+export interface ShopStatesTable {
+  shop: string;
+  /** suspended: not backed up. closing: backed up until `endsAt`. erased: everything goes as its locks end. */
+  state: 'active' | 'suspended' | 'closing' | 'erased';
+  since: number;
+  /** Of `closing` alone. */
+  endsAt: number | null;
+  who: string;
+  reason: string | null;
+}
+
+/** A legal hold: what it names is kept and its locks are kept ahead until it is released. Rows are never deleted. */
+export interface HoldsTable {
+  id: string;
+  shop: string;
+  /** null: everything of the shop, what is still to come included. */
+  snapshotId: string | null;
+  reason: string;
+  placedAt: number;
+  placedBy: string;
+  releasedAt: number | null;
+  releasedBy: string | null;
+  releaseReason: string | null;
+}
+
+/** What was promised or confirmed about the end of a shop's data. Rows are never deleted. */
+export interface CertificatesTable {
+  id: Generated<number>;
+  shop: string;
+  at: number;
+  kind: 'closing' | 'erasure';
+  /** 1: nothing of the shop is left anywhere. */
+  final: number;
+  /** Signed, as text: exactly what was signed. */
+  document: string;
+}
+
 export interface Tables {
   runs: RunsTable;
   segments: SegmentsTable;
@@ -183,9 +235,13 @@ export interface Tables {
   snapshots: SnapshotsTable;
   snapshotVaults: SnapshotVaultsTable;
   snapshotSegments: SnapshotSegmentsTable;
+  gaps: GapsTable;
   pins: PinsTable;
   ledger: LedgerTable;
   probes: ProbesTable;
   audit: AuditTable;
   slots: SlotsTable;
+  shopStates: ShopStatesTable;
+  holds: HoldsTable;
+  certificates: CertificatesTable;
 }

@@ -4,10 +4,14 @@ import { first } from './001-first.ts';
 import { sealedTo } from './002-sealed-to.ts';
 import { probePlace } from './003-probe-place.ts';
 import { liveBytes } from './004-live-bytes.ts';
+import { catchUp } from './005-catch-up.ts';
+import { shopLife } from './006-shop-life.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
   '002-sealed-to': sealedTo,
   '003-probe-place': probePlace,
   '004-live-bytes': liveBytes,
+  '005-catch-up': catchUp,
+  '006-shop-life': shopLife,
 };
