@@ -66,6 +66,7 @@ export async function insertSnapshot(tx: Kysely<Tables>, record: SnapshotRecord)
 
 async function insertCopy(tx: Kysely<Tables>, copy: Insertable<SnapshotVaultsTable>): Promise<void> {
   await tx.insertInto('snapshotVaults').values(copy).execute();
+  await tx.deleteFrom('gaps').where('snapshotId', '=', copy.snapshotId).where('vault', '=', copy.vault).execute();
 }
 
 /**

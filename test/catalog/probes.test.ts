@@ -1,7 +1,11 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { DatabaseSync } from 'node:sqlite';
+import { Kysely, Migrator } from 'kysely';
 import { expect, onTestFinished, test } from 'vitest';
+import { MIGRATIONS } from '../../src/catalog/migrations/migrations.ts';
 import { catalogPath, openCatalog } from '../../src/catalog/open.ts';
 import { lastProbe, recordProbe } from '../../src/catalog/probes.ts';
+import { NodeSqliteDialect, openSqlite } from '../../src/catalog/sqlite.ts';
 import type { S3VaultConfig } from '../../src/config/config.ts';
 import { vaultPlace } from '../../src/config/vault-place.ts';
 import { FakeClock } from '../fake-clock.ts';
@@ -45,12 +49,9 @@ test('a proof is of a place - the name, credentials and timeouts may change; end
 
 test('a catalog from before places were written down - its proofs count for no place, new ones do', async () => {
   const stateDir = await tempDir();
-  await (await openCatalog(stateDir)).close();
+  await migrateBefore(stateDir, '003');
   const old = new DatabaseSync(catalogPath(stateDir));
-  old.exec(`drop index "probesOfPlace"; alter table "probes" drop column "place"; create index "probesOfVault" on "probes" ("vault", "id");
-    alter table "snapshotSegments" drop column "liveBytes";
-    delete from kysely_migration where name >= '003';
-    insert into "probes" ("vault", "at", "outcome", "steps") values ('offsite', 1, 'proven', '[]')`);
+  old.exec(`insert into "probes" ("vault", "at", "outcome", "steps") values ('offsite', 1, 'proven', '[]')`);
   old.close();
   const catalog = await openCatalog(stateDir);
   onTestFinished(() => catalog.close());
@@ -61,3 +62,13 @@ test('a catalog from before places were written down - its proofs count for no p
   await recordProbe(catalog, new FakeClock(), { name: 'offsite', place: vaultPlace(OFFSITE) }, 'proven', []);
   expect(await lastProbe(catalog, vaultPlace(OFFSITE))).toMatchObject({ outcome: 'proven' });
 });
+
+/** The catalog as it was when only the migrations before `name` existed. */
+async function migrateBefore(stateDir: string, name: string): Promise<void> {
+  const path = catalogPath(stateDir);
+  const db = new Kysely({ dialect: new NodeSqliteDialect(openSqlite(path), path, new AsyncLocalStorage()) });
+  const migrations = Object.fromEntries(Object.entries(MIGRATIONS).filter(([known]) => known < name));
+  const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
+  await db.destroy();
+  expect(error).toBeUndefined();
+}
