@@ -1,6 +1,6 @@
 // Reads command line, title and environment of every process of a coffre while it runs, as anybody on the machine could.
-import { readdirSync, readFileSync } from 'node:fs';
 import { systemClock, type Timer } from '../../src/clock.ts';
+import { processTree, readProc } from '../process-tree.ts';
 
 export interface Seen {
   /** What `ps` shows, one text for each command line and name that was ever seen. */
@@ -15,11 +15,11 @@ export function watchProcesses(pid: number): () => Seen {
   const helperEnvironments = new Set<string>();
   let timer: Timer;
   const look = (): void => {
-    for (const one of tree(pid)) {
-      const commandLine = read(`/proc/${one}/cmdline`);
+    for (const { pid: one } of processTree(pid)) {
+      const commandLine = readProc(`${one}/cmdline`);
       shown.add(commandLine);
-      shown.add(read(`/proc/${one}/comm`));
-      if (/^(\S*\/)?tar\0/.test(commandLine)) helperEnvironments.add(read(`/proc/${one}/environ`));
+      shown.add(readProc(`${one}/comm`));
+      if (/^(\S*\/)?tar\0/.test(commandLine)) helperEnvironments.add(readProc(`${one}/environ`));
     }
     timer = systemClock.after(5, look);
   };
@@ -28,25 +28,4 @@ export function watchProcesses(pid: number): () => Seen {
     timer.cancel();
     return { shown, helperEnvironments };
   };
-}
-
-function* tree(pid: number): Generator<number> {
-  yield pid;
-  let tasks: string[] = [];
-  try {
-    tasks = readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return; // it ended
-  }
-  for (const task of tasks) {
-    for (const child of read(`/proc/${pid}/task/${task}/children`).split(' ')) if (child) yield* tree(Number(child));
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return ''; // it ended
-  }
 }

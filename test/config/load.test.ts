@@ -3,22 +3,10 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig, parseConfig } from '../../src/config/load.ts';
-import { CoffreError } from '../../src/errors.ts';
 import { tempDir } from '../temp-dir.ts';
+import { FILE, refusal } from './refusal.ts';
 
 const EXAMPLE = resolve(import.meta.dirname, '../../config/coffre.example.yaml');
-const FILE = '/etc/coffre/coffre.yaml';
-
-/** The error of a text, its file's name shortened. */
-function refusal(text: string): { code: string; message: string } {
-  try {
-    parseConfig(text, FILE, {});
-  } catch (error) {
-    if (error instanceof CoffreError) return { code: error.code, message: error.message.replaceAll(FILE, 'coffre.yaml') };
-    throw error;
-  }
-  throw new Error('the configuration was accepted');
-}
 
 const GOOD = `encryption: none
 vaults:

@@ -3,9 +3,7 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ShopConfig } from '../../src/config/config.ts';
 import { loadConfig, parseConfig } from '../../src/config/load.ts';
-import { CoffreError } from '../../src/errors.ts';
-
-const FILE = '/etc/coffre/coffre.yaml';
+import { FILE, refusal } from './refusal.ts';
 
 const text = (lines: string, host = ''): string => `encryption: none
 stateDir: /var/lib/coffre
@@ -22,16 +20,6 @@ ${host}${lines}`;
 const shop = (lines: string, host = ''): ShopConfig => parseConfig(text(lines, host), FILE, {}).shops.get('dupont') as ShopConfig;
 const SSH = '    host: { type: ssh, host: h, user: u, keyFile: /k, knownHostsFile: /kh }\n';
 const FILES = '    files: { root: /var/www/dupont, profile: prestashop }\n';
-
-function refusal(lines: string, host = ''): string {
-  try {
-    shop(lines, host);
-  } catch (error) {
-    if (error instanceof CoffreError) return error.message.replaceAll(FILE, 'coffre.yaml');
-    throw error;
-  }
-  throw new Error('the configuration was accepted');
-}
 
 describe('a database from the shop', () => {
   it('shop, or fromShop with other keys - what is not said is left for the shop to say, defaults are as for any database', () => {
@@ -93,7 +81,7 @@ describe('a database from the shop', () => {
       'database has neither host nor socketPath: one of them is expected',
     ],
   ])('%s - refused', (_title, lines, message) => {
-    expect(refusal(lines)).toContain(message);
+    expect(refusal(text(lines)).message).toContain(message);
   });
 
   it('written out - the default port is there as before', () => {
@@ -116,10 +104,10 @@ describe('server', () => {
     ['an unknown key', '    server: { exclud: [] }\n', 'server.exclud is not a known key: did you mean exclude?'],
     ['a root in a vault', '    server: { root: /srv/coffre/dupont }\n', 'server.root is "/srv/coffre/dupont" and lies in vault nas'],
   ])('%s - refused', (_title, lines, message) => {
-    expect(refusal(lines)).toContain(message);
+    expect(refusal(text(lines)).message).toContain(message);
   });
 
   it('a relative root over SSH - refused', () => {
-    expect(refusal('    server: { root: chroot }\n', SSH)).toContain('on a host reached by SSH an absolute path is expected');
+    expect(refusal(text('    server: { root: chroot }\n', SSH)).message).toContain('on a host reached by SSH an absolute path is expected');
   });
 });

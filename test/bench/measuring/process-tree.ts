@@ -1,6 +1,6 @@
 // Watches the memory of a process and everything it starts, from /proc, without their help.
-import { readdirSync, readFileSync } from 'node:fs';
 import { type Clock, systemClock, type Timer } from '../../../src/clock.ts';
+import { processTree, readProc } from '../../process-tree.ts';
 
 const SAMPLE_EVERY_MS = 50;
 const FORK = 'fork';
@@ -45,8 +45,8 @@ export class ProcessTreeWatch {
   #sample(): void {
     this.#timer = this.#clock.after(SAMPLE_EVERY_MS, () => this.#sample());
     const now: { name: string; bytes: number }[] = [];
-    for (const [pid, parent] of descendants(this.#pid, 0)) {
-      const status = read(`/proc/${pid}/status`);
+    for (const { pid, parent } of processTree(this.#pid)) {
+      const status = readProc(`${pid}/status`);
       const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
       const bytes = field('VmRSS');
       if (bytes === 0) continue;
@@ -64,36 +64,15 @@ export class ProcessTreeWatch {
   }
 }
 
-function* descendants(pid: number, parent: number): Generator<readonly [pid: number, parent: number]> {
-  yield [pid, parent];
-  let tasks: string[] = [];
-  try {
-    tasks = readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return; // it ended
-  }
-  for (const task of tasks) {
-    for (const child of read(`/proc/${pid}/task/${task}/children`).split(' ')) if (child) yield* descendants(Number(child), pid);
-  }
-}
-
 /**
  * What it runs, in a word: `main.ts` for Node with that script, else the program. A `fork` is about to become another program
  * and for some milliseconds shares its parent's pages: they are there once.
  */
 function nameOf(pid: number, parent: number): string {
-  const commandLine = read(`/proc/${pid}/cmdline`);
+  const commandLine = readProc(`${pid}/cmdline`);
   // none: in the middle of exec, between one program and the next
-  if (commandLine === '' || commandLine === read(`/proc/${parent}/cmdline`)) return FORK;
+  if (commandLine === '' || commandLine === readProc(`${parent}/cmdline`)) return FORK;
   const words = commandLine.split('\0');
   const script = words.find((word) => word.endsWith('.ts'));
   return (script ?? words[0] ?? '?').split('/').at(-1) || '?';
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // it ended
-  }
 }

@@ -7,10 +7,10 @@ import { ReadContext } from '../../../src/source/mariadb/reading.ts';
 import { openSnapshot } from '../../../src/source/mariadb/snapshot.ts';
 import { connect } from '../../../src/target/mariadb/session.ts';
 import { until } from '../../servers/rig.ts';
+import { busy, NO_LIMITS } from './busy.ts';
 import { databaseConfig, dumpParts, makeTarget, restoreParts } from './dumped.ts';
 import { checksums, type DatabaseServer, freshDatabase, startDatabaseServer } from './server.ts';
 
-const NONE: GentleLimits = { rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 3000 };
 const CORE = ['address', 'cart', 'category', 'configuration', 'country', 'currency', 'customer', 'employee'].concat([
   'hook',
   'lang',
@@ -33,29 +33,12 @@ beforeEach(() => freshDatabase(server, 'shop'));
 const config = (changes: Partial<DatabaseConfig> = {}, limits: Partial<GentleLimits> = {}): DatabaseConfig => ({
   ...databaseConfig(server.where, 'shop'),
   ...changes,
-  gentle: { ...NONE, ...limits },
+  gentle: { ...NO_LIMITS, ...limits },
 });
 
 const numbers = (table: string, rows: number, engine: string): string =>
   `CREATE TABLE ${table} (id INT PRIMARY KEY, text VARCHAR(100)) ENGINE=${engine};
    INSERT INTO ${table} SELECT seq, REPEAT('x', 90) FROM seq_1_to_${rows};`;
-
-/** `count` queries that run until the test is over, or until they are ended. */
-async function load(count: number): Promise<{ end(): Promise<void> }> {
-  const sessions = await Promise.all(Array.from({ length: count }, () => connect(config(), { localInfile: false })));
-  const ids = sessions.map(({ threadId }) => threadId);
-  const running = async (): Promise<number> =>
-    Number(await server.sql(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (${ids}) AND COMMAND='Query'`));
-  const end = async (): Promise<void> => {
-    await server.client('mariadb', ['--force'], ids.map((id) => `KILL ${id};`).join('\n')).catch(() => {});
-    for (const session of sessions) session.destroy();
-    await until('the load is gone', 10_000, async () => (await running()) === 0);
-  };
-  onTestFinished(end);
-  for (const session of sessions) session.cells('SELECT SLEEP(60)').catch(() => {});
-  await until('the load is there', 10_000, async () => (await running()) === count);
-  return { end };
-}
 
 test('a shop whose ephemeral tables are left out - restored with them empty, all else whole, and the summary names each', async () => {
   const kept = [...CORE, 'page'].map((name) => `ps_${name}`);
@@ -98,7 +81,7 @@ test('rows a second that make the reader wait at every place of a segment - no r
 
 test('a busy server - the dump begins when it is quiet', async () => {
   await server.sql(numbers('orders', 100, 'InnoDB'), 'shop');
-  const busy = await load(4);
+  const queries = await busy(server, config(), 4);
   let done = false;
   const dumping = dumpParts(config({}, { maxRunningQueries: 2 })).then((dumped) => {
     done = true;
@@ -106,7 +89,7 @@ test('a busy server - the dump begins when it is quiet', async () => {
   });
   await systemClock.sleep(2500);
   expect(done).toBe(false);
-  await busy.end();
+  await queries.end();
   expect((await dumping).summary.counts.rows).toBe(100);
 });
 
@@ -119,7 +102,7 @@ test('a server that becomes busy while a table is read, and an ALTER waits for t
   dumping.catch(() => {});
   const reading = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB='shop' AND INFO LIKE 'SELECT%orders%'";
   await until('the table is being read', 10_000, async () => Number(await server.sql(reading)) > 0);
-  await load(4);
+  await busy(server, config(), 4);
   const alterer = await connect(config(), { localInfile: false });
   onTestFinished(() => alterer.destroy());
   // it waits for the table; were the dump to wait for the load, this would never end

@@ -5,10 +5,9 @@ import { type Gentle, makeGentle } from '../../../src/source/mariadb/gentle.ts';
 import { connect, type ServerAddress, type Session } from '../../../src/target/mariadb/session.ts';
 import { FakeClock } from '../../fake-clock.ts';
 import { until } from '../../servers/rig.ts';
+import { busy, NO_LIMITS } from './busy.ts';
 import { databaseConfig } from './dumped.ts';
 import { type DatabaseServer, startDatabaseServer } from './server.ts';
-
-const NONE: GentleLimits = { rowsPerSecond: null, bytesPerSecond: null, maxRunningQueries: null, maxLockMs: 3000 };
 
 let server: DatabaseServer;
 let address: ServerAddress;
@@ -21,31 +20,13 @@ afterAll(() => server?.stop());
 
 async function gentle(limits: Partial<GentleLimits>, own: readonly Session[] = []): Promise<Gentle> {
   const made = await makeGentle({
-    limits: { ...NONE, ...limits },
+    limits: { ...NO_LIMITS, ...limits },
     address,
     clock: systemClock,
     ownThreads: () => own.map(({ threadId }) => threadId),
   });
   onTestFinished(() => made.close());
   return made;
-}
-
-/** Connections that each run a query for a minute, unless they are ended before. */
-async function busy(count: number): Promise<{ sessions: Session[]; end(): Promise<void> }> {
-  const sessions = await Promise.all(Array.from({ length: count }, () => connect(address, { localInfile: false })));
-  const ids = sessions.map(({ threadId }) => threadId);
-  const running = async (): Promise<number> =>
-    Number(await server.sql(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (${ids}) AND COMMAND='Query'`));
-  const end = async (): Promise<void> => {
-    // killed first: the server notices only at the end of a query that its client is gone
-    await server.client('mariadb', ['--force'], ids.map((id) => `KILL ${id};`).join('\n')).catch(() => {});
-    for (const session of sessions) session.destroy();
-    await until('the queries are gone', 10_000, async () => (await running()) === 0);
-  };
-  onTestFinished(end);
-  for (const session of sessions) session.cells('SELECT SLEEP(60)').catch(() => {});
-  await until('the queries run', 10_000, async () => (await running()) === count);
-  return { sessions, end };
 }
 
 const held = (one: Gentle): boolean => {
@@ -57,7 +38,7 @@ const held = (one: Gentle): boolean => {
 describe('no limit at all', () => {
   test('nobody waits, and no connection is made', async () => {
     const nowhere: ServerAddress = { user: 'nobody', password: null, host: null, port: 1, socketPath: '/nowhere' };
-    const made = await makeGentle({ limits: NONE, address: nowhere, clock: systemClock, ownThreads: () => [] });
+    const made = await makeGentle({ limits: NO_LIMITS, address: nowhere, clock: systemClock, ownThreads: () => [] });
     expect(made.spend(1e9, 1e12)).toBeNull();
     expect(made.heldMs).toBe(0);
     await made.close();
@@ -67,10 +48,10 @@ describe('no limit at all', () => {
 
 describe('running queries', () => {
   test('as many as are allowed - goes on; one more - waits until it ended', async () => {
-    await busy(2);
+    await busy(server, address, 2);
     const made = await gentle({ maxRunningQueries: 2 });
     expect(held(made)).toBe(false);
-    const third = await busy(1);
+    const third = await busy(server, address, 1);
     await until('reading is held', 10_000, () => held(made));
     const wait = made.spend(10, 1000);
     await third.end();
@@ -80,15 +61,15 @@ describe('running queries', () => {
   });
 
   test('our own do not count, and somebody else’s under the same user do', async () => {
-    const own = await busy(4);
+    const own = await busy(server, address, 4);
     const made = await gentle({ maxRunningQueries: 1 }, own.sessions);
     expect(held(made)).toBe(false);
-    await busy(2);
+    await busy(server, address, 2);
     await until('reading is held', 10_000, () => held(made));
   });
 
   test('too many before the snapshot - spend(0, 0) waits', async () => {
-    await busy(3);
+    await busy(server, address, 3);
     const made = await gentle({ maxRunningQueries: 2 });
     expect(held(made)).toBe(true);
   });
@@ -104,14 +85,14 @@ describe('running queries', () => {
     await reader.run('START TRANSACTION');
     await reader.cells('SELECT * FROM busy.orders');
     const made = await makeGentle({
-      limits: { ...NONE, maxRunningQueries: 1 },
+      limits: { ...NO_LIMITS, maxRunningQueries: 1 },
       address,
       clock: systemClock,
       ownThreads: () => [reader.threadId],
       tablesHeld: () => ['`busy`.`gone`', '`busy`.`other`', '`busy`.`orders`'],
     });
     onTestFinished(() => made.close());
-    await busy(2);
+    await busy(server, address, 2);
     await until('reading is held', 10_000, () => held(made));
     const altered = alterer.run('ALTER TABLE busy.orders ADD COLUMN more INT');
     await until('reading goes on', 10_000, () => !held(made));
@@ -131,12 +112,12 @@ describe('running queries', () => {
       return now !== watcher && /^\d+$/.test(now);
     });
     await until('reading goes on', 10_000, () => !held(made));
-    await busy(2);
+    await busy(server, address, 2);
     await until('reading is held', 10_000, () => held(made));
   });
 
   test('closed, or the reader’s signal aborts, while it waits - refused with the reason', async () => {
-    await busy(2);
+    await busy(server, address, 2);
     const made = await gentle({ maxRunningQueries: 1 });
     const controller = new AbortController();
     const aborted = made.spend(1, 1, controller.signal);
@@ -150,7 +131,7 @@ describe('running queries', () => {
 
   test('a server that is not there - E_DB_CONNECT at once', async () => {
     const nowhere: ServerAddress = { ...address, socketPath: '/nowhere/at.sock' };
-    const made = makeGentle({ limits: { ...NONE, maxRunningQueries: 1 }, address: nowhere, clock: systemClock, ownThreads: () => [] });
+    const made = makeGentle({ limits: { ...NO_LIMITS, maxRunningQueries: 1 }, address: nowhere, clock: systemClock, ownThreads: () => [] });
     await expect(made).rejects.toMatchObject({ code: 'E_DB_CONNECT' });
   });
 });
@@ -158,7 +139,7 @@ describe('running queries', () => {
 describe('rows and bytes a second', () => {
   test('above the rate - waits by the clock, and an abort or close ends it', async () => {
     const clock = new FakeClock();
-    const made = await makeGentle({ limits: { ...NONE, bytesPerSecond: 1000 }, address, clock, ownThreads: () => [] });
+    const made = await makeGentle({ limits: { ...NO_LIMITS, bytesPerSecond: 1000 }, address, clock, ownThreads: () => [] });
     expect(made.spend(1, 100)).toBeNull();
     const wait = made.spend(1, 1100);
     expect(wait).toBeInstanceOf(Promise);

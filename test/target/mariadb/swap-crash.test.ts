@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Dumped } from '../../source/mariadb/dumped.ts';
 import { type DatabaseServer, startDatabaseServer } from '../../source/mariadb/server.ts';
 import type { ChildTask } from './swap-in-child.ts';
-import { beside, look, makeNew, makeOld, makeSwap, restoreInto } from './swap-setting.ts';
+import { beginAnew, beside, look, makeBoth, makeSwap, restoreInto } from './swap-setting.ts';
 
 const CHILD = join(import.meta.dirname, 'swap-in-child.ts');
 let server: DatabaseServer;
@@ -20,10 +20,7 @@ let wanted: string;
 
 beforeAll(async () => {
   server = await startDatabaseServer(['--event-scheduler=ON']);
-  dumped = await makeNew(server, 'newer');
-  await makeOld(server, 'shop');
-  wanted = await look(server, 'newer');
-  before = await look(server, 'shop');
+  ({ dumped, before, wanted } = await makeBoth(server));
   dumpDir = mkdtempSync(join(tmpdir(), 'coffre-swap-'));
   dumpFile = join(dumpDir, 'dump');
   writeFileSync(dumpFile, serialize(dumped));
@@ -55,15 +52,10 @@ async function repairOnly(): Promise<void> {
   await target.close();
 }
 
-async function startAnew(): Promise<void> {
-  await server.sql('SET foreign_key_checks=0; DROP DATABASE IF EXISTS shop_coffre_new; DROP DATABASE IF EXISTS shop_coffre_old');
-  await makeOld(server, 'shop');
-}
-
 test('the whole database: after any step all old or all new, and the next restore ends as an undisturbed one', async () => {
   const outcomes: string[] = [];
   for (let dieAfter = 1; ; dieAfter += 1) {
-    await startAnew();
+    await beginAnew(server);
     const step = await runChild({ dieAfter });
     if (step === null) break;
     await repairOnly();
@@ -88,12 +80,12 @@ test('the whole database: after any step all old or all new, and the next restor
 
 test('single tables: after any step the old ones with their triggers and all foreign keys, or the new ones', async () => {
   const tables = ['parent', 'only_new'];
-  await startAnew();
+  await beginAnew(server);
   await restoreInto(makeSwap(server.where, 'shop'), dumped, { tables });
   const swapped = await look(server, 'shop');
   const states: string[] = [];
   for (let dieAfter = 1; ; dieAfter += 1) {
-    await startAnew();
+    await beginAnew(server);
     const step = await runChild({ dieAfter, tables });
     if (step === null) break;
     await repairOnly();
@@ -109,7 +101,7 @@ test('the repair itself is killed after any step: the next one ends it', async (
   // after the first trigger went; after the tables moved; after the end
   for (const dieAfter of [4, 8, 9, 12]) {
     for (let inRepair = 1; ; inRepair += 1) {
-      await startAnew();
+      await beginAnew(server);
       await runChild({ dieAfter });
       const step = await runChild({ dieAfter: inRepair, repairOnly: true });
       await repairOnly();

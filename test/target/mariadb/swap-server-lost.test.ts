@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CoffreError } from '../../../src/errors.ts';
 import type { Dumped } from '../../source/mariadb/dumped.ts';
 import { type DatabaseServer, startDatabaseServer } from '../../source/mariadb/server.ts';
-import { beside, look, makeNew, makeOld, makeSwap, restoreInto } from './swap-setting.ts';
+import { beginAnew, beside, look, makeBoth, makeSwap, restoreInto } from './swap-setting.ts';
 
 let server: DatabaseServer;
 let dumped: Dumped;
@@ -12,10 +12,7 @@ let wanted: string;
 
 beforeAll(async () => {
   server = await startDatabaseServer(['--event-scheduler=ON']);
-  dumped = await makeNew(server, 'newer');
-  await makeOld(server, 'shop');
-  wanted = await look(server, 'newer');
-  before = await look(server, 'shop');
+  ({ dumped, before, wanted } = await makeBoth(server));
 }, 60_000);
 afterAll(() => server.stop());
 
@@ -30,8 +27,7 @@ async function killConnections(): Promise<void> {
 test.each(['drop TRIGGER', 'rename', 'old programs', 'new programs'])(
   'connections killed after %s: the old state is put back at once over new ones',
   async (at) => {
-    await server.sql('SET foreign_key_checks=0; DROP DATABASE IF EXISTS shop_coffre_new; DROP DATABASE IF EXISTS shop_coffre_old');
-    await makeOld(server, 'shop');
+    await beginAnew(server);
     let done = false;
     const afterStep = async (step: string): Promise<void> => {
       if (done || step !== at) return;

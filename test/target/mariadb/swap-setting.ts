@@ -1,5 +1,6 @@
 // What swap tests share: an old database with everything in it, a dump of a new one, and a look at either.
 
+import type { CoffreError } from '../../../src/errors.ts';
 import { SwapTarget, type SwapTargetOptions } from '../../../src/target/mariadb/swap.ts';
 import type { TableChoice } from '../../../src/target/target.ts';
 import type { Dumped, Where } from '../../source/mariadb/dumped.ts';
@@ -67,6 +68,29 @@ export async function makeNew(server: DatabaseServer, name: string): Promise<Dum
   );
   return dumpOf(server, name);
 }
+
+/** A shop's database as it is and, under another name, the one that its snapshot holds: with what a look at either shows. */
+export async function makeBoth(
+  server: DatabaseServer,
+): Promise<{ readonly dumped: Dumped; readonly before: string; readonly wanted: string }> {
+  const dumped = await makeNew(server, 'newer');
+  await makeOld(server, 'shop');
+  return { dumped, wanted: await look(server, 'newer'), before: await look(server, 'shop') };
+}
+
+/** As before any restore: the old one, and nothing beside it. */
+export async function beginAnew(server: DatabaseServer): Promise<void> {
+  await server.sql('SET foreign_key_checks=0; DROP DATABASE IF EXISTS shop_coffre_new; DROP DATABASE IF EXISTS shop_coffre_old');
+  await makeOld(server, 'shop');
+}
+
+export const failureOf = (work: Promise<unknown>): Promise<CoffreError> =>
+  work.then(
+    () => {
+      throw new Error('it should have failed');
+    },
+    (error: CoffreError) => error,
+  );
 
 export function dumpOf(server: DatabaseServer, name: string): Promise<Dumped> {
   return dumpParts(databaseConfig(server.where, name));

@@ -1,9 +1,8 @@
 // Single tables over a database that goes on: those are swapped, all else stays as it was to the last bit.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { CoffreError } from '../../../src/errors.ts';
 import type { Dumped } from '../../source/mariadb/dumped.ts';
 import { type DatabaseServer, startDatabaseServer } from '../../source/mariadb/server.ts';
-import { beside, look, makeNew, makeOld, makeSwap, restoreInto } from './swap-setting.ts';
+import { beginAnew, beside, failureOf, look, makeNew, makeSwap, restoreInto } from './swap-setting.ts';
 
 let server: DatabaseServer;
 let dumped: Dumped;
@@ -13,18 +12,7 @@ beforeAll(async () => {
   dumped = await makeNew(server, 'newer');
 }, 60_000);
 afterAll(() => server.stop());
-beforeEach(async () => {
-  await server.sql('SET foreign_key_checks=0; DROP DATABASE IF EXISTS shop_coffre_new; DROP DATABASE IF EXISTS shop_coffre_old');
-  await makeOld(server, 'shop');
-});
-
-const failureOf = (work: Promise<unknown>): Promise<CoffreError> =>
-  work.then(
-    () => {
-      throw new Error('it should have failed');
-    },
-    (error: CoffreError) => error,
-  );
+beforeEach(() => beginAnew(server));
 
 /** Each table: its definition, its checksum with history, its triggers. And under `*` the programs. */
 async function sections(name: string): Promise<Map<string, string>> {

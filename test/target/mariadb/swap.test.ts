@@ -2,11 +2,10 @@
 import { createHash } from 'node:crypto';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { CoffreError } from '../../../src/errors.ts';
 import { until } from '../../servers/rig.ts';
 import type { Dumped } from '../../source/mariadb/dumped.ts';
 import { type DatabaseServer, freshDatabase, startDatabaseServer } from '../../source/mariadb/server.ts';
-import { beside, dumpOf, look, makeNew, makeOld, makeSwap, restoreInto } from './swap-setting.ts';
+import { beginAnew, beside, dumpOf, failureOf, look, makeBoth, makeSwap, restoreInto } from './swap-setting.ts';
 
 let server: DatabaseServer;
 let dumped: Dumped;
@@ -15,24 +14,11 @@ let wanted: string;
 
 beforeAll(async () => {
   server = await startDatabaseServer(['--event-scheduler=ON', '--log-bin=binlog', '--server-id=1']);
-  dumped = await makeNew(server, 'newer');
-  await makeOld(server, 'shop');
-  wanted = await look(server, 'newer');
-  before = await look(server, 'shop');
+  ({ dumped, before, wanted } = await makeBoth(server));
 }, 60_000);
 afterAll(() => server.stop());
-beforeEach(async () => {
-  await server.sql('SET foreign_key_checks=0; DROP DATABASE IF EXISTS shop_coffre_new; DROP DATABASE IF EXISTS shop_coffre_old');
-  await makeOld(server, 'shop');
-});
+beforeEach(() => beginAnew(server));
 
-const failureOf = (work: Promise<unknown>): Promise<CoffreError> =>
-  work.then(
-    () => {
-      throw new Error('it should have failed');
-    },
-    (error: CoffreError) => error,
-  );
 const connect = async (database: string): Promise<mysql.Connection> => {
   const { socketPath, host, port, user, password } = server.where;
   const connection = await mysql.createConnection({
