@@ -228,6 +228,22 @@ export interface CertificatesTable {
   document: string;
 }
 
+/** A checkpoint of the daemon's state that a vault holds; the newest row of a vault says what the next one goes on from. */
+export interface CheckpointsTable {
+  id: Generated<number>;
+  vault: string;
+  /** The instant that names the object. */
+  at: number;
+  objectId: number;
+  /** Last row of the ledger in it, 0: none; and its hash. */
+  ledgerRow: number;
+  ledgerHash: string;
+  /** JSON: for each table that only grows, how far it was told. */
+  positions: string;
+  /** Hash of the configuration and of what is public of the keys: another one is due when it changes. */
+  setting: string;
+}
+
 export interface Tables {
   runs: RunsTable;
   segments: SegmentsTable;
@@ -244,4 +260,5 @@ export interface Tables {
   shopStates: ShopStatesTable;
   holds: HoldsTable;
   certificates: CertificatesTable;
+  checkpoints: CheckpointsTable;
 }

@@ -16,7 +16,7 @@ const SEGMENT_NAME = /^([0-9a-z]{26})\.(tar|sql|tsv)\.zst(\.age)?$/;
 const INDEX_NAME = /^([0-9a-z]{26})\.ndjson\.zst(\.age)?$/;
 const MANIFEST_NAME = /^([0-9a-z]{26})\.json\.zst(\.age)?$/;
 const IDENTITY_NAME = /^([0-9a-z]{26})\.age$/;
-const STATE_NAME = /^(\d{8}T\d{6}Z)\.json\.zst\.age$/;
+const STATE_NAME = /^(\d{8}T\d{6}Z)\.json\.zst(\.age)?$/;
 
 export type ParsedKey =
   | { readonly type: 'segment'; readonly shop: string; readonly id: string; readonly kind: SegmentKind; readonly encrypted: boolean }
@@ -24,7 +24,7 @@ export type ParsedKey =
   | { readonly type: 'manifest'; readonly shop: string; readonly snapshot: string; readonly encrypted: boolean }
   | { readonly type: 'identity'; readonly shop: string; readonly keyId: string }
   | { readonly type: 'probe'; readonly name: string }
-  | { readonly type: 'state'; readonly time: string };
+  | { readonly type: 'state'; readonly time: string; readonly encrypted: boolean };
 
 /** Whether `name` may be a shop's name: what the layout can carry. */
 export function isShopName(name: string): boolean {
@@ -53,10 +53,10 @@ export function identityKey(shop: string, keyId: string): string {
   return `${shop}/keys/${keyId}.age`;
 }
 
-/** A checkpoint of the daemon's state; always encrypted. Whole seconds of UTC. */
-export function stateKey(time: Temporal.Instant): string {
+/** A checkpoint of the daemon's state. Whole seconds of UTC. */
+export function stateKey(time: Temporal.Instant, encrypted: boolean): string {
   const text = time.round({ smallestUnit: 'second', roundingMode: 'floor' }).toString();
-  return `${STATE_PREFIX}${text.replaceAll(/[-:]/g, '')}.json.zst.age`;
+  return `${STATE_PREFIX}${text.replaceAll(/[-:]/g, '')}.json.zst${suffix(encrypted)}`;
 }
 
 /** What the object under `key` is, or null when coffre never writes such a key. */
@@ -66,8 +66,8 @@ export function parseKey(key: string): ParsedKey | null {
     return name === '' || name.includes('/') ? null : { type: 'probe', name };
   }
   if (key.startsWith(STATE_PREFIX)) {
-    const time = STATE_NAME.exec(key.slice(STATE_PREFIX.length))?.[1];
-    return time === undefined ? null : { type: 'state', time };
+    const match = STATE_NAME.exec(key.slice(STATE_PREFIX.length));
+    return match?.[1] === undefined ? null : { type: 'state', time: match[1], encrypted: match[2] !== undefined };
   }
   const [shop, folder, name, ...more] = key.split('/');
   if (shop === undefined || folder === undefined || name === undefined || more.length > 0 || !isShopName(shop)) return null;

@@ -76,13 +76,15 @@ const manifest = z.strictObject({
   segments: z.array(segment),
 });
 
+export const signatureShape = z.strictObject({
+  algorithm: z.literal('Ed25519'),
+  key: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, 'is not an Ed25519 public key'),
+  value: z.string().regex(/^[A-Za-z0-9+/]{86}==$/, 'is not an Ed25519 signature'),
+});
+
 const signedManifest = z.strictObject({
   manifest,
-  signature: z.strictObject({
-    algorithm: z.literal('Ed25519'),
-    key: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, 'is not an Ed25519 public key'),
-    value: z.string().regex(/^[A-Za-z0-9+/]{86}==$/, 'is not an Ed25519 signature'),
-  }),
+  signature: signatureShape,
 });
 
 /** Which phases a kind may have. */

@@ -1,5 +1,6 @@
 // What a manifest says. FORMAT.md is the specification; this is its shape in TypeScript.
 import type { Consistency, LoadInstruction, Phase, SegmentKind, SourceKind, Warning } from '../source/source.ts';
+import type { Signature } from './signature.ts';
 
 export const FORMAT_VERSION = 1;
 
@@ -65,5 +66,5 @@ export interface Manifest {
 /** The object's content: `jq -cS .manifest` gives the signed bytes back. */
 export interface SignedManifest {
   readonly manifest: Manifest;
-  readonly signature: { readonly algorithm: 'Ed25519'; readonly key: string; readonly value: string };
+  readonly signature: Signature;
 }

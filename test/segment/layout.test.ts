@@ -21,7 +21,7 @@ describe('layout', () => {
     expect(indexKey('dupont', ID, true)).toBe(`dupont/index/${ID}.ndjson.zst.age`);
     expect(manifestKey('dupont', ID, true)).toBe(`dupont/snapshots/${ID}.json.zst.age`);
     expect(identityKey('dupont', ID)).toBe(`dupont/keys/${ID}.age`);
-    expect(stateKey(Temporal.Instant.from('2026-11-22T16:31:02.9Z'))).toBe('_coffre/state/20261122T163102Z.json.zst.age');
+    expect(stateKey(Temporal.Instant.from('2026-11-22T16:31:02.9Z'), true)).toBe('_coffre/state/20261122T163102Z.json.zst.age');
     expect(shopPrefix('dupont')).toBe('dupont/');
   });
 
@@ -35,7 +35,7 @@ describe('layout', () => {
     }
     expect(parseKey(identityKey('s', ID))).toEqual({ type: 'identity', shop: 's', keyId: ID });
     expect(parseKey(`${PROBE_PREFIX}x1`)).toEqual({ type: 'probe', name: 'x1' });
-    expect(parseKey('_coffre/state/20261122T163102Z.json.zst.age')).toEqual({ type: 'state', time: '20261122T163102Z' });
+    expect(parseKey('_coffre/state/20261122T163102Z.json.zst.age')).toEqual({ type: 'state', time: '20261122T163102Z', encrypted: true });
   });
 
   it('keys that coffre never writes are null', () => {

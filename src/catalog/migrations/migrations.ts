@@ -6,6 +6,7 @@ import { probePlace } from './003-probe-place.ts';
 import { liveBytes } from './004-live-bytes.ts';
 import { catchUp } from './005-catch-up.ts';
 import { shopLife } from './006-shop-life.ts';
+import { checkpoints } from './007-checkpoints.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -14,4 +15,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '004-live-bytes': liveBytes,
   '005-catch-up': catchUp,
   '006-shop-life': shopLife,
+  '007-checkpoints': checkpoints,
 };
