@@ -21,6 +21,8 @@ export interface StoreRequest {
   readonly signal: AbortSignal;
   /** Told how long limits.bandwidth held it back. */
   readonly held?: HeldBack;
+  /** As of Vault.put. */
+  readonly replace?: boolean;
 }
 
 /** A version in a vault together with its row in the catalog. */
@@ -40,8 +42,8 @@ export async function storeObject(ledger: Ledger, clock: Clock, vault: Vault, re
     request.signal.throwIfAborted();
     const objectId = await ledger.intent(intentOf(vault, request, body.length));
     try {
-      const { key, sha256, retainUntil, signal, held } = request;
-      const object = await vault.put({ key, body, retainUntil, signal, digests: { sha256 }, ...(held ? { held } : {}) });
+      const { key, sha256, retainUntil, signal, held, replace = false } = request;
+      const object = await vault.put({ key, body, retainUntil, signal, replace, digests: { sha256 }, ...(held ? { held } : {}) });
       requireSize(vault, object, body.length);
       await ledger.stored(objectId, object, request.sha256);
       return { objectId, object };
@@ -76,6 +78,7 @@ export async function storeStream(
       retainUntil: request.retainUntil,
       signal: request.signal,
       ...(request.held ? { held: request.held } : {}),
+      ...(request.replace ? { replace: true } : {}),
       onUpload: async (uploadId) => {
         upload = uploadId;
       },

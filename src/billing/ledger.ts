@@ -58,11 +58,42 @@ export class Ledger {
     );
   }
 
+  /**
+   * A version that is there turned out to be this object: its bytes were read and have this hash (hex). What it was taken for before (a
+   * stray, somebody else's) is forgotten; its bytes are counted already.
+   */
+  async adopt(objectId: number, as: Pick<Intent, 'kind' | 'refId' | 'runId'> & { readonly sha256: string }): Promise<void> {
+    const { kind, refId, runId, sha256 } = as;
+    await this.#catalog.transaction((tx) =>
+      tx
+        .updateTable('objects')
+        .set({ kind, refId, runId, sha256, damage: null })
+        .where('id', '=', objectId)
+        .where('state', '=', 'stored')
+        .execute(),
+    );
+  }
+
+  /** Another version has taken this one's place: it is a stray from here on, which goes when its lock ends. */
+  async superseded(objectId: number): Promise<void> {
+    await this.#catalog.transaction((tx) =>
+      tx.updateTable('objects').set({ kind: 'stray', refId: null }).where('id', '=', objectId).where('state', '=', 'stored').execute(),
+    );
+  }
+
   /** What the store says of a version's lock. */
   async lockRead(objectId: number, lock: Lock | null): Promise<void> {
-    await this.#catalog.transaction((tx) =>
-      tx.updateTable('objects').set(lockColumns(lock, this.#clock.nowMs())).where('id', '=', objectId).execute(),
-    );
+    await this.locksRead(new Map([[objectId, lock]]));
+  }
+
+  /** The same of many, by objects.id, in one transaction. */
+  async locksRead(locks: ReadonlyMap<number, Lock | null>): Promise<void> {
+    if (locks.size === 0) return;
+    await this.#catalog.transaction(async (tx) => {
+      for (const [objectId, lock] of locks) {
+        await tx.updateTable('objects').set(lockColumns(lock, this.#clock.nowMs())).where('id', '=', objectId).execute();
+      }
+    });
   }
 
   /** The store now holds `totalPartBytes` of this upload in all; `objectId` is the intent of the object it is to become. */

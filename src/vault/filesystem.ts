@@ -76,17 +76,17 @@ export class FilesystemVault implements Vault {
   }
 
   async put(request: PutRequest): Promise<StoredObject> {
-    const { key, body, retainUntil, signal } = request;
+    const { body, signal } = request;
     signal?.throwIfAborted();
-    return await this.#write(key, retainUntil, async (unfinished) => {
-      await this.#bounded(`put ${key}`, body.length, () => unfinished.file.writeFile(body), signal);
+    return await this.#write(request, async (unfinished) => {
+      await this.#bounded(`put ${request.key}`, body.length, () => unfinished.file.writeFile(body), signal);
       return body.length;
     });
   }
 
   async putStream(request: PutStreamRequest): Promise<StoredObject> {
-    const { key, retainUntil, signal } = request;
-    return await this.#write(key, retainUntil, async (unfinished) => {
+    const { key, signal } = request;
+    return await this.#write(request, async (unfinished) => {
       await request.onUpload?.(unfinished.name);
       let writtenBytes = 0;
       let toldBytes = 0;
@@ -107,8 +107,7 @@ export class FilesystemVault implements Vault {
    * shows; dying after it leaves an object without lock that no manifest names, which listVersions shows.
    */
   async #write(
-    key: string,
-    retainUntil: Temporal.Instant | null,
+    { key, retainUntil, replace = false }: Pick<PutRequest, 'key' | 'retainUntil' | 'replace'>,
     fill: (unfinished: UnfinishedFile) => Promise<number>,
   ): Promise<StoredObject> {
     const path = objectPath(this.root, key);
@@ -123,8 +122,8 @@ export class FilesystemVault implements Vault {
       const sizeBytes = await fill(unfinished);
       return await this.#bounded(doing, sizeBytes, async () => {
         // Keys are random and written once: something is there only if somebody else put it there, or we did and lost
-        // the answer. Never replaced: what lies there may be locked.
-        if (await lstat(path).catch(() => null)) {
+        // the answer. Not replaced unless it is known to be damaged: what lies there may be locked.
+        if (!replace && (await lstat(path).catch(() => null))) {
           throw new CoffreError('E_VERSION_FOREIGN', `vault ${this.name}: ${key} is there already`);
         }
         await unfinished.commit();

@@ -51,6 +51,11 @@ export interface PutRequest {
   readonly signal?: AbortSignal;
   /** Told how long limits.bandwidth held it back: time that is not the vault's. */
   readonly held?: HeldBack;
+  /**
+   * What lies under the key was found to be damaged, and this takes its place, whatever lock it had. Where versions are kept (S3) it stays
+   * as an older one all the same.
+   */
+  readonly replace?: boolean;
 }
 
 export interface Digests {
@@ -67,6 +72,8 @@ export interface PutStreamRequest {
   readonly signal?: AbortSignal;
   /** As of `put`. */
   readonly held?: HeldBack;
+  /** As of `put`. */
+  readonly replace?: boolean;
   /** Called before the first part leaves: from here on the store may hold bytes of this upload. */
   readonly onUpload?: (uploadId: string) => Promise<void>;
   /** Called after each acknowledged part with the sum of all acknowledged parts so far. */
