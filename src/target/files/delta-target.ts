@@ -13,11 +13,11 @@ import {
 } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { CoffreError } from '../../errors.ts';
+import { Anchored, openBelow } from '../../host/anchored.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
-import { Anchored, openBelow } from './anchored.ts';
 import { setDirectories } from './directory-metadata.ts';
 import { stateDifferences, statOf } from './entry-state.ts';
 import { MARKER_PREFIX, makeMarker, removeMarker, writeMarker } from './marker.ts';

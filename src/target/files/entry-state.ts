@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { nextTurn } from '../../clock.ts';
+import type { Anchored } from '../../host/anchored.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
-import type { Anchored } from './anchored.ts';
 import { differencesOf, seenBy, setsOwners } from './entry-differences.ts';
 
 const READ_BYTES = 1024 * 1024;

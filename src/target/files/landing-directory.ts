@@ -1,11 +1,11 @@
 // The target `--to-dir` on this machine: a fresh directory, one whose restore was interrupted, or a tree that is made equal.
 import { closeSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
+import { Anchored, openBelow } from '../../host/anchored.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
-import { Anchored, openBelow } from './anchored.ts';
 import { DeltaTarget, targetError } from './delta-target.ts';
 import { setDirectories } from './directory-metadata.ts';
 import { MARKER_PREFIX, type MarkerState, readMarker, refuseBusy, removeMarker, writeMarker } from './marker.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, lstatSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
-import { openBelow } from './anchored.ts';
+import { openBelow } from '../../host/anchored.ts';
 import { type Held, removeOthers } from './put-in-place.ts';
 
 export const MARKER_PREFIX = '.coffre-restore-incomplete-';

@@ -1,8 +1,8 @@
 // Which entries of a snapshot a tree lacks: those that are not there as they should be, hard links by groups.
 import type { BigIntStats } from 'node:fs';
 import { nextTurn } from '../../clock.ts';
+import type { Anchored } from '../../host/anchored.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
-import type { Anchored } from './anchored.ts';
 import { hashOf, stateDifferences, statOf } from './entry-state.ts';
 
 export interface Looking {

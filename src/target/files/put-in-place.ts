@@ -14,8 +14,8 @@ import {
   rmSync,
   unlinkSync,
 } from 'node:fs';
+import { openBelow } from '../../host/anchored.ts';
 import type { BytePath } from '../../source/source.ts';
-import { openBelow } from './anchored.ts';
 
 /** Directories by a name that stays theirs whatever happens to their path: `/proc/self/fd/N`. */
 export type Held = string;

@@ -1,6 +1,6 @@
 // Names paths below an open directory without ever following a symbolic link: what openat(2) is for, which Node does not have.
 import { closeSync, constants, openSync } from 'node:fs';
-import type { BytePath } from '../../source/source.ts';
+import type { BytePath } from './gnu-tar.ts';
 
 /** Linux, the same on every architecture that Node runs on; Node does not name it. Needs no right to read the directory. */
 const O_PATH = 0x200000;
@@ -57,16 +57,23 @@ export class Anchored {
       this.#open.set(path, known);
       return known;
     }
-    const slash = path.lastIndexOf('/');
-    const above = this.#descend(slash < 0 ? '.' : path.slice(0, slash));
-    if (above === null) return null;
-    const fd = openBelow(`/proc/self/fd/${above}`, path.slice(slash + 1));
-    if (fd === null) return null;
-    this.#open.set(path, fd);
-    if (this.#open.size > MOST_OPEN) {
-      const [oldest, oldestFd] = this.#open.entries().next().value as [BytePath, number];
-      this.#open.delete(oldest);
-      closeSync(oldestFd);
+    // from the nearest one above that is open: without recursion, a path may have thousands of components
+    let end = path.lastIndexOf('/');
+    while (end > 0 && !this.#open.has(path.slice(0, end))) end = path.lastIndexOf('/', end - 1);
+    let fd = end > 0 ? (this.#descend(path.slice(0, end)) as number) : this.#root;
+    while (end < path.length) {
+      const from = end + 1;
+      const slash = path.indexOf('/', from);
+      end = slash < 0 ? path.length : slash;
+      const next = openBelow(`/proc/self/fd/${fd}`, path.slice(from, end));
+      if (next === null) return null;
+      fd = next;
+      this.#open.set(path.slice(0, end), fd);
+      if (this.#open.size > MOST_OPEN) {
+        const [oldest, oldestFd] = this.#open.entries().next().value as [BytePath, number];
+        this.#open.delete(oldest);
+        closeSync(oldestFd);
+      }
     }
     return fd;
   }
