@@ -39,7 +39,7 @@ async function isWhole(vault: Vault, key: string, versionId: string, sha256: str
   try {
     for await (const chunk of await vault.get(key, versionId, signal)) hash.update(chunk as Buffer);
   } catch (error) {
-    if (error instanceof CoffreError && error.code === 'E_OBJECT_MISSING') return false;
+    if (error instanceof CoffreError && (error.code === 'E_OBJECT_MISSING' || error.code === 'E_OBJECT_ALTERED')) return false;
     throw error;
   }
   return hash.digest('hex') === sha256;

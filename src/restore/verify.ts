@@ -236,6 +236,12 @@ async function checkObject(
   const ours = listed.find((version) => version.versionId === row.versionId && !version.isDeleteMarker);
   if (!ours) {
     const instead = listed.length === 0 ? 'nothing is there' : `${listed.length} other version(s) are there`;
+    // a folder has one file for a key: ours was written over
+    if (vault.type === 'filesystem' && listed.length > 0) {
+      const [other] = listed as readonly [ListedVersion];
+      const said = `version ${other.versionId} is there, ${row.versionId} was stored`;
+      throw new CoffreError('E_OBJECT_ALTERED', `${what} was altered or replaced: ${said}`);
+    }
     throw new CoffreError('E_OBJECT_MISSING', `${what} version ${row.versionId} is gone: ${instead}`);
   }
   if (ours.sizeBytes !== row.sizeBytes) {

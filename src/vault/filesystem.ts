@@ -20,6 +20,9 @@ import { watchedStream } from './watched-stream.ts';
 const CALL_LIMIT_MS = 60_000;
 /** 1 MiB/s: below this rate a write is taken for stuck. */
 const SLOWEST_BYTES_PER_MS = 1_049;
+/** Time and size tell versions apart: a careless copy of a whole vault looks as if every object had been altered. */
+const ALTERED_HINT =
+  'restore from another vault and keep the file as evidence; if the vault was copied, copy it again with its times (cp -a, rsync -a)';
 /** How often a stream's progress is told. */
 const PART_BYTES = 8 * 1024 * 1024;
 
@@ -158,7 +161,7 @@ export class FilesystemVault implements Vault {
     return await this.#bounded(`lock ${key}`, 0, async () => {
       await this.ready();
       const found = await this.#find(key);
-      if (found === null || versionIdOf(found) !== versionId) throw this.#missing(key, versionId);
+      if (found === null || versionIdOf(found) !== versionId) throw this.#notOurs(key, versionId, found);
       const current = await readAdvisoryLock(this.root, key, versionId);
       if (current && Temporal.Instant.compare(current.retainUntil, retainUntil) >= 0) return current;
       await writeAdvisoryLock(this.root, key, versionId, retainUntil);
@@ -178,14 +181,14 @@ export class FilesystemVault implements Vault {
         const opened = await open(objectPath(this.root, key), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
           (error: unknown) => {
             // ELOOP: a link where our object was. Not blocking: nor does a pipe that lies there hold us up.
-            if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'].includes(errnoOf(error))) throw this.#missing(key, versionId);
+            if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'].includes(errnoOf(error))) throw this.#notOurs(key, versionId, null);
             throw error;
           },
         );
         const stats = await opened.stat({ bigint: true });
         if (stats.isFile() && versionIdOf(stats) === versionId) return opened;
         await opened.close();
-        throw this.#missing(key, versionId);
+        throw this.#notOurs(key, versionId, stats.isFile() ? stats : null);
       },
       signal,
     );
@@ -298,8 +301,11 @@ export class FilesystemVault implements Vault {
     return found?.isFile() ? found : null;
   }
 
-  #missing(key: string, versionId: string): CoffreError {
-    return new CoffreError('E_OBJECT_MISSING', `vault ${this.name}: ${key} has no version ${versionId}`);
+  /** A folder has one file for a key: where another version lies, ours was written over or replaced, not taken away. */
+  #notOurs(key: string, versionId: string, found: BigIntStats | null): CoffreError {
+    if (found === null) return new CoffreError('E_OBJECT_MISSING', `vault ${this.name}: ${key} is gone: version ${versionId} was stored`);
+    const what = `version ${versionIdOf(found)} is there, ${versionId} was stored`;
+    return new CoffreError('E_OBJECT_ALTERED', `vault ${this.name}: ${key} was altered or replaced: ${what}`, { hint: ALTERED_HINT });
   }
 
   #late(doing: string, limitMs: number): CoffreError {

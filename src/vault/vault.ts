@@ -116,7 +116,10 @@ export interface Vault {
   /** Moves a lock's end to `retainUntil` (never earlier: a lock that already lasts longer is left) and reads it back. */
   extendLock(key: string, versionId: string, retainUntil: Temporal.Instant): Promise<Lock>;
 
-  /** Bytes of one version. Throws E_OBJECT_MISSING. The stream's errors are CoffreErrors. */
+  /**
+   * Bytes of one version. Throws E_OBJECT_MISSING, or E_OBJECT_ALTERED where there is one version of a key (a folder) and it is another.
+   * The stream's errors are CoffreErrors.
+   */
   get(key: string, versionId: string, signal?: AbortSignal): Promise<Readable>;
 
   /** All versions and delete markers whose key starts with `prefix`, in key order, newest version of a key first. */

@@ -106,8 +106,8 @@ const ATTACKS: readonly Attack[] = [
     name: 'segment cut off',
     kind: 'segment',
     content: (file) => file.content.subarray(0, -100),
-    code: 'E_OBJECT_MISSING',
-    says: /has no version/,
+    code: 'E_OBJECT_ALTERED',
+    says: /was altered or replaced/,
   },
   {
     name: 'segment cut off, catalog rebuilt',

@@ -118,13 +118,16 @@ describe('filesystem vault', () => {
       expect(await readFile(join(folder, 'precious'), 'utf8')).toBe('x');
     });
 
-    it('one that was replaced by equal length - is another version: ours is missing, the other is listed and not deleted', async () => {
+    it('one that was replaced by equal length - is another version: E_OBJECT_ALTERED, the other is listed and not deleted', async () => {
       const ours = await vault.put({ key: 'a/b', body: Buffer.from('ours!'), retainUntil: inSeconds(60) });
       await afterTick(join(folder, 'a/b'));
       await writeFile(join(folder, 'foreign'), 'their');
       await rename(join(folder, 'foreign'), join(folder, 'a/b'));
       expect(await vault.stat('a/b', ours.versionId)).toBeNull();
-      await failure(vault.get('a/b', ours.versionId), 'E_OBJECT_MISSING');
+      const error = await failure(vault.get('a/b', ours.versionId), 'E_OBJECT_ALTERED');
+      expect(error.message).toContain('a/b was altered or replaced');
+      expect(error.hint).toContain('another vault');
+      await failure(vault.extendLock('a/b', ours.versionId, inSeconds(90)), 'E_OBJECT_ALTERED');
       await vault.deleteVersion('a/b', ours.versionId);
       const [row] = await versionsBelow(vault, 'a/');
       expect(row?.versionId).not.toBe(ours.versionId);
