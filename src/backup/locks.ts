@@ -23,7 +23,8 @@ export async function lockSegments(
   needOf: (segment: RunSegment) => LockNeed,
   signal: AbortSignal,
 ): Promise<void> {
-  await inParallel(segments, LOCKS_IN_FLIGHT, async (segment) => {
+  const read = new Map<number, Lock>();
+  const extend = async (segment: RunSegment): Promise<void> => {
     signal.throwIfAborted();
     const copy = segment.copies.get(vault.name);
     if (!copy) throw new CoffreError('E_OBJECT_MISSING', `${vault.name}: ${segment.row.key} has no copy here`);
@@ -36,9 +37,15 @@ export async function lockSegments(
         `${vault.name}: ${segment.row.key} is locked ${lock.mode} until ${lock.retainUntil}, needed ${vault.lockMode} until ${need.atLeast}`,
       );
     }
-    await ledger.lockRead(copy.objectId, lock);
+    read.set(copy.objectId, lock);
     copy.lock = lock;
-  });
+  };
+  try {
+    await inParallel(segments, LOCKS_IN_FLIGHT, extend);
+  } finally {
+    // A crash before this loses nothing: a lock that the catalog does not know is asked for again.
+    await ledger.locksRead(read);
+  }
 }
 
 /** Whether a lock as read back is what this vault promises, until `atLeast`. A vault that keeps whole seconds rounds them up. */

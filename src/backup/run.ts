@@ -13,7 +13,6 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LockNeed } from '../retention/horizon.ts';
 import { provisionalLockMs } from '../retention/margins.ts';
 import { newId } from '../segment/id.ts';
-import { compressIndex } from '../segment/index-file.ts';
 import type { Source, SourceKind, Warning } from '../source/source.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import { admitVaults, type OpenVault } from './admit.ts';
@@ -219,18 +218,22 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   // what a cut-off run stored was never used: to take it up is to store it, and a lock for a week of increments would be too long
   const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.interruptedRuns.includes(segment.row.runId);
   const needOf = (segment: RunSegment): LockNeed => (isOwn(segment) ? own : horizons.reused(segment.row.createdAt));
+  //    Meanwhile our own copy of the index is made, which is of no use before there is a snapshot.
+  const indexCopy = indexCopyPath(catalog.stateDir, shop.name, runId);
+  await mkdir(dirname(indexCopy), { recursive: true, mode: 0o700 });
+  const sealing = sealIndex(journalPath(catalog.stateDir, runId), indexCopy, runDir(catalog.stateDir, runId), keys.to, signal);
   deps.log.debug({ ...tell, event: 'lock.started', segments: packed.segments.length }, 'extending locks');
-  await vaults.each(signal, async (vault) => {
+  const locking = vaults.each(signal, async (vault) => {
     await lockSegments(ledger, vault, packed.segments, needOf, signal);
     await storeIdentity(deps, ledger, vault, keys, { shop: shop.name, runId, until: horizons.snapshotUntil, signal });
   });
+  // both are waited for, whichever fails: nothing of a run goes on after it
+  await Promise.allSettled([sealing, locking]);
+  await locking;
   deps.log.debug({ ...tell, event: 'lock.done' }, 'locks read back');
 
-  // 6. Our own copy of the index, then per vault: index, manifest, catalog row. Only the row makes it a snapshot there.
-  const indexCopy = indexCopyPath(catalog.stateDir, shop.name, runId);
-  await mkdir(dirname(indexCopy), { recursive: true, mode: 0o700 });
-  await compressIndex(journalPath(catalog.stateDir, runId), indexCopy);
-  const sealedIndex = await sealIndex(journalPath(catalog.stateDir, runId), runDir(catalog.stateDir, runId), keys.to, signal);
+  // 6. Per vault: index, manifest, catalog row. Only the row makes it a snapshot there.
+  const sealedIndex = await sealing;
   const full = packed.segments.every(isOwn);
   const freshStored = sum(packed.segments.filter((segment) => segment.fresh).map((segment) => segment.row.storedBytes));
   const allStored = sum(packed.segments.map((segment) => segment.row.storedBytes));

@@ -115,27 +115,29 @@ export function decodeIndex(plaintext: AsyncIterable<Uint8Array>, what: string):
   return readLines(plaintext, what, true);
 }
 
+/** Compresses a finished index into `target` (`.ndjson.zst`), as `writeWhole` does. Throws E_STATE, E_STATE_SPACE. */
+export async function compressIndex(path: string, target: string): Promise<void> {
+  await writeWhole(target, async (append) => {
+    for await (const chunk of compress(readJournal(path))) await append(chunk);
+  });
+}
+
+/** The bytes of a local file, in chunks. Throws E_STATE. */
+export function readJournal(path: string): AsyncGenerator<Uint8Array> {
+  return readable(createReadStream(path, { highWaterMark: READ_BYTES }), path);
+}
+
 /**
- * Compresses a finished index into `target` (`.ndjson.zst`): temporary file, fsync, rename, fsync of the folder.
- * Returns the size in bytes of the plain and of the compressed file. Throws E_STATE, E_STATE_SPACE.
+ * Makes a file that is there whole or not at all: temporary file, fsync, rename, fsync of the folder. Returns what `write` does.
+ * Throws what it throws, E_STATE, E_STATE_SPACE.
  */
-export async function compressIndex(path: string, target: string): Promise<{ plainBytes: number; compressedBytes: number }> {
+export async function writeWhole<T>(target: string, write: (append: (chunk: Uint8Array) => Promise<void>) => Promise<T>): Promise<T> {
   const temporary = `${target}.tmp`;
-  let plainBytes = 0;
-  let compressedBytes = 0;
-  async function* plain(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of readable(createReadStream(path, { highWaterMark: READ_BYTES }), path)) {
-      plainBytes += chunk.length;
-      yield chunk;
-    }
-  }
+  let result: T;
   try {
     const file = await state(target, open(temporary, 'w', 0o600));
     try {
-      for await (const chunk of compress(plain())) {
-        await state(target, file.writeFile(chunk));
-        compressedBytes += chunk.length;
-      }
+      result = await write((chunk) => state(target, file.writeFile(chunk)));
       await state(target, file.sync());
     } finally {
       await file.close();
@@ -151,7 +153,7 @@ export async function compressIndex(path: string, target: string): Promise<{ pla
   } finally {
     await folder.close();
   }
-  return { plainBytes, compressedBytes };
+  return result;
 }
 
 async function* readLines(source: AsyncIterable<Uint8Array>, what: string, endsWhole: boolean): AsyncGenerator<IndexEntry> {

@@ -14,7 +14,7 @@ const MOST_THREADS = 4;
 /** Pieces of one job that were sent and not yet given back: one being sealed, one that waits, so that no thread waits for us. */
 const PIECES_UNDER_WAY = 2;
 /** Buffers that are kept for objects to come. */
-const MOST_ROOMS = 3;
+const MOST_ROOMS = 2;
 /** Old and young generation of a thread: it holds buffers, hardly any objects. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 

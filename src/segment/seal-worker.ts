@@ -4,7 +4,7 @@ import { CoffreError } from '../errors.ts';
 import { youngGarbage } from '../host/young-garbage.ts';
 import { FrameSealer } from './frame-sealer.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
-import { FrameCompressor } from './zstd.ts';
+import { FRAME_BYTES, FrameCompressor } from './zstd.ts';
 
 interface Job {
   readonly sealer: FrameSealer;
@@ -23,6 +23,8 @@ function seal(sealer: FrameSealer, piece: Uint8Array): void {
   piled(piece.length);
 }
 
+/** What a job's own packing works in; the steps of one job at a time run to their end. */
+const piece = Buffer.allocUnsafeSlow(FRAME_BYTES);
 const jobs = new Map<number, Job>();
 const compressor = new FrameCompressor();
 
@@ -72,8 +74,8 @@ function hear(message: ToWorker): void {
     }
     case 'pack':
       step(id, async (sealer, job) => {
-        const module = (await import(message.module)) as { pack(input: unknown): Generator<Uint8Array, unknown> };
-        const packing = module.pack(message.input);
+        const module = (await import(message.module)) as { pack(input: unknown, buffer: Buffer): Generator<Uint8Array, unknown> };
+        const packing = module.pack(message.input, piece);
         let next = packing.next();
         for (; !next.done && !job.dropped; next = packing.next()) {
           seal(sealer, next.value);

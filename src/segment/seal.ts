@@ -14,6 +14,8 @@ export interface SealOptions {
   /** age recipients, at least one; or `none`: not encrypted, said aloud. */
   readonly recipients: readonly string[] | 'none';
   readonly signal?: AbortSignal;
+  /** Gets each compressed chunk before it is encrypted, and is waited for. Of `sealStream` alone. */
+  readonly onCompressed?: (chunk: Uint8Array) => Promise<void>;
   /** Estimate of the plaintext: room for that much stored object is set aside at once. Too low is only slower. */
   readonly estimatedBytes?: number;
 }
@@ -103,7 +105,8 @@ export function sealStream(plaintext: Bytes, options: SealOptions): SealedStream
   const stored = new Meter();
   let ended = false;
   async function* produce(): AsyncGenerator<Buffer> {
-    const compressed = compress(plain.over(abortable(plaintext, options.signal)));
+    const whole = compress(plain.over(abortable(plaintext, options.signal)));
+    const compressed = options.onCompressed ? told(whole, options.onCompressed) : whole;
     yield* stored.over(options.recipients === 'none' ? compressed : encrypt(compressed, options.recipients));
     ended = true;
   }
@@ -114,6 +117,13 @@ export function sealStream(plaintext: Bytes, options: SealOptions): SealedStream
       return { plainBytes: plain.bytes, plainSha256: plain.sha256(), storedBytes: stored.bytes, storedSha256: stored.sha256() };
     },
   };
+}
+
+async function* told(chunks: AsyncIterable<Buffer>, onChunk: (chunk: Uint8Array) => Promise<void>): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    await onChunk(chunk);
+    yield chunk;
+  }
 }
 
 async function* encrypt(compressed: AsyncIterable<Uint8Array>, recipients: readonly string[]): AsyncGenerator<Buffer> {

@@ -88,7 +88,7 @@ export interface PartOutcome {
 /** What becomes one segment. */
 /** What a thread can do of a part's reading. */
 export interface ThreadWork {
-  /** Of a module that exports `pack(input)`: a generator of plaintext, whose chunks are valid until the next one, that returns a result. */
+  /** Of a module that exports `pack(input, buffer)`: a generator of plaintext (`buffer`: 2 MiB to work in), whose chunks are valid until the next one, that returns a result. */
   readonly module: string;
   /** Crosses by structured clone. */
   readonly input: unknown;

@@ -45,11 +45,10 @@ describe('index file', () => {
     const expected = range(0, 30_000);
     expect(await all(readIndex(path))).toEqual(expected);
     const target = join(folder, 'x.ndjson.zst');
-    const sizes = await compressIndex(path, target);
+    await compressIndex(path, target);
     expect(await all(readIndex(target))).toEqual(expected);
     const plain = await readFile(path);
     const stored = await readFile(target);
-    expect(sizes).toEqual({ plainBytes: plain.length, compressedBytes: stored.length });
     expect((await run('zstd', ['-d', '-q', '-c'], stored)).equals(plain)).toBe(true);
     expect((await readdir(folder)).sort()).toEqual(['index.ndjson', 'x.ndjson.zst']);
     for (const size of [1009, 1 << 20]) expect(await all(decodeIndex(chunked(plain, size), 'k'))).toEqual(expected);

@@ -56,10 +56,10 @@ const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /**
  * Yields the members' bytes without an end marker; a piece is only valid until the next one is asked for. A file that is not what the scan
  * saw is packed as it is now. One that changes while it is read is packed again behind its first copy (the last one wins when
- * extracted), once. Never throws for a single file.
+ * extracted), once. Never throws for a single file. `buffer`: PIECE_BYTES for it to work in.
  */
-export function* pack(tree: TreeToPack): Generator<Uint8Array, TreePacked> {
-  return yield* new TreePacker(tree).run();
+export function* pack(tree: TreeToPack, buffer: Buffer = Buffer.allocUnsafeSlow(PIECE_BYTES)): Generator<Uint8Array, TreePacked> {
+  return yield* new TreePacker(tree, buffer).run();
 }
 
 interface Now {
@@ -74,7 +74,7 @@ class TreePacker {
   readonly #tree: TreeToPack;
   readonly #paths: readonly string[];
   readonly #root: string;
-  readonly #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  readonly #buffer: Buffer;
   #used = 0;
   readonly #hashes: string[] = [];
   readonly #targets = new Map<number, string>();
@@ -84,8 +84,9 @@ class TreePacker {
   readonly #damaged = new Map<number, string>();
   readonly #failed = new Map<number, string>();
 
-  constructor(tree: TreeToPack) {
+  constructor(tree: TreeToPack, buffer: Buffer) {
     this.#tree = tree;
+    this.#buffer = buffer;
     this.#paths = tree.paths.split('\0');
     // the kernel's own spelling of what is right below /
     this.#root = tree.root === '/' ? '' : Buffer.from(tree.root).toString('latin1');
