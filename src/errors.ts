@@ -174,6 +174,12 @@ export const ERRORS = {
   E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: its supervisor, or ps, shows it'),
   // 9: kept, but not everywhere
   E_DEGRADED: kind(9, 'backoff', 'the snapshot is not in every required vault', 'repair the vault; the next run catches up'),
+  E_CHECKPOINT: kind(
+    9,
+    'backoff',
+    'the checkpoint of the daemon’s state is not in every vault',
+    'repair the vault, then run coffre catalog checkpoint: a machine that is lost meanwhile comes back without its newest ledger and evidence',
+  ),
   // 10: the target cannot be written
   E_TARGET_NOT_EMPTY: kind(
     10,
@@ -198,6 +204,12 @@ export const ERRORS = {
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
   E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
   E_CATALOG: kind(11, 'operator', 'the catalog cannot be read', 'coffre catalog rebuild makes it anew from a vault'),
+  E_STATE_NOT_EMPTY: kind(
+    11,
+    'never',
+    'there is a catalog already',
+    'a rebuild never goes over one: move the state directory away first, if it is really to be made anew',
+  ),
   // 12: the shop's life or a hold forbids it
   E_SHOP_STATE: kind(
     12,

@@ -14,7 +14,8 @@ export interface StoreRequest {
   readonly key: string;
   readonly kind: 'segment' | 'index' | 'manifest' | 'key' | 'state';
   readonly refId: string;
-  readonly runId: string;
+  /** null: of no run. */
+  readonly runId: string | null;
   /** Hex SHA-256 of the stored bytes. */
   readonly sha256: string;
   readonly retainUntil: Temporal.Instant;

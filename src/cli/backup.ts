@@ -1,12 +1,14 @@
 // `coffre backup`: takes snapshots of a shop now.
 import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import type { CheckpointResult } from '../backup/checkpoint.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { type BackupDeps, backupSource, type SnapshotResult, shortfallOf } from '../backup/run.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
+import { afterRun } from './checkpoint.ts';
 import { action, type CliContext } from './context.ts';
 import { prepareNewVaults } from './first-use.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
@@ -64,6 +66,7 @@ export function registerBackup(program: Command, context: CliContext): void {
         };
         await prepareNewVaults(context.adapters, config, catalog, shop.vaults);
         const snapshots: SnapshotResult[] = [];
+        let checkpoint: CheckpointResult | null = null;
         const failures: { source: SourceKind; error: CoffreError }[] = [];
         try {
           // One source's failure does not cost the others their snapshot.
@@ -78,6 +81,8 @@ export function registerBackup(program: Command, context: CliContext): void {
               failures.push({ source, error: asCoffreError(error) });
             }
           }
+          const vaults = [...new Set(snapshots.flatMap((snapshot) => snapshot.vaults))];
+          checkpoint = await afterRun(context, config, catalog, invocation.log, vaults, invocation.signal);
         } finally {
           bar.stop();
           await catalog.close();
@@ -88,12 +93,17 @@ export function registerBackup(program: Command, context: CliContext): void {
             shop: shop.name,
             snapshots,
             failures: failures.map(({ source, error }) => ({ source, code: error.code, message: error.message, hint: error.hint })),
+            checkpoint,
           },
-          text: describe(config, snapshots, failures),
+          text: [describe(config, snapshots, failures), ...(checkpoint?.failed ?? []).map(notWritten)].join('\n'),
           ...(first ? { failure: first } : {}),
         };
       }),
     );
+}
+
+function notWritten({ vault, message, code }: CheckpointResult['failed'][number]): string {
+  return `warning: no checkpoint of the state in ${vault}: ${message} [${code}]`;
 }
 
 /** The sources a shop declares. Throws E_CONFIG when it has none. */

@@ -1,5 +1,6 @@
 // `coffre daemon`: the scheduler in the foreground, until it is told to stop.
 import type { Command } from 'commander';
+import { checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';
 import { type BackupDeps, backupSource, shortfallOf } from '../backup/run.ts';
@@ -12,6 +13,7 @@ import { pruneShop } from '../retention/prune.ts';
 import { backupOf, type Job, jobsOf } from '../schedule/jobs.ts';
 import { Scheduler } from '../schedule/scheduler.ts';
 import { catalogSlots } from '../schedule/slots.ts';
+import { afterRun, checkpointDeps } from './checkpoint.ts';
 import { action, type CliContext } from './context.ts';
 import { prepareNewVaults } from './first-use.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -61,7 +63,11 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
       const source = backupOf(job.name)?.source;
       return (await listSnapshots(catalog, { shop: job.shop, source })).length > 0;
     },
-    work: (job, _dueAt, stop) => (job.name === 'prune' ? prune(context, backup, job, stop) : snapshot(context, backup, job, stop)),
+    work: (job, _dueAt, stop) => {
+      if (job.name === 'prune') return prune(context, backup, job, stop);
+      if (job.name === 'checkpoint') return checkpoint(context, backup, stop);
+      return snapshot(context, backup, job, stop);
+    },
   });
   for (const warning of config.warnings) log.warn({ event: 'config.warning' }, warning);
   log.info(
@@ -88,6 +94,7 @@ async function snapshot(context: CliContext, deps: BackupDeps, job: Job, signal:
   if (!shop || !what) throw new CoffreError('E_INTERNAL', `no backup job: ${job.shop} ${job.name}`);
   await prepareNewVaults(context.adapters, deps.config, deps.catalog, shop.vaults);
   const result = await backupSource(deps, { shop, ...what, signal });
+  await afterRun(context, deps.config, deps.catalog, deps.log, result.vaults, signal);
   const shortfall = shortfallOf(shop.name, result);
   if (shortfall) throw shortfall;
 }
@@ -96,5 +103,12 @@ async function prune(context: CliContext, { config, catalog }: BackupDeps, job: 
   const deps = pruneDeps(config, catalog, context.clock, context.adapters);
   const result = await pruneShop(deps, { ...pruneTarget(config, job.shop), who: 'daemon', signal });
   const failure = pruneFailure([result]);
+  if (failure) throw failure;
+}
+
+/** Throws E_CHECKPOINT when a vault did not get it. */
+async function checkpoint(context: CliContext, { config, catalog, log }: BackupDeps, signal: AbortSignal): Promise<void> {
+  const result = await writeCheckpoints(await checkpointDeps(context, config, catalog, log), checkpointVaults(config), signal);
+  const failure = checkpointFailure(result);
   if (failure) throw failure;
 }

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   status: async () => (await import('./status.ts')).registerStatus,
   billing: async () => (await import('./billing.ts')).registerBilling,
   vault: async () => (await import('./vault.ts')).registerVault,
+  catalog: async () => (await import('./catalog.ts')).registerCatalog,
   keys: async () => (await import('./keys.ts')).registerKeys,
   daemon: async () => (await import('./daemon.ts')).registerDaemon,
   errors: async () => (await import('./errors.ts')).registerErrors,

@@ -2,7 +2,7 @@
 import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { loadIdentity, loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
-import { fingerprint, loadSigningKey } from '../segment/signing-key.ts';
+import { trustedFingerprints } from '../segment/signing-key.ts';
 import type { Identities } from './fetch.ts';
 
 /** Throws E_KEY, E_SECRET_MODE. Only the restore unit calls it. */
@@ -18,9 +18,9 @@ export async function sealedIdentity(config: Config, shop: string): Promise<{ re
   return { keyId, sealed: await loadSealedIdentity(config.encryption.keyDir, shop) };
 }
 
-/** Fingerprints of the keys whose manifests we believe. Throws E_KEY, E_SECRET_MODE. */
+/** Fingerprints of the keys whose manifests we believe: the present one, and those it took over from. Throws E_KEY, E_SECRET_MODE. */
 export async function trustedKeys(config: Config): Promise<readonly string[]> {
-  return [fingerprint(await loadSigningKey(config.signing.keyFile))];
+  return await trustedFingerprints(config.signing.keyFile);
 }
 
 /** Nearest first: a vault on a file system before one across the network. `from` given: that one alone. */

@@ -36,6 +36,12 @@ export function newestGoodExtensionMs(retentionMs: number): number {
 }
 
 /**
+ * So long the newest good backup of each source of a suspended shop is kept: a client who pays again within a month finds the shop as
+ * it was. No longer, since nobody pays for it meanwhile.
+ */
+export const SUSPENDED_KEEP_MS = 30 * DAY_MS;
+
+/**
  * An object that nothing references is left alone this long after it was written: the next run of its source may still adopt it, and
  * a catch-up may still commit the snapshot it belongs to.
  */
@@ -55,3 +61,10 @@ export function inFlightMarginMs(retentionMs: number): number {
 
 /** A probe's objects are left alone this long: a probe that is under way in another process still needs them. Its locks last two minutes. */
 export const PROBE_MARGIN_MS = 15 * MINUTE_MS;
+
+/**
+ * How long a checkpoint of the state is kept. Each tells the ledger's rows and the audit since the one before, so together they must
+ * reach as far back as the detail that bills and auditors ask for: a year, the year's last month whole, and some days to notice.
+ * Locked they are for the longest window only. The newest one is kept for ever.
+ */
+export const CHECKPOINT_KEEP_MS = 400 * DAY_MS;

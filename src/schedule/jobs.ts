@@ -1,14 +1,14 @@
-// What the daemon does by itself: one job for each shop and schedule key of its plan, and prune every day.
+// What the daemon does by itself: one job for each shop and schedule key of its plan, prune and the checkpoint of its own state every day.
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import type { SourceKind } from '../source/source.ts';
 import { parseSchedule, type Schedule } from './due.ts';
 
-/** Schedule keys of a plan, and `prune`, which no plan can leave out. */
-export type JobName = 'database' | 'files' | 'increments' | 'server' | 'prune';
+/** Schedule keys of a plan, and `prune` and `checkpoint`, which no plan can leave out. */
+export type JobName = 'database' | 'files' | 'increments' | 'server' | 'prune' | 'checkpoint';
 
 export interface Job {
-  /** A declared shop, or DAEMON_SHOP for what the daemon itself keeps in vaults (probes). */
+  /** A declared shop, or DAEMON_SHOP for what the daemon itself keeps in vaults (probes, checkpoints). */
   readonly shop: string;
   readonly name: JobName;
   readonly schedule: Schedule;
@@ -16,6 +16,8 @@ export interface Job {
 
 /** After the night's backups of any usual plan, and before anyone looks at the bill. Early enough for a second try the same day. */
 const PRUNE_EXPRESSION = '30 6 * * *';
+/** After prune, so that it tells what the night did. */
+const CHECKPOINT_EXPRESSION = '30 7 * * *';
 
 /** What a backup job reads, and whether everything is read anew. null: not a backup. */
 export function backupOf(name: JobName): { readonly source: SourceKind; readonly full: boolean } | null {
@@ -30,6 +32,7 @@ export function backupOf(name: JobName): { readonly source: SourceKind; readonly
     case 'server':
       return { source: 'server', full: true };
     case 'prune':
+    case 'checkpoint':
       return null;
   }
 }
@@ -47,10 +50,11 @@ export function jobsOf(config: Config): Job[] {
   for (const shop of [...config.shops.keys(), DAEMON_SHOP]) {
     jobs.push({ shop, name: 'prune', schedule: parseSchedule(PRUNE_EXPRESSION, config.timezone) });
   }
+  jobs.push({ shop: DAEMON_SHOP, name: 'checkpoint', schedule: parseSchedule(CHECKPOINT_EXPRESSION, config.timezone) });
   return jobs;
 }
 
-function has(shop: ShopConfig, name: Exclude<JobName, 'prune'>): boolean {
+function has(shop: ShopConfig, name: Exclude<JobName, 'prune' | 'checkpoint'>): boolean {
   if (name === 'database') return shop.database !== null;
   if (name === 'server') return shop.server !== null;
   return shop.files !== null;

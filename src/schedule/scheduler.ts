@@ -34,8 +34,8 @@ const LONGEST_NAP_MS = 60_000;
 /** A slot taken further in the future than this means that the clock was wrong when it was written down. */
 const CLOCK_WAS_WRONG_MS = 3_600_000;
 
-/** At the same instant, what is small and urgent goes first, and prune last. */
-const ORDER: readonly JobName[] = ['database', 'files', 'increments', 'server', 'prune'];
+/** At the same instant, what is small and urgent goes first, and prune and the checkpoint last. */
+const ORDER: readonly JobName[] = ['database', 'files', 'increments', 'server', 'prune', 'checkpoint'];
 
 interface Entry {
   readonly job: Job;

@@ -28,11 +28,31 @@ export async function writeNewFile(path: string, content: string | Uint8Array, m
   } finally {
     await unlink(temporary).catch(() => {});
   }
+  await syncFolder(folder);
+}
+
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** Adds a line to a file, made when missing; durable on return. Throws E_STATE. */
+export async function addLine(path: string, line: string, mode: number): Promise<void> {
+  try {
+    const file = await open(path, 'a', mode);
+    try {
+      await file.writeFile(`${line}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw new CoffreError('E_STATE', `cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -46,6 +46,7 @@ const manifest = z.strictObject({
   shop: z.string().refine(isShopName, 'is not a shop name'),
   source: z.enum(['database', 'files', 'server']),
   vault: z.string().min(1).max(256),
+  revision: z.number().int().positive().optional(),
   startedAt: instant,
   asOf: instant,
   completedAt: instant,

@@ -40,6 +40,8 @@ export interface Manifest {
   readonly shop: string;
   readonly source: SourceKind;
   readonly vault: string;
+  /** Of a manifest that took another's place in this vault, because an object had to be stored anew; absent: the first. The highest counts. */
+  readonly revision?: number;
   readonly startedAt: string;
   readonly asOf: string;
   readonly completedAt: string;

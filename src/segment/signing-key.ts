@@ -1,7 +1,7 @@
 // The key that signs manifests: Ed25519, kept as a PKCS#8 PEM file that only its owner can read.
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { CoffreError } from '../errors.ts';
-import { readSecretFile, writeNewFile } from './key-file.ts';
+import { addLine, isCode, readPublicFile, readSecretFile, writeNewFile } from './key-file.ts';
 
 const RAW_BYTES = 32;
 const SSH_TYPE = 'ssh-ed25519';
@@ -28,6 +28,36 @@ export async function loadSigningKey(path: string): Promise<KeyObject> {
   }
   if (key.asymmetricKeyType !== 'ed25519') throw new CoffreError('E_KEY', `${path} is not an Ed25519 key`);
   return key;
+}
+
+/** Beside the key: fingerprints of the keys that signed before it, one a line. What they signed then stays trusted. */
+export function olderKeysFile(keyFile: string): string {
+  return `${keyFile}.older`;
+}
+
+/** Fingerprints of the keys whose signatures count, the present one first. Throws E_KEY, E_SECRET_MODE. */
+export async function trustedFingerprints(keyFile: string): Promise<string[]> {
+  const present = fingerprint(await loadSigningKey(keyFile));
+  return [present, ...(await olderFingerprints(keyFile)).filter((older) => older !== present)];
+}
+
+/** Newest first. Throws E_KEY when there is such a file and it cannot be read. */
+export async function olderFingerprints(keyFile: string): Promise<string[]> {
+  let text: string;
+  try {
+    text = (await readPublicFile(olderKeysFile(keyFile))).toString('utf8');
+  } catch (error) {
+    if (error instanceof CoffreError && isCode(error.cause, 'ENOENT')) return [];
+    throw error;
+  }
+  const found = text.split('\n').flatMap((line) => /^SHA256:[A-Za-z0-9+/]{43}/.exec(line)?.[0] ?? []);
+  return [...new Set(found.reverse())];
+}
+
+/** Adds a fingerprint, durable on return; one that is there already is not added again. Throws E_KEY, E_STATE. */
+export async function trustOlderKey(keyFile: string, older: string, note: string): Promise<void> {
+  if ((await olderFingerprints(keyFile)).includes(older)) return;
+  await addLine(olderKeysFile(keyFile), `${older} ${note}`, 0o644);
 }
 
 /** The 32 bytes of the public key, from either half. */

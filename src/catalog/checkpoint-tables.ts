@@ -1,0 +1,111 @@
+// What of the catalog no listing of a vault gives back, as plain rows: read for a checkpoint, put back by a rebuild.
+import type { Insertable, Kysely, Selectable } from 'kysely';
+import { slices } from './segments.ts';
+import type { CheckpointsTable, SnapshotsTable, SnapshotVaultsTable, Tables } from './tables.ts';
+
+export type PlainRow = Readonly<Record<string, string | number | null>>;
+export type PlainTables = Readonly<Record<string, readonly PlainRow[]>>;
+
+/** How far each growing table was told: the highest id, of runs the latest end. */
+export type Positions = Readonly<Record<string, number>>;
+
+/** Rows are only ever added, under rising ids: each checkpoint tells those since the one before. */
+const GROWING = ['audit', 'probes', 'certificates'] as const;
+/** Small tables whose rows change: told whole each time. */
+const WHOLE = ['shopStates', 'holds', 'slots'] as const;
+/** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
+const RUNS_OVERLAP_MS = 3_600_000;
+const ROWS_AT_ONCE = 500;
+
+/** What a listing says of a snapshot is completed with this. */
+export type SnapshotHint = Pick<
+  Selectable<SnapshotsTable>,
+  'id' | 'shop' | 'source' | 'completedAt' | 'keepUntil' | 'state' | 'requiredVaults' | 'durationMs'
+>;
+export type CopyHint = Pick<Selectable<SnapshotVaultsTable>, 'snapshotId' | 'vault' | 'committedAt' | 'verifiedAt' | 'verifyError'>;
+
+export interface TablesRead {
+  readonly tables: PlainTables;
+  readonly positions: Positions;
+  /** The limit cut something off. */
+  readonly more: boolean;
+}
+
+/** At most `limit` rows of each growing table after `since`. */
+export async function readTables(tx: Kysely<Tables>, since: Positions, limit: number): Promise<TablesRead> {
+  const tables: Record<string, PlainRow[]> = {};
+  const positions: Record<string, number> = { ...since };
+  let more = false;
+  for (const name of GROWING) {
+    const rows = await tx
+      .selectFrom(name)
+      .selectAll()
+      .where('id', '>', since[name] ?? 0)
+      .orderBy('id')
+      .limit(limit)
+      .execute();
+    tables[name] = rows as unknown as PlainRow[];
+    more ||= rows.length === limit;
+    positions[name] = rows.at(-1)?.id ?? since[name] ?? 0;
+  }
+  const runs = await tx
+    .selectFrom('runs')
+    .selectAll()
+    .where('endedAt', '>=', since.runs ?? 0)
+    .orderBy('endedAt')
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  tables.runs = runs as unknown as PlainRow[];
+  const lastEnd = runs.at(-1)?.endedAt ?? null;
+  if (runs.length === limit) more = true;
+  if (lastEnd !== null) positions.runs = runs.length === limit ? lastEnd : Math.max(since.runs ?? 0, lastEnd - RUNS_OVERLAP_MS);
+  for (const name of WHOLE) tables[name] = (await tx.selectFrom(name).selectAll().execute()) as unknown as PlainRow[];
+  tables.snapshots = await tx
+    .selectFrom('snapshots')
+    .select(['id', 'shop', 'source', 'completedAt', 'keepUntil', 'state', 'requiredVaults', 'durationMs'])
+    .where('state', '!=', 'removed')
+    .orderBy('id')
+    .execute();
+  tables.snapshotVaults = await tx
+    .selectFrom('snapshotVaults')
+    .select(['snapshotId', 'vault', 'committedAt', 'verifiedAt', 'verifyError'])
+    .orderBy('snapshotId')
+    .execute();
+  return { tables, positions, more };
+}
+
+export const snapshotHints = (tables: PlainTables): readonly SnapshotHint[] => (tables.snapshots ?? []) as unknown as SnapshotHint[];
+export const copyHints = (tables: PlainTables): readonly CopyHint[] => (tables.snapshotVaults ?? []) as unknown as CopyHint[];
+
+/**
+ * Puts one checkpoint's rows into an empty catalog; those of a later one go over those of an earlier one. Snapshots are left to the
+ * listing. Returns the tables that this coffre does not know.
+ */
+export async function insertTables(tx: Kysely<Tables>, tables: PlainTables): Promise<string[]> {
+  const known: readonly string[] = [...GROWING, ...WHOLE, 'runs'];
+  const unknown: string[] = [];
+  for (const [name, rows] of Object.entries(tables)) {
+    if (name === 'snapshots' || name === 'snapshotVaults') continue;
+    if (!known.includes(name)) {
+      unknown.push(name);
+      continue;
+    }
+    // the newest checkpoint's whole table is the truth: a row that is not in it any more was deleted
+    const table = name as 'slots';
+    if (WHOLE.includes(name as (typeof WHOLE)[number])) await tx.deleteFrom(table).execute();
+    for (const some of slices(rows, ROWS_AT_ONCE)) {
+      await tx
+        .replaceInto(table)
+        .values(some as unknown as Insertable<Tables['slots']>[])
+        .execute();
+    }
+  }
+  return unknown;
+}
+
+/** The newest checkpoint of a vault, null when it never had one. */
+export async function lastCheckpoint(db: Kysely<Tables>, vault: string): Promise<Selectable<CheckpointsTable> | null> {
+  const row = await db.selectFrom('checkpoints').selectAll().where('vault', '=', vault).orderBy('id', 'desc').limit(1).executeTakeFirst();
+  return row ?? null;
+}
