@@ -114,7 +114,7 @@ const ATTACKS: readonly Attack[] = [
     kind: 'segment',
     content: (file) => file.content.subarray(0, -100),
     rebuilt: true,
-    code: 'E_OBJECT_MISSING',
+    code: 'E_OBJECT_ALTERED',
   },
   {
     name: 'segment swapped with another one',
@@ -137,7 +137,7 @@ const ATTACKS: readonly Attack[] = [
       const lines = unseal(world, file.content).toString().split('\n');
       return reseal(world, Buffer.from(lines.filter((line) => !line.includes('.htaccess')).join('\n')));
     },
-    code: 'E_OBJECT_MISSING',
+    code: 'E_OBJECT_ALTERED',
   },
   {
     name: 'index swapped with that of another snapshot, catalog rebuilt',
