@@ -1,9 +1,14 @@
 // Reads what a prune plan depends on, all of it in one transaction.
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import { listHolds } from '../catalog/holds.ts';
+import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { listSnapshots } from '../catalog/snapshots.ts';
+import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
+import { readLife } from '../catalog/shop-life.ts';
+import { listSnapshots, type ObjectRow } from '../catalog/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
-import type { PlanFacts, PlanObject, PlanSnapshot } from './plan.ts';
+import { type PlanFacts, type PlanObject, type PlanSnapshot, planSnapshots } from './plan.ts';
+import type { Holds, PolicyRules } from './policy.ts';
 
 export interface FactsRequest {
   readonly shop: string;
@@ -11,79 +16,179 @@ export interface FactsRequest {
   readonly nowMs: number;
 }
 
-export async function readFacts(catalog: Catalog, tx: Kysely<Tables>, request: FactsRequest): Promise<PlanFacts> {
-  const { shop, nowMs, retentionMs } = request;
-  const snapshots = await listSnapshots(catalog, { shop, tombstones: true }, tx);
-  const references = await tx
-    .selectFrom('snapshotSegments')
-    .innerJoin('snapshots', 'snapshots.id', 'snapshotSegments.snapshotId')
-    .select(['snapshotSegments.snapshotId', 'snapshotSegments.segmentId'])
-    .where('snapshots.shop', '=', shop)
-    .where('snapshots.state', '!=', 'removed')
+/** Segments of one vault in the order of their rows; those that a kept snapshot uses are never read: there may be a million. */
+export interface SegmentPage {
+  readonly vault: string;
+  /** Rows after this one: objects.id. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+export interface Facts extends PlanFacts {
+  /** Where the next page of segments begins; null: this was the last one, or none was asked for. */
+  readonly nextAfter: number | null;
+}
+
+/** `page` null: no segments at all. */
+export async function readFacts(catalog: Catalog, tx: Kysely<Tables>, request: FactsRequest, page: SegmentPage | null): Promise<Facts> {
+  const { shop, nowMs } = request;
+  const running = await tx
+    .selectFrom('runs')
+    .select(['id', 'kind'])
+    .where('shop', '=', shop)
+    .where(sql<boolean>`"state" = 'running'`)
     .execute();
-  const segmentIds = new Map<string, string[]>(snapshots.map((snapshot) => [snapshot.id, []]));
-  for (const row of references) segmentIds.get(row.snapshotId)?.push(row.segmentId);
+  const restores = running.filter((run) => run.kind === 'restore').map((run) => run.id);
+  const head = {
+    nowMs,
+    ...(await readRules(tx, request)),
+    snapshots: await readSnapshots(catalog, tx, shop, restores),
+    objects: await readOthers(tx, shop),
+    aliveRuns: new Set(running.map((run) => run.id)),
+  };
+  if (page === null) return { ...head, users: new Map(), pins: new Map(), nextAfter: null };
+  const segments = await looseSegments(tx, shop, [...planSnapshots(head).going.keys()], page);
+  const ids = [...new Set(segments.flatMap((segment) => segment.refId ?? []))];
+  const last = segments.at(-1);
+  return {
+    ...head,
+    objects: [...head.objects, ...segments],
+    users: await usersOf(tx, ids),
+    pins: await pinsOf(tx, ids),
+    nextAfter: last && segments.length === page.limit ? last.id : null,
+  };
+}
+
+/** What the shop's plan, life and holds say. */
+export async function readRules(
+  tx: Kysely<Tables>,
+  { shop, retentionMs }: Pick<FactsRequest, 'shop' | 'retentionMs'>,
+): Promise<PolicyRules> {
+  return { retentionMs, life: await readLife(tx, shop), holds: await readHolds(tx, shop) };
+}
+
+async function readHolds(tx: Kysely<Tables>, shop: string): Promise<Holds> {
+  const rows = await listHolds(tx, { shop });
+  const snapshots = new Map<string, string>();
+  for (const { snapshotId, reason } of rows) if (snapshotId !== null) snapshots.set(snapshotId, reason);
+  return { shop: rows.find((row) => row.snapshotId === null)?.reason ?? null, snapshots };
+}
+
+export async function readSnapshots(
+  catalog: Catalog,
+  tx: Kysely<Tables>,
+  shop: string,
+  restores: readonly string[],
+): Promise<PlanSnapshot[]> {
+  const snapshots = await listSnapshots(catalog, { shop, tombstones: true }, tx);
   const manifestKeys = await tx
-    .selectFrom('snapshotVaults')
-    .innerJoin('snapshots', 'snapshots.id', 'snapshotVaults.snapshotId')
+    .selectFrom('snapshots')
+    .innerJoin('snapshotVaults', 'snapshotVaults.snapshotId', 'snapshots.id')
     .innerJoin('objects', 'objects.id', 'snapshotVaults.manifestObject')
     .select(['snapshotVaults.snapshotId', 'snapshotVaults.vault', 'objects.key'])
     .where('snapshots.shop', '=', shop)
     .execute();
-  const objects = await tx
-    .selectFrom('objects')
-    .selectAll()
-    .where('shop', '=', shop)
-    .where('state', 'in', ['stored', 'tombstone'])
-    .orderBy('id')
-    .execute();
-  const pinRows = await tx
-    .selectFrom('pins')
-    .innerJoin('segments', 'segments.id', 'pins.segmentId')
-    .select(['pins.segmentId', 'pins.runId'])
-    .where('segments.shop', '=', shop)
-    .orderBy('pins.runId')
-    .execute();
+  const copies = new Map<string, { vault: string; manifestKey: string }[]>();
+  for (const { snapshotId, vault, key } of manifestKeys) {
+    const list = copies.get(snapshotId);
+    if (list) list.push({ vault, manifestKey: key });
+    else copies.set(snapshotId, [{ vault, manifestKey: key }]);
+  }
+  const beingRestored = new Set<string>();
+  for (const run of restores) for (const id of await snapshotsPinnedBy(tx, shop, run)) beingRestored.add(id);
+  return snapshots.map((row) => ({
+    id: row.id,
+    source: row.source,
+    completedAt: row.completedAt,
+    keepUntil: row.keepUntil,
+    complete: row.complete === 1,
+    good: row.good,
+    tombstone: row.state === 'tombstone',
+    beingRestored: beingRestored.has(row.id),
+    copies: copies.get(row.id) ?? [],
+  }));
+}
+
+/** A restore pins all segments of what it restores. */
+async function snapshotsPinnedBy(tx: Kysely<Tables>, shop: string, run: string): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select "id" from "snapshots"
+    where "shop" = ${shop} and "state" != 'removed'
+      and exists (select 1 from "snapshotSegments" where "snapshotId" = "snapshots"."id")
+      and not exists (
+        select 1 from "snapshotSegments"
+        where "snapshotId" = "snapshots"."id"
+          and not exists (select 1 from "pins" where "pins"."segmentId" = "snapshotSegments"."segmentId" and "pins"."runId" = ${run})
+      )`.execute(tx);
+  return rows.map((row) => row.id);
+}
+
+/** Everything that vaults hold of the shop but its segments. */
+async function readOthers(tx: Kysely<Tables>, shop: string): Promise<PlanObject[]> {
+  const found: PlanObject[] = [];
+  for (const vault of await vaultsHolding(tx, shop)) {
+    const rows = await tx
+      .selectFrom('objects')
+      .selectAll()
+      .where('vault', '=', vault)
+      .where('shop', '=', shop)
+      .where('kind', 'in', ['index', 'manifest', 'key', 'probe', 'state', 'stray', 'upload', 'foreign'])
+      .where(IS_LIVE)
+      .execute();
+    for (const row of rows) found.push(planObject(row));
+  }
+  return found.sort((a, b) => a.id - b.id);
+}
+
+/** The segments that no snapshot uses but those that are going. */
+async function looseSegments(tx: Kysely<Tables>, shop: string, going: readonly string[], page: SegmentPage): Promise<PlanObject[]> {
+  const { rows } = await sql<ObjectRow>`
+    select * from "objects"
+    where "vault" = ${page.vault} and "shop" = ${shop} and "kind" = 'segment' and ${IS_LIVE} and "id" > ${page.after}
+      and not exists (
+        select 1 from "snapshotSegments"
+        where "snapshotSegments"."segmentId" = "objects"."refId"
+          and "snapshotSegments"."snapshotId" not in (select "value" from json_each(${JSON.stringify(going)}))
+      )
+    order by "id" limit ${page.limit}`.execute(tx);
+  return rows.map(planObject);
+}
+
+async function usersOf(tx: Kysely<Tables>, segmentIds: readonly string[]): Promise<Map<string, string[]>> {
+  const users = new Map<string, string[]>();
+  for (const ids of slices(segmentIds, IDS_AT_ONCE)) {
+    const rows = await tx
+      .selectFrom('snapshotSegments')
+      .select(['segmentId', 'snapshotId'])
+      .distinct()
+      .where('segmentId', 'in', ids)
+      .execute();
+    for (const { segmentId, snapshotId } of rows) users.set(segmentId, [...(users.get(segmentId) ?? []), snapshotId]);
+  }
+  return users;
+}
+
+async function pinsOf(tx: Kysely<Tables>, segmentIds: readonly string[]): Promise<Map<string, string[]>> {
   const pins = new Map<string, string[]>();
-  for (const pin of pinRows) pins.set(pin.segmentId, [...(pins.get(pin.segmentId) ?? []), pin.runId]);
-  const running = await tx.selectFrom('runs').select(['id', 'kind']).where('shop', '=', shop).where('state', '=', 'running').execute();
-  // a restore pins all segments of what it restores
-  const restores = running.filter((run) => run.kind === 'restore').map((run) => run.id);
-  const isBeingRestored = (segments: readonly string[]): boolean =>
-    segments.length > 0 && restores.some((run) => segments.every((segment) => pins.get(segment)?.includes(run)));
+  for (const ids of slices(segmentIds, IDS_AT_ONCE)) {
+    const rows = await tx.selectFrom('pins').selectAll().where('segmentId', 'in', ids).orderBy('runId').execute();
+    for (const { segmentId, runId } of rows) pins.set(segmentId, [...(pins.get(segmentId) ?? []), runId]);
+  }
+  return pins;
+}
+
+function planObject(row: ObjectRow): PlanObject {
   return {
-    nowMs,
-    retentionMs,
-    snapshots: snapshots.map(
-      (row): PlanSnapshot => ({
-        id: row.id,
-        source: row.source,
-        completedAt: row.completedAt,
-        keepUntil: row.keepUntil,
-        complete: row.complete === 1,
-        good: row.good,
-        tombstone: row.state === 'tombstone',
-        beingRestored: isBeingRestored(segmentIds.get(row.id) ?? []),
-        copies: manifestKeys.filter((copy) => copy.snapshotId === row.id).map(({ vault, key }) => ({ vault, manifestKey: key })),
-        segmentIds: segmentIds.get(row.id) ?? [],
-      }),
-    ),
-    objects: objects.map(
-      (row): PlanObject => ({
-        id: row.id,
-        vault: row.vault,
-        key: row.key,
-        versionId: row.versionId ?? '',
-        kind: row.kind,
-        refId: row.refId,
-        runId: row.runId,
-        tombstone: row.state === 'tombstone',
-        sizeBytes: row.sizeBytes,
-        retainUntil: row.retainUntil,
-        createdAt: row.createdAt,
-      }),
-    ),
-    pins,
-    aliveRuns: new Set(running.map((run) => run.id)),
+    id: row.id,
+    vault: row.vault,
+    key: row.key,
+    versionId: row.versionId ?? '',
+    kind: row.kind,
+    refId: row.refId,
+    runId: row.runId,
+    tombstone: row.state === 'tombstone',
+    sizeBytes: row.sizeBytes,
+    retainUntil: row.retainUntil,
+    createdAt: row.createdAt,
   };
 }

@@ -1,12 +1,13 @@
-// Keeps the locks of the newest good snapshot of each source ahead of the clock, for as long as no newer one takes its place.
+// Keeps the locks of what must stay ahead of the clock: the newest good snapshot of each source, held ones, longer windows.
 import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { latestGood, type ObjectRow, objectsOf, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
+import { type ObjectRow, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock, LockMode, Vault } from '../vault/vault.ts';
-import { newestGoodExtensionMs, newestGoodMarginMs } from './margins.ts';
+import { readRules, readSnapshots } from './facts.ts';
+import { lockNeeds } from './lock-needs.ts';
 
 export interface KeepAheadRequest {
   readonly shop: string;
@@ -23,53 +24,56 @@ export interface Extension {
   readonly objects: number;
 }
 
-const SOURCES = ['database', 'files', 'server'] as const;
-
 /**
- * In one vault: moves every lock of the newest good snapshots that ends within newestGoodMarginMs to newestGoodExtensionMs from now,
- * and the shop's identity with them. Segments before index before manifest, so that no crash leaves a manifest locked for
- * longer than what it names. Throws E_LOCK_CEILING, E_LOCK_DROPPED, E_OBJECT_MISSING or what the vault throws.
+ * In one vault: moves every lock that ends before what lockNeeds asks for, and the shop's identity with them. Segments before index
+ * before manifest, so that no crash leaves a manifest locked for longer than what it names. Throws E_LOCK_CEILING, E_LOCK_DROPPED,
+ * E_OBJECT_MISSING or what the vault throws.
  */
 export async function keepAhead(catalog: Catalog, ledger: Ledger, vault: Vault, request: KeepAheadRequest): Promise<Extension[]> {
-  const { now, retentionMs, ceilingMs } = request;
-  const needed = now.add({ milliseconds: newestGoodMarginMs(retentionMs) });
-  const wanted = now.add({ milliseconds: Math.min(newestGoodExtensionMs(retentionMs), ceilingMs) });
+  const { now, ceilingMs, shop } = request;
+  const nowMs = now.epochMilliseconds;
+  const needs = await catalog.transaction(async (tx) => {
+    const snapshots = await readSnapshots(catalog, tx, shop, []);
+    const here = new Set(snapshots.flatMap((it) => (it.copies.some((copy) => copy.vault === vault.name) ? [it.id] : [])));
+    return lockNeeds(snapshots, nowMs, await readRules(tx, request)).filter((need) => here.has(need.snapshot));
+  });
   const extensions: Extension[] = [];
-  for (const source of SOURCES) {
-    const snapshot = await latestGood(catalog, request.shop, source);
-    if (!snapshot?.copies.some((copy) => copy.vault === vault.name)) continue;
-    const rows = await objectsToLock(catalog, vault, snapshot);
-    const isShort = (row: ObjectRow, end: Temporal.Instant): boolean => (row.retainUntil ?? 0) < end.epochMilliseconds;
+  for (const { snapshot, needed, wanted } of needs) {
+    const rows = await objectsToLock(catalog, vault, shop, snapshot);
+    const isShort = (row: ObjectRow, end: number): boolean => (row.retainUntil ?? 0) < end;
     if (!rows.some((row) => isShort(row, needed))) continue;
-    // the identity must outlast whatever is moved
-    const short = rows.filter((row) => isShort(row, row.kind === 'key' ? wanted : needed));
-    if (Temporal.Instant.compare(wanted, needed) < 0) {
-      throw new CoffreError('E_LOCK_CEILING', `${vault.name}: locks of snapshot ${snapshot.id} are needed until ${needed}`);
+    const target = Math.min(wanted, nowMs + ceilingMs);
+    if (target < needed) {
+      throw new CoffreError('E_LOCK_CEILING', `${vault.name}: locks of snapshot ${snapshot} are needed until ${instant(needed)}`);
     }
+    // the identity must outlast whatever is moved
+    const short = rows.filter((row) => isShort(row, row.kind === 'key' ? target : needed));
     for (const row of short) {
       request.signal?.throwIfAborted();
-      await extend(ledger, vault, row, wanted, needed);
+      await extend(ledger, vault, row, instant(target), instant(needed));
     }
-    extensions.push({ snapshot: snapshot.id, vault: vault.name, until: wanted, objects: short.length });
+    extensions.push({ snapshot, vault: vault.name, until: instant(target), objects: short.length });
   }
   return extensions;
 }
 
-async function objectsToLock(catalog: Catalog, vault: Vault, snapshot: SnapshotWithCopies): Promise<ObjectRow[]> {
-  const segments = (await snapshotSegments(catalog, snapshot.id)).map((segment) => segment.id);
+const instant = (epochMs: number): Temporal.Instant => Temporal.Instant.fromEpochMilliseconds(epochMs);
+
+async function objectsToLock(catalog: Catalog, vault: Vault, shop: string, snapshot: string): Promise<ObjectRow[]> {
+  const segments = (await snapshotSegments(catalog, snapshot)).map((segment) => segment.id);
   const keys = await catalog.db
     .selectFrom('objects')
     .selectAll()
     .where('vault', '=', vault.name)
-    .where('shop', '=', snapshot.shop)
+    .where('shop', '=', shop)
     .where('kind', '=', 'key')
     .where('state', '=', 'stored')
     .execute();
   return [
     ...keys,
     ...(await objectsOf(catalog, vault.name, segments, 'segment')),
-    ...(await objectsOf(catalog, vault.name, [snapshot.id], 'index')),
-    ...(await objectsOf(catalog, vault.name, [snapshot.id], 'manifest')),
+    ...(await objectsOf(catalog, vault.name, [snapshot], 'index')),
+    ...(await objectsOf(catalog, vault.name, [snapshot], 'manifest')),
   ];
 }
 

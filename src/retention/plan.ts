@@ -1,7 +1,7 @@
 // What prune would do to one shop: what goes, what stays, what waits for its lock, each with its reason. Pure: rows in, plan out.
-import type { ObjectsTable, SnapshotsTable } from '../catalog/tables.ts';
+import type { ObjectsTable } from '../catalog/tables.ts';
 import { orphanMarginMs, PROBE_MARGIN_MS, uploadMarginMs } from './margins.ts';
-import { type Decision, decide, type PolicySnapshot } from './policy.ts';
+import { type Decision, decide, hasEnded, type PolicyRules, type PolicySnapshot } from './policy.ts';
 
 /** A version (or an unfinished upload) that a vault holds. Instants are epoch milliseconds. */
 export interface PlanObject {
@@ -19,25 +19,33 @@ export interface PlanObject {
 }
 
 export interface PlanSnapshot extends PolicySnapshot {
-  readonly source: SnapshotsTable['source'];
   readonly copies: readonly { readonly vault: string; readonly manifestKey: string }[];
-  readonly segmentIds: readonly string[];
+}
+
+/** What decides over the snapshots. */
+export interface SnapshotFacts extends PolicyRules {
+  readonly nowMs: number;
+  readonly snapshots: readonly PlanSnapshot[];
+  /** What the vaults hold for this shop, its segments left out or not: they decide nothing here. */
+  readonly objects: readonly PlanObject[];
 }
 
 /** Everything that a plan depends on, read in one transaction. */
-export interface PlanFacts {
-  readonly nowMs: number;
-  readonly retentionMs: number;
-  readonly snapshots: readonly PlanSnapshot[];
-  /** Everything the vaults hold for this shop. */
+export interface PlanFacts extends SnapshotFacts {
+  /** What the vaults hold for this shop. Segments that a kept snapshot uses may be left out: they stay. */
   readonly objects: readonly PlanObject[];
+  /** Segment id to the snapshots that use it. */
+  readonly users: ReadonlyMap<string, readonly string[]>;
   /** Segment id to the runs that rely on it. */
   readonly pins: ReadonlyMap<string, readonly string[]>;
   readonly aliveRuns: ReadonlySet<string>;
 }
 
-/** Deletion goes in this order, each stage only when the one before it is confirmed: a manifest never outlives a segment of its. */
-export const STAGES = ['manifest', 'index', 'segment'] as const;
+/**
+ * Deletion goes in this order, each stage only when the one before it is confirmed: a manifest never outlives a segment of its, and
+ * no object the key that opens it.
+ */
+export const STAGES = ['manifest', 'index', 'segment', 'key'] as const;
 export type Stage = (typeof STAGES)[number];
 
 export type Verdict =
@@ -45,13 +53,24 @@ export type Verdict =
   | { readonly object: PlanObject; readonly fate: 'waits'; readonly reason: string; readonly until: number }
   | { readonly object: PlanObject; readonly fate: 'goes'; readonly reason: string; readonly stage: Stage };
 
-export interface PrunePlan {
+export interface SnapshotPlan {
   /** Newest first. A snapshot whose window has ended and whose locks have not is among the kept. */
   readonly decisions: readonly Decision[];
   /** Snapshots to be removed, those whose removal had begun included. */
   readonly going: ReadonlyMap<string, Decision>;
+}
+
+export interface PrunePlan extends SnapshotPlan {
   /** One for each object. */
   readonly verdicts: readonly Verdict[];
+}
+
+/** The part of a plan that does not look at segments. */
+export function planSnapshots(facts: SnapshotFacts): SnapshotPlan {
+  const snapshots = new Map(facts.snapshots.map((snapshot) => [snapshot.id, snapshot]));
+  const manifests = liveManifests(facts);
+  const decisions = decide(facts.snapshots, facts.nowMs, facts).map((decision) => waitForLocks(decision, facts, snapshots, manifests));
+  return { decisions, going: new Map(decisions.filter((decision) => !decision.keep).map((decision) => [decision.snapshot, decision])) };
 }
 
 /**
@@ -59,52 +78,58 @@ export interface PrunePlan {
  * Without, only what is gone counts: the executor plans anew before each stage.
  */
 export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
-  const snapshots = new Map(facts.snapshots.map((snapshot) => [snapshot.id, snapshot]));
-  const manifests = liveManifests(facts);
-  const decisions = decide(facts.snapshots, facts.nowMs).map((decision) => waitForLocks(decision, snapshots, manifests, facts.nowMs));
-  const going = new Map(decisions.filter((decision) => !decision.keep).map((decision) => [decision.snapshot, decision]));
-
+  const { decisions, going } = planSnapshots(facts);
+  const context: Context = {
+    facts,
+    snapshots: new Set(facts.snapshots.map((snapshot) => snapshot.id)),
+    going,
+    gone: new Set(),
+    manifests: liveManifests(facts),
+    orphans: [],
+    needKey: new Map(),
+  };
+  for (const object of facts.objects) {
+    if (object.kind === 'manifest' && !context.snapshots.has(object.refId ?? '')) context.orphans.push(object);
+    if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) + 1);
+  }
   const verdicts = new Map<number, Verdict>();
   const ordered = [...facts.objects].sort((a, b) => rank(a) - rank(b));
-  const orphans = facts.objects.filter((object) => object.kind === 'manifest' && !snapshots.has(object.refId ?? ''));
-  const context: Context = { facts, snapshots, going, gone: new Set(), references: new Map(), manifests, orphans };
-  for (const snapshot of facts.snapshots) {
-    for (const segment of snapshot.segmentIds) {
-      const list = context.references.get(segment);
-      if (list) list.push(snapshot.id);
-      else context.references.set(segment, [snapshot.id]);
-    }
-  }
   for (const object of ordered) {
     const verdict = judge(context, object);
     verdicts.set(object.id, verdict);
-    if (optimistic && verdict.fate === 'goes') context.gone.add(object.id);
+    if (!optimistic || verdict.fate !== 'goes') continue;
+    context.gone.add(object.id);
+    if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) - 1);
   }
   return { decisions, going, verdicts: facts.objects.map((object) => verdicts.get(object.id) as Verdict) };
 }
 
 interface Context {
   readonly facts: PlanFacts;
-  readonly snapshots: ReadonlyMap<string, PlanSnapshot>;
+  readonly snapshots: ReadonlySet<string>;
   readonly going: ReadonlyMap<string, Decision>;
   readonly gone: Set<number>;
-  readonly references: Map<string, string[]>;
   /** `vault`, NUL, snapshot id → versions on that manifest's key. */
   readonly manifests: ReadonlyMap<string, readonly PlanObject[]>;
   /** Manifests of runs that were cut off before their snapshot was recorded. */
-  readonly orphans: readonly PlanObject[];
+  readonly orphans: PlanObject[];
+  /** Vault → how much is there that the shop's identity opens. */
+  readonly needKey: Map<string, number>;
 }
 
 const at = (vault: string, snapshot: string): string => `${vault}\0${snapshot}`;
 
-function liveManifests(facts: PlanFacts): Map<string, PlanObject[]> {
+const isSealed = ({ kind }: PlanObject): boolean => kind === 'manifest' || kind === 'index' || kind === 'segment' || kind === 'stray';
+
+function liveManifests(facts: SnapshotFacts): Map<string, PlanObject[]> {
   const byKey = new Map<string, string>();
   for (const snapshot of facts.snapshots) for (const copy of snapshot.copies) byKey.set(at(copy.vault, copy.manifestKey), snapshot.id);
   for (const object of facts.objects) if (object.kind === 'manifest' && object.refId) byKey.set(at(object.vault, object.key), object.refId);
   const manifests = new Map<string, PlanObject[]>();
   for (const object of facts.objects) {
     // a second version on a manifest's key shows a snapshot just as the first does; a foreign one is not signed by us
-    const snapshot = object.kind === 'foreign' || object.kind === 'upload' ? undefined : byKey.get(at(object.vault, object.key));
+    if (object.kind !== 'manifest' && object.kind !== 'stray') continue;
+    const snapshot = byKey.get(at(object.vault, object.key));
     if (snapshot === undefined) continue;
     const list = manifests.get(at(object.vault, snapshot));
     if (list) list.push(object);
@@ -113,30 +138,34 @@ function liveManifests(facts: PlanFacts): Map<string, PlanObject[]> {
   return manifests;
 }
 
-/** Removal begins when some vault can begin it: until then the snapshot is as good as before and may as well be used. */
+/**
+ * Removal begins when some vault can begin it: until then the snapshot is as good as before and may as well be used. What was erased is
+ * out of use at once.
+ */
 function waitForLocks(
   decision: Decision,
+  { life, nowMs }: SnapshotFacts,
   snapshots: ReadonlyMap<string, PlanSnapshot>,
   manifests: ReadonlyMap<string, readonly PlanObject[]>,
-  nowMs: number,
 ): Decision {
   const snapshot = snapshots.get(decision.snapshot);
-  if (decision.keep || !snapshot || snapshot.tombstone) return decision;
+  if (decision.keep || !snapshot || snapshot.tombstone || life.state === 'erased') return decision;
   const ends = snapshot.copies.flatMap((copy) =>
     (manifests.get(at(copy.vault, snapshot.id)) ?? []).map((object) => object.retainUntil ?? 0),
   );
   const first = Math.min(...ends);
   if (ends.length === 0 || first <= nowMs) return decision;
-  return { ...decision, keep: true, reason: 'its window has ended, its lock has not', until: first };
+  const reason = decision.why === 'over' ? 'its window has ended, its lock has not' : `${decision.reason}, its lock lasts`;
+  return { ...decision, keep: true, why: 'waits', reason, until: first };
 }
 
-/** Manifests and what hangs on their keys first, then indexes, then segments. */
+/** Manifests and what hangs on their keys first, then indexes, then segments, then keys. */
 function rank(object: PlanObject): number {
   return STAGES.indexOf(stageOf(object));
 }
 
 function stageOf(object: PlanObject): Stage {
-  if (object.kind === 'index' || object.kind === 'segment') return object.kind;
+  if (object.kind === 'index' || object.kind === 'segment' || object.kind === 'key') return object.kind;
   return 'manifest';
 }
 
@@ -155,7 +184,11 @@ function judge(context: Context, object: PlanObject): Verdict {
     case 'foreign':
       return stays('not written by coffre: only its owner may delete it');
     case 'key':
-      return stays('an identity: without it nothing of the shop can be read');
+      // a suspended shop may come back, and its key with it
+      if (facts.life.state === 'suspended' || !hasEnded(facts.life, facts.nowMs) || underWay)
+        return stays('an identity: without it nothing of the shop can be read');
+      if ((context.needKey.get(object.vault) ?? 0) > 0) return stays('an identity: what it opens is still there');
+      return release('the shop has ended, and nothing that it opens is left');
     case 'state':
       return stays('a checkpoint of the state');
     case 'probe':
@@ -173,7 +206,7 @@ function judge(context: Context, object: PlanObject): Verdict {
       if (decision === undefined && object.refId !== null && context.snapshots.has(object.refId)) return stays('of a kept snapshot');
       if (decision === undefined && !object.tombstone) {
         if (underWay) return stays('its run is under way');
-        if (age < orphanMarginMs(facts.retentionMs)) return stays('of a run that was cut off: the next one may take it up');
+        if (age < orphanMs(facts)) return stays('of a run that was cut off: the next one may take it up');
       }
       const reason = decision?.reason ?? 'of a run that was cut off, and nobody took it up';
       if (object.kind === 'manifest' || object.refId === null) return release(reason);
@@ -195,7 +228,7 @@ interface Say {
 
 function judgeSegment(context: Context, object: PlanObject, { stays, waits, release, age, underWay }: Say): Verdict {
   const { facts, going } = context;
-  const users = object.refId === null ? [] : (context.references.get(object.refId) ?? []);
+  const users = object.refId === null ? [] : (facts.users.get(object.refId) ?? []);
   const keeper = users.find((id) => !going.has(id));
   if (keeper !== undefined) return stays(`used by snapshot ${keeper}`);
   for (const id of users) {
@@ -210,9 +243,14 @@ function judgeSegment(context: Context, object: PlanObject, { stays, waits, rele
   if (users.length === 0) {
     const orphan = context.orphans.find((manifest) => mayName(context, manifest, object));
     if (orphan) return held(orphan, waits, stays);
-    if (age < orphanMarginMs(facts.retentionMs)) return stays('of a run that was cut off: the next one may take it up');
+    if (age < orphanMs(facts)) return stays('of a run that was cut off: the next one may take it up');
   }
   return release(users.length === 0 ? 'nothing uses it' : 'nothing kept uses it');
+}
+
+/** Of a shop that has ended there is no next run. */
+function orphanMs(facts: PlanFacts): number {
+  return hasEnded(facts.life, facts.nowMs) ? 0 : orphanMarginMs(facts.retentionMs);
 }
 
 /** A manifest that no snapshot row stands for may name every segment of its run. */

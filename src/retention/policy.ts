@@ -1,12 +1,14 @@
 // Which snapshots of a shop stay, and why. Pure: rows in, reasons out.
+import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotsTable } from '../catalog/tables.ts';
+import { SUSPENDED_KEEP_MS } from './margins.ts';
 
 export interface PolicySnapshot {
   readonly id: string;
   readonly source: SnapshotsTable['source'];
   /** Epoch milliseconds. */
   readonly completedAt: number;
-  /** Epoch milliseconds. */
+  /** Epoch milliseconds: what was promised when it was taken. */
   readonly keepUntil: number;
   readonly complete: boolean;
   /** As isGood says. */
@@ -17,21 +19,95 @@ export interface PolicySnapshot {
   readonly beingRestored?: boolean;
 }
 
+/** Reasons of the holds in force. */
+export interface Holds {
+  /** Of the whole shop; null: none. */
+  readonly shop: string | null;
+  /** By snapshot id. */
+  readonly snapshots: ReadonlyMap<string, string>;
+}
+
+export interface PolicyRules {
+  /** The plan's window as it is now: one that became longer keeps longer what is still there. 0: only what was promised counts. */
+  readonly retentionMs: number;
+  readonly life: Pick<ShopLife, 'state' | 'since' | 'endsAt'>;
+  readonly holds: Holds;
+}
+
+export const NO_HOLDS: Holds = { shop: null, snapshots: new Map() };
+/** A shop that is active and held by nobody. */
+export const PLAIN_RULES: PolicyRules = { retentionMs: 0, life: ACTIVE, holds: NO_HOLDS };
+
+/** What decided; `waits` is prune's: decided to go, and no vault can begin. */
+export type Why = 'begun' | 'held' | 'ended' | 'anchor' | 'window' | 'restored' | 'over' | 'waits';
+
 export interface Decision {
   readonly snapshot: string;
   readonly keep: boolean;
+  readonly why: Why;
   readonly reason: string;
-  /** Epoch milliseconds; null: until another snapshot takes its place, or at once. */
+  /** Epoch milliseconds; null: until another snapshot takes its place, or somebody says otherwise, or at once. */
   readonly until: number | null;
 }
 
 /**
- * Decides for one shop, newest first. A snapshot stays until its window has ended, the last millisecond included. The newest good
- * one of each source stays whatever its age; when a source has none, its newest complete one does, or its newest at all:
- * nothing that could still help is thrown away for what was never good.
+ * When everything of the shop goes, in epoch milliseconds: an erased shop at once, a closing one at its end, a suspended one after
+ * the time that its newest good backups are kept. null: never.
  */
-export function decide(snapshots: readonly PolicySnapshot[], nowMs: number): Decision[] {
+export function lifeEnd({ state, since, endsAt }: PolicyRules['life']): number | null {
+  if (state === 'erased') return since;
+  if (state === 'closing') return endsAt;
+  return state === 'suspended' ? since + SUSPENDED_KEEP_MS : null;
+}
+
+/** Whether that time has come. The last millisecond still belongs to the shop; an erasure does not wait, whatever a clock says. */
+export function hasEnded(life: PolicyRules['life'], nowMs: number): boolean {
+  const end = lifeEnd(life);
+  return life.state === 'erased' || (end !== null && nowMs > end);
+}
+
+/** End of a snapshot's window: what was promised, or what the plan says now if that is later, but not beyond the shop's own end. */
+export function windowEnd(snapshot: Pick<PolicySnapshot, 'completedAt' | 'keepUntil'>, rules: PolicyRules): number {
+  const end = Math.max(snapshot.keepUntil, snapshot.completedAt + rules.retentionMs);
+  return Math.min(end, lifeEnd(rules.life) ?? end);
+}
+
+/**
+ * Decides for one shop, newest first. A hold keeps whatever it names. A snapshot stays until its window has ended, the last millisecond
+ * included. The newest good one of each source stays whatever its age; when a source has none, its newest complete one does, or its
+ * newest at all: nothing that could still help is thrown away for what was never good. Once the shop itself has ended nothing of
+ * this counts but holds, and restores that are under way.
+ */
+export function decide(snapshots: readonly PolicySnapshot[], nowMs: number, rules: PolicyRules = PLAIN_RULES): Decision[] {
   const ordered = [...snapshots].sort((a, b) => b.completedAt - a.completedAt || (a.id < b.id ? 1 : -1));
+  const anchors = findAnchors(ordered);
+  const end = lifeEnd(rules.life);
+  const ended = hasEnded(rules.life, nowMs);
+  return ordered.map((snapshot): Decision => {
+    const say = (keep: boolean, why: Why, reason: string, until: number | null): Decision => ({
+      snapshot: snapshot.id,
+      keep,
+      why,
+      reason,
+      until,
+    });
+    if (snapshot.tombstone) return say(false, 'begun', 'its removal had begun', null);
+    const hold = rules.holds.snapshots.get(snapshot.id) ?? rules.holds.shop;
+    if (hold !== null) return say(true, 'held', `held: ${hold}`, null);
+    if (ended) {
+      if (snapshot.beingRestored) return say(true, 'restored', 'a restore reads it', null);
+      return say(false, 'ended', endReason(rules.life.state), end);
+    }
+    const anchor = anchors.get(snapshot.source);
+    if (anchor?.id === snapshot.id) return say(true, 'anchor', anchor.reason, end);
+    const windowEndMs = windowEnd(snapshot, rules);
+    if (nowMs <= windowEndMs) return say(true, 'window', 'in its window', windowEndMs);
+    if (snapshot.beingRestored) return say(true, 'restored', 'a restore reads it', null);
+    return say(false, 'over', 'its window has ended', windowEndMs);
+  });
+}
+
+function findAnchors(ordered: readonly PolicySnapshot[]): ReadonlyMap<string, { readonly id: string; readonly reason: string }> {
   const anchors = new Map<string, { readonly id: string; readonly reason: string }>();
   for (const source of new Set(ordered.map((snapshot) => snapshot.source))) {
     const own = ordered.filter((snapshot) => snapshot.source === source && !snapshot.tombstone);
@@ -42,12 +118,10 @@ export function decide(snapshots: readonly PolicySnapshot[], nowMs: number): Dec
     else if (complete) anchors.set(source, { id: complete.id, reason: `no ${source} snapshot is good: newest complete one` });
     else if (any) anchors.set(source, { id: any.id, reason: `no ${source} snapshot is good or complete: newest one` });
   }
-  return ordered.map((snapshot) => {
-    const anchor = anchors.get(snapshot.source);
-    if (snapshot.tombstone) return { snapshot: snapshot.id, keep: false, reason: 'its removal had begun', until: null };
-    if (anchor?.id === snapshot.id) return { snapshot: snapshot.id, keep: true, reason: anchor.reason, until: null };
-    if (nowMs <= snapshot.keepUntil) return { snapshot: snapshot.id, keep: true, reason: 'in its window', until: snapshot.keepUntil };
-    if (snapshot.beingRestored) return { snapshot: snapshot.id, keep: true, reason: 'a restore reads it', until: null };
-    return { snapshot: snapshot.id, keep: false, reason: 'its window has ended', until: snapshot.keepUntil };
-  });
+  return anchors;
+}
+
+function endReason(state: ShopLife['state']): string {
+  if (state === 'erased') return 'the shop was erased';
+  return state === 'closing' ? 'the shop has closed' : 'the shop has been suspended for too long';
 }

@@ -1,11 +1,12 @@
 // Prunes one shop: tombstones in the catalog, then manifests, indexes, segments, each released in the ledger once its deletion is
 // confirmed. A crash anywhere leaves tombstones, and the next prune goes on from them.
+import { sql } from 'kysely';
 import { uploadId } from '../billing/entries.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { audit } from '../catalog/audit.ts';
+import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
-import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
@@ -13,10 +14,13 @@ import { newId } from '../segment/id.ts';
 import { checkSkew } from '../vault/clock-skew.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
-import { readFacts } from './facts.ts';
+import { type Chosen, SEGMENTS_AT_ONCE } from './choose.ts';
+import type { FactsRequest, SegmentPage } from './facts.ts';
 import { keepAhead } from './keep-ahead.ts';
 import { inFlightMarginMs } from './margins.ts';
-import { type PlanObject, type PrunePlan, planPrune, STAGES, type Stage } from './plan.ts';
+import { type PlanObject, STAGES, type Stage } from './plan.ts';
+import { openPlanner, type Planner } from './planner.ts';
+import type { Decision } from './policy.ts';
 import { type Finding, reconcile } from './reconcile.ts';
 import { type PruneResult, pruneShortfall, ResultBuilder } from './result.ts';
 import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots } from './tidy.ts';
@@ -67,20 +71,12 @@ export interface PruneRequest {
 
 /** What prune would do, from the catalog alone: no vault is asked, nothing is written, no lock is taken. */
 export async function planShop(catalog: Catalog, clock: Clock, request: Pick<PruneRequest, 'shop' | 'retentionMs'>): Promise<PruneResult> {
-  const nowMs = clock.nowMs();
-  const facts = await catalog.transaction((tx) => readFacts(catalog, tx, { ...request, nowMs }));
-  const plan = planPrune(facts, true);
-  const result = new ResultBuilder(request.shop, true);
-  result.decisions(plan.decisions);
-  for (const snapshot of facts.snapshots) {
-    const decision = plan.going.get(snapshot.id);
-    if (decision) for (const copy of snapshot.copies) result.removed(snapshot.id, copy.vault, decision.reason);
+  const planner = await openPlanner(catalog, request.shop);
+  try {
+    return await planner.preview({ ...request, nowMs: clock.nowMs() });
+  } finally {
+    await planner.close();
   }
-  for (const verdict of plan.verdicts) {
-    if (verdict.fate === 'goes') result.released(verdict.object);
-  }
-  result.waiting(plan.verdicts, nowMs);
-  return result.build();
 }
 
 /**
@@ -93,11 +89,13 @@ export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise
   if (!lock) throw new CoffreError('E_BUSY', `${request.shop}: a backup or another prune of this shop is under way`);
   const runId = newId(clock);
   const opened: Vault[] = [];
+  let planner: Planner | null = null;
   try {
     await markInterrupted(catalog, clock, request.shop);
     await startRun(catalog, clock, { id: runId, kind: 'prune', shop: request.shop, source: null });
     try {
-      const result = await new Prune(deps, request, opened).run();
+      planner = await openPlanner(catalog, request.shop);
+      const result = await new Prune(deps, request, planner, opened).run();
       const failure = pruneShortfall(result);
       await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
       if (result.removed.length > 0 || result.foreign.length > 0) {
@@ -110,6 +108,7 @@ export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise
       throw failure;
     }
   } finally {
+    await planner?.close();
     for (const vault of opened) await vault.close().catch(() => {});
     lock.release();
   }
@@ -118,15 +117,19 @@ export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise
 class Prune {
   readonly #deps: PruneDeps;
   readonly #request: PruneRequest;
+  readonly #planner: Planner;
   readonly #ledger: Ledger;
   readonly #result: ResultBuilder;
   /** Vaults that answer. */
   readonly #vaults = new Map<string, Vault>();
   readonly #opened: Vault[];
+  /** Delete markers on keys of ours. */
+  readonly #markers: Finding[] = [];
 
-  constructor(deps: PruneDeps, request: PruneRequest, opened: Vault[]) {
+  constructor(deps: PruneDeps, request: PruneRequest, planner: Planner, opened: Vault[]) {
     this.#deps = deps;
     this.#request = request;
+    this.#planner = planner;
     this.#opened = opened;
     this.#ledger = new Ledger(deps.catalog, deps.clock);
     this.#result = new ResultBuilder(request.shop, false);
@@ -139,32 +142,40 @@ class Prune {
     // 2. What must stay is locked before anything goes.
     for (const vault of [...this.#vaults.values()]) await this.#guard(vault.name, () => this.#keepAhead(vault));
     // 3. Stage by stage. The choice and its tombstones are one transaction: a run that pins is before it or after it.
-    let first: PrunePlan | null = null;
+    let decisions: readonly Decision[] = [];
     for (const stage of STAGES) {
-      const { plan, chosen } = await this.#choose(stage);
-      first ??= plan;
-      await this.#step({ step: 'tombstoned', stage });
-      await Promise.all([...this.#vaults.values()].map((vault) => this.#guard(vault.name, () => this.#deleteAll(vault, chosen))));
-      if (stage === 'manifest') await this.#afterManifests(plan);
+      if (stage === 'segment') await this.#removeSegments();
+      else {
+        const chosen = await this.#remove(stage, null);
+        if (stage === 'manifest') {
+          decisions = chosen.decisions;
+          await this.#afterManifests(decisions);
+        }
+      }
     }
     // 4. What is gone everywhere is forgotten here.
     await this.#finish();
-    const facts = await this.#facts();
-    const last = planPrune(facts, false);
-    this.#result.decisions(first?.decisions ?? []);
-    this.#result.waiting(last.verdicts, clock.nowMs());
+    for (const vault of [...this.#vaults.values()]) await this.#guard(vault.name, () => this.#removeMarkers(vault));
+    this.#result.decisions(decisions);
+    this.#result.waiting(await this.#planner.lookWaiting(this.#asked()));
     return this.#result.build();
   }
 
   async #vaultNames(): Promise<string[]> {
-    const rows = await this.#deps.catalog.db
+    const { db } = this.#deps.catalog;
+    const { shop, vaults } = this.#request;
+    const open = await db
       .selectFrom('objects')
       .select('vault')
       .distinct()
-      .where('shop', '=', this.#request.shop)
-      .where('state', 'in', ['intent', 'stored', 'tombstone'])
+      .where('shop', '=', shop)
+      .where(sql<boolean>`"state" = 'intent'`)
       .execute();
-    return [...new Set([...this.#request.vaults, ...rows.map((row) => row.vault)])].sort();
+    return [...new Set([...vaults, ...(await vaultsHolding(db, shop)), ...open.map((row) => row.vault)])].sort();
+  }
+
+  #asked(): FactsRequest {
+    return { shop: this.#request.shop, retentionMs: this.#request.retentionMs, nowMs: this.#deps.clock.nowMs() };
   }
 
   async #enter(name: string): Promise<void> {
@@ -186,6 +197,7 @@ class Prune {
   #report(findings: readonly Finding[]): void {
     for (const finding of findings) {
       this.#result.foreign(finding);
+      if (finding.what === 'delete marker') this.#markers.push(finding);
       if (finding.what !== 'missing') continue;
       this.#result.error(
         finding.vault,
@@ -201,26 +213,23 @@ class Prune {
     await this.#step({ step: 'kept-ahead', vault: vault.name });
   }
 
-  async #facts() {
-    const { catalog, clock } = this.#deps;
-    return await catalog.transaction((tx) => readFacts(catalog, tx, { ...this.#request, nowMs: clock.nowMs() }));
+  /** One stage, or one page of it: chosen, then deleted in all vaults at once. */
+  async #remove(stage: Stage, page: SegmentPage | null): Promise<Chosen> {
+    const chosen = await this.#planner.choose(this.#asked(), stage, page);
+    await this.#step({ step: 'tombstoned', stage });
+    const vaults = [...this.#vaults.values()];
+    await Promise.all(vaults.map((vault) => this.#guard(vault.name, () => this.#deleteAll(vault, chosen.objects))));
+    return chosen;
   }
 
-  /** Plans anew, and marks what this stage takes: from here on it is never used, and never forgotten until it is gone. */
-  async #choose(stage: Stage): Promise<{ plan: PrunePlan; chosen: PlanObject[] }> {
-    const { catalog, clock } = this.#deps;
-    return await catalog.transaction(async (tx) => {
-      const plan = planPrune(await readFacts(catalog, tx, { ...this.#request, nowMs: clock.nowMs() }), false);
-      const chosen = plan.verdicts.flatMap((verdict) => (verdict.fate === 'goes' && verdict.stage === stage ? [verdict.object] : []));
-      for (const ids of slices([...plan.going.keys()], IDS_AT_ONCE)) {
-        await tx.updateTable('snapshots').set({ state: 'tombstone' }).where('id', 'in', ids).where('state', '=', 'committed').execute();
-      }
-      const ids = chosen.map((object) => object.id);
-      for (const slice of slices(ids, IDS_AT_ONCE)) {
-        await tx.updateTable('objects').set({ state: 'tombstone' }).where('id', 'in', slice).where('state', '=', 'stored').execute();
-      }
-      return { plan, chosen };
-    });
+  async #removeSegments(): Promise<void> {
+    await Promise.all(
+      [...this.#vaults.keys()].map(async (vault) => {
+        for (let after: number | null = 0; after !== null && this.#vaults.has(vault); ) {
+          after = (await this.#remove('segment', { vault, after, limit: SEGMENTS_AT_ONCE })).nextAfter;
+        }
+      }),
+    );
   }
 
   async #deleteAll(vault: Vault, chosen: readonly PlanObject[]): Promise<void> {
@@ -257,10 +266,11 @@ class Prune {
   }
 
   /** With the manifests went what held their segments. */
-  async #afterManifests(plan: PrunePlan): Promise<void> {
+  async #afterManifests(decisions: readonly Decision[]): Promise<void> {
     await dropDeadPins(this.#deps.catalog, this.#request.shop);
+    const reasons = new Map(decisions.map(({ snapshot, reason }) => [snapshot, reason]));
     for (const copy of await dropReleasedCopies(this.#deps.catalog, this.#request.shop)) {
-      this.#result.removed(copy.snapshotId, copy.vault, plan.going.get(copy.snapshotId)?.reason ?? 'its removal had begun');
+      this.#result.removed(copy.snapshotId, copy.vault, reasons.get(copy.snapshotId) ?? 'its removal had begun');
     }
   }
 
@@ -277,6 +287,24 @@ class Prune {
       await this.#step({ step: 'removed', snapshot });
     }
     await forgetSegments(catalog, shop);
+  }
+
+  /**
+   * A delete marker was told of as tampering; on a key of ours of which nothing is left it hides nothing any more and goes. One that
+   * still hides a version stays as it was found: whoever looks into it shall find it, and restores see through it.
+   */
+  async #removeMarkers(vault: Vault): Promise<void> {
+    for (const { key, versionId } of this.#markers.filter((marker) => marker.vault === vault.name)) {
+      const rows = await this.#deps.catalog.db
+        .selectFrom('objects')
+        .select('state')
+        .where('vault', '=', vault.name)
+        .where('key', '=', key)
+        .execute();
+      if (rows.length === 0 || rows.some((row) => row.state !== 'released' && row.state !== 'void')) continue;
+      await vault.deleteVersion(key, versionId);
+      this.#result.removedMarker();
+    }
   }
 
   /** Runs `work` for one vault; its failure is noted and the vault left alone from then on. */

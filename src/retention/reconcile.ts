@@ -1,6 +1,7 @@
 // Compares what a vault lists under a shop with what the catalog says it holds, and writes the difference down.
 import { uploadId, uploadVersion } from '../billing/entries.ts';
 import type { Ledger } from '../billing/ledger.ts';
+import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { type ObjectRow, recordDamagedSegment, recordVerification } from '../catalog/snapshots.ts';
 import type { ListedVersion, Vault } from '../vault/vault.ts';
@@ -39,7 +40,7 @@ export async function reconcile(catalog: Catalog, ledger: Ledger, vault: Vault, 
     .selectAll()
     .where('vault', '=', vault.name)
     .where('shop', '=', shop)
-    .where('state', 'in', ['stored', 'tombstone'])
+    .where(IS_LIVE)
     .execute();
   for (const row of live) {
     signal?.throwIfAborted();

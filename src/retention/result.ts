@@ -6,6 +6,14 @@ import type { PlanObject, Verdict } from './plan.ts';
 import type { Decision } from './policy.ts';
 import type { Finding } from './reconcile.ts';
 
+export interface WaitingLine {
+  readonly key: string;
+  readonly vault: string;
+  readonly until: string;
+  readonly objects: number;
+  readonly bytes: number;
+}
+
 export interface PruneResult {
   readonly shop: string;
   /** true: nothing was done, this is what would be. */
@@ -14,16 +22,12 @@ export interface PruneResult {
   /** `until` null: until another snapshot takes its place. */
   readonly kept: readonly { readonly snapshot: string; readonly reason: string; readonly until: string | null }[];
   /** Objects whose time has come and whose lock lasts. Segments of one vault and one date are one line, `key` their folder. */
-  readonly waiting: readonly {
-    readonly key: string;
-    readonly vault: string;
-    readonly until: string;
-    readonly objects: number;
-    readonly bytes: number;
-  }[];
+  readonly waiting: readonly WaitingLine[];
   readonly deletedObjects: number;
   readonly releasedBytes: number;
   readonly abortedUploads: number;
+  /** Delete markers on keys of which nothing of ours is left. */
+  readonly removedMarkers: number;
   /** Locks of newest good snapshots that were moved ahead. */
   readonly extended: readonly { readonly snapshot: string; readonly vault: string; readonly until: string; readonly objects: number }[];
   readonly foreign: readonly Finding[];
@@ -52,6 +56,34 @@ export function failedPrune(shop: string, error: CoffreError): PruneResult {
   return result.build();
 }
 
+/** Verdicts that wait for a lock, added up as they are printed. */
+export class WaitingLines {
+  readonly #nowMs: number;
+  readonly #lines = new Map<string, { key: string; vault: string; until: string; objects: number; bytes: number }>();
+
+  constructor(nowMs: number) {
+    this.#nowMs = nowMs;
+  }
+
+  add(verdict: Verdict): void {
+    if (verdict.fate !== 'waits' || verdict.until <= this.#nowMs) return;
+    const { vault, key, kind, sizeBytes } = verdict.object;
+    const until = text(verdict.until);
+    const folder = kind === 'segment' ? key.slice(0, key.lastIndexOf('/') + 1) : key;
+    const name = `${vault}\0${folder}\0${until}`;
+    const line = this.#lines.get(name);
+    if (line) {
+      line.key = folder;
+      line.objects++;
+      line.bytes += sizeBytes;
+    } else this.#lines.set(name, { key, vault, until, objects: 1, bytes: sizeBytes });
+  }
+
+  lines(): WaitingLine[] {
+    return [...this.#lines.values()];
+  }
+}
+
 type Growing<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
 
 export class ResultBuilder {
@@ -67,6 +99,7 @@ export class ResultBuilder {
       deletedObjects: 0,
       releasedBytes: 0,
       abortedUploads: 0,
+      removedMarkers: 0,
       extended: [],
       foreign: [],
       errors: [],
@@ -89,22 +122,12 @@ export class ResultBuilder {
     else this.#result.deletedObjects++;
   }
 
-  waiting(verdicts: readonly Verdict[], nowMs: number): void {
-    const lines = new Map<string, { key: string; vault: string; until: string; objects: number; bytes: number }>();
-    for (const verdict of verdicts) {
-      if (verdict.fate !== 'waits' || verdict.until <= nowMs) continue;
-      const { vault, key, kind, sizeBytes } = verdict.object;
-      const until = text(verdict.until);
-      const folder = kind === 'segment' ? key.slice(0, key.lastIndexOf('/') + 1) : key;
-      const name = `${vault}\0${folder}\0${until}`;
-      const line = lines.get(name);
-      if (line) {
-        line.key = folder;
-        line.objects++;
-        line.bytes += sizeBytes;
-      } else lines.set(name, { key, vault, until, objects: 1, bytes: sizeBytes });
-    }
-    this.#result.waiting.push(...lines.values());
+  removedMarker(): void {
+    this.#result.removedMarkers++;
+  }
+
+  waiting(lines: readonly WaitingLine[]): void {
+    this.#result.waiting.push(...lines);
   }
 
   extended({ snapshot, vault, until, objects }: Extension): void {

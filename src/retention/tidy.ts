@@ -85,8 +85,13 @@ export async function forgetSegments(catalog: Catalog, shop: string): Promise<vo
     await tx
       .deleteFrom('segments')
       .where('shop', '=', shop)
-      .where('id', 'not in', tx.selectFrom('snapshotSegments').select('segmentId'))
-      .where('id', 'not in', tx.selectFrom('pins').select('segmentId'))
+      // one look for each segment: the list of what all shops' snapshots use is long
+      .where(({ eb, selectFrom, exists, not }) =>
+        eb.and([
+          not(exists(selectFrom('snapshotSegments').select('segmentId').whereRef('segmentId', '=', 'segments.id'))),
+          not(exists(selectFrom('pins').select('segmentId').whereRef('segmentId', '=', 'segments.id'))),
+        ]),
+      )
       .where((eb) =>
         eb.not(
           eb.exists(

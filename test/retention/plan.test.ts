@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type PlanFacts, type PlanObject, type PlanSnapshot, planPrune, STAGES } from '../../src/retention/plan.ts';
+import { PLAIN_RULES } from '../../src/retention/policy.ts';
+
+type Snapshot = PlanSnapshot & { readonly segmentIds: readonly string[] };
 
 const DAY = 86_400_000;
 const NOW = 100 * DAY;
@@ -15,7 +18,7 @@ function object(id: number, kind: PlanObject['kind'], changes: Partial<PlanObjec
   };
 }
 
-function snapshot(id: string, completedAt: number, segmentIds: readonly string[], vaults: readonly string[] = ['nas']): PlanSnapshot {
+function snapshot(id: string, completedAt: number, segmentIds: readonly string[], vaults: readonly string[] = ['nas']): Snapshot {
   const copies = vaults.map((vault) => ({ vault, manifestKey: `dupont/manifest/${id}` }));
   const good = true;
   return {
@@ -31,8 +34,11 @@ function snapshot(id: string, completedAt: number, segmentIds: readonly string[]
   };
 }
 
-function facts(changes: Partial<PlanFacts>): PlanFacts {
-  return { nowMs: NOW, retentionMs: RETENTION_MS, snapshots: [], objects: [], pins: new Map(), aliveRuns: new Set(), ...changes };
+function facts(changes: Partial<Omit<PlanFacts, 'snapshots'>> & { readonly snapshots?: readonly Snapshot[] }): PlanFacts {
+  const users = new Map<string, string[]>();
+  for (const { id, segmentIds } of changes.snapshots ?? []) for (const ref of segmentIds) users.set(ref, [...(users.get(ref) ?? []), id]);
+  const none = { snapshots: [], objects: [], users, pins: new Map(), aliveRuns: new Set<string>() };
+  return { ...PLAIN_RULES, nowMs: NOW, retentionMs: RETENTION_MS, ...none, ...changes };
 }
 
 function golden(input: PlanFacts, optimistic = true): string[] {
@@ -159,7 +165,7 @@ describe('any history, pruned with deletions that fail and prunes that are cut o
     fc.assert(
       fc.property(snapshots, fc.array(fc.nat({ max: 3 }), { minLength: 1, maxLength: 60 }), (history, luck) => {
         const store = new Vaults();
-        let list: PlanSnapshot[] = [];
+        let list: Snapshot[] = [];
         let nextId = 1;
         let segment = 0;
         const needs = new Map<string, readonly string[]>();

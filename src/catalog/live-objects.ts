@@ -1,0 +1,50 @@
+// What vaults hold now, found through the index that knows only of that.
+import { type Kysely, type RawBuilder, type SqlBool, sql } from 'kysely';
+import type { Tables } from './tables.ts';
+
+/**
+ * Rows of `objects` that stand for something in a vault. Written out, because SQLite uses a partial index only where the query shows its
+ * condition word for word: with bound values it would read the whole table.
+ */
+export const IS_LIVE: RawBuilder<SqlBool> = sql<SqlBool>`"objects"."state" in ('stored', 'tombstone')`;
+
+/** Vaults that hold anything at all, by name. */
+async function vaultsInUse(db: Kysely<Tables>): Promise<string[]> {
+  // the index begins with the vault: from each to the next, instead of through all rows
+  const { rows } = await sql<{ vault: string }>`
+    with recursive "known" ("vault") as (
+      select min("vault") from "objects" where ${IS_LIVE}
+      union all
+      select (select min("objects"."vault") from "objects" where "objects"."vault" > "known"."vault" and ${IS_LIVE})
+        from "known" where "known"."vault" is not null
+    )
+    select "vault" from "known" where "vault" is not null`.execute(db);
+  return rows.map((row) => row.vault);
+}
+
+/** Vaults that hold something of this shop, by name. */
+export async function vaultsHolding(db: Kysely<Tables>, shop: string): Promise<string[]> {
+  const holding: string[] = [];
+  for (const vault of await vaultsInUse(db)) {
+    const { rows } = await sql`select 1 from "objects" where "vault" = ${vault} and "shop" = ${shop} and ${IS_LIVE} limit 1`.execute(db);
+    if (rows.length > 0) holding.push(vault);
+  }
+  return holding;
+}
+
+/** Every name under which anything is held: shops that are declared no more and the daemon's own included. */
+export async function shopsHeld(db: Kysely<Tables>): Promise<string[]> {
+  const shops = new Set<string>();
+  for (const vault of await vaultsInUse(db)) {
+    const { rows } = await sql<{ shop: string }>`
+      with recursive "known" ("shop") as (
+        select min("shop") from "objects" where "vault" = ${vault} and ${IS_LIVE}
+        union all
+        select (select min("objects"."shop") from "objects" where "vault" = ${vault} and "objects"."shop" > "known"."shop" and ${IS_LIVE})
+          from "known" where "known"."shop" is not null
+      )
+      select "shop" from "known" where "shop" is not null`.execute(db);
+    for (const { shop } of rows) shops.add(shop);
+  }
+  return [...shops].sort();
+}
