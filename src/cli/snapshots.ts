@@ -8,6 +8,7 @@ import { openCatalog } from '../catalog/open.ts';
 import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
+import { compilePaths } from '../restore/paths.ts';
 import { readIndex } from '../segment/index-file.ts';
 import type { SignedManifest } from '../segment/manifest-types.ts';
 import { type ChunkEntry, type Consistency, type FileEntry, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
@@ -124,8 +125,8 @@ export function registerShow(program: Command, context: CliContext): void {
     .command('show')
     .description('show a snapshot’s manifest, or the files or tables it holds')
     .argument('<snapshot>', 'id, or the beginning of one')
-    .argument('[path]', 'a file, a folder (`.` for everything) or a table')
-    .addHelpText('after', '\nExample:\n  coffre show 01jd2k\n  coffre show 01jd2k img/p\n')
+    .argument('[path]', 'a file, a folder (`.` for everything), a pattern as restore --path takes them (*.php), or a table')
+    .addHelpText('after', "\nExample:\n  coffre show 01jd2k\n  coffre show 01jd2k img/p\n  coffre show 01jd2k '*.php'\n")
     .action(
       action(context, async (invocation, id: string, path: string | undefined) => {
         const config = invocation.config();
@@ -146,10 +147,12 @@ export function registerShow(program: Command, context: CliContext): void {
           });
         }
         const wanted = Buffer.from(path.replace(/^\.\//, '').replace(/\/+$/, '') || '.').toString('latin1');
+        const matches = HAS_PATTERN.test(path) ? compilePaths([path]) : null;
         const entries: IndexEntry[] = [];
         let more = 0;
         for await (const entry of readIndex(file)) {
-          if (!isBelow(entry, wanted)) continue;
+          // a file may be named like a pattern
+          if (!isBelow(entry, wanted) && !(isFileEntry(entry) && matches?.(entry.path))) continue;
           if (entries.length < MOST_ENTRIES) entries.push(entry);
           else more++;
         }
@@ -157,6 +160,7 @@ export function registerShow(program: Command, context: CliContext): void {
           throw new CoffreError('E_UNKNOWN_SNAPSHOT', `snapshot ${snapshot.id} holds no ${JSON.stringify(path)}`, {
             hint: `coffre show ${snapshot.id} . lists everything`,
           });
+        entries.sort(byPath);
         return {
           document: { snapshot: snapshot.id, entries: entries.map(entryDocument), omitted: more },
           text: `${entriesText(entries, config.timezone)}${more > 0 ? `\n… and ${more} more` : ''}`,
@@ -220,6 +224,16 @@ async function ownManifest(stateDir: string, snapshot: SnapshotWithCopies): Prom
     if (existsSync(path)) return (JSON.parse(await readFile(path, 'utf8')) as SignedManifest).manifest;
   }
   return null;
+}
+
+const HAS_PATTERN = /[*?\\]/;
+
+/** A directory before what is in it; parts of a database stay in the order in which they are restored. */
+function byPath(a: IndexEntry, b: IndexEntry): number {
+  if (!isFileEntry(a) || !isFileEntry(b)) return 0;
+  // as if the slash came before every other byte
+  const [left, right] = [a.path.replaceAll('/', '\0'), b.path.replaceAll('/', '\0')];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function isBelow(entry: IndexEntry, wanted: string): boolean {

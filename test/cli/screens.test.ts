@@ -50,6 +50,18 @@ it('show of a database - parts, tables and rows', async () => {
   expect(lines.some((line) => /\borders +2$/.test(line))).toBe(true);
 });
 
+it('show of a pattern - the files that match, by their paths', async () => {
+  const { json } = await world.ok(['snapshots', 'dupont']);
+  const { id } = json.snapshots.find((one: { source: string }) => one.source === 'files');
+  const listed = (await world.ok(['show', id, '*.jpg'])).json.entries.map((entry: { path: string }) => entry.path);
+  expect(listed.length).toBeGreaterThan(1);
+  expect(listed.every((path: string) => path.endsWith('.jpg'))).toBe(true);
+  const all = (await world.ok(['show', id, '.'])).json.entries.map((entry: { path: string }) => entry.path);
+  expect(all.filter((path: string) => path.endsWith('.jpg'))).toEqual(listed);
+  expect(all).toEqual(all.toSorted((a: string, b: string) => (a.replaceAll('/', ' ') < b.replaceAll('/', ' ') ? -1 : 1)));
+  expect((await world.coffre(['show', id, '*.nothing'])).json.error.code).toBe('E_UNKNOWN_SNAPSHOT');
+});
+
 it('restore of one file - one file and its bytes', async () => {
   const to = join(world.dir, 'one');
   expect(await screen('restore', 'dupont', '--to-dir', to, '--path', 'img/p/0/1.jpg')).toMatch(/ 20\.0 kB +1 file +/);
