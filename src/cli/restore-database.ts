@@ -162,9 +162,9 @@ export function overwriting(contents: DatabaseContents | null, options: Pick<Dat
 }
 
 export function describeOverwritingText({ database, exists, allowed, tables, rows, bytes, programs }: Overwriting): string {
-  if (!exists) return 'the database does not exist yet: it would be made';
+  if (!exists) return 'the database does not exist yet: it would be made and loaded';
   if (tables === 0 && programs === 0) return `nothing in ${database} would be overwritten`;
   const named = programs > 0 ? `, ${programs} views, routines, triggers and events` : '';
   const what = `${tables} ${tables === 1 ? 'table' : 'tables'} of ${database} (about ${rows} rows, ${formatBytes(bytes)})${named}`;
-  return allowed ? `would be overwritten: ${what}` : `would be refused without --overwrite: ${what}`;
+  return allowed ? `would overwrite ${what}` : `would be refused without --overwrite; with it would overwrite ${what}`;
 }

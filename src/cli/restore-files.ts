@@ -88,7 +88,7 @@ export async function previewFiles(
 export function describePreview(directory: string, { exists, allowed, written, bytes, unchanged, deleted }: FilesPreview): string {
   if (!exists) return `${directory} does not exist yet: it would be made`;
   if (written === null || bytes === null) return `${directory} is empty: everything would be written`;
-  const removed = deleted > 0 ? `; removed: ${deleted} files and directories` : '';
-  const what = `${files(written)}, ${formatBytes(bytes)}, written into ${directory}; ${unchanged} left as they are${removed}`;
-  return allowed ? `would be ${what}` : `would be refused without --overwrite, with it: ${what}`;
+  const removed = deleted > 0 ? `, and would remove ${deleted} files and directories` : '';
+  const what = `would write ${files(written)} (${formatBytes(bytes)}) into ${directory}, would leave ${unchanged} as they are${removed}`;
+  return allowed ? what : `would be refused without --overwrite; with it ${what}`;
 }

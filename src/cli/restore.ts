@@ -371,6 +371,7 @@ function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], 
       ...(preview ? { files: preview } : {}),
     },
     text: [
+      'dry run: nothing was written; this would be restored:',
       table(
         ['source', 'snapshot', 'as of', 'size', 'vaults', 'state'].map((title) => ({ title })),
         rows,
