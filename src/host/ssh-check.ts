@@ -82,13 +82,16 @@ async function checkForwarding(host: Host, to: NonNullable<HostNeeds['database']
 
 async function ask(host: Host, argv: readonly string[], clock: Clock): Promise<{ text: string; error: CoffreError | null }> {
   let text = '';
+  let said = '';
   const late = (): CoffreError =>
     new CoffreError('E_SSH_LOST', `${host.name}: ${argv[0]} gave no answer within ${ANSWER_LIMIT_MS / 1000} s`);
   try {
     const { status, lost } = await withDeadline(clock, ANSWER_LIMIT_MS, late, (signal) => {
       const program = host.start(argv, signal);
       program.stdin.end();
-      program.stderr.resume();
+      program.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+        said = (said + chunk).slice(0, LONGEST_ANSWER_BYTES);
+      });
       program.stdout.setEncoding('utf8').on('data', (chunk: string) => {
         text = (text + chunk).slice(0, LONGEST_ANSWER_BYTES);
       });
@@ -96,7 +99,9 @@ async function ask(host: Host, argv: readonly string[], clock: Clock): Promise<{
     });
     if (lost) throw new CoffreError('E_SSH_LOST', `${host.name}: the connection was lost`);
     if (status !== 0) {
-      throw new CoffreError('E_SSH_COMMAND', `${host.name}: ${argv[0]} ended with status ${status}`, {
+      // a login script may have spoken before it
+      const own = said.split('\n').find((line) => line.startsWith(`${argv[0]}: `));
+      throw new CoffreError('E_SSH_COMMAND', `${host.name}: ${own ?? `${argv[0]} ended with status ${status}`}`, {
         hint: `try it there: ${argv.join(' ')}`,
       });
     }
