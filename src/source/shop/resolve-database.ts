@@ -22,6 +22,8 @@ export interface ResolvedDatabase {
   readonly config: DatabaseConfig;
   /** The shop's file that was read; null: everything stands in the configuration. */
   readonly file: string | null;
+  /** Sockets that were looked for and are not there, so that the address is a guess. */
+  readonly noSockets: readonly string[];
 }
 
 /**
@@ -31,7 +33,7 @@ export interface ResolvedDatabase {
 export async function resolveDatabase(shop: ShopConfig, host: Host): Promise<ResolvedDatabase> {
   const { database, files } = shop;
   if (database === null) throw new CoffreError('E_CONFIG', `shop ${shop.name} has no database`);
-  if (!('fromShop' in database)) return { config: database, file: null };
+  if (!('fromShop' in database)) return { config: database, file: null, noSockets: [] };
   if (files === null) throw new CoffreError('E_CONFIG', `shop ${shop.name}: a database from the shop needs files.root`);
   const settings = await readDatabaseSettings(host, files);
   const { fromShop: _, ...given } = database;
@@ -42,7 +44,7 @@ export async function resolveDatabase(shop: ShopConfig, host: Host): Promise<Res
       hint: 'write name: and host: or socketPath: beside user: under database:',
     });
   }
-  const address = await addressOf(database, settings, host);
+  const { noSockets, ...address } = await addressOf(database, settings, host);
   if (given.user === null && address.socketPath !== null && isOurs(settings.user, host)) {
     throw new CoffreError('E_CONFIG', `${settings.file} names ${settings.user}, whom the server knows by its socket as this program`, {
       hint: 'a shop must not choose that account; if it is to be used, write user: and name: under database:',
@@ -57,6 +59,7 @@ export async function resolveDatabase(shop: ShopConfig, host: Host): Promise<Res
       password: given.password ?? passwordOf(given.user, settings),
     },
     file: settings.file,
+    noSockets,
   };
 }
 
@@ -75,9 +78,14 @@ async function addressOf(
   given: DatabaseFromShopConfig,
   { address }: DatabaseSettings,
   host: Host,
-): Promise<Pick<DatabaseConfig, 'host' | 'port' | 'socketPath'>> {
-  const tcp = (name: string, port: number | null) => ({ host: name, port: given.port ?? port ?? DEFAULT_PORT, socketPath: null });
-  const socket = (socketPath: string) => ({ host: null, port: DEFAULT_PORT, socketPath });
+): Promise<Pick<DatabaseConfig, 'host' | 'port' | 'socketPath'> & Pick<ResolvedDatabase, 'noSockets'>> {
+  const tcp = (name: string, port: number | null) => ({
+    host: name,
+    port: given.port ?? port ?? DEFAULT_PORT,
+    socketPath: null,
+    noSockets: [],
+  });
+  const socket = (socketPath: string) => ({ host: null, port: DEFAULT_PORT, socketPath, noSockets: [] });
   if (given.socketPath !== null) return socket(given.socketPath);
   if (given.host !== null) return tcp(given.host, null);
   if (address.type === 'tcp') return tcp(address.host, address.port);
@@ -85,19 +93,30 @@ async function addressOf(
   if (address.type === 'socket') return socket(address.socketPath);
   const there = await existing(host, USUAL_SOCKETS);
   const usual = USUAL_SOCKETS.find((path) => there.has(path));
-  return usual === undefined ? tcp('127.0.0.1', null) : socket(usual);
+  return usual === undefined ? { ...tcp('127.0.0.1', null), noSockets: USUAL_SOCKETS } : socket(usual);
 }
 
 /** The shop's database as a source; doctor also hears where its settings came from. Throws as resolveDatabase. */
 export async function openShopDatabase(shop: ShopConfig, host: Host, open: (config: DatabaseConfig) => Source): Promise<Source> {
-  const { config, file } = await resolveDatabase(shop, host);
+  const { config, file, noSockets } = await resolveDatabase(shop, host);
   const source = open(config);
   if (file === null) return source;
   const at = config.socketPath ?? `${config.host}:${config.port}`;
-  const finding: Finding = { name: 'settings', ok: true, detail: `${config.name} as ${config.user} at ${at}, read from ${file}` };
+  const guessed = noSockets.length === 0 ? '' : `; no socket at ${noSockets.join(', ')}`;
+  const finding: Finding = { name: 'settings', ok: true, detail: `${config.name} as ${config.user} at ${at}, read from ${file}${guessed}` };
   return {
     kind: source.kind,
-    open: (options) => source.open(options),
+    async open(options) {
+      try {
+        return await source.open(options);
+      } catch (error) {
+        if (guessed === '' || !(error instanceof CoffreError) || error.code !== 'E_DB_CONNECT') throw error;
+        throw new CoffreError(error.code, `${error.message} (${file} says localhost${guessed})`, {
+          hint: 'start the server, or say where it is: socketPath: or host: beside fromShop: true under database:',
+          cause: error,
+        });
+      }
+    },
     check: async () => [finding, ...(await source.check())],
   };
 }
