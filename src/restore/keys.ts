@@ -1,14 +1,15 @@
 // What a restore needs to trust and open things: the shop's identity, the fingerprint of the signing key, the vaults in order.
 import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { loadIdentity, loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
+import { loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
+import { allIdentities } from '../segment/older-identities.ts';
 import { trustedFingerprints } from '../segment/signing-key.ts';
 import type { Identities } from './fetch.ts';
 
-/** Throws E_KEY, E_SECRET_MODE. Only the restore unit calls it. */
+/** All that the shop ever had, the present one first. Throws E_KEY, E_SECRET_MODE. Only the restore unit calls it. */
 export async function shopIdentities(config: Config, shop: string): Promise<Identities> {
   if (config.encryption === 'none') return 'none';
-  return [(await loadIdentity(config.encryption.keyDir, shop)).identity];
+  return (await allIdentities(config.encryption.keyDir, shop)).map(({ identity }) => identity);
 }
 
 /** The shop's identity as it must lie in every vault; null: nothing is encrypted. Throws E_KEY. */

@@ -36,7 +36,7 @@ export interface NewIdentity {
  * Throws E_KEY (no recovery recipient, a damaged file), E_SECRET_MODE, E_STATE.
  */
 export async function createIdentity({ keyDir, shop, recoveryRecipients, clock }: NewIdentity): Promise<ShopRecipient> {
-  const paths = pathsOf(keyDir, shop);
+  const paths = identityPaths(keyDir, shop);
   if (await exists(paths.public)) return loadRecipient(keyDir, shop);
   // Die between two of these lines and the next call goes on from the identity that is there: nothing was sealed to it
   // yet, because only `.pub`, written last, lets anyone encrypt.
@@ -46,18 +46,18 @@ export async function createIdentity({ keyDir, shop, recoveryRecipients, clock }
   } else {
     const identity = await makeIdentity();
     made = { shop, keyId: newId(clock), recipient: await recipientOf(identity), identity };
-    await writeNewFile(paths.secret, `${publicLines(made)}${identity}\n`, 0o600);
+    await writeNewFile(paths.secret, identityText(made), 0o600);
   }
   if (!(await exists(paths.sealed))) {
     await writeNewFile(paths.sealed, await sealIdentity(made.identity, recoveryRecipients), 0o644);
   }
-  await writeNewFile(paths.public, `${publicLines(made)}${made.recipient}\n`, 0o644);
+  await writeNewFile(paths.public, recipientText(made), 0o644);
   return { shop, keyId: made.keyId, recipient: made.recipient };
 }
 
 /** The shop's recipient, without touching its identity. Throws E_KEY when it has none. */
 export async function loadRecipient(keyDir: string, shop: string): Promise<ShopRecipient> {
-  const path = pathsOf(keyDir, shop).public;
+  const path = identityPaths(keyDir, shop).public;
   const text = (await readPublicFile(path)).toString('utf8');
   const recipient = text.split('\n').find((line) => line.startsWith('age1'));
   if (recipient === undefined) throw new CoffreError('E_KEY', `${path} holds no recipient`);
@@ -66,19 +66,48 @@ export async function loadRecipient(keyDir: string, shop: string): Promise<ShopR
 
 /** The sealed identity: the bytes of `keys/<id>.age`. Throws E_KEY. */
 export function loadSealedIdentity(keyDir: string, shop: string): Promise<Buffer> {
-  return readPublicFile(pathsOf(keyDir, shop).sealed);
+  return readPublicFile(identityPaths(keyDir, shop).sealed);
 }
 
 /** The identity itself. Throws E_KEY when it is missing or damaged, E_SECRET_MODE when others could read it. */
 export async function loadIdentity(keyDir: string, shop: string): Promise<ShopIdentity> {
-  const path = pathsOf(keyDir, shop).secret;
-  const text = await readSecretFile(path);
+  const path = identityPaths(keyDir, shop).secret;
+  return await identityIn(await readSecretFile(path), shop, path);
+}
+
+/** The identity in the text of a file. Throws E_KEY. */
+export async function identityIn(text: string, shop: string, path: string): Promise<ShopIdentity> {
   const identity = identityInText(text);
   if (identity === null) throw new CoffreError('E_KEY', `${path} holds no identity`);
   return { shop, keyId: keyIdIn(text, path), recipient: await recipientOf(identity), identity };
 }
 
-function pathsOf(keyDir: string, shop: string): { secret: string; sealed: string; public: string } {
+/** Content of `<shop>.key`. */
+export function identityText(identity: ShopIdentity): string {
+  return `${publicLines(identity)}${identity.identity}\n`;
+}
+
+/** Content of `<shop>.pub`. */
+export function recipientText(identity: ShopRecipient): string {
+  return `${publicLines(identity)}${identity.recipient}\n`;
+}
+
+/**
+ * Writes the files of an identity that a vault gave back. Files that are there already are left as they are: false when they are of
+ * another identity. Throws E_KEY, E_SECRET_MODE, E_STATE.
+ */
+export async function installIdentity(keyDir: string, identity: ShopIdentity, sealed: Uint8Array): Promise<boolean> {
+  const paths = identityPaths(keyDir, identity.shop);
+  // `.pub` last, as createIdentity does: only it lets anyone encrypt
+  if (!(await exists(paths.secret))) await writeNewFile(paths.secret, identityText(identity), 0o600);
+  if ((await loadIdentity(keyDir, identity.shop)).identity !== identity.identity) return false;
+  if (!(await exists(paths.sealed))) await writeNewFile(paths.sealed, sealed, 0o644);
+  if (!(await exists(paths.public))) await writeNewFile(paths.public, recipientText(identity), 0o644);
+  return true;
+}
+
+/** Where the three files of a shop's present identity are. Throws E_UNKNOWN_SHOP. */
+export function identityPaths(keyDir: string, shop: string): { secret: string; sealed: string; public: string } {
   if (!isShopName(shop)) throw new CoffreError('E_UNKNOWN_SHOP', `${JSON.stringify(shop)} cannot be a shop's name`);
   return { secret: join(keyDir, `${shop}.key`), sealed: join(keyDir, `${shop}.age`), public: join(keyDir, `${shop}.pub`) };
 }
