@@ -16,9 +16,16 @@ export interface Horizons {
   reused(createdAtMs: number): LockNeed;
 }
 
-/** Throws E_LOCK_CEILING. */
-export function planHorizons(config: Config, shop: ShopConfig, source: SourceKind, completedAt: Temporal.Instant): Horizons {
+/** `endsAt`: of a closing shop. Throws E_LOCK_CEILING. */
+export function planHorizons(
+  config: Config,
+  shop: ShopConfig,
+  source: SourceKind,
+  completedAt: Temporal.Instant,
+  endsAt: Temporal.Instant | null = null,
+): Horizons {
   const base = {
+    notAfter: endsAt,
     completedAt,
     now: completedAt,
     retentionMs: shop.plan.retentionMs,
@@ -26,7 +33,7 @@ export function planHorizons(config: Config, shop: ShopConfig, source: SourceKin
   };
   const lastAt = lastReuse(shop, source, config.timezone, completedAt);
   return {
-    promisedUntil: keepUntil(completedAt, shop.plan.retentionMs),
+    promisedUntil: keepUntil(completedAt, shop.plan.retentionMs, endsAt),
     snapshotUntil: snapshotHorizon(base),
     reused: (createdAtMs) =>
       segmentHorizon({

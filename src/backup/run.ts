@@ -10,7 +10,7 @@ import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import type { LockNeed } from '../retention/horizon.ts';
+import { capped, type LockNeed } from '../retention/horizon.ts';
 import { provisionalLockMs } from '../retention/margins.ts';
 import { newId } from '../segment/id.ts';
 import type { Source, SourceKind, Warning } from '../source/source.ts';
@@ -26,6 +26,7 @@ import type { OnProgress } from './progress.ts';
 import { chooseReuse, confirmCopies } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
 import { openShopKeys, storeIdentity } from './shop-keys.ts';
+import { requireOpen } from './shop-open.ts';
 import { indexCopyPath, journalPath, runDir, scratchPath } from './state-files.ts';
 import { type RunSegment, sealedTo } from './store-part.ts';
 import { sweepCopies, sweepRunDirs } from './sweep.ts';
@@ -91,6 +92,7 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
   const runId = newId(deps.clock);
   const opened: Vault[] = [];
   try {
+    await requireOpen(catalog, deps.clock, shop.name);
     // Runs of this shop that claim to be running are dead, since we hold the lock.
     await markInterrupted(catalog, deps.clock, shop.name);
     await startRun(catalog, deps.clock, { id: runId, kind: 'backup', shop: shop.name, source: request.source });
@@ -197,7 +199,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
       vaultDeadlineMs: config.limits.vaultDeadlineMs,
       reuse,
       memory: deps.memory.share(),
-      provisionalUntil: startedAt.add({ milliseconds: provisionalMs }),
+      provisionalUntil: capped(startedAt.add({ milliseconds: provisionalMs }), await requireOpen(catalog, clock, shop.name)),
       lastPlainBytes: last?.plainBytes ?? null,
       signal,
       abort: (reason) => stop.abort(asCoffreError(reason)),
@@ -213,7 +215,9 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
 
   // 5. The horizon. A crash here leaves longer locks on segments that no manifest names: they go when those end.
   const completedAt = clock.now();
-  const horizons = planHorizons(config, shop, source, completedAt);
+  // asked once more: a shop that was suspended or erased meanwhile gets no snapshot, one that closes no lock beyond its end
+  const endsAt = await requireOpen(catalog, clock, shop.name);
+  const horizons = planHorizons(config, shop, source, completedAt, endsAt);
   const own = { atLeast: horizons.snapshotUntil, extendTo: horizons.snapshotUntil };
   // what a cut-off run stored was never used: to take it up is to store it, and a lock for a week of increments would be too long
   const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.interruptedRuns.includes(segment.row.runId);

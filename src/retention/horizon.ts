@@ -17,6 +17,8 @@ export interface SnapshotHorizonInput {
   readonly now: Temporal.Instant;
   /** limits.lockCeiling. */
   readonly ceilingMs: number;
+  /** End of a closing shop: no lock is given beyond it. null or left out: none is known. */
+  readonly notAfter?: Temporal.Instant | null;
 }
 
 export interface SegmentHorizonInput extends SnapshotHorizonInput {
@@ -30,17 +32,17 @@ export interface SegmentHorizonInput extends SnapshotHorizonInput {
   } | null;
 }
 
-/** End of the window: N x 24 h from completion, whatever the calendar does. */
-export function keepUntil(completedAt: Temporal.Instant, retentionMs: number): Temporal.Instant {
-  return plus(completedAt, retentionMs);
+/** End of the window: N x 24 h from completion, whatever the calendar does; a closing shop's own end, if that comes first. */
+export function keepUntil(completedAt: Temporal.Instant, retentionMs: number, notAfter: Temporal.Instant | null = null): Temporal.Instant {
+  return capped(plus(completedAt, retentionMs), notAfter);
 }
 
 /**
- * Lock end of index, manifest and fresh segments: the window plus its margin.
+ * Lock end of index, manifest and fresh segments: the window plus its margin, or a closing shop's end.
  * Throws E_LOCK_CEILING when that is later than the ceiling allows: a shorter lock would be a broken promise.
  */
 export function snapshotHorizon(input: SnapshotHorizonInput): Temporal.Instant {
-  const horizon = plus(input.completedAt, input.retentionMs + horizonMarginMs(input.retentionMs));
+  const horizon = capped(plus(input.completedAt, input.retentionMs + horizonMarginMs(input.retentionMs)), input.notAfter);
   const ceiling = plus(input.now, input.ceilingMs);
   if (Temporal.Instant.compare(horizon, ceiling) > 0) {
     throw new CoffreError('E_LOCK_CEILING', `a lock until ${horizon} is needed, limits.lockCeiling allows ${ceiling}`);
@@ -59,8 +61,13 @@ export function segmentHorizon(input: SegmentHorizonInput): LockNeed {
   if (input.reused === null) return { atLeast, extendTo: atLeast };
   const oldest = plus(input.reused.createdAt, input.reused.maxAgeMs);
   const lastReuse = input.reused.lastAt === null ? oldest : earlier(input.reused.lastAt, oldest);
-  const comfort = plus(lastReuse, input.retentionMs + horizonMarginMs(input.retentionMs));
+  const comfort = capped(plus(lastReuse, input.retentionMs + horizonMarginMs(input.retentionMs)), input.notAfter);
   return { atLeast, extendTo: later(atLeast, earlier(comfort, plus(input.now, input.ceilingMs))) };
+}
+
+/** `instant`, or the end of the shop when that comes first. */
+export function capped(instant: Temporal.Instant, notAfter: Temporal.Instant | null | undefined): Temporal.Instant {
+  return notAfter ? earlier(instant, notAfter) : instant;
 }
 
 function plus(instant: Temporal.Instant, ms: number): Temporal.Instant {

@@ -66,6 +66,11 @@ export function hasEnded(life: PolicyRules['life'], nowMs: number): boolean {
   return life.state === 'erased' || (end !== null && nowMs > end);
 }
 
+/** Whether the shop is to be backed up now. */
+export function isBackedUp(life: PolicyRules['life'], nowMs: number): boolean {
+  return life.state === 'active' || (life.state === 'closing' && !hasEnded(life, nowMs));
+}
+
 /** End of a snapshot's window: what was promised, or what the plan says now if that is later, but not beyond the shop's own end. */
 export function windowEnd(snapshot: Pick<PolicySnapshot, 'completedAt' | 'keepUntil'>, rules: PolicyRules): number {
   const end = Math.max(snapshot.keepUntil, snapshot.completedAt + rules.retentionMs);
