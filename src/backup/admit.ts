@@ -11,28 +11,31 @@ import type { VaultSet } from './vault-set.ts';
 
 export type OpenVault = (vault: VaultConfig) => Promise<Vault>;
 
+export interface AdmitDeps {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly openVault: OpenVault;
+}
+
+/** Opens one vault, which is pushed to `opened` at once, and throws what makes it unfit to be written to. */
+export async function admitVault(deps: AdmitDeps, ledger: Ledger, name: string, opened: Vault[], signal: AbortSignal): Promise<Vault> {
+  const vaultConfig = deps.config.vaults.get(name);
+  if (!vaultConfig) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(name)} in ${deps.config.file}`);
+  const vault = await deps.openVault(vaultConfig);
+  opened.push(vault);
+  // lock dates are absolute and made from our clock
+  await checkSkew(vault, deps.clock, deps.config.limits.clockSkewMs);
+  await requireProven(deps, ledger, vault, signal);
+  return vault;
+}
+
 /**
  * Opens every required vault; one that is not fit leaves the run with its reason. Throws when none is left.
  * What was opened is pushed to `opened` at once, so that the caller closes it whatever happens.
  */
-export async function admitVaults(
-  deps: { readonly config: Config; readonly catalog: Catalog; readonly clock: Clock; readonly openVault: OpenVault },
-  ledger: Ledger,
-  vaults: VaultSet,
-  opened: Vault[],
-  signal: AbortSignal,
-): Promise<void> {
-  const admit = async (name: string): Promise<Vault> => {
-    const vaultConfig = deps.config.vaults.get(name);
-    if (!vaultConfig) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(name)} in ${deps.config.file}`);
-    const vault = await deps.openVault(vaultConfig);
-    opened.push(vault);
-    // lock dates are absolute and made from our clock
-    await checkSkew(vault, deps.clock, deps.config.limits.clockSkewMs);
-    await requireProven(deps, ledger, vault, signal);
-    return vault;
-  };
-  const settled = await Promise.allSettled(vaults.required.map(admit));
+export async function admitVaults(deps: AdmitDeps, ledger: Ledger, vaults: VaultSet, opened: Vault[], signal: AbortSignal): Promise<void> {
+  const settled = await Promise.allSettled(vaults.required.map((name) => admitVault(deps, ledger, name, opened, signal)));
   signal.throwIfAborted();
   for (const outcome of settled) if (outcome.status === 'fulfilled') vaults.join(outcome.value);
   settled.forEach((outcome, at) => {

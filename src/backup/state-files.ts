@@ -18,6 +18,9 @@ export const indexCopyPath = (stateDir: string, shop: string, snapshot: string):
 export const manifestCopyPath = (stateDir: string, shop: string, snapshot: string, vault: string): string =>
   join(stateDir, 'manifests', shop, `${snapshot}.${vault}.json`);
 
+/** A manifest on its way into a vault that lacks it, sealed and plain: gone when it is there. */
+export const catchUpPath = (stateDir: string, name: string): string => join(stateDir, 'catch-up', name);
+
 /** Where the copies of one shop lie: each file's name begins with its snapshot's id and a dot. */
 export const copyFolders = (stateDir: string, shop: string): readonly string[] => [
   join(stateDir, 'indexes', shop),

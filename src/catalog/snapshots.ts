@@ -41,9 +41,25 @@ export async function recordSnapshot(catalog: Catalog, record: SnapshotRecord): 
   await catalog.transaction((tx) => insertSnapshot(tx, record));
 }
 
-/** Adds a vault's copy to a recorded snapshot, after that vault's manifest was read back. */
-export async function recordSnapshotVault(catalog: Catalog, copy: Insertable<SnapshotVaultsTable>): Promise<void> {
-  await catalog.transaction((tx) => insertCopy(tx, copy));
+/**
+ * Adds a copy, or puts it in the place of one whose manifest had to be written anew, in one transaction; the manifest and index that it
+ * replaces are strays from then on.
+ */
+export async function recordCopy(catalog: Catalog, copy: Insertable<SnapshotVaultsTable>): Promise<void> {
+  await catalog.transaction(async (tx) => {
+    const { snapshotId, vault, manifestObject, indexObject } = copy;
+    await tx.deleteFrom('snapshotVaults').where('snapshotId', '=', snapshotId).where('vault', '=', vault).execute();
+    await insertCopy(tx, copy);
+    await tx
+      .updateTable('objects')
+      .set({ kind: 'stray', refId: null })
+      .where('vault', '=', vault)
+      .where('refId', '=', snapshotId)
+      .where('kind', 'in', ['manifest', 'index'])
+      .where('state', '=', 'stored')
+      .where('id', 'not in', [manifestObject, indexObject])
+      .execute();
+  });
 }
 
 /** `recordSnapshot` inside a transaction of the caller's. */
@@ -251,4 +267,16 @@ export async function recordDamagedSegment(catalog: Catalog, vault: string, segm
       .where('snapshotId', 'in', tx.selectFrom('snapshotSegments').select('snapshotId').where('segmentId', '=', segmentId))
       .execute(),
   );
+}
+
+/** Notes on the object itself what is wrong with it, and on every copy that needs it: see recordDamagedSegment. */
+export async function recordDamagedObject(
+  catalog: Catalog,
+  row: Pick<ObjectRow, 'id' | 'vault' | 'kind' | 'refId'>,
+  errorCode: string,
+): Promise<void> {
+  await catalog.db.updateTable('objects').set({ damage: errorCode }).where('id', '=', row.id).execute();
+  if (row.refId === null) return;
+  if (row.kind === 'segment') await recordDamagedSegment(catalog, row.vault, row.refId, errorCode);
+  else if (row.kind === 'index' || row.kind === 'manifest') await recordVerification(catalog, row.refId, row.vault, 0, errorCode);
 }

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   show: async () => (await import('./snapshots.ts')).registerShow,
   restore: async () => (await import('./restore.ts')).registerRestore,
   verify: async () => (await import('./verify.ts')).registerVerify,
+  'catch-up': async () => (await import('./catch-up.ts')).registerCatchUp,
   prune: async () => (await import('./prune.ts')).registerPrune,
   status: async () => (await import('./status.ts')).registerStatus,
   billing: async () => (await import('./billing.ts')).registerBilling,

@@ -10,8 +10,8 @@ import {
   latestGood,
   listSnapshots,
   objectsOf,
+  recordCopy,
   recordSnapshot,
-  recordSnapshotVault,
   recordVerification,
   snapshotSegments,
 } from '../../src/catalog/snapshots.ts';
@@ -47,7 +47,7 @@ test('recorded with its first vault, then the second - degraded until then, good
   await recordSnapshot(catalog, { snapshot, segments, copy: await copyIn(ledger, '01aaa', 'nas') });
   expect(await latestGood(catalog, 'dupont', 'files')).toBeNull();
   expect((await listSnapshots(catalog, 'dupont'))[0]).toMatchObject({ id: '01aaa', good: false, copies: [{ vault: 'nas' }] });
-  await recordSnapshotVault(catalog, await copyIn(ledger, '01aaa', 'offsite'));
+  await recordCopy(catalog, await copyIn(ledger, '01aaa', 'offsite'));
   expect(await latestGood(catalog, 'dupont', 'files')).toMatchObject({ id: '01aaa', good: true });
   expect(await latestGood(catalog, 'dupont', 'database')).toBeNull();
   expect((await snapshotSegments(catalog, '01aaa')).map((row) => [row.id, row.seq, row.partial])).toEqual([
@@ -71,7 +71,7 @@ test('recording the same snapshot for its second vault - adds the copy and nothi
 
 test('a copy without its snapshot, a snapshot without its segment - refused by the catalog, nothing of it stays', async () => {
   const { catalog, ledger } = await open();
-  await expect(recordSnapshotVault(catalog, await copyIn(ledger, 'nobody', 'nas'))).rejects.toMatchObject({ code: 'E_INTERNAL' });
+  await expect(recordCopy(catalog, await copyIn(ledger, 'nobody', 'nas'))).rejects.toMatchObject({ code: 'E_INTERNAL' });
   const record = { snapshot: snapshotRow({ id: '01aaa' }), segments: [{ segmentId: 'nothing', seq: 0, partial: 0, liveBytes: null }] };
   await expect(recordSnapshot(catalog, record)).rejects.toMatchObject({ code: 'E_INTERNAL' });
   expect(await listSnapshots(catalog)).toEqual([]);

@@ -1,0 +1,374 @@
+// Catch-up: brings a shop's snapshots into the vaults that lack them, newest first, from the vaults that have them.
+import { Temporal } from 'temporal-polyfill';
+import { Ledger } from '../billing/ledger.ts';
+import { recordGap } from '../catalog/gaps.ts';
+import { listHolds } from '../catalog/holds.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { readLife } from '../catalog/shop-life.ts';
+import { listSnapshots, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
+import { acquireLock } from '../catalog/state-lock.ts';
+import type { Clock } from '../clock.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { Problem } from '../restore/fetch.ts';
+import { trustedKeys } from '../restore/keys.ts';
+import { listShop } from '../restore/verify.ts';
+import type { LockNeed } from '../retention/horizon.ts';
+import { newId } from '../segment/id.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import type { Vault } from '../vault/vault.ts';
+import { admitVault, type OpenVault } from './admit.ts';
+import { type CatchUpPlan, type Gap, planCatchUp } from './catch-up-plan.ts';
+import { commitCopy, readManifestCopy } from './commit-copy.ts';
+import { type CopyLockRules, copyLock, longer } from './copy-lock.ts';
+import { CopySources, NoSoundCopy } from './copy-sources.ts';
+import type { RunLog } from './log.ts';
+import type { MemoryBudget } from './memory.ts';
+import { type PlaceContext, type PlacedObject, placeObject } from './place-object.ts';
+import { openShopKeys, type ShopKeys, storeIdentity } from './shop-keys.ts';
+
+/** Objects on their way into one vault at once; memory bounds them further. */
+const COPIES_IN_FLIGHT = 4;
+
+export interface CatchUpDeps {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly openVault: OpenVault;
+  readonly log: RunLog;
+  /** Of the whole process. */
+  readonly memory: MemoryBudget;
+  readonly onProgress?: (progress: CatchUpProgress) => void;
+}
+
+export interface CatchUpProgress {
+  readonly shop: string;
+  readonly vault: string;
+  readonly snapshot: string;
+  /** Stored bytes that are in place, and of all that is to be, over all vaults. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface CatchUpRequest {
+  readonly shop: ShopConfig;
+  readonly signal: AbortSignal;
+}
+
+/** Instants as RFC 3339 text, sizes in bytes. */
+export interface CatchUpResult {
+  readonly shop: string;
+  /** true: nothing was done; `copied` is what would be. */
+  readonly dryRun: boolean;
+  readonly copied: readonly CopiedSnapshot[];
+  /** Still not there, and why. */
+  readonly left: readonly {
+    readonly snapshot: string;
+    readonly vault: string;
+    readonly code: string;
+    readonly message: string;
+    readonly hint: string;
+  }[];
+  /** Lacking, and left so: their windows have passed. */
+  readonly passed: readonly { readonly snapshot: string; readonly vault: string }[];
+  /** What was wrong with a copy that another one made up for. */
+  readonly problems: readonly Problem[];
+}
+
+export interface CopiedSnapshot {
+  readonly snapshot: string;
+  readonly source: string;
+  readonly vault: string;
+  /** What had been found there; null: nothing was there. */
+  readonly mended: string | null;
+  /** Segments, index and manifest that were stored; the others were there already. */
+  readonly objects: number;
+  readonly bytes: number;
+  readonly adopted: number;
+  /** null in a dry run. */
+  readonly lock: { readonly mode: string; readonly retainUntil: string } | null;
+}
+
+/** What a shop's vaults lack now, by the catalog alone. */
+export async function readCatchUpPlan(catalog: Catalog, config: Config, shop: ShopConfig, nowMs: number): Promise<CatchUpPlan> {
+  const life = await readLife(catalog.db, shop.name);
+  // its snapshots are on their way out
+  if (life.state === 'erased' || (life.endsAt !== null && life.endsAt <= nowMs)) return { gaps: [], passed: [] };
+  const holds = await listHolds(catalog.db, { shop: shop.name });
+  return planCatchUp({
+    snapshots: await listSnapshots(catalog, shop.name),
+    vaults: shop.vaults.filter((name) => config.vaults.has(name)),
+    isHeld: (snapshot) => holds.some((hold) => hold.snapshotId === null || hold.snapshotId === snapshot),
+    nowMs,
+  });
+}
+
+/** Whether a catch-up would find anything to do. */
+export async function needsCatchUp(catalog: Catalog, config: Config, shop: ShopConfig, nowMs: number): Promise<boolean> {
+  return (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps.length > 0;
+}
+
+/** What a catch-up would do, by the catalog alone: no vault is asked, nothing is written, no lock is taken. */
+export async function previewCatchUp(catalog: Catalog, clock: Clock, config: Config, shop: ShopConfig): Promise<CatchUpResult> {
+  const plan = await readCatchUpPlan(catalog, config, shop, clock.nowMs());
+  const copied: CopiedSnapshot[] = [];
+  const counted = new Set<string>();
+  for (const gap of plan.gaps) {
+    const { snapshot, vault, damage } = gap;
+    let [objects, bytes, adopted] = [2, 0, 0];
+    for (const segment of await lackingSegments(catalog, gap)) {
+      // shared with a newer snapshot that is copied before
+      if (counted.has(`${vault}\0${segment.id}`)) continue;
+      counted.add(`${vault}\0${segment.id}`);
+      objects++;
+      bytes += segment.storedBytes;
+    }
+    adopted = snapshot.segments - (objects - 2);
+    copied.push({ snapshot: snapshot.id, source: snapshot.source, vault, mended: damage, objects, bytes, adopted, lock: null });
+  }
+  return { shop: shop.name, dryRun: true, copied, left: [], passed: plan.passed, problems: [] };
+}
+
+/** By the catalog. */
+async function lackingSegments(catalog: Catalog, { snapshot, vault }: Gap) {
+  const segments = await snapshotSegments(catalog, snapshot.id);
+  const ids = segments.map((segment) => segment.id);
+  const there = (await objectsOf(catalog, vault, ids, 'segment')).filter((row) => row.damage === null);
+  const held = new Set(there.map((row) => row.refId));
+  return segments.filter((segment) => !held.has(segment.id));
+}
+
+/** Why not everything is where it belongs after a catch-up, or null. */
+export function catchUpShortfall(result: CatchUpResult): CoffreError | null {
+  const [first] = result.left;
+  if (!first) return null;
+  const more = result.left.length > 1 ? `, and ${result.left.length - 1} more` : '';
+  return new CoffreError(
+    'E_DEGRADED',
+    `${result.shop}: snapshot ${first.snapshot} is still not in ${first.vault}: ${first.message} [${first.code}]${more}`,
+    { hint: first.hint },
+  );
+}
+
+/** The result of a catch-up that did not come to one. */
+export function failedCatchUp(shop: string, { code, message, hint }: CoffreError): CatchUpResult {
+  return { shop, dryRun: false, copied: [], left: [{ snapshot: '', vault: '', code, message, hint }], passed: [], problems: [] };
+}
+
+/**
+ * Catches one shop up while holding its lock, all vaults at once, each from the newest snapshot on. What cannot be brought to its place now is in
+ * `left` and written down with its reason. Killed anywhere it is taken up by the next one: what had arrived is adopted.
+ * Throws E_BUSY, E_STATE…, E_KEY and the signal's reason.
+ */
+export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): Promise<CatchUpResult> {
+  const { catalog, clock } = deps;
+  const { shop } = request;
+  const lock = await acquireLock(catalog.stateDir, `shop-${shop.name}`);
+  if (!lock) throw new CoffreError('E_BUSY', `${shop.name}: a backup, prune or catch-up of this shop is under way`);
+  const runId = newId(clock);
+  try {
+    await markInterrupted(catalog, clock, shop.name);
+    const plan = await readCatchUpPlan(catalog, deps.config, shop, clock.nowMs());
+    if (plan.gaps.length === 0) {
+      return { shop: shop.name, dryRun: false, copied: [], left: [], passed: plan.passed, problems: [] };
+    }
+    await startRun(catalog, clock, { id: runId, kind: 'catch-up', shop: shop.name, source: null });
+    try {
+      const result = await new CatchUp(deps, request, runId, plan).run();
+      const failure = catchUpShortfall(result);
+      await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
+      return result;
+    } catch (error) {
+      const failure = asCoffreError(error);
+      await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
+      throw failure;
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+class CatchUp {
+  readonly #deps: CatchUpDeps;
+  readonly #request: CatchUpRequest;
+  readonly #runId: string;
+  readonly #plan: CatchUpPlan;
+  readonly #ledger: Ledger;
+  readonly #copied: CopiedSnapshot[] = [];
+  readonly #left: { snapshot: string; vault: string; code: string; message: string; hint: string }[] = [];
+  readonly #problems: Problem[] = [];
+  readonly #needs = new Map<string, LockNeed>();
+  #doneBytes = 0;
+  #totalBytes = 0;
+
+  constructor(deps: CatchUpDeps, request: CatchUpRequest, runId: string, plan: CatchUpPlan) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#runId = runId;
+    this.#plan = plan;
+    this.#ledger = new Ledger(deps.catalog, deps.clock);
+  }
+
+  async run(): Promise<CatchUpResult> {
+    const { catalog, config, memory, openVault } = this.#deps;
+    const { shop, signal } = this.#request;
+    const { gaps, passed } = this.#plan;
+    const keys = await openShopKeys(config, shop.name);
+    const trusted = await trustedKeys(config);
+    for (const gap of gaps) for (const segment of await lackingSegments(catalog, gap)) this.#totalBytes += segment.storedBytes;
+    await this.#computeNeeds();
+    const nearestFirst = [...config.vaults.values()].sort((a, b) => Number(a.type === 's3') - Number(b.type === 's3'));
+    const onProblem = (problem: Problem): void => {
+      this.#problems.push(problem);
+      this.#deps.log.error({ ...this.#tell(), event: 'copy.damaged', ...problem }, problem.message);
+    };
+    const sources = new CopySources({ catalog, openVault, vaults: nearestFirst, memory: memory.share(), signal, onProblem });
+    try {
+      const targets = [...new Set(gaps.map((gap) => gap.vault))];
+      const own = (vault: string): readonly Gap[] => gaps.filter((gap) => gap.vault === vault);
+      // a vault that is down does not hold the others up
+      const settled = await Promise.allSettled(targets.map((vault) => this.#serve(vault, own(vault), sources, keys, trusted)));
+      signal.throwIfAborted();
+      for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;
+    } finally {
+      await sources.close();
+    }
+    return { shop: shop.name, dryRun: false, copied: this.#copied, left: this.#left, passed, problems: this.#problems };
+  }
+
+  /** One vault, newest snapshot first. What is this vault's own fault ends it; what is one snapshot's leaves the older ones their turn. */
+  async #serve(name: string, gaps: readonly Gap[], sources: CopySources, keys: ShopKeys, trusted: readonly string[]): Promise<void> {
+    const { catalog, clock, log } = this.#deps;
+    const { shop, signal } = this.#request;
+    const opened: Vault[] = [];
+    let at = 0;
+    try {
+      const vault = await admitVault(this.#deps, this.#ledger, name, opened, signal);
+      await this.#ledger.resolveIntents(vault, shop.name, { signal });
+      const place: PlaceContext = {
+        ...{ catalog, ledger: this.#ledger, clock, shop: shop.name, runId: this.#runId, vault, signal },
+        listing: await listShop(vault, shop.name),
+      };
+      const placed = new Map<string, PlacedObject>();
+      for (; at < gaps.length; at++) {
+        signal.throwIfAborted();
+        const gap = gaps[at] as Gap;
+        try {
+          await this.#fill(gap, place, placed, sources, keys, trusted);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          const failure = asCoffreError(error, 'E_VAULT_IO', name);
+          if (!isSnapshotsOwn(failure)) throw failure;
+          await this.#leave(gap, failure);
+        }
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = asCoffreError(error, 'E_VAULT_IO', name);
+      log.error({ ...this.#tell(), event: 'vault.left', vault: name, code: failure.code }, failure.message);
+      for (const gap of gaps.slice(at)) await this.#leave(gap, failure);
+    } finally {
+      for (const vault of opened) await vault.close().catch(() => {});
+    }
+  }
+
+  async #leave(gap: Gap, error: CoffreError): Promise<void> {
+    const { catalog, clock } = this.#deps;
+    const { vault, snapshot } = gap;
+    this.#left.push({ snapshot: snapshot.id, vault, code: error.code, message: error.message, hint: error.hint });
+    if (gap.damage === null) await recordGap(catalog, { snapshotId: snapshot.id, vault, error, atMs: clock.nowMs() });
+  }
+
+  /** Segments, each durable and locked in the vault; the shop's identity; index; manifest; row. */
+  async #fill(
+    gap: Gap,
+    place: PlaceContext,
+    placed: Map<string, PlacedObject>,
+    sources: CopySources,
+    keys: ShopKeys,
+    trusted: readonly string[],
+  ): Promise<void> {
+    const { catalog, log } = this.#deps;
+    const { shop, signal } = this.#request;
+    const { snapshot } = gap;
+    const { vault } = place;
+    const need = copyLock(await this.#lockRules(), snapshot);
+    const manifest = await readManifestCopy(catalog, snapshot, trusted);
+    const own = new Map<string, PlacedObject>();
+    await inParallel(manifest.segments, COPIES_IN_FLIGHT, async (segment) => {
+      signal.throwIfAborted();
+      const wanted = { ...segment, kind: 'segment' as const, refId: segment.id };
+      const known = placed.get(segment.id);
+      const it =
+        known ??
+        (await placeObject(place, wanted, this.#needs.get(segment.id) ?? need, (store) => sources.give(vault.name, wanted, store)));
+      own.set(segment.id, it);
+      placed.set(segment.id, it);
+      if (it.copied && !known) this.#progress(gap, it.sizeBytes);
+    });
+    await storeIdentity(this.#deps, this.#ledger, vault, keys, { shop: shop.name, runId: this.#runId, until: need.extendTo, signal });
+    const { signingKey } = keys;
+    const committed = await commitCopy({ place, sources, snapshot, manifest, segments: own, need, signingKey });
+    const all = [...own.values(), committed.index, committed.manifest];
+    const copies = all.filter((it) => it.copied);
+    const first = all.reduce((a, b) => (Temporal.Instant.compare(a.lock.retainUntil, b.lock.retainUntil) <= 0 ? a : b));
+    this.#copied.push({
+      ...{ snapshot: snapshot.id, source: snapshot.source, vault: vault.name, mended: gap.damage },
+      ...{ objects: copies.length, bytes: copies.reduce((sum, it) => sum + it.sizeBytes, 0), adopted: all.length - copies.length },
+      lock: { mode: first.lock.mode, retainUntil: first.lock.retainUntil.toString() },
+    });
+    log.info({ ...this.#tell(), event: 'vault.committed', vault: vault.name, snapshot: snapshot.id }, 'snapshot caught up');
+  }
+
+  /** A segment is locked once for every snapshot that needs it, whichever of them brings it. */
+  async #computeNeeds(): Promise<void> {
+    const { catalog } = this.#deps;
+    const rules = await this.#lockRules();
+    const seen = new Set<string>();
+    for (const { snapshot } of this.#plan.gaps) {
+      if (seen.has(snapshot.id)) continue;
+      seen.add(snapshot.id);
+      const need = orNull(() => copyLock(rules, snapshot));
+      if (need === null) continue;
+      for (const { id } of await snapshotSegments(catalog, snapshot.id)) {
+        const known = this.#needs.get(id);
+        this.#needs.set(id, known ? longer(known, need) : need);
+      }
+    }
+  }
+
+  async #lockRules(): Promise<CopyLockRules> {
+    const { catalog, clock, config } = this.#deps;
+    const { shop } = this.#request;
+    const { endsAt } = await readLife(catalog.db, shop.name);
+    return { now: clock.now(), ceilingMs: config.limits.lockCeilingMs, retentionMs: shop.plan.retentionMs, endsAt };
+  }
+
+  #progress({ snapshot, vault }: Gap, bytes: number): void {
+    this.#doneBytes += bytes;
+    const { doneBytes, totalBytes } = { doneBytes: this.#doneBytes, totalBytes: this.#totalBytes };
+    this.#deps.onProgress?.({ shop: this.#request.shop.name, vault, snapshot: snapshot.id, doneBytes, totalBytes });
+  }
+
+  #tell() {
+    return { run: this.#runId, shop: this.#request.shop.name };
+  }
+}
+
+/** Not the vault's fault: the next snapshot may fare better. */
+function isSnapshotsOwn(error: CoffreError): boolean {
+  return (
+    error instanceof NoSoundCopy ||
+    ['E_LOCK_CEILING', 'E_STATE', 'E_SIGNATURE', 'E_FORMAT', 'E_OBJECT_ALTERED', 'E_BUSY'].includes(error.code)
+  );
+}
+
+function orNull<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof CoffreError) return null;
+    throw error;
+  }
+}

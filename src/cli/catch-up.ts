@@ -1,0 +1,97 @@
+// `coffre catch-up`: brings snapshots into the vaults that lack them, from the vaults that have them.
+import type { Command } from 'commander';
+import { Temporal } from 'temporal-polyfill';
+import { type CatchUpDeps, type CatchUpResult, catchUpShop, catchUpShortfall, failedCatchUp, previewCatchUp } from '../backup/catch-up.ts';
+import { MemoryBudget } from '../backup/memory.ts';
+import { openCatalog } from '../catalog/open.ts';
+import { asCoffreError } from '../errors.ts';
+import { action, type CliContext } from './context.ts';
+import { prepareNewVaults } from './first-use.ts';
+import { formatBytes, formatInstant } from './output.ts';
+import { chosenShops } from './shop.ts';
+
+interface CatchUpOptions {
+  readonly dryRun?: boolean;
+}
+
+const HELP = `
+A vault that was down during a backup lacks that snapshot: it is degraded, and status is red, until it was copied
+there. So is every older snapshot in its window when a shop gets a further vault in the configuration: its history
+is copied. Also a stored object that verify or prune found missing or altered is stored anew in that vault.
+Everything is read from the other vaults (nearest first, the next one when a copy is damaged), checked against its
+hash on the way, and locked as the snapshot promised. Snapshots past their window are left to prune. The daemon does
+this by itself; stopped in the middle, it goes on where it was. Backups of the shop wait until this command ends.
+
+Example:
+  coffre catch-up --dry-run
+  coffre --json catch-up dupont
+`;
+
+export function registerCatchUp(program: Command, context: CliContext): void {
+  program
+    .command('catch-up')
+    .description('copy snapshots into the vaults that lack them, and store anew what was found damaged')
+    .argument('[shop]', 'only this shop')
+    .option('--dry-run', 'only say what would be copied')
+    .addHelpText('after', HELP)
+    .action(
+      action(context, async (invocation, shopName: string | undefined, options: CatchUpOptions) => {
+        const config = invocation.config();
+        const shops = chosenShops(config, shopName);
+        await using catalog = await openCatalog(config.stateDir);
+        const bar = invocation.progress('catch-up');
+        const deps: CatchUpDeps = {
+          config,
+          catalog,
+          clock: context.clock,
+          openVault: context.adapters.openVault,
+          log: invocation.log,
+          memory: MemoryBudget.forProcess(config.limits.memoryBytes, 1),
+          onProgress: ({ shop, vault, snapshot, doneBytes, totalBytes }) => {
+            bar.title(`${shop} to ${vault}`);
+            bar.update({ doneBytes, totalBytes, current: snapshot });
+          },
+        };
+        const results: CatchUpResult[] = [];
+        for (const shop of shops) {
+          invocation.signal.throwIfAborted();
+          if (options.dryRun) {
+            results.push(await previewCatchUp(catalog, context.clock, config, shop));
+            continue;
+          }
+          await prepareNewVaults(context.adapters, config, catalog, shop.vaults);
+          try {
+            results.push(await catchUpShop(deps, { shop, signal: invocation.signal }));
+          } catch (error) {
+            // One shop that is busy does not cost the others theirs.
+            invocation.signal.throwIfAborted();
+            results.push(failedCatchUp(shop.name, asCoffreError(error)));
+          }
+        }
+        const failure = results.map(catchUpShortfall).find((candidate) => candidate !== null) ?? null;
+        return {
+          document: { ok: failure === null, results },
+          text: results.map((result) => describe(result, config.timezone)).join('\n'),
+          ...(failure ? { failure } : {}),
+        };
+      }),
+    );
+}
+
+function describe({ shop, dryRun, copied, left, passed, problems }: CatchUpResult, timezone: string): string {
+  const lines: string[] = [];
+  for (const { snapshot, source, vault, objects, bytes, adopted, lock, mended } of copied) {
+    const verb = dryRun ? 'would copy' : 'copied';
+    const there = adopted > 0 ? `, ${adopted} were there` : '';
+    const why = mended === null ? '' : ` (${mended} there)`;
+    const locked = lock === null ? '' : `, ${lock.mode} until ${formatInstant(Temporal.Instant.from(lock.retainUntil), timezone)}`;
+    lines.push(`  ${verb}  ${source} ${snapshot} to ${vault}: ${objects} objects, ${formatBytes(bytes)}${there}${locked}${why}`);
+  }
+  for (const { snapshot, vault, code, message } of left) {
+    lines.push(`  RED     ${snapshot === '' ? '' : `${snapshot} is not in ${vault}: `}${message} [${code}]`);
+  }
+  for (const { snapshot, vault } of passed) lines.push(`  left    ${snapshot} is not in ${vault}: its window has passed`);
+  for (const { message, code } of problems) lines.push(`  RED     ${message} [${code}]`);
+  if (lines.length === 0) return `${shop}: every snapshot is in every vault`;
+  return [`${shop}:`, ...lines].join('\n');
+}
