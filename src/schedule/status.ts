@@ -79,17 +79,18 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const red: string[] = [];
   const notes: string[] = [];
   const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, red));
-  if (sources.length === 0) red.push('declares neither database nor files: nothing is backed up');
+  if (sources.length === 0) red.push('declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor');
   noteConsistency(facts, sources, notes);
   const copies = countCopies(facts, sources, red);
   for (const vault of facts.vaults) {
     const probe = facts.probes.get(vault.name) ?? null;
-    if (probe === null) red.push(`vault ${vault.name} was never probed: coffre doctor does it`);
-    else if (probe.outcome !== 'proven') red.push(`vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}`);
+    const again = `; coffre doctor ${shop.name} probes it`;
+    if (probe === null) red.push(`vault ${vault.name} was never probed${again}`);
+    else if (probe.outcome !== 'proven') red.push(`vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}${again}`);
     else if (probe.at - nowMs > FUTURE_MS)
-      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}, by a clock that was wrong`);
+      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}, by a clock that was wrong${again}`);
     else if (nowMs - probe.at > PROBE_VALID_MS)
-      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}: too long ago`);
+      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}: too long ago${again}`);
   }
   checkPrune(facts, red);
   if (facts.foreignVersions > 0)
@@ -150,23 +151,25 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
     expressions.length === 0
       ? nowMs - GRACE_MS - UNSCHEDULED_MS[source]
       : latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
-  if (!good) red.push(`${source}: no good snapshot${own.length > 0 ? ' (there are some that are not good)' : ''}`);
+  const retry = `coffre backup ${shop.name} --source ${source}`;
+  const others = ` (there are some that are not good: coffre snapshots ${shop.name})`;
+  if (!good) red.push(`${source}: no good snapshot${own.length > 0 ? others : ''}; ${retry} takes one`);
   else if (dueSinceMs !== null && good.asOf < dueSinceMs)
     red.push(
-      `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, one was due at ${text(dueSinceMs, facts.timezone)}`,
+      `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, one was due at ${text(dueSinceMs, facts.timezone)}; ${retry} takes one now`,
     );
   if (good && good.asOf - nowMs > FUTURE_MS)
-    red.push(`${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come`);
+    red.push(`${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come; coffre doctor ${shop.name} compares the clocks`);
   checkFull(facts, source, own, red);
   if (run && (run.state === 'failed' || run.state === 'interrupted')) {
     red.push(
-      `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt, facts.timezone)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]`,
+      `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt, facts.timezone)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]; once that is mended, ${retry} tries again`,
     );
   }
   const lock = good ? lockEnd(good) : null;
-  if (good && lock === null) red.push(`${source}: whether the newest good snapshot is locked is not known`);
+  if (good && lock === null) red.push(`${source}: whether the newest good snapshot is locked is not known; coffre verify ${shop.name} asks the vaults`);
   else if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
-    red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)})`);
+    red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)}); coffre prune ${shop.name} locks it again`);
   }
   const next = earliest(expressions.map((expression) => nextDue(expression, facts.timezone, nowMs)));
   return {
@@ -193,7 +196,7 @@ function checkFull(facts: StatusFacts, source: SourceKind, own: readonly Snapsho
   const newest = own.find((snapshot) => snapshot.good && snapshot.full === 1);
   if (dueMs === null || (newest && newest.asOf >= dueMs)) return;
   red.push(
-    `files: a full archive was due at ${text(dueMs, facts.timezone)}, ${newest ? `the newest good one is of ${text(newest.asOf, facts.timezone)}` : 'and none is good'}`,
+    `files: a full archive was due at ${text(dueMs, facts.timezone)}, ${newest ? `the newest good one is of ${text(newest.asOf, facts.timezone)}` : 'and none is good'}; coffre backup ${facts.shop.name} --source files --full takes one`,
   );
 }
 
@@ -202,13 +205,13 @@ function checkPrune(facts: StatusFacts, red: string[]): void {
   const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running');
   if (last && last.state !== 'done') {
     red.push(
-      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]`,
+      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]; coffre prune ${facts.shop.name} tries again`,
     );
     return;
   }
   const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
   const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS) red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running?`);
+  if (facts.nowMs - since > PRUNE_MISSED_MS) red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running? coffre prune ${facts.shop.name} does it now`);
 }
 
 /** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */
@@ -233,8 +236,9 @@ function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: 
     ),
   );
   const verifyErrors = facts.snapshots.flatMap((snapshot) => snapshot.copies).filter((copy) => copy.verifyError !== null).length;
-  red.push(...rule.reasons);
-  if (rule.immutable.length === 0) red.push('no immutable copy');
+  const which = `; coffre doctor ${shop.name} says which vaults count`;
+  red.push(...rule.reasons.map((reason) => `${reason}${which}`));
+  if (rule.immutable.length === 0) red.push(`no immutable copy${which}`);
   if (verifyErrors > 0)
     red.push(
       `${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name} --read-data`,

@@ -87,6 +87,20 @@ describe('status notes', () => {
 });
 
 describe('status is red', () => {
+  it('whatever the reason - each line names the command that helps', () => {
+    const all = [
+      red({ snapshots: [], runs: [], probes: new Map() }),
+      red({ snapshots: [snapshot(NOW - 2 * DAY)], foreignVersions: 1 }),
+      red({ snapshots: [snapshot(NOW + 400 * DAY)], probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW - 2 * DAY)])) }),
+      red({ snapshots: [snapshot(NOW - 9 * HOUR, { full: 0 })], runs: [run('prune', NOW - 3 * DAY)] }),
+      red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ lockMode: null, retainUntil: null }) })] }),
+      red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ retainUntil: NOW - 1 }) })] }),
+      red({ runs: [run('prune', NOW - HOUR, { state: 'failed' }), run('backup', NOW - HOUR, { state: 'failed', source: 'files' })] }),
+    ].flatMap((lines) => lines.split('\n'));
+    expect(all.length).toBeGreaterThan(12);
+    expect(all.filter((line) => !/\bcoffre (doctor|backup|prune|verify|snapshots)\b/.test(line))).toEqual([]);
+  });
+
   test('nothing was ever backed up', () => {
     expect(red({ snapshots: [], runs: [] })).toContain('files: no good snapshot');
   });
