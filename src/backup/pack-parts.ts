@@ -54,17 +54,19 @@ const RANK: Readonly<Record<string, number>> = { pre: 0, data: 1, rows: 1, keys:
 /**
  * Reads everything, `reading.parallel` parts at a time. Of each part: its segment is durable and locked in every vault of the run,
  * then its entries are in the journal; so a killed run's journal never names a segment that is not stored. The journal has the order
- * in which the parts were handed out. When one part fails the others are stopped, and waited for.
+ * in which the parts were handed out; the entries of a part that is stored while one before it is not are in `ahead` meanwhile, for the
+ * next run to find should this one be cut off. When one part fails the others are stopped, and waited for.
  * Throws what the source threw, or the reason of the last vault that left.
  */
-export async function packParts(context: PackContext, reading: Reading, index: IndexWriter): Promise<Packed> {
-  return await new Packing(context, reading, index).run();
+export async function packParts(context: PackContext, reading: Reading, index: IndexWriter, ahead: IndexWriter): Promise<Packed> {
+  return await new Packing(context, reading, index, ahead).run();
 }
 
 class Packing {
   readonly #context: PackContext;
   readonly #reading: Reading;
   readonly #index: IndexWriter;
+  readonly #ahead: IndexWriter;
   /** Stops the reading; storing stops with the run's signal. */
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -75,8 +77,9 @@ class Packing {
   /** Parts whose source has not ended yet. */
   readonly #readers = new Set<Promise<void>>();
   #journal: Promise<void> = Promise.resolve();
-  /** Entries of parts that are stored while one before them is not. */
-  readonly #waiting = new Set<readonly IndexEntry[]>();
+  /** Items that were handed out, and those of them whose entries are in the journal. */
+  #handedOut = 0;
+  #journalled = 0;
   #plainBytes = 0;
   #carriedBytes = 0;
   #storedBytes = 0;
@@ -85,10 +88,11 @@ class Packing {
   #files = 0;
   #reusedSegments = 0;
 
-  constructor(context: PackContext, reading: Reading, index: IndexWriter) {
+  constructor(context: PackContext, reading: Reading, index: IndexWriter, ahead: IndexWriter) {
     this.#context = context;
     this.#reading = reading;
     this.#index = index;
+    this.#ahead = ahead;
     this.#signal = AbortSignal.any([context.signal, this.#stop.signal]);
   }
 
@@ -102,7 +106,6 @@ class Packing {
       // what was read to its end is stored all the same: the next reading, or the next run, takes it up
       await Promise.all(this.#underWay);
       await this.#readersEnded();
-      await this.#recordRest().catch(() => {});
       const reason: unknown = signal.aborted ? signal.reason : this.#stop.signal.reason;
       if (!this.#context.readAgain(asCoffreError(reason))) this.#context.abort(reason);
       throw reason;
@@ -324,21 +327,18 @@ class Packing {
 
   /** Journal lines follow the order of the items, whatever the order in which they were stored. */
   #record(stored: Promise<readonly IndexEntry[]>): void {
-    stored.then(
-      (lines) => this.#waiting.add(lines),
-      () => {},
-    );
+    const turn = this.#handedOut++;
+    const kept = stored.then(async (lines) => {
+      // killed now, or failing, this run leaves a segment that the journal does not name: it would be read and sent again
+      if (this.#journalled < turn) await this.#ahead.append(lines);
+    });
     this.#journal = Promise.all([stored, this.#journal]).then(async ([lines]) => {
-      this.#waiting.delete(lines);
       this.#indexEntries += lines.length;
       await this.#index.append(lines);
+      this.#journalled++;
     });
+    this.#watch(kept);
     this.#watch(this.#journal);
-  }
-
-  /** What was stored behind a part that failed stands in the journal all the same: the next run takes it up. */
-  async #recordRest(): Promise<void> {
-    for (const lines of this.#waiting) await this.#index.append(lines);
   }
 
   #progress(current: string): void {

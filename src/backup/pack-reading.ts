@@ -4,10 +4,10 @@ import type { Temporal } from 'temporal-polyfill';
 import { CoffreError } from '../errors.ts';
 import { IndexWriter } from '../segment/index-file.ts';
 import { SealPool } from '../segment/seal-pool.ts';
-import type { Reading, Source, SourceSummary, Warning } from '../source/source.ts';
+import type { OpenOptions, Reading, Source, SourceSummary, Warning } from '../source/source.ts';
 import { type PackContext, type Packed, packParts } from './pack-parts.ts';
 import type { Candidate, ReuseBase } from './reuse.ts';
-import { journalPath, scratchPath } from './state-files.ts';
+import { aheadPath, journalPath, scratchPath } from './state-files.ts';
 import type { RunSegment } from './store-part.ts';
 import type { VaultSet } from './vault-set.ts';
 
@@ -27,12 +27,25 @@ export interface PackedReading {
   readonly asOf: Temporal.Instant;
 }
 
+/** Opens the first reading of a run, in a scratch folder of the run's own. Throws what the source throws. */
+export async function openReading(
+  source: Source,
+  stateDir: string,
+  runId: string,
+  options: Omit<OpenOptions, 'scratchDir'>,
+): Promise<Reading> {
+  const scratchDir = scratchPath(stateDir, runId);
+  await rm(scratchDir, { recursive: true, force: true });
+  await mkdir(scratchDir, { recursive: true, mode: 0o700 });
+  return await source.open({ ...options, scratchDir });
+}
+
 /**
  * Reads everything, again from the beginning when a table was altered meanwhile (E_DB_CHANGED), each time with a reading and a journal
  * of its own. What an earlier one stored is found by its content; what is left over belongs to no snapshot, and prune takes it.
- * Throws what the last reading threw.
+ * `first`: the first reading, opened or about to be. Throws what the last reading threw.
  */
-export async function packReading(context: ReadingContext, source: Source): Promise<PackedReading> {
+export async function packReading(context: ReadingContext, source: Source, first: Promise<Reading>): Promise<PackedReading> {
   const { signal, clock } = context;
   const stored: RunSegment[] = [];
   const changes: CoffreError[] = [];
@@ -46,7 +59,9 @@ export async function packReading(context: ReadingContext, source: Source): Prom
         context.onStored(segment);
       };
       const reuse = withStored(context.reuse, stored, context.vaults);
-      const result = await readOnce({ ...context, sealing, readAgain, onStored, reuse }, source);
+      const { previous, reread } = reuse;
+      const again = (): Promise<Reading> => openReading(source, context.catalog.stateDir, context.runId, { signal, previous, reread });
+      const result = await readOnce({ ...context, sealing, readAgain, onStored, reuse }, changes.length === 0 ? first : again());
       const warnings = [...result.summary.warnings, ...changes.map((error, i) => changed(error, i + 1))];
       return { ...result, summary: { ...result.summary, warnings } };
     } catch (error) {
@@ -58,24 +73,27 @@ export async function packReading(context: ReadingContext, source: Source): Prom
   }
 }
 
-async function readOnce(context: Omit<PackContext, 'scratchDir'>, source: Source): Promise<PackedReading> {
-  const { signal, reuse, runId } = context;
+async function readOnce(context: Omit<PackContext, 'scratchDir'>, opening: Promise<Reading>): Promise<PackedReading> {
+  const { runId } = context;
   const { stateDir } = context.catalog;
   const scratchDir = scratchPath(stateDir, runId);
-  await rm(scratchDir, { recursive: true, force: true });
-  await mkdir(scratchDir, { recursive: true, mode: 0o700 });
-  const index = await IndexWriter.open(journalPath(stateDir, runId));
+  const reading = await opening;
+  const files: IndexWriter[] = [];
   try {
-    const reading: Reading = await source.open({ signal, previous: reuse.previous, reread: reuse.reread, scratchDir });
-    try {
-      const packed = await packParts({ ...context, scratchDir }, reading, index);
-      return { packed, summary: reading.summary(), asOf: reading.asOf };
-    } finally {
-      // before our own file, which may fail to close: a source may hold locks of the shop's database
-      await reading.close();
-    }
+    for (const path of [journalPath(stateDir, runId), aheadPath(stateDir, runId)]) files.push(await IndexWriter.open(path));
+    const [index, ahead] = files as [IndexWriter, IndexWriter];
+    const packed = await packParts({ ...context, scratchDir }, reading, index, ahead);
+    return { packed, summary: reading.summary(), asOf: reading.asOf };
   } finally {
-    await index.close();
+    try {
+      // before our own files, which may fail to close: a source may hold locks of the shop's database
+      await reading.close();
+    } finally {
+      const [index, ahead] = files;
+      // only ever a help for the next run
+      await ahead?.close().catch(() => {});
+      await index?.close();
+    }
   }
 }
 

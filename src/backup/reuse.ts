@@ -10,7 +10,7 @@ import { readIndex } from '../segment/index-file.ts';
 import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock } from '../vault/vault.ts';
-import { indexCopyPath, journalPath } from './state-files.ts';
+import { aheadPath, indexCopyPath, journalPath } from './state-files.ts';
 import type { VaultSet } from './vault-set.ts';
 
 /** A segment of which less is used is not built on. */
@@ -189,7 +189,7 @@ export async function confirmCopies(
   }
   const previous: AsyncIterable<IndexEntry>[] = [];
   if (rules.source !== 'database') {
-    const indexes = choice.interruptedRuns.map((run) => journalPath(catalog.stateDir, run));
+    const indexes = choice.interruptedRuns.flatMap((run) => [journalPath(catalog.stateDir, run), aheadPath(catalog.stateDir, run)]);
     if (rules.mode !== 'fresh' && choice.baseSnapshot !== null)
       indexes.push(indexCopyPath(catalog.stateDir, rules.shop, choice.baseSnapshot));
     for (const path of indexes) if (existsSync(path)) previous.push(onlyReusable(readIndex(path), byId));

@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
+import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { listSnapshots, recordSnapshot } from '../catalog/snapshots.ts';
@@ -21,9 +22,9 @@ import { planHorizons, reuseMaxAgeMs } from './horizons.ts';
 import { lockSegments } from './locks.ts';
 import type { RunLog } from './log.ts';
 import { type MemoryBudget, memoryNow } from './memory.ts';
-import { packReading } from './pack-reading.ts';
+import { openReading, packReading } from './pack-reading.ts';
 import type { OnProgress } from './progress.ts';
-import { chooseReuse, confirmCopies } from './reuse.ts';
+import { chooseReuse, confirmCopies, type ReuseBase } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
 import { openShopKeys, storeIdentity } from './shop-keys.ts';
 import { requireOpen } from './shop-open.ts';
@@ -156,36 +157,57 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
 
   // 1. Keys first: without recipient or signing key nothing may be written.
   const keys = await openShopKeys(config, shop.name);
+  const [last] = await listSnapshots(catalog, { shop: shop.name, source });
 
-  // 2. Vaults that answer, whose clock agrees and whose locks are proven; the others leave the run.
+  // 2. The source may begin to look while the vaults are asked; it holds nothing of the shop until it hears what may be reused.
+  const mode = reuseMode(request);
+  const previous = Promise.withResolvers<ReuseBase['previous']>();
+  await mkdir(runDir(catalog.stateDir, runId), { recursive: true, mode: 0o700 });
+  const opener = await deps.openSource(shop, source);
+  const reading = openReading(opener, catalog.stateDir, runId, {
+    signal,
+    previous: previous.promise,
+    reread: mode === 'reread',
+  });
+  // told once it is awaited, or not at all when no vault is left
+  reading.catch(() => {});
+  previous.promise.catch(() => {});
+
+  // 3. Vaults that answer, whose clock agrees and whose locks are proven; the others leave the run.
   const vaults = new VaultSet(shop.vaults, (vault, error) =>
     deps.log.error({ ...tell, event: 'vault.left', vault, code: error.code }, error.message),
   );
-  await admitVaults(deps, ledger, vaults, opened, signal);
-  await vaults.each(signal, (vault) => ledger.resolveIntents(vault, shop.name, { signal }));
-
-  // 3. What may be reused is pinned in the transaction that chooses it: prune leaves it alone from here on.
   const provisionalMs = provisionalLockMs(config.limits.runDeadlineMs, shop.plan.retentionMs);
-  const rules = {
-    shop: shop.name,
-    source,
-    runId,
-    mode: reuseMode(request),
-    vaults: vaults.active.map((vault) => vault.name),
-    sealedTo: sealedTo(keys.to),
-    nowMs: clock.nowMs(),
-    maxAgeMs: reuseMaxAgeMs(config, shop, source),
-    adoptWithinMs: provisionalMs,
-  } as const;
-  const choice = await chooseReuse(catalog, rules);
-  const reuse = await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
-    deps.log.error({ ...tell, event: 'segment.missing', vault, key }, 'a stored segment is gone from its vault: it is stored anew'),
-  );
+  const findReusable = async (): Promise<ReuseBase> => {
+    await admitVaults(deps, ledger, vaults, opened, signal);
+    await vaults.each(signal, (vault) => ledger.resolveIntents(vault, shop.name, { signal }));
 
-  // 4. Read, seal, store: each segment durable in every vault under a provisional lock, then its lines in the journal.
+    // 4. What may be reused is pinned in the transaction that chooses it: prune leaves it alone from here on.
+    const rules = {
+      shop: shop.name,
+      source,
+      runId,
+      mode,
+      vaults: vaults.active.map((vault) => vault.name),
+      sealedTo: sealedTo(keys.to),
+      nowMs: clock.nowMs(),
+      maxAgeMs: reuseMaxAgeMs(config, shop, source),
+      adoptWithinMs: provisionalMs,
+    } as const;
+    const choice = await chooseReuse(catalog, rules);
+    return await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
+      deps.log.error({ ...tell, event: 'segment.missing', vault, key }, 'a stored segment is gone from its vault: it is stored anew'),
+    );
+  };
+  const reuse = await findReusable().catch(async (error: unknown) => {
+    previous.reject(error);
+    await reading.then((opened) => opened.close()).catch(() => {});
+    throw error;
+  });
+  previous.resolve(reuse.previous);
+
+  // 5. Read, seal, store: each segment durable in every vault under a provisional lock, then its lines in the journal.
   //    A crash leaves objects whose locks end soon, and a journal that names only what is stored.
-  await mkdir(scratchPath(catalog.stateDir, runId), { recursive: true, mode: 0o700 });
-  const [last] = await listSnapshots(catalog, { shop: shop.name, source });
   const { packed, summary, asOf } = await packReading(
     {
       catalog,
@@ -209,11 +231,12 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
       onReadAgain: (error, attempt) =>
         deps.log.warn({ ...tell, event: 'snapshot.redone', attempt, code: error.code }, `${error.message}: reading it all again`),
     },
-    await deps.openSource(shop, source),
+    opener,
+    reading,
   );
   if (packed.segments.length === 0) throw new CoffreError('E_INTERNAL', `${shop.name}: the ${source} source gave nothing`);
 
-  // 5. The horizon. A crash here leaves longer locks on segments that no manifest names: they go when those end.
+  // 6. The horizon. A crash here leaves longer locks on segments that no manifest names: they go when those end.
   const completedAt = clock.now();
   // asked once more: a shop that was suspended or erased meanwhile gets no snapshot, one that closes no lock beyond its end
   const endsAt = await requireOpen(catalog, clock, shop.name);
@@ -236,7 +259,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   await locking;
   deps.log.debug({ ...tell, event: 'lock.done' }, 'locks read back');
 
-  // 6. Per vault: index, manifest, catalog row. Only the row makes it a snapshot there.
+  // 7. Per vault: index, manifest, catalog row. Only the row makes it a snapshot there.
   const sealedIndex = await sealing;
   const full = packed.segments.every(isOwn);
   const freshStored = sum(packed.segments.filter((segment) => segment.fresh).map((segment) => segment.row.storedBytes));
@@ -322,6 +345,9 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     copies.push(copy);
     deps.log.debug({ ...tell, event: 'vault.committed', vault: vault.name }, 'snapshot committed');
   });
+
+  // Why the others lack it: a catch-up brings it there.
+  for (const [vault, error] of vaults.left) await recordGap(catalog, { snapshotId: runId, vault, error, atMs: clock.nowMs() });
 
   const held = strongestLock(copies);
   const firstCopy = copies[0] as CommittedCopy;

@@ -7,6 +7,9 @@ export const runDir = (stateDir: string, runId: string): string => join(stateDir
 /** The index in the making: written part by part, so that it tells what a killed run had stored. */
 export const journalPath = (stateDir: string, runId: string): string => join(runDir(stateDir, runId), 'index.ndjson');
 
+/** What the journal will say of parts that are stored while one before them is not. */
+export const aheadPath = (stateDir: string, runId: string): string => join(runDir(stateDir, runId), 'ahead.ndjson');
+
 /** Scratch space of the source. */
 export const scratchPath = (stateDir: string, runId: string): string => join(runDir(stateDir, runId), 'scratch');
 

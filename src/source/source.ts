@@ -174,9 +174,10 @@ export interface OpenOptions {
   readonly signal: AbortSignal;
   /**
    * Indexes of older readings, each in the order in which it was written, reduced to entries whose segment may be reused,
-   * preferred one first. A files source carries every file that did not change; empty for a fresh full.
+   * preferred one first. A files source carries every file that did not change; empty for a fresh full. While they are awaited the
+   * vaults are still being asked, and may all refuse: a source may begin to look, but must not lock or hold anything of the shop.
    */
-  readonly previous: readonly AsyncIterable<IndexEntry>[];
+  readonly previous: readonly AsyncIterable<IndexEntry>[] | Promise<readonly AsyncIterable<IndexEntry>[]>;
   /** Every content is read, also where size and times say that nothing changed; what is stored already is found by its hash alone. Default: false. */
   readonly reread?: boolean;
   /** A scratch directory that the caller removes afterwards. */

@@ -12,7 +12,7 @@ import { PROFILE_EXCLUDES } from './exclude.ts';
 import { FilesReading, type TreeToRead } from './reading.ts';
 import type { RemotePlace } from './remote-place.ts';
 import { checkRemoteTree, openRemoteTree } from './remote-tree.ts';
-import { scanInThread } from './scan-in-thread.ts';
+import { beginScan } from './scan-in-thread.ts';
 import { Scratch } from './scratch.ts';
 import { absolutePath, type FoundDirectory, type FoundFiles, statRoot, warningOf } from './walk.ts';
 import { walk } from './walk-here.ts';
@@ -50,26 +50,29 @@ export class FilesSource implements Source {
 
   async open(options: OpenOptions): Promise<Reading> {
     const isLocal = this.#host.type === 'local';
-    const tree = isLocal ? await this.#openLocal() : await openRemoteTree(this.#remote(), options);
-    const scratch = new Scratch(options.scratchDir);
+    const tree: TreeToRead = isLocal ? await this.#openLocal(options.signal) : await openRemoteTree(this.#remote(), options);
+    let scratch: Scratch | null = null;
     try {
-      for (const index of options.previous) await scratch.remember(index);
+      scratch = new Scratch(options.scratchDir);
+      for (const index of await options.previous) await scratch.remember(index);
       const scan: TreeToRead['scan'] = (warn, signal) => withFolder(tree.scan(warn, signal), this.#options.addedFolder);
       return new FilesReading({ ...tree, scan }, scratch, this.#clock, options);
     } catch (error) {
-      scratch.close();
+      scratch?.close();
+      await tree.close?.();
       throw error;
     }
   }
 
-  async #openLocal(): Promise<TreeToRead> {
+  async #openLocal(signal: AbortSignal): Promise<TreeToRead> {
     await gnuTarVersion(this.#host);
     const root = await this.#root();
     const rootFound = await statRoot(root);
     const { oneFileSystem = false } = this.#options;
     const what = { root, rootFound, exclude: this.#exclude, oneFileSystem };
-    const scan: TreeToRead['scan'] = (warn, signal) => scanInThread(what, warn, signal);
-    return { host: this.#host, root, oneFileSystem, parallel: PARTS_AT_ONCE, scan };
+    const asOf = this.#clock.now();
+    const scan = beginScan(what, signal);
+    return { host: this.#host, root, oneFileSystem, parallel: PARTS_AT_ONCE, asOf, scan: scan.steps, close: scan.stop };
   }
 
   #remote(): RemotePlace {

@@ -42,6 +42,10 @@ export interface TreeToRead extends Tree {
   readonly parallel?: number;
   /** What is mounted below its root is not looked at. */
   readonly oneFileSystem?: boolean;
+  /** When the scan began, where that was before it is asked for. */
+  readonly asOf?: Temporal.Instant;
+  /** Ends a scan that has begun. Idempotent. */
+  close?(): Promise<void>;
   /** As `walk` gives them: depth first, a directory after its files and before its subdirectories, names in byte order, no excluded ones. */
   scan(warn: (warning: Warning) => void, signal: AbortSignal): AsyncIterable<FoundFiles | FoundDirectory>;
 }
@@ -78,7 +82,7 @@ export class FilesReading implements Reading {
     this.#clock = clock;
     this.#signal = signal;
     this.parallel = tree.parallel ?? 1;
-    this.asOf = clock.now();
+    this.asOf = tree.asOf ?? clock.now();
   }
 
   /** Directories are kept as the scan saw them: those that changed since it began may change again. */
@@ -152,7 +156,11 @@ export class FilesReading implements Reading {
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake();
-    this.#scratch.close();
+    try {
+      await this.#tree.close?.();
+    } finally {
+      this.#scratch.close();
+    }
   }
 
   /** `files` go into one part together. */

@@ -19,16 +19,23 @@ export interface ScanOrder extends TreeToScan {
   readonly leave: SharedArrayBuffer;
 }
 
-/** Batches that wait to be looked at. */
-const BATCHES_AHEAD = 4;
+/** Batches that wait to be looked at: so many that the scan of most shops is done when the older index has been read. */
+const BATCHES_AHEAD = 48;
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 8 };
 
-/** As walk() gives it. Throws the signal's reason when it aborts, E_INTERNAL when the thread fails; everything else becomes a warning. */
-export async function* scanInThread(
-  tree: TreeToScan,
-  warn: (warning: Warning) => void,
-  signal: AbortSignal,
-): AsyncGenerator<FoundFiles | FoundDirectory> {
+/** A scan that has begun. */
+export interface Scan {
+  /**
+   * Once: what was found, as walk() gives it. Throws the signal's reason when it aborts, E_INTERNAL when the thread fails; everything
+   * else becomes a warning.
+   */
+  steps(warn: (warning: Warning) => void): AsyncGenerator<FoundFiles | FoundDirectory>;
+  /** Ends the thread. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Begins at once, and goes some way ahead of whoever asks for the steps. Throws the signal's reason. */
+export function beginScan(tree: TreeToScan, signal: AbortSignal): Scan {
   signal.throwIfAborted();
   const leave = new SharedArrayBuffer(4);
   const left = new Int32Array(leave);
@@ -55,25 +62,33 @@ export async function* scanInThread(
   worker.on('exit', () => fail(new CoffreError('E_INTERNAL', 'the scan ended early')));
   const onAbort = (): void => fail(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    for (;;) {
-      // what a thread said before it ended counts
-      while (arrived.length === 0 && failure === undefined) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-      signal.throwIfAborted();
-      const batch = arrived.shift();
-      if (batch === undefined) throw failure;
-      if (batch === null) return;
-      Atomics.add(left, 0, 1);
-      Atomics.notify(left, 0);
-      for (const warning of batch.warnings) warn(warning);
-      yield* stepsOf(batch);
-    }
-  } finally {
+  const stop = async (): Promise<void> => {
     signal.removeEventListener('abort', onAbort);
     await worker.terminate();
-  }
+  };
+  return {
+    stop,
+    async *steps(warn) {
+      try {
+        for (;;) {
+          // what a thread said before it ended counts
+          while (arrived.length === 0 && failure === undefined) {
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+            });
+          }
+          signal.throwIfAborted();
+          const batch = arrived.shift();
+          if (batch === undefined) throw failure;
+          if (batch === null) return;
+          Atomics.add(left, 0, 1);
+          Atomics.notify(left, 0);
+          for (const warning of batch.warnings) warn(warning);
+          yield* stepsOf(batch);
+        }
+      } finally {
+        await stop();
+      }
+    },
+  };
 }

@@ -46,6 +46,7 @@ export class DatabaseSource implements Source {
   /** Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE, E_DB_READ, E_DB_CHANGED, E_DB_BUSY, and the signal's reason. */
   async open(options: OpenOptions): Promise<Reading> {
     const { signal } = options;
+    await options.previous;
     signal.throwIfAborted();
     const { name } = this.#config;
     let sessions: readonly Session[] = [];
