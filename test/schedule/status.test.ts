@@ -86,8 +86,10 @@ describe('status notes', () => {
   });
 });
 
+const copies = (change: object) => snapshot(NOW - 9 * HOUR).copies.map((copy) => ({ ...copy, ...change }));
+
 describe('status is red', () => {
-  it('whatever the reason - each line names the command that helps', () => {
+  test('whatever the reason - each line names the command that helps', () => {
     const all = [
       red({ snapshots: [], runs: [], probes: new Map() }),
       red({ snapshots: [snapshot(NOW - 2 * DAY)], foreignVersions: 1 }),
@@ -132,7 +134,6 @@ describe('status is red', () => {
   });
 
   test('the lock of the newest good snapshot is over, or nobody knows it', () => {
-    const copies = (change: object) => snapshot(NOW - 9 * HOUR).copies.map((copy) => ({ ...copy, ...change }));
     expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ retainUntil: NOW - 1 }) })] })).toContain('not locked any more');
     expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ lockMode: null, retainUntil: null }) })] })).toContain(
       'is not known',
