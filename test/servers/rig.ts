@@ -22,9 +22,12 @@ export interface Rig {
   stop(): Promise<void>;
 }
 
-/** Makes an empty rig. `kind` becomes part of the folder's name. */
+/**
+ * Makes an empty rig. `kind` becomes part of the folder's name, which lies in memory where a test run found room for it
+ * (global-setup.ts); of benches and the demo always in the temporary folder: they measure servers that write to a disk.
+ */
 export function makeRig(kind: string): Rig {
-  const dir = mkdtempSync(path.join(tmpdir(), `coffre-rig-${kind}-`));
+  const dir = mkdtempSync(path.join(process.env.COFFRE_TEST_RIGS || tmpdir(), `coffre-rig-${kind}-`));
   const supervisor = fork(path.join(import.meta.dirname, 'supervisor.ts'), [dir], {
     execArgv: [],
     // its own process group: Ctrl-C on a terminal must not end it before it has cleaned up
