@@ -18,7 +18,7 @@ const at = (event: string): Moment => ({ event, nth: 1 });
 
 /**
  * Each round: the runs that are killed, one after the other, each taking up what the ones before it stored; then one that must
- * succeed. Once the locks have begun everything is stored, so those moments come last.
+ * succeed. Before each of them so many directories get a new content that its moment comes whatever it takes up.
  */
 const ROUNDS: readonly (readonly Moment[])[] = [
   [at('run.started'), stored(1), stored(1), stored(2), stored(1), at('lock.started')],
@@ -27,30 +27,50 @@ const ROUNDS: readonly (readonly Moment[])[] = [
   [stored(2), stored(1), at('lock.started'), at('lock.done'), at('manifest.stored'), at('vault.committed')],
 ];
 
-/** Runs a backup and kills it with SIGKILL when the moment comes; false when the run ended before it. */
-async function killedAt(world: World, moment: Moment): Promise<boolean> {
+const DIRECTORIES = 8;
+const LARGE = 'large.bin';
+/** Provisional locks, and with them the taking up, end so long after the start of their run: runDeadline and retention together. */
+const TAKEN_UP_WITHIN_MS = 60_000;
+
+/** What killed runs stored of the contents that are in the tree now, by the name of the segment; when their run began. */
+type There = Map<string, number>;
+
+/** Runs a backup and kills it with SIGKILL when the moment comes, if any; false when the run ended before it. */
+async function run(world: World, moment: Moment | null, there: There): Promise<boolean> {
+  const startedMs = systemClock.monotonicMs();
   const child = world.start(['--log-level', 'debug', 'backup', 'dupont', '--full']);
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  child.stdout?.resume();
   let seen = 0;
   let killed = false;
+  const twice: string[] = [];
   for await (const line of createInterface({ input: child.stderr as NodeJS.ReadableStream })) {
-    if (!line.includes(`"event":"${moment.event}"`)) continue;
-    seen++;
-    if (seen === moment.nth) {
+    const isMoment = line.includes(`"event":"${moment?.event}"`) && ++seen === moment?.nth;
+    if (isMoment) {
       child.kill('SIGKILL');
       killed = true;
     }
+    if (!line.includes('"event":"segment.stored"')) continue;
+    const name = String(JSON.parse(line).msg);
+    if (!/^d[0-9]/.test(name) && name !== LARGE) continue;
+    if (systemClock.monotonicMs() - (there.get(name) ?? -Infinity) < TAKEN_UP_WITHIN_MS) twice.push(name);
+    // a content too large for memory cannot be taken back when it turns out to be stored: its lines must have come into the journal
+    if (!(isMoment && name === LARGE)) there.set(name, startedMs);
   }
-  await exited;
+  const status = await ended;
+  expect(twice, 'stored again although a killed run had stored it').toEqual([]);
+  if (moment === null) expect(status).toBe(0);
   return killed;
 }
 
-function writeTree(root: string, round: number): void {
-  for (let directory = 0; directory < 8; directory++) {
+/** Puts a new content into some of the directories. */
+function change(root: string, content: string, directories: readonly number[], there: There): void {
+  for (const directory of directories) {
     const path = join(root, `d${directory}`);
     mkdirSync(path, { recursive: true });
     // compresses well: many segments, little to store
-    for (let file = 0; file < 8; file++) writeFileSync(join(path, `f${file}`), Buffer.alloc(4 << 20, `${round} ${directory} ${file} `));
+    for (let file = 0; file < 8; file++) writeFileSync(join(path, `f${file}`), Buffer.alloc(4 << 20, `${content} ${directory} ${file} `));
+    there.delete(`d${directory}/f0`);
   }
 }
 
@@ -68,15 +88,25 @@ describe('a backup killed with SIGKILL', () => {
     let betweenPutAndManifest = 0;
     let adoptions = 0;
     for (const [round, moments] of ROUNDS.entries()) {
-      writeTree(root, round);
-      for (const moment of moments) {
-        expect(await killedAt(world, moment), `killed at ${moment.event} ${moment.nth}`).toBe(true);
+      const there: There = new Map();
+      const all = Array.from({ length: DIRECTORIES }, (_, directory) => directory);
+      change(root, `${round}`, all, there);
+      writeFileSync(join(root, LARGE), Buffer.alloc(50 << 20, `${round} large `));
+      for (const [i, moment] of moments.entries()) {
+        if (i > 0)
+          change(
+            root,
+            `${round}.${i}`,
+            Array.from({ length: moment.nth }, (_, n) => (3 * i + n) % DIRECTORIES),
+            there,
+          );
+        expect(await run(world, moment, there), `killed at ${moment.event} ${moment.nth}`).toBe(true);
         kills++;
         if (moment.event === 'segment.stored' || moment.event.startsWith('lock.')) betweenPutAndManifest++;
         await meteredExactly(world);
       }
-      const { json } = await world.ok(['backup', 'dupont', '--full']);
-      const [snapshot] = json.snapshots;
+      await run(world, null, there);
+      const [snapshot] = (await world.ok(['snapshots', 'dupont'])).json.snapshots;
       adoptions += snapshot.reusedSegments;
       expect(snapshot.reusedSegments, 'segments adopted').toBeGreaterThan(0);
       // prune takes nothing that any snapshot names
