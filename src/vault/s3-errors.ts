@@ -88,6 +88,17 @@ export function statusOf(error: unknown): number | null {
   return (error as RawError | null | undefined)?.$metadata?.httpStatusCode ?? null;
 }
 
+/**
+ * Whether a refusal says that a Content-MD5 is what the request lacks: MissingContentMD5, or (AWS) an InvalidRequest that names the header.
+ * Not a digest that does not fit the body (BadDigest, InvalidDigest), nor any other answer of status 400.
+ */
+export function asksForMd5(error: unknown): boolean {
+  if (statusOf(error) !== 400) return false;
+  const code = s3CodeOf(error);
+  if (code === 'MissingContentMD5') return true;
+  return (code === 'InvalidRequest' || code === 'InvalidArgument') && /content-md5/i.test(String((error as RawError).message));
+}
+
 function codeFor(error: RawError): ErrorCode {
   const s3Code = s3CodeOf(error);
   const known = s3Code === null ? undefined : BY_S3_CODE[s3Code];

@@ -5,9 +5,7 @@ import {
   DeleteObjectCommand,
   GetBucketVersioningCommand,
   GetObjectCommand,
-  GetObjectLockConfigurationCommand,
   GetObjectRetentionCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
   PutObjectCommand,
   type PutObjectCommandOutput,
@@ -16,13 +14,12 @@ import {
   type UploadPartCommand,
   type UploadPartCommandOutput,
 } from '@aws-sdk/client-s3';
-import type { Temporal } from 'temporal-polyfill';
-import { type Clock, fromDate, parseHttpDate, toDate, withDeadline } from '../clock.ts';
+import { type Clock, fromDate, toDate, withDeadline } from '../clock.ts';
 import type { S3VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { READ_RETRY, retrying } from './retry.ts';
 import { contentMd5, makeS3Client } from './s3-client.ts';
-import { s3CodeOf, statusOf, vaultError } from './s3-errors.ts';
+import { asksForMd5, s3CodeOf, statusOf, vaultError } from './s3-errors.ts';
 import { type Bandwidth, HeldBack } from './throttle.ts';
 import { paceBody } from './throttle-body.ts';
 import type { Digests, Lock, StoredObject } from './vault.ts';
@@ -38,13 +35,6 @@ export interface S3Lock extends Lock {
 export interface HeadOfVersion extends StoredObject {
   readonly lock: S3Lock | null;
   readonly legalHold: boolean;
-}
-
-export interface BucketLockState {
-  readonly objectLock: boolean;
-  readonly versioning: boolean;
-  /** Printable default retention of the bucket, which would also lock objects that we leave unlocked; null: none. */
-  readonly defaultRetention: string | null;
 }
 
 interface CallOptions {
@@ -84,7 +74,7 @@ export class S3Requests {
   readonly #pruner: S3Client;
   /**
    * A request with a lock must carry a checksum of its body. With a known SHA-256 it is that one, for MD5 costs more than all the rest of
-   * packing; stores that know only Content-MD5 are found out by their first refusal.
+   * packing; stores that take only Content-MD5 say so in their first refusal.
    */
   #wantsMd5 = false;
   readonly #bandwidth: Bandwidth | null;
@@ -139,9 +129,22 @@ export class S3Requests {
     }
   }
 
-  /** Sends a PutObject whose body has `bytes`, at the pace of limits.bandwidth. */
-  async sendPut(doing: string, command: PutObjectCommand, bytes: number, options: UploadOptions): Promise<PutObjectCommandOutput> {
-    return await this.#sendBody(doing, command, bytes, options, (abortSignal) => this.writer.send(command, { abortSignal }));
+  /** Sends a PutObject whose body has `bytes`, at the pace of limits.bandwidth. `onRefusal` sees what the store said, before it is mapped. */
+  async sendPut(
+    doing: string,
+    command: PutObjectCommand,
+    bytes: number,
+    options: UploadOptions,
+    onRefusal: (error: unknown) => void = () => {},
+  ): Promise<PutObjectCommandOutput> {
+    return await this.#sendBody(doing, command, bytes, options, async (abortSignal) => {
+      try {
+        return await this.writer.send(command, { abortSignal });
+      } catch (error) {
+        onRefusal(error);
+        throw error;
+      }
+    });
   }
 
   /** The same for a part of a multipart upload. */
@@ -164,25 +167,20 @@ export class S3Requests {
 
   /** PUT of a whole object; its version id. Throws E_NO_OBJECT_LOCK when the store gives none. */
   async put(key: string, body: Buffer, lock: S3Lock | null, digests?: Digests, options: UploadOptions = {}): Promise<string> {
-    if (digests && !this.#wantsMd5) {
-      try {
-        return await this.#put(
-          key,
-          body,
-          lock,
-          digests,
-          { ChecksumSHA256: Buffer.from(digests.sha256, 'hex').toString('base64') },
-          options,
-        );
-      } catch (error) {
-        if (!(error instanceof CoffreError) || statusOf(error.cause) !== 400) throw error;
-        // nothing was stored: what the store misses may be the older checksum
-        const versionId = await this.#put(key, body, lock, digests, { ContentMD5: contentMd5(body) }, options);
-        this.#wantsMd5 = true;
-        return versionId;
-      }
+    const md5 = (): Promise<string> => this.#put(key, body, lock, digests, { ContentMD5: contentMd5(body) }, options);
+    if (!digests || this.#wantsMd5) return await md5();
+    const sha256 = { ChecksumSHA256: Buffer.from(digests.sha256, 'hex').toString('base64') };
+    let named = false;
+    try {
+      return await this.#put(key, body, lock, digests, sha256, options, (refusal) => {
+        named = asksForMd5(refusal);
+      });
+    } catch (error) {
+      if (!named) throw error;
+      // it stored nothing, and said that it misses the older checksum: it would say so each time
+      this.#wantsMd5 = true;
+      return await md5();
     }
-    return await this.#put(key, body, lock, digests, { ContentMD5: contentMd5(body) }, options);
   }
 
   async #put(
@@ -192,10 +190,11 @@ export class S3Requests {
     digests: Digests | undefined,
     checksum: { readonly ContentMD5: string } | { readonly ChecksumSHA256: string },
     options: UploadOptions,
+    onRefusal?: (error: unknown) => void,
   ): Promise<string> {
     const command = new PutObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), Body: body, ...checksum, ...lockHeaders(lock) });
     if (digests) signedBy(command, digests.sha256);
-    const answer = await this.sendPut(`put ${key}`, command, body.length, options);
+    const answer = await this.sendPut(`put ${key}`, command, body.length, options, onRefusal);
     if (!answer.VersionId) throw this.#unversioned(key);
     return answer.VersionId;
   }
@@ -343,51 +342,6 @@ export class S3Requests {
       if (!(error instanceof CoffreError) || error.code !== 'E_VAULT_DENIED' || this.#pruner === this.writer) throw error;
       await send(this.#pruner);
     }
-  }
-
-  /** Whether the bucket can lock at all. Throws E_BUCKET_MISSING; a bucket without Object Lock is an answer, not an error. */
-  async bucketLockState(): Promise<BucketLockState> {
-    const versioning = await this.call('read versioning', { repeat: true }, (abortSignal) =>
-      this.writer.send(new GetBucketVersioningCommand({ Bucket: this.bucket }), { abortSignal }),
-    );
-    const configuration = await this.call('read object lock', { repeat: true }, async (abortSignal) => {
-      try {
-        const answer = await this.writer.send(new GetObjectLockConfigurationCommand({ Bucket: this.bucket }), { abortSignal });
-        return answer.ObjectLockConfiguration ?? null;
-      } catch (error) {
-        const code = s3CodeOf(error);
-        if (code !== null && /ObjectLockConfiguration|NotImplemented|MethodNotAllowed/.test(code)) return null;
-        if (statusOf(error) === 501) return null;
-        throw error;
-      }
-    });
-    const rule = configuration?.Rule?.DefaultRetention;
-    return {
-      objectLock: configuration?.ObjectLockEnabled === 'Enabled',
-      versioning: versioning.Status === 'Enabled',
-      defaultRetention: rule?.Mode ? `${rule.Mode} ${rule.Days ? `${rule.Days} days` : `${rule.Years ?? '?'} years`}` : null,
-    };
-  }
-
-  /** The Date header of an answer, also of a refusal: a skewed clock is refused and yet learns the store's time. */
-  async serverTime(): Promise<Temporal.Instant> {
-    let header: string | undefined;
-    const command = new HeadBucketCommand({ Bucket: this.bucket });
-    command.middlewareStack.add(
-      (next) => async (args) => {
-        const result = await next(args);
-        header = (result.response as { headers?: Record<string, string> } | undefined)?.headers?.date;
-        return result;
-      },
-      // Low: nearer to the wire than the step that turns a refusal into an exception.
-      { step: 'deserialize', priority: 'low', name: 'readDateHeader' },
-    );
-    await this.call('read the time', {}, (abortSignal) => this.writer.send(command, { abortSignal })).catch((error: unknown) => {
-      if (header === undefined) throw error;
-    });
-    const time = parseHttpDate(header ?? '');
-    if (time === null) throw new CoffreError('E_VAULT_IO', `vault ${this.config.name}: its answers carry no date`);
-    return time;
   }
 
   close(): void {

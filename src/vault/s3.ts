@@ -4,8 +4,9 @@ import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import type { S3VaultConfig } from '../config/config.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
+import { type BucketLockState, bucketLockState, serverTime } from './s3-bucket.ts';
 import { LARGEST_PAGE, listUploads, listVersions } from './s3-listing.ts';
-import { type BucketLockState, type HeadOfVersion, type S3Lock, type S3LockMode, S3Requests } from './s3-requests.ts';
+import { type HeadOfVersion, type S3Lock, type S3LockMode, S3Requests } from './s3-requests.ts';
 import { uploadStream } from './s3-upload.ts';
 import type { Bandwidth } from './throttle.ts';
 import type { ListedUpload, ListedVersion, Lock, PutRequest, PutStreamRequest, StoredObject, Vault } from './vault.ts';
@@ -138,12 +139,12 @@ export class S3Vault implements Vault {
   }
 
   async serverTime(): Promise<Temporal.Instant> {
-    return await this.requests.serverTime();
+    return await serverTime(this.requests);
   }
 
   /** What the bucket itself is set to. Throws E_BUCKET_MISSING, E_VAULT_AUTH, E_VAULT_DENIED, … */
   async bucketLockState(): Promise<BucketLockState> {
-    return await this.requests.bucketLockState();
+    return await bucketLockState(this.requests);
   }
 
   /** Throws E_NO_OBJECT_LOCK unless the bucket has Object Lock and versioning. */

@@ -20,6 +20,7 @@ import { createCephUser } from '../servers/ceph.ts';
 import { freePort } from '../servers/rig.ts';
 import { type Bucket, freshBucket } from '../servers/s3.ts';
 import { deleteAfterLock, failure, inSeconds, randomKey, someStream, versionsBelow } from './conformance.ts';
+import { md5Gate } from './md5-gate.ts';
 import { movedClock, secretOf, vaultOn } from './s3-bench.ts';
 
 const HOUR_MS = 3_600_000;
@@ -40,6 +41,31 @@ describe('S3 vault', () => {
   afterAll(async () => {
     for (const one of opened) await one.close();
     await bucket?.release();
+  });
+
+  describe('a store that takes locked objects with a Content-MD5 alone', () => {
+    const put = async (one: S3Vault): Promise<string> => {
+      const body = randomBytes(10_000);
+      const digests = { sha256: createHash('sha256').update(body).digest('hex') };
+      return (await one.put({ key: randomKey('md5'), body, retainUntil: inSeconds(1), digests })).versionId;
+    };
+
+    it.each([
+      ['MissingContentMD5', 'Missing required header for this request: Content-Md5.'],
+      ['InvalidRequest', 'Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters'],
+    ])('that says %s - is given one at once, and from then on', async (code, message) => {
+      const gate = await md5Gate(bucket.store.endpoint, { code, message });
+      const one = open(bucket, { endpoint: gate.endpoint });
+      for (let time = 0; time < 3; time++) expect(await put(one)).not.toBe('');
+      expect(gate.puts).toEqual([false, true, true, true]);
+    });
+
+    it('any other answer of status 400 - is an error, and teaches nothing', async () => {
+      const gate = await md5Gate(bucket.store.endpoint, { code: 'BadDigest', message: 'The Content-MD5 you specified did not match' });
+      const one = open(bucket, { endpoint: gate.endpoint });
+      for (let time = 0; time < 2; time++) await failure(put(one), 'E_VAULT_IO');
+      expect(gate.puts).toEqual([false, false]);
+    });
   });
 
   describe('refusals', () => {
