@@ -5,11 +5,12 @@ import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';
 import { type BackupDeps, backupSource, shortfallOf } from '../backup/run.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { pruneShop } from '../retention/prune.ts';
+import { isBackedUp } from '../retention/policy.ts';
 import { backupOf, type Job, jobsOf } from '../schedule/jobs.ts';
 import { Scheduler } from '../schedule/scheduler.ts';
 import { catalogSlots } from '../schedule/slots.ts';
@@ -17,7 +18,8 @@ import { afterRun, checkpointDeps } from './checkpoint.ts';
 import { action, type CliContext } from './context.ts';
 import { prepareNewVaults } from './first-use.ts';
 import { createLogger, type Logger } from './log.ts';
-import { pruneDeps, pruneFailure, pruneTarget } from './prune.ts';
+import { pruneAndCertify, pruneFailure, pruneTarget } from './prune.ts';
+import { undeclaredShops } from './shop.ts';
 import { coffreVersion, toolVersions } from './tools.ts';
 
 export function registerDaemon(program: Command, context: CliContext): void {
@@ -41,7 +43,7 @@ export function registerDaemon(program: Command, context: CliContext): void {
 
 /** Runs until the signal; true when nothing was left unfinished beyond the time given to it. */
 async function runDaemon(context: CliContext, config: Config, catalog: Catalog, log: Logger, signal: AbortSignal): Promise<boolean> {
-  const jobs = jobsOf(config);
+  const jobs = jobsOf(config, await undeclaredShops(config, catalog));
   const backup: BackupDeps = {
     config,
     catalog,
@@ -92,6 +94,12 @@ async function snapshot(context: CliContext, deps: BackupDeps, job: Job, signal:
   const shop = deps.config.shops.get(job.shop);
   const what = backupOf(job.name);
   if (!shop || !what) throw new CoffreError('E_INTERNAL', `no backup job: ${job.shop} ${job.name}`);
+  const life = await readLife(deps.catalog.db, job.shop);
+  if (!isBackedUp(life, deps.clock.nowMs())) {
+    // not a failure: its slot is taken, and the day it resumes is not one of catching up
+    deps.log.info({ shop: job.shop, job: job.name, event: 'job.skipped', state: life.state }, 'the shop is not backed up');
+    return;
+  }
   await prepareNewVaults(context.adapters, deps.config, deps.catalog, shop.vaults);
   const result = await backupSource(deps, { shop, ...what, signal });
   await afterRun(context, deps.config, deps.catalog, deps.log, result.vaults, signal);
@@ -100,8 +108,7 @@ async function snapshot(context: CliContext, deps: BackupDeps, job: Job, signal:
 }
 
 async function prune(context: CliContext, { config, catalog }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
-  const deps = pruneDeps(config, catalog, context.clock, context.adapters);
-  const result = await pruneShop(deps, { ...pruneTarget(config, job.shop), who: 'daemon', signal });
+  const result = await pruneAndCertify(config, catalog, context, { ...pruneTarget(config, job.shop), who: 'daemon', signal });
   const failure = pruneFailure([result]);
   if (failure) throw failure;
 }

@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   verify: async () => (await import('./verify.ts')).registerVerify,
   'catch-up': async () => (await import('./catch-up.ts')).registerCatchUp,
   prune: async () => (await import('./prune.ts')).registerPrune,
+  shop: async () => (await import('./shop-life.ts')).registerShop,
+  hold: async () => (await import('./hold.ts')).registerHold,
   status: async () => (await import('./status.ts')).registerStatus,
   billing: async () => (await import('./billing.ts')).registerBilling,
   vault: async () => (await import('./vault.ts')).registerVault,

@@ -8,12 +8,14 @@ import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { certifyEnd } from '../retention/certificate.ts';
 import { type PruneDeps, type PruneRequest, planShop, pruneShop } from '../retention/prune.ts';
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
+import { loadSigningKey } from '../segment/signing-key.ts';
 import type { Adapters } from './adapters.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant } from './output.ts';
-import { chosenShops } from './shop.ts';
+import { knownShop, undeclaredShops } from './shop.ts';
 
 interface PruneOptions {
   readonly dryRun?: boolean;
@@ -32,18 +34,17 @@ export function registerPrune(program: Command, context: CliContext): void {
     .action(
       action(context, async (invocation, shopName: string | undefined, options: PruneOptions) => {
         const config = invocation.config();
-        const shops = chosenShops(config, shopName);
         await using catalog = await openCatalog(config.stateDir);
-        const deps = pruneDeps(config, catalog, context.clock, context.adapters);
+        if (shopName !== undefined) await knownShop(config, catalog, shopName);
         const results: PruneResult[] = [];
-        const names = [...shops.map((shop) => shop.name), ...(shopName === undefined ? [DAEMON_SHOP] : [])];
+        const names = shopName === undefined ? await prunedShops(config, catalog) : [shopName];
         const targets = names.map((name) => pruneTarget(config, name));
         for (const target of targets) {
           invocation.signal.throwIfAborted();
           if (options.dryRun) results.push(await planShop(catalog, context.clock, target));
           else {
             // One shop that is busy, or whose prune fails, does not cost the others theirs.
-            const pruned = pruneShop(deps, { ...target, who: 'cli', signal: invocation.signal });
+            const pruned = pruneAndCertify(config, catalog, context, { ...target, who: 'cli', signal: invocation.signal });
             results.push(await pruned.catch((error: unknown) => failedPrune(target.shop, asCoffreError(error))));
           }
         }
@@ -55,6 +56,24 @@ export function registerPrune(program: Command, context: CliContext): void {
         };
       }),
     );
+}
+
+/** Whatever may hold something: declared shops, those that are declared no more, and the daemon itself. */
+export async function prunedShops(config: Config, catalog: Catalog): Promise<readonly string[]> {
+  return [...config.shops.keys(), ...(await undeclaredShops(config, catalog)), DAEMON_SHOP];
+}
+
+/** Prunes, and says so in a signed certificate once nothing is left of a shop that has ended. */
+export async function pruneAndCertify(
+  config: Config,
+  catalog: Catalog,
+  context: Pick<CliContext, 'clock' | 'adapters'>,
+  request: PruneRequest,
+): Promise<PruneResult> {
+  const { clock, adapters } = context;
+  const result = await pruneShop(pruneDeps(config, catalog, clock, adapters), request);
+  await certifyEnd(catalog, clock, request.shop, () => loadSigningKey(config.signing.keyFile));
+  return result;
 }
 
 /** What a prune of this shop (or of DAEMON_SHOP) looks at. */

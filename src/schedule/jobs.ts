@@ -37,8 +37,11 @@ export function backupOf(name: JobName): { readonly source: SourceKind; readonly
   }
 }
 
-/** Every job of a configuration. Throws E_CONFIG when an expression is none. */
-export function jobsOf(config: Config): Job[] {
+/**
+ * Every job of a configuration. `undeclared`: shops that are in it no more, and of which something is left to be pruned. Throws E_CONFIG
+ * when an expression is none.
+ */
+export function jobsOf(config: Config, undeclared: readonly string[] = []): Job[] {
   const jobs: Job[] = [];
   for (const shop of config.shops.values()) {
     for (const name of ['database', 'files', 'increments', 'server'] as const) {
@@ -47,7 +50,7 @@ export function jobsOf(config: Config): Job[] {
         jobs.push({ shop: shop.name, name, schedule: parseSchedule(expression, config.timezone) });
     }
   }
-  for (const shop of [...config.shops.keys(), DAEMON_SHOP]) {
+  for (const shop of [...config.shops.keys(), ...undeclared, DAEMON_SHOP]) {
     jobs.push({ shop, name: 'prune', schedule: parseSchedule(PRUNE_EXPRESSION, config.timezone) });
   }
   jobs.push({ shop: DAEMON_SHOP, name: 'checkpoint', schedule: parseSchedule(CHECKPOINT_EXPRESSION, config.timezone) });

@@ -1,0 +1,214 @@
+// `coffre shop`: the tenant's life, from suspending to the certificate that nothing is left.
+import type { Command } from 'commander';
+import { Temporal } from 'temporal-polyfill';
+import { listHolds } from '../catalog/holds.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '../catalog/shop-life.ts';
+import type { Config } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
+import { lifeEnd } from '../retention/policy.ts';
+import { failedPrune, pruneShortfall } from '../retention/result.ts';
+import { loadSigningKey } from '../segment/signing-key.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
+import { operatorName } from './operator.ts';
+import { formatBytes, formatInstant, type Result, table } from './output.ts';
+import { pruneAndCertify, pruneTarget } from './prune.ts';
+import { knownShop, undeclaredShops } from './shop.ts';
+
+interface Reason {
+  readonly reason?: string;
+}
+
+const REASON = ['--reason <text>', 'why, for the audit'] as const;
+
+export function registerShop(program: Command, context: CliContext): void {
+  const shop = program.command('shop').description('the life of a shop: suspend, resume, close, erase');
+  shop
+    .command('suspend')
+    .description('no new backups; the newest good backup of each source is kept for 30 days, then everything goes as its locks end')
+    .argument('<shop>', 'a declared shop')
+    .option(...REASON)
+    .addHelpText('after', '\nExample:\n  coffre shop suspend dupont --reason "invoice 1042 unpaid"\n')
+    .action(
+      action(context, (invocation, name: string, options: Reason) => change(context, invocation, name, { verb: 'suspend' }, options)),
+    );
+  shop
+    .command('resume')
+    .description('back to normal: backups are taken again, what is still there stays for its window')
+    .argument('<shop>', 'a shop that is suspended or closing')
+    .option(...REASON)
+    .addHelpText('after', '\nExample:\n  coffre shop resume dupont --reason "paid"\n')
+    .action(action(context, (invocation, name: string, options: Reason) => change(context, invocation, name, { verb: 'resume' }, options)));
+  shop
+    .command('close')
+    .description('end on a date: backed up through it, nothing locked beyond it from now on, and then everything goes')
+    .argument('<shop>', 'a declared shop')
+    .requiredOption('--on <date>', 'last day, YYYY-MM-DD in the configured time zone; or an instant, 2026-12-31T18:00:00+01:00')
+    .option(...REASON)
+    .addHelpText('after', '\nExample:\n  coffre shop close dupont --on 2030-12-31 --reason "contract ends"\n')
+    .action(
+      action(context, async (invocation, name: string, options: Reason & { readonly on: string }) => {
+        const endsAt = endOf(options.on, invocation.config().timezone).epochMilliseconds;
+        return await change(context, invocation, name, { verb: 'close', endsAt }, options);
+      }),
+    );
+  shop
+    .command('erase')
+    .description('delete everything that no lock protects, at once; prune deletes the rest as its locks end. Cannot be undone')
+    .argument('<shop>', 'a shop, declared or not')
+    .option(...REASON)
+    .addHelpText('after', '\nExample:\n  coffre shop erase dupont --reason "GDPR request of 3 March"\n')
+    .action(action(context, (invocation, name: string, options: Reason) => erase(context, invocation, name, options)));
+  shop
+    .command('certificate')
+    .description('the newest certificate of a shop that closes or was erased; with --json as it was signed')
+    .argument('<shop>', 'a shop, declared or not')
+    .addHelpText('after', '\nExample:\n  coffre --json shop certificate dupont > certificate.json\n')
+    .action(
+      action(context, async (invocation, name: string) => {
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        const [newest] = await listCertificates(catalog.db, name);
+        if (!newest) throw new CoffreError('E_SHOP_STATE', `there is no certificate for ${name}`, { hint: 'coffre shop erase issues one' });
+        return { document: newest, text: describe(newest, config.timezone) };
+      }),
+    );
+  shop
+    .command('list')
+    .description('the state of every shop, since when, by whom and why')
+    .addHelpText('after', '\nExample:\n  coffre shop list\n')
+    .action(
+      action(context, async (invocation) => {
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        return await listShops(config, catalog);
+      }),
+    );
+}
+
+/** The end of that day, or the instant itself. Throws E_USAGE. */
+function endOf(date: string, timezone: string): Temporal.Instant {
+  try {
+    if (!/^\d{4}-\d{2}-\d{2}$/.test(date)) return Temporal.Instant.from(date);
+    return Temporal.PlainDate.from(date).add({ days: 1 }).toZonedDateTime({ timeZone: timezone }).toInstant();
+  } catch {
+    throw new CoffreError('E_USAGE', `--on ${JSON.stringify(date)} is no date`, { hint: 'YYYY-MM-DD, or an instant with its offset' });
+  }
+}
+
+async function change(context: CliContext, invocation: Invocation, name: string, order: LifeChange, { reason }: Reason): Promise<Result> {
+  const config = invocation.config();
+  await using catalog = await openCatalog(config.stateDir);
+  await knownShop(config, catalog, name);
+  const life = await changeLife(catalog, context.clock, name, order, { who: operatorName(context.io), reason: reason ?? null });
+  if (order.verb !== 'close') return { document: { shop: name, ...lifeDocument(life) }, text: sentence(config, name, life) };
+  const certificate = await issueCertificate(catalog, context.clock, name, await loadSigningKey(config.signing.keyFile));
+  return {
+    document: { shop: name, ...lifeDocument(life), certificate },
+    text: `${sentence(config, name, life)}\n${describe(certificate, config.timezone)}`,
+  };
+}
+
+/** The order stands even when a vault does not answer, or a backup holds the shop: prune goes on with it. */
+async function erase(context: CliContext, invocation: Invocation, name: string, { reason }: Reason): Promise<Result> {
+  const config = invocation.config();
+  // before anything is ordered that could not be certified
+  const key = await loadSigningKey(config.signing.keyFile);
+  await using catalog = await openCatalog(config.stateDir);
+  await knownShop(config, catalog, name);
+  const who = operatorName(context.io);
+  const life = await changeLife(catalog, context.clock, name, { verb: 'erase' }, { who, reason: reason ?? null });
+  const request = { ...pruneTarget(config, name), who, signal: invocation.signal };
+  const pruned = await pruneAndCertify(config, catalog, context, request).catch((error: unknown) =>
+    failedPrune(name, asCoffreError(error)),
+  );
+  const [last] = await listCertificates(catalog.db, name);
+  // the prune itself issues the final one
+  const isFinal = last?.certificate.kind === 'erasure' && last.certificate.final;
+  const certificate = last && isFinal ? last : await issueCertificate(catalog, context.clock, name, key);
+  const failure = pruneShortfall(pruned);
+  return {
+    document: {
+      shop: name,
+      ...lifeDocument(life),
+      deletedObjects: pruned.deletedObjects,
+      releasedBytes: pruned.releasedBytes,
+      certificate,
+    },
+    text: `${sentence(config, name, life)}\n${describe(certificate, config.timezone)}`,
+    ...(failure ? { failure } : {}),
+  };
+}
+
+function sentence(config: Config, name: string, life: ShopLife): string {
+  const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
+  const end = lifeEnd(life);
+  switch (life.state) {
+    case 'active':
+      return `${name} is active: backed up by its plan`;
+    case 'suspended':
+      return `${name} is suspended since ${when(life.since)}: no new backups, its newest good ones are kept until ${when(end ?? 0)}`;
+    case 'closing':
+      return `${name} closes at ${when(life.endsAt ?? 0)}: nothing is locked beyond it from now on, then everything goes`;
+    case 'erased':
+      return `${name} was erased at ${when(life.since)}: what is locked goes as its locks end`;
+  }
+}
+
+function describe({ certificate: it }: SignedCertificate, timezone: string): string {
+  const when = (instant: string): string => formatInstant(Temporal.Instant.from(instant), timezone);
+  const objects = (count: number): string => `${count} ${count === 1 ? 'object' : 'objects'}`;
+  const lines = [
+    `certificate of ${it.kind}: ${it.shop}, ordered ${when(it.orderedAt)} by ${it.orderedBy}${it.reason === null ? '' : ` (${it.reason})`}`,
+  ];
+  for (const row of it.deleted) lines.push(`  deleted  ${row.vault}: ${objects(row.objects)}, ${formatBytes(row.bytes)}`);
+  for (const row of it.remains) {
+    const until = row.until === null ? 'not locked, and not deleted yet' : `${row.lockMode} until ${when(row.until)}`;
+    lines.push(`  remains  ${row.vault}: ${objects(row.objects)}, ${formatBytes(row.bytes)}: ${until}`);
+  }
+  for (const row of it.foreign)
+    lines.push(`  foreign  ${row.vault}: ${objects(row.objects)}, ${formatBytes(row.bytes)}, not written by coffre`);
+  for (const reason of it.holds) lines.push(`  held     ${reason}`);
+  if (it.final) lines.push(`  nothing of ${it.shop} is left (${when(it.at)})`);
+  else if (it.remains.length === 0) lines.push('  no lock outlasts the end');
+  return lines.join('\n');
+}
+
+function lifeDocument(life: ShopLife): object {
+  const end = lifeEnd(life);
+  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
+  return {
+    state: life.state,
+    since: life === ACTIVE ? null : when(life.since),
+    endsAt: when(life.endsAt),
+    /** When everything of it begins to go. */
+    keptUntil: when(end),
+    who: life === ACTIVE ? null : life.who,
+    reason: life.reason,
+  };
+}
+
+async function listShops(config: Config, catalog: Catalog): Promise<Result> {
+  const lives = await listLives(catalog.db);
+  const holds = await listHolds(catalog.db);
+  const undeclared = await undeclaredShops(config, catalog);
+  const names = [...new Set([...config.shops.keys(), ...lives.keys(), ...undeclared])].sort();
+  const shops = names.map((name) => ({
+    ...{ shop: name, declared: config.shops.has(name), life: lives.get(name) ?? ACTIVE },
+    holds: holds.filter((hold) => hold.shop === name).length,
+  }));
+  const when = (atMs: number | null): string =>
+    atMs === null || atMs === 0 ? '-' : formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
+  return {
+    document: { shops: shops.map(({ life, shop, declared, holds: count }) => ({ shop, declared, ...lifeDocument(life), holds: count })) },
+    text: table(
+      ['shop', 'state', 'since', 'kept until', 'by', 'why', 'holds', 'declared'].map((title) => ({ title })),
+      shops.map(({ shop, life, holds: count, declared }) => [
+        ...[shop, life.state, when(life.since), when(lifeEnd(life)), life === ACTIVE ? '-' : life.who, life.reason ?? '-'],
+        ...[String(count), declared ? 'yes' : 'no'],
+      ]),
+      'no shops are declared',
+    ),
+  };
+}
