@@ -10,10 +10,12 @@ import { FRAME_BYTES, type FrameCompressor } from './zstd.ts';
 const FRAME_OVERHEAD_BYTES = 64 * 1024;
 const SMALLEST_ROOM_BYTES = 64 * 1024;
 /** No estimate reserves more than this at once; and whatever is not small gets as much, so that memory fits the next object too. */
-const LARGEST_ROOM_BYTES = 64 * 1024 * 1024;
+export const LARGEST_ROOM_BYTES = 64 * 1024 * 1024;
 const LARGE_FROM_BYTES = 4 * 1024 * 1024;
 
-function roomBytes(estimate: number): number {
+/** Memory that an object is given to begin with, by its estimated plaintext. */
+export function roomBytes(estimatedBytes: number): number {
+  const estimate = estimatedBytes + FRAME_OVERHEAD_BYTES;
   return estimate >= LARGE_FROM_BYTES ? LARGEST_ROOM_BYTES : Math.max(SMALLEST_ROOM_BYTES, estimate);
 }
 
@@ -51,8 +53,7 @@ export class FrameSealer {
 
   constructor(compressor: FrameCompressor, options: FrameSealerOptions) {
     const { age } = options;
-    const estimate = options.estimatedBytes ?? 0;
-    const room = roomBytes(estimate + FRAME_OVERHEAD_BYTES);
+    const room = roomBytes(options.estimatedBytes ?? 0);
     this.#compressor = compressor;
     this.#age = age && new PayloadSealer(age.key);
     this.#overflow = options.overflow;
