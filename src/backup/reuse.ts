@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { pinSegments, type SegmentRow } from '../catalog/segments.ts';
-import { latestIn, objectsOf } from '../catalog/snapshots.ts';
+import { latestIn, listSnapshots, objectsOf } from '../catalog/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
 import { readIndex } from '../segment/index-file.ts';
 import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
@@ -53,6 +53,8 @@ export interface Choice {
   readonly interruptedRuns: readonly string[];
   /** The snapshot an increment builds on. */
   readonly baseSnapshot: string | null;
+  /** Why it is not the newest, in words: why more is stored than changed; null: it is the newest, or none is looked for. */
+  readonly passedOver: string | null;
 }
 
 export interface ReuseBase {
@@ -64,6 +66,8 @@ export interface ReuseBase {
   /** The source reads every content, and takes from these indexes only what it has found equal. */
   readonly reread: boolean;
   readonly interruptedRuns: readonly string[];
+  /** As of Choice. */
+  readonly passedOver: string | null;
 }
 
 /**
@@ -125,8 +129,18 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
       rules.runId,
       rows.map((row) => row.id),
     );
-    return { rows, interruptedRuns, baseSnapshot: base?.id ?? null };
+    const passedOver = rules.mode === 'fresh' ? null : await whyPassedOver(catalog, rules, base?.id ?? null, tx);
+    return { rows, interruptedRuns, baseSnapshot: base?.id ?? null, passedOver };
   });
+}
+
+/** What was found wrong with the newest snapshot, if that is why `base` is another. A vault that simply lacks it is told elsewhere. */
+async function whyPassedOver(catalog: Catalog, rules: ReuseRules, base: string | null, tx: Kysely<Tables>): Promise<string | null> {
+  const [newest] = await listSnapshots(catalog, { shop: rules.shop, source: rules.source }, tx);
+  const bad = newest?.copies.find((copy) => copy.verifyError !== null && rules.vaults.includes(copy.vault));
+  if (!newest || !bad || newest.id === base) return null;
+  const instead = base === null ? 'everything is stored anew' : `snapshot ${base} is`;
+  return `snapshot ${newest.id} is damaged in vault ${bad.vault} (${bad.verifyError}) and not built on: ${instead}`;
 }
 
 /**
@@ -200,6 +214,7 @@ export async function confirmCopies(
     previous,
     reread: rules.mode === 'reread',
     interruptedRuns: choice.interruptedRuns,
+    passedOver: choice.passedOver,
   };
 }
 

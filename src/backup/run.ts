@@ -76,6 +76,8 @@ export interface SnapshotResult {
   readonly complete: boolean;
   readonly adoptedRuns: readonly string[];
   readonly warnings: readonly Warning[];
+  /** Worth a line, and no fault of this snapshot: why more was stored than changed. */
+  readonly notes: readonly string[];
   /** Required vaults that do not have it, with the reason. */
   readonly missing: readonly { readonly vault: string; readonly code: string; readonly message: string; readonly hint: string }[];
 }
@@ -195,6 +197,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
       adoptWithinMs: provisionalMs,
     } as const;
     const choice = await chooseReuse(catalog, rules);
+    if (choice.passedOver !== null) deps.log.warn({ ...tell, event: 'snapshot.passed-over' }, choice.passedOver);
     return await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
       deps.log.error({ ...tell, event: 'segment.missing', vault, key }, 'a stored segment is gone from its vault: it is stored anew'),
     );
@@ -369,6 +372,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     complete: summary.complete,
     adoptedRuns: reuse.interruptedRuns,
     warnings: summary.warnings,
+    notes: reuse.passedOver === null ? [] : [reuse.passedOver],
     missing: [...vaults.left].map(([vault, error]) => ({ vault, code: error.code, message: error.message, hint: error.hint })),
   };
 }

@@ -141,6 +141,7 @@ function describe(
           ),
         ];
   for (const snapshot of snapshots) {
+    for (const note of snapshot.notes) lines.push(`note: ${snapshot.source}: ${note}`);
     for (const warning of snapshot.warnings.slice(0, 20))
       lines.push(
         `warning: ${snapshot.source}: ${warning.where}: ${warning.message}${warning.kind === 'other' ? '' : ` (${warning.kind})`}`,

@@ -20,6 +20,9 @@ describe('a restore that meets a damaged copy', () => {
     const status = await world.coffre(['status', 'dupont']);
     expect(status.status).toBe(1);
     expect(status.json.shops[0].red.join('\n')).toContain('failed verification');
+    const [next] = (await world.ok(['backup', 'dupont'])).json.snapshots;
+    expect(next).toMatchObject({ reusedSegments: 0, notes: [expect.stringContaining(`${id} is damaged in vault nas (E_OBJECT_ALTERED)`)] });
+    expect((await world.ok(['backup', 'dupont'])).json.snapshots[0].notes).toEqual([]);
     file.undo();
     await world.ok(['verify', 'dupont', '--read-data']);
     expect((await world.coffre(['status', 'dupont'])).json.shops[0].red.join('\n')).not.toContain('failed verification');
