@@ -55,6 +55,12 @@ export const ERRORS = {
   E_DB_CONNECT: kind(3, 'backoff', 'the database server does not answer', 'check host, port or socketPath, and that the server runs'),
   E_DB_AUTH: kind(3, 'operator', 'the database refused the user or password', 'check user and passwordFile of the shop'),
   E_DB_PRIVILEGE: kind(3, 'operator', 'the database user lacks a privilege', 'run the GRANT that coffre doctor SHOP prints'),
+  E_FILES_STUCK: kind(
+    3,
+    'operator',
+    'a file system of the shop does not answer',
+    'find the mount that hangs below its root (df, dmesg); restart coffre once it answers, for the thread that waits for it is lost',
+  ),
   E_DB_READ: kind(3, 'backoff', 'the dump failed while reading', 'run it again; the server log says more'),
   E_DB_CHANGED: kind(
     3,
@@ -173,7 +179,12 @@ export const ERRORS = {
   E_BUSY: kind(7, 'backoff', 'another run holds this shop', 'wait for it, coffre status shows it'),
   E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: its supervisor, or ps, shows it'),
   // 9: kept, but not everywhere
-  E_DEGRADED: kind(9, 'backoff', 'the snapshot is not in every required vault', 'repair the vault; the next run catches up'),
+  E_DEGRADED: kind(
+    9,
+    'backoff',
+    'the snapshot is not in every required vault',
+    'repair the vault: the daemon then copies what it lacks, coffre catch-up does it at once',
+  ),
   E_CHECKPOINT: kind(
     9,
     'backoff',

@@ -305,11 +305,12 @@ class CatchUp {
         (await placeObject(place, wanted, this.#needs.get(segment.id) ?? need, (store) => sources.give(vault.name, wanted, store)));
       own.set(segment.id, it);
       placed.set(segment.id, it);
-      if (it.copied && !known) this.#progress(gap, it.sizeBytes);
+      if (it.copied && !known) this.#copiedSegment(gap, segment.key, it.sizeBytes);
     });
     await storeIdentity(this.#deps, this.#ledger, vault, keys, { shop: shop.name, runId: this.#runId, until: need.extendTo, signal });
     const { signingKey } = keys;
-    const committed = await commitCopy({ place, sources, snapshot, manifest, segments: own, need, signingKey });
+    const onManifest = (): void => log.debug({ ...this.#tell(), event: 'manifest.stored', vault: vault.name }, 'manifest stored');
+    const committed = await commitCopy({ place, sources, snapshot, manifest, segments: own, need, signingKey, onManifest });
     const all = [...own.values(), committed.index, committed.manifest];
     const copies = all.filter((it) => it.copied);
     const first = all.reduce((a, b) => (Temporal.Instant.compare(a.lock.retainUntil, b.lock.retainUntil) <= 0 ? a : b));
@@ -345,7 +346,8 @@ class CatchUp {
     return { now: clock.now(), ceilingMs: config.limits.lockCeilingMs, retentionMs: shop.plan.retentionMs, endsAt };
   }
 
-  #progress({ snapshot, vault }: Gap, bytes: number): void {
+  #copiedSegment({ snapshot, vault }: Gap, key: string, bytes: number): void {
+    this.#deps.log.debug({ ...this.#tell(), event: 'segment.copied', vault, bytes }, key);
     this.#doneBytes += bytes;
     const { doneBytes, totalBytes } = { doneBytes: this.#doneBytes, totalBytes: this.#totalBytes };
     this.#deps.onProgress?.({ shop: this.#request.shop.name, vault, snapshot: snapshot.id, doneBytes, totalBytes });

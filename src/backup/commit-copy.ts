@@ -24,6 +24,8 @@ export interface CommitCopyInput {
   readonly segments: ReadonlyMap<string, PlacedObject>;
   readonly need: LockNeed;
   readonly signingKey: KeyObject;
+  /** The manifest is in the vault, the row is not yet in the catalog. */
+  readonly onManifest: () => void;
 }
 
 /**
@@ -116,6 +118,7 @@ export async function commitCopy(input: CommitCopyInput): Promise<{ readonly man
     storedSha256: createHash('sha256').update(sealed).digest('hex'),
   };
   const stored = await placeObject(place, wanted, need, (store) => store(sealed));
+  input.onManifest();
   await writeDurably(manifestCopyPath(catalog.stateDir, shop, id, vault.name), plaintext);
   await recordCopy(catalog, {
     snapshotId: id,

@@ -1,5 +1,6 @@
 // `coffre daemon`: the scheduler in the foreground, until it is told to stop.
 import type { Command } from 'commander';
+import { catchUpShop, catchUpShortfall, needsCatchUp } from '../backup/catch-up.ts';
 import { checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';
@@ -65,8 +66,13 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
       const source = backupOf(job.name)?.source;
       return (await listSnapshots(catalog, { shop: job.shop, source })).length > 0;
     },
+    isNeeded: async (job) => {
+      const shop = config.shops.get(job.shop);
+      return shop !== undefined && (await needsCatchUp(catalog, config, shop, context.clock.nowMs()));
+    },
     work: (job, _dueAt, stop) => {
       if (job.name === 'prune') return prune(context, backup, job, stop);
+      if (job.name === 'catch-up') return catchUp(context, backup, job, stop);
       if (job.name === 'checkpoint') return checkpoint(context, backup, stop);
       return snapshot(context, backup, job, stop);
     },
@@ -104,6 +110,17 @@ async function snapshot(context: CliContext, deps: BackupDeps, job: Job, signal:
   const result = await backupSource(deps, { shop, ...what, signal });
   await afterRun(context, deps.config, deps.catalog, deps.log, result.vaults, signal);
   const shortfall = shortfallOf(shop.name, result);
+  if (shortfall) throw shortfall;
+}
+
+/** Throws E_DEGRADED while some vault still lacks something. */
+async function catchUp(context: CliContext, deps: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
+  const { config, catalog } = deps;
+  const shop = config.shops.get(job.shop);
+  if (!shop) throw new CoffreError('E_INTERNAL', `no shop to catch up: ${job.shop}`);
+  await prepareNewVaults(context.adapters, config, catalog, shop.vaults);
+  const { clock, openVault, log, memory } = deps;
+  const shortfall = catchUpShortfall(await catchUpShop({ config, catalog, clock, openVault, log, memory }, { shop, signal }));
   if (shortfall) throw shortfall;
 }
 

@@ -1,11 +1,12 @@
-// What the daemon does by itself: one job for each shop and schedule key of its plan, prune and the checkpoint of its own state every day.
+// What the daemon does by itself: one job for each shop and schedule key of its plan, prune and the checkpoint of its own state every day, and
+// catch-up whenever a vault lacks something.
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import type { SourceKind } from '../source/source.ts';
 import { parseSchedule, type Schedule } from './due.ts';
 
-/** Schedule keys of a plan, and `prune` and `checkpoint`, which no plan can leave out. */
-export type JobName = 'database' | 'files' | 'increments' | 'server' | 'prune' | 'checkpoint';
+/** Schedule keys of a plan, and what no plan can leave out. */
+export type JobName = 'database' | 'files' | 'increments' | 'server' | 'prune' | 'checkpoint' | 'catch-up';
 
 export interface Job {
   /** A declared shop, or DAEMON_SHOP for what the daemon itself keeps in vaults (probes, checkpoints). */
@@ -16,6 +17,8 @@ export interface Job {
 
 /** After the night's backups of any usual plan, and before anyone looks at the bill. Early enough for a second try the same day. */
 const PRUNE_EXPRESSION = '30 6 * * *';
+/** How often it is looked whether some vault lacks something: the catalog says it at once, and mostly nothing does. */
+const CATCH_UP_EXPRESSION = '*/10 * * * *';
 /** After prune, so that it tells what the night did. */
 const CHECKPOINT_EXPRESSION = '30 7 * * *';
 
@@ -33,6 +36,7 @@ export function backupOf(name: JobName): { readonly source: SourceKind; readonly
       return { source: 'server', full: true };
     case 'prune':
     case 'checkpoint':
+    case 'catch-up':
       return null;
   }
 }
@@ -50,6 +54,9 @@ export function jobsOf(config: Config, undeclared: readonly string[] = []): Job[
         jobs.push({ shop: shop.name, name, schedule: parseSchedule(expression, config.timezone) });
     }
   }
+  for (const shop of config.shops.keys()) {
+    jobs.push({ shop, name: 'catch-up', schedule: parseSchedule(CATCH_UP_EXPRESSION, config.timezone) });
+  }
   for (const shop of [...config.shops.keys(), ...undeclared, DAEMON_SHOP]) {
     jobs.push({ shop, name: 'prune', schedule: parseSchedule(PRUNE_EXPRESSION, config.timezone) });
   }
@@ -57,7 +64,7 @@ export function jobsOf(config: Config, undeclared: readonly string[] = []): Job[
   return jobs;
 }
 
-function has(shop: ShopConfig, name: Exclude<JobName, 'prune' | 'checkpoint'>): boolean {
+function has(shop: ShopConfig, name: Exclude<JobName, 'prune' | 'checkpoint' | 'catch-up'>): boolean {
   if (name === 'database') return shop.database !== null;
   if (name === 'server') return shop.server !== null;
   return shop.files !== null;

@@ -7,7 +7,7 @@ const MINUTE_MS = 60_000;
 const NOTHING_KEPT_MS = [1, 5, 15, 60].map((minutes) => minutes * MINUTE_MS);
 /** A snapshot was kept that is not good: each further try keeps one more, so there are few of them. */
 const KEPT_BUT_NOT_GOOD_MS = [60, 240].map((minutes) => minutes * MINUTE_MS);
-const KEPT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_DEGRADED', 'E_INCOMPLETE']);
+const KEPT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_INCOMPLETE']);
 
 /**
  * Milliseconds to wait after the `failures`-th failure in a row (from 1) of one slot; null: not before the next slot, because the

@@ -17,6 +17,8 @@ export interface SchedulerOptions {
   readonly concurrency: number;
   /** Whether the shop has any snapshot of what this job reads. */
   readonly hasSnapshot: (job: Job) => Promise<boolean>;
+  /** Whether there is anything for a catch-up to do: asked each time that one is due. */
+  readonly isNeeded: (job: Job) => Promise<boolean>;
   /** Does the work. Throws when it did not succeed; must end soon after `signal` aborts. */
   readonly work: (job: Job, dueAt: Temporal.Instant, signal: AbortSignal) => Promise<void>;
   /** How long a job under way may go on after the order to stop, before it is interrupted. */
@@ -34,8 +36,14 @@ const LONGEST_NAP_MS = 60_000;
 /** A slot taken further in the future than this means that the clock was wrong when it was written down. */
 const CLOCK_WAS_WRONG_MS = 3_600_000;
 
+/** A catch-up that a person must help is tried again this often all the same. */
+const CATCH_UP_AGAIN_MS = 3_600_000;
+
 /** At the same instant, what is small and urgent goes first, and prune and the checkpoint last. */
-const ORDER: readonly JobName[] = ['database', 'files', 'increments', 'server', 'prune', 'checkpoint'];
+const ORDER: readonly JobName[] = ['database', 'files', 'increments', 'server', 'prune', 'checkpoint', 'catch-up'];
+
+/** What it brings is not urgent and may take days: it gives way to whatever is due, and goes on where it was. */
+const givesWay = (job: Job): boolean => job.name === 'catch-up';
 
 interface Entry {
   readonly job: Job;
@@ -57,6 +65,8 @@ export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #entries: Entry[] = [];
   readonly #running = new Map<string, Promise<void>>();
+  /** By shop: stops a catch-up that is under way. */
+  readonly #catchUps = new Map<string, AbortController>();
   readonly #interrupt = new AbortController();
   #wake: () => void = () => {};
 
@@ -90,12 +100,13 @@ export class Scheduler {
     const { clock, hasSnapshot, jobs, log, slots } = this.#options;
     for (const job of jobs) {
       const now = clock.now();
-      const last = await slots.lastTaken(job.shop, job.name);
+      // nothing is missed with its slots: what lacks is looked up, now and then
+      const last = givesWay(job) ? now : await slots.lastTaken(job.shop, job.name);
       const entry: Entry = {
         job,
         takenUpTo: last ?? now,
         next: job.schedule.next(last ?? now),
-        due: null,
+        due: givesWay(job) ? now : null,
         running: false,
         failures: 0,
         retryAt: null,
@@ -133,15 +144,18 @@ export class Scheduler {
       if (slot === null) continue;
       // a newer slot takes over from one that waits or failed
       if (entry.due === null || isAfter(slot, entry.due)) {
-        if (entry.due === null && isAfter(slot, entry.next)) {
+        if (entry.due === null && isAfter(slot, entry.next) && !givesWay(entry.job)) {
           log.info(
             { shop: entry.job.shop, job: entry.job.name, event: 'job.missed', since: entry.next.toString() },
             'slots were missed: one run makes up for them',
           );
         }
         entry.due = slot;
-        entry.failures = 0;
-        entry.retryAt = null;
+        // its slots are more frequent than its pauses
+        if (!givesWay(entry.job)) {
+          entry.failures = 0;
+          entry.retryAt = null;
+        }
       }
       entry.next = entry.job.schedule.next(slot);
     }
@@ -152,13 +166,16 @@ export class Scheduler {
       .filter((entry) => entry.due !== null && !entry.running && (entry.retryAt === null || !isAfter(entry.retryAt, now)))
       .sort(
         (a, b) =>
+          Number(givesWay(a.job)) - Number(givesWay(b.job)) ||
           Temporal.Instant.compare(a.due as Temporal.Instant, b.due as Temporal.Instant) ||
           ORDER.indexOf(a.job.name) - ORDER.indexOf(b.job.name),
       );
     for (const entry of ready) {
-      if (this.#running.size >= this.#options.concurrency) return;
       const { shop } = entry.job;
+      const isFull = this.#running.size >= this.#options.concurrency;
+      if (!givesWay(entry.job)) this.#makeWay(shop, isFull);
       if (this.#running.has(shop)) continue;
+      if (isFull) return;
       // a full archive makes the increment beside it pointless
       const full =
         entry.job.name === 'increments' ? ready.find((other) => other.job.shop === shop && other.job.name === 'files') : undefined;
@@ -170,9 +187,17 @@ export class Scheduler {
     }
   }
 
+  /** Stops the catch-up that a job waits for: its own shop's, or any when there is no place and none is about to be free. */
+  #makeWay(shop: string, isFull: boolean): void {
+    const catchUps = [...this.#catchUps.values()];
+    const any = isFull && !catchUps.some((catchUp) => catchUp.signal.aborted) ? catchUps[0] : undefined;
+    const inTheWay = this.#running.has(shop) ? this.#catchUps.get(shop) : any;
+    inTheWay?.abort(new CoffreError('E_INTERRUPTED', 'a catch-up gives way to what is due'));
+  }
+
   /** One run of one job, from start to what follows from its end. Never throws. */
   async #start(entry: Entry): Promise<void> {
-    const { clock, log, slots, work } = this.#options;
+    const { clock, isNeeded, log, slots, work } = this.#options;
     const { job } = entry;
     const dueAt = entry.due as Temporal.Instant;
     const told = { shop: job.shop, job: job.name, due: dueAt.toString() };
@@ -180,11 +205,17 @@ export class Scheduler {
       job.name === 'files' ? this.#entries.find((other) => other.job.shop === job.shop && other.job.name === 'increments') : undefined;
     const covered = increments?.due ?? null;
     entry.running = true;
+    const stop = new AbortController();
+    if (givesWay(job)) this.#catchUps.set(job.shop, stop);
     try {
+      if (givesWay(job) && !(await isNeeded(job))) {
+        this.#settle(entry, dueAt);
+        return;
+      }
       log.info({ ...told, event: 'job.started' }, 'job started');
-      await work(job, dueAt, this.#interrupt.signal);
+      await work(job, dueAt, AbortSignal.any([this.#interrupt.signal, stop.signal]));
       // Recorded after the work: killed in between, the work is done a second time, never not at all.
-      await slots.taken(job.shop, job.name, dueAt);
+      if (!givesWay(job)) await slots.taken(job.shop, job.name, dueAt);
       if (increments && covered) {
         await slots.taken(job.shop, 'increments', covered);
         this.#settle(increments, covered);
@@ -197,8 +228,19 @@ export class Scheduler {
         log.info({ ...told, event: 'job.interrupted', code: failure.code }, 'job interrupted: taken up again at the next start');
         return;
       }
+      if (stop.signal.aborted) {
+        log.info({ ...told, event: 'job.gaveWay' }, 'catch-up interrupted for what is due: taken up again after it');
+        return;
+      }
+      if (failure.code === 'E_DEGRADED' && !givesWay(job)) {
+        // Kept, and complete: no second snapshot would be better, a catch-up brings this one where it lacks.
+        log.error({ ...told, event: 'job.degraded', code: failure.code, hint: failure.hint }, failure.message);
+        await slots.taken(job.shop, job.name, dueAt);
+        this.#settle(entry, dueAt);
+        return;
+      }
       entry.failures += 1;
-      const waitMs = retryAfterMs(failure.code, entry.failures);
+      const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(job) ? CATCH_UP_AGAIN_MS : null);
       const retryAt = waitMs === null ? null : clock.now().add({ milliseconds: waitMs });
       log.error(
         { ...told, event: 'job.failed', code: failure.code, hint: failure.hint, retryAt: retryAt?.toString() ?? null },
@@ -208,7 +250,17 @@ export class Scheduler {
       else entry.retryAt = retryAt;
     } finally {
       entry.running = false;
+      if (givesWay(job)) this.#catchUps.delete(job.shop);
+      else this.#look(job.shop, clock.now());
     }
+  }
+
+  /** A run may have left something lacking, or shown that a vault is back: the catalog is asked at once. */
+  #look(shop: string, now: Temporal.Instant): void {
+    const entry = this.#entries.find((other) => other.job.shop === shop && givesWay(other.job));
+    if (!entry || entry.running) return;
+    entry.due ??= now;
+    entry.retryAt = null;
   }
 
   #settle(entry: Entry, takenUpTo: Temporal.Instant): void {

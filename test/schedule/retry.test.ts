@@ -17,5 +17,5 @@ test('the pauses grow to an hour and stay there', () => {
 });
 
 test('a kept snapshot that is not good is tried twice more', () => {
-  expect([1, 2, 3].map((failures) => retryAfterMs('E_DEGRADED', failures))).toEqual([60 * MINUTE, 240 * MINUTE, null]);
+  expect([1, 2, 3].map((failures) => retryAfterMs('E_INCOMPLETE', failures))).toEqual([60 * MINUTE, 240 * MINUTE, null]);
 });

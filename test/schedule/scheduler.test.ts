@@ -40,6 +40,8 @@ function rig(options: {
   /** Work waits for `end`. */
   readonly manual?: boolean;
   readonly fail?: (started: Started) => ErrorCode | null;
+  /** Whether a catch-up finds anything; false when left out. */
+  readonly lacks?: () => boolean;
 }) {
   const { clock, manual = false } = options;
   const started: Started[] = [];
@@ -54,6 +56,7 @@ function rig(options: {
     slots: options.slots,
     concurrency: options.concurrency ?? 2,
     hasSnapshot: async () => options.hasSnapshot ?? true,
+    isNeeded: async () => options.lacks?.() ?? false,
     work: async (one, dueAt, signal) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const entry: Started = {
@@ -336,7 +339,7 @@ describe('failures', () => {
 
   test('a snapshot that is kept and not good is tried again twice, not all day', async () => {
     const clock = new FakeClock('2026-11-22T01:20:00Z');
-    const it = rig({ clock, jobs: [job('database', '30 2 * * *')], slots: await slotStore(), fail: () => 'E_DEGRADED' });
+    const it = rig({ clock, jobs: [job('database', '30 2 * * *')], slots: await slotStore(), fail: () => 'E_INCOMPLETE' });
     await settle();
     await pass(clock, 20 * HOUR, 10 * MINUTE);
     expect(it.started.map((one) => one.at.slice(11, 16))).toEqual(['01:30', '02:30', '06:30']);
@@ -353,6 +356,69 @@ describe('failures', () => {
     expect(it.started.map((one) => one.shop)).toEqual(['a', 'b']);
     it.stop();
     await it.ended;
+  });
+});
+
+describe('catch-up of what a vault lacks', () => {
+  const DATABASE = job('database', '30 2 * * *');
+  const CATCH_UP = job('catch-up', '*/10 * * * *');
+
+  test('nothing lacks - it never starts, and leaves no trace in the log', async () => {
+    const clock = new FakeClock();
+    const it = rig({ clock, jobs: [CATCH_UP], slots: await slotStore() });
+    await settle();
+    await pass(clock, 3 * HOUR, 10 * MINUTE);
+    expect(it.started).toEqual([]);
+    expect(it.events).toEqual([]);
+    it.stop();
+    await it.ended;
+  });
+
+  test('a degraded snapshot - not taken once more, also not after a restart; a catch-up comes at once, then after 1, 5, 15, 60 minutes, hourly', async () => {
+    const clock = new FakeClock('2026-03-02T01:00:00Z');
+    const slots = await slotStore();
+    let lacks = false;
+    const options = {
+      ...{ clock, jobs: [DATABASE, CATCH_UP], slots, lacks: () => lacks },
+      fail: (): ErrorCode => {
+        lacks = true;
+        return 'E_DEGRADED';
+      },
+    };
+    const it = rig(options);
+    await settle();
+    await pass(clock, 5 * HOUR, MINUTE);
+    expect(it.started.map((one) => `${one.name} ${one.at.slice(11, 16)}`)).toEqual([
+      'database 01:30',
+      ...['01:30', '01:31', '01:36', '01:51', '02:51', '03:51', '04:51', '05:51'].map((at) => `catch-up ${at}`),
+    ]);
+    it.stop();
+    await it.ended;
+    const again = rig(options);
+    await settle();
+    expect(again.started.map((one) => one.name)).toEqual(['catch-up']);
+    again.stop();
+    await again.ended;
+  });
+
+  test('a backup that is due does not wait for it - neither its own shop’s nor, without a free place, another’s; it goes on afterwards', async () => {
+    for (const shop of ['dupont', 'martin']) {
+      const clock = new FakeClock('2026-03-02T01:00:00Z');
+      const jobs = [job('database', '30 2 * * *', shop), CATCH_UP];
+      const it = rig({ clock, jobs, slots: await slotStore(), concurrency: 1, lacks: () => true, manual: true });
+      await settle();
+      expect(it.started.map((one) => one.name)).toEqual(['catch-up']);
+      await pass(clock, 40 * MINUTE, MINUTE);
+      expect(it.started.map((one) => one.name)).toEqual(['catch-up', 'database']);
+      expect(it.started[0]?.signal.aborted).toBe(true);
+      expect(it.events.map((one) => one.event)).toContain('job.gaveWay');
+      it.started[1]?.end();
+      await settle();
+      expect(it.started.map((one) => one.name)).toEqual(['catch-up', 'database', 'catch-up']);
+      it.started[2]?.end();
+      it.stop();
+      await it.ended;
+    }
   });
 });
 
