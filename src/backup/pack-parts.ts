@@ -195,7 +195,8 @@ class Packing {
   /** An entry found stored elsewhere keeps that segment. */
   #placed(entry: IndexEntry, segment: string, place: RunSegment[]): IndexEntry {
     if (entry.segment === undefined) {
-      const own = place.find(({ row }) => row.id === segment);
+      // not in this part's place when another part brought it into use
+      const own = place.find(({ row }) => row.id === segment) ?? this.#used.get(segment);
       if (own) own.liveBytes += memberBytes(entry);
       return { ...entry, segment };
     }
