@@ -21,6 +21,14 @@ export interface InitAnswers {
   } | null;
   readonly shop: {
     readonly name: string;
+    /** Reached by SSH; null: it is this machine. */
+    readonly host: {
+      readonly host: string;
+      readonly port: string | null;
+      readonly user: string;
+      readonly keyFile: string;
+      readonly knownHostsFile: string;
+    } | null;
     readonly filesRoot: string | null;
     readonly filesProfile: string;
     /** `shop`: in the shop's own configuration. */
@@ -105,6 +113,18 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
           `  ${shop.name}:`,
           '    plan: standard',
           `    vaults: [${vaultNames.join(', ')}]`,
+          ...(shop.host
+            ? [
+                '    # Its line in the known_hosts file: ssh-keyscan, compared with what the host itself shows.',
+                '    host:',
+                '      type: ssh',
+                `      host: ${scalar(shop.host.host)}`,
+                shop.host.port === null ? null : `      port: ${number(shop.host.port)}`,
+                `      user: ${scalar(shop.host.user)}`,
+                `      keyFile: ${scalar(shop.host.keyFile)}`,
+                `      knownHostsFile: ${scalar(shop.host.knownHostsFile)}`,
+              ]
+            : []),
           ...(shop.database === 'shop'
             ? ['    # Name, user, password and address stand in the configuration of the shop itself.', '    database: shop']
             : []),
@@ -115,9 +135,7 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
                 `      user: ${scalar(shop.database.user)}`,
                 shop.database.socketPath === null ? null : `      socketPath: ${scalar(shop.database.socketPath)}`,
                 shop.database.host === null ? null : `      host: ${scalar(shop.database.host)}`,
-                shop.database.port === null
-                  ? null
-                  : `      port: ${/^\d+$/.test(shop.database.port) ? shop.database.port : scalar(shop.database.port)}`,
+                shop.database.port === null ? null : `      port: ${number(shop.database.port)}`,
                 shop.database.passwordFile === null ? null : `      passwordFile: ${scalar(shop.database.passwordFile)}`,
               ]
             : []),
@@ -135,6 +153,11 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
     '',
   ];
   return lines.filter((line) => line !== null).join('\n');
+}
+
+/** Digits as a number; anything else as the text that the configuration then refuses. */
+function number(text: string): string {
+  return /^\d+$/.test(text) ? text : scalar(text);
 }
 
 /** Plain where YAML reads it as this very text, quoted otherwise. */

@@ -73,12 +73,27 @@ async function askShop(context: CliContext, file: string, valid: Valid): Promise
   if (name === null) return;
   let shop: Shop = shopOf(name);
   const change = (more: Partial<Shop>): Partial<InitAnswers> => ({ shop: { ...shop, ...more } });
+  const host = await valid('  Its host, where it is reached by SSH', null, (answer) =>
+    change({ host: { ...sshDefaults(file), host: answer } }),
+  );
+  if (host !== null) {
+    let ssh = { ...sshDefaults(file), host };
+    ssh = { ...ssh, user: await valid('  User there', ssh.user, (user) => change({ host: { ...ssh, user } })) };
+    const keyFile = await valid('  Private key for it', ssh.keyFile, (path) => change({ host: { ...ssh, keyFile: resolve(path) } }));
+    ssh = { ...ssh, keyFile: resolve(keyFile) };
+    const known = await valid('  known_hosts file with its key', ssh.knownHostsFile, (path) =>
+      change({ host: { ...ssh, knownHostsFile: resolve(path) } }),
+    );
+    shop = { ...shop, host: { ...ssh, knownHostsFile: resolve(known) } };
+  }
+  // what stands on another host is not looked at from here
+  const preview = (path: string) => (host === null ? context.adapters.previewShop(path) : Promise.resolve(null));
   let root = resolve(await valid('  Its file tree', `/var/www/${name}`, (path) => change({ filesRoot: resolve(path) })));
-  let found = await context.adapters.previewShop(root);
+  let found = await preview(root);
   if (found !== null && found.root !== root) {
     context.io.err(`  There is no shop, but ${found.application} at ${found.root}.\n`);
     root = resolve(await valid('  Its file tree', found.root, (path) => change({ filesRoot: resolve(path) })));
-    if (root !== found.root) found = await context.adapters.previewShop(root);
+    if (root !== found.root) found = await preview(root);
   }
   const here = found?.root === root ? found : null;
   shop = { ...shop, filesRoot: root, filesProfile: here?.profile ?? shop.filesProfile };
@@ -87,6 +102,12 @@ async function askShop(context: CliContext, file: string, valid: Valid): Promise
     const { name: database, user, address, file: settings } = here.database;
     context.io.err(`  Its database, by ${settings}: ${database} as ${user} at ${address}.\n`);
     const answer = await valid('  Read name, user, password and address there at each backup, yes or no', 'yes', (said) =>
+      change({ database: isYes(said) ? 'shop' : null }),
+    );
+    if (isYes(answer)) return;
+  }
+  if (host !== null) {
+    const answer = await valid('  Read name, user, password and address of its database in its own configuration, yes or no', 'yes', (said) =>
       change({ database: isYes(said) ? 'shop' : null }),
     );
     if (isYes(answer)) return;
@@ -114,6 +135,7 @@ const isYes = (answer: string): boolean => /^(y|yes|o|oui)$/i.test(answer);
 
 const shopOf = (name: string) => ({
   name,
+  host: null,
   filesRoot: `/var/www/${name}`,
   filesProfile: 'prestashop',
   database: null,
@@ -141,6 +163,12 @@ function problemOf(answers: InitAnswers, file: string, context: CliContext): str
       .message.replaceAll(file, '')
       .replace(/^(\s*):\d+: /gm, '$1');
   }
+}
+
+/** Of a shop's host; files beside the configuration. */
+export function sshDefaults(file: string) {
+  const folder = dirname(file);
+  return { port: null, user: 'coffre', keyFile: join(folder, 'ssh.key'), knownHostsFile: join(folder, 'known_hosts') };
 }
 
 export function defaultAnswers(file: string) {

@@ -13,7 +13,7 @@ import { exportPublicKey, fingerprint } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { doctorText, runDoctor } from './doctor.ts';
 import { type InitAnswers, initConfigText } from './init-config.ts';
-import { askAnswers, defaultAnswers } from './init-questions.ts';
+import { askAnswers, defaultAnswers, sshDefaults } from './init-questions.ts';
 import { ensureSigningKey } from './keys.ts';
 import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
 
@@ -40,6 +40,11 @@ interface InitOptions {
   readonly s3CredentialsFile?: string;
   readonly s3PruneCredentialsFile?: string;
   readonly shop?: string;
+  readonly sshHost?: string;
+  readonly sshPort?: string;
+  readonly sshUser?: string;
+  readonly sshKeyFile?: string;
+  readonly sshKnownHostsFile?: string;
   readonly filesRoot?: string;
   readonly filesProfile?: string;
   readonly dbFromShop?: boolean;
@@ -77,6 +82,11 @@ export function registerInit(program: Command, context: CliContext): void {
     .option('--s3-credentials-file <file>', 'JSON with accessKeyId and secretAccessKey, mode 600')
     .option('--s3-prune-credentials-file <file>', 'the same for pruning, when another one may delete')
     .option('--shop <name>', 'adds a shop')
+    .option('--ssh-host <host>', 'its host, reached by SSH (default: it is on this machine)')
+    .option('--ssh-port <port>', 'port of sshd there (default: 22)')
+    .option('--ssh-user <user>', 'user there (default: coffre)')
+    .option('--ssh-key-file <file>', 'private key for it, mode 600 (default: ssh.key beside the configuration)')
+    .option('--ssh-known-hosts-file <file>', 'known_hosts file with its key (default: known_hosts beside the configuration)')
     .option('--files-root <dir>', 'its file tree')
     .addOption(
       new Option('--files-profile <profile>', 'what it runs (default: what is found there, else prestashop)').choices([
@@ -100,6 +110,8 @@ Example:
   coffre --config /etc/coffre/coffre.yaml init --timezone Europe/Paris \\
     --s3-endpoint https://s3.example.net --s3-bucket coffre --s3-credentials-file /etc/coffre/offsite.json \\
     --shop dupont --files-root /var/www/dupont --db-from-shop
+  coffre init --vault-path /srv/coffre --shop martin --ssh-host web2.example.net --ssh-user backup \\
+    --ssh-key-file /etc/coffre/martin.key --files-root /var/www/martin --db-from-shop
 `,
     )
     .action(
@@ -185,10 +197,18 @@ async function answersFromFlags(options: InitOptions, file: string, context: Cli
   if (options.s3Endpoint === undefined) only(options.s3Bucket !== undefined, '--s3-bucket', '--s3-endpoint');
   if (options.shop === undefined)
     only(
-      options.filesRoot !== undefined || options.dbName !== undefined || options.dbFromShop === true,
-      '--files-root, --db-name or --db-from-shop',
+      options.filesRoot !== undefined || options.dbName !== undefined || options.dbFromShop === true || options.sshHost !== undefined,
+      '--files-root, --db-name, --db-from-shop or --ssh-host',
       '--shop',
     );
+  if (options.sshHost === undefined) {
+    const typed = [options.sshPort, options.sshUser, options.sshKeyFile, options.sshKnownHostsFile];
+    only(
+      typed.some((value) => value !== undefined),
+      'another --ssh- flag',
+      '--ssh-host',
+    );
+  }
   if (options.dbFromShop) {
     needs(options.filesRoot, '--files-root', '--db-from-shop');
     const typed = [options.dbName, options.dbUser, options.dbSocket, options.dbHost, options.dbPort, options.dbPasswordFile];
@@ -198,7 +218,10 @@ async function answersFromFlags(options: InitOptions, file: string, context: Cli
       'leaving --db-from-shop out: what is to win over the shop is written into the configuration',
     );
   }
-  const found = options.filesRoot === undefined ? null : await context.adapters.previewShop(path(options.filesRoot));
+  // what stands on another host is not looked at, and its paths are not this machine's
+  const isHere = options.sshHost === undefined;
+  const onHost = (value: string): string => (isHere ? path(value) : value);
+  const found = options.filesRoot === undefined || !isHere ? null : await context.adapters.previewShop(path(options.filesRoot));
   const defaults = defaultAnswers(file);
   return {
     timezone: options.timezone ?? defaults.timezone,
@@ -235,7 +258,18 @@ async function answersFromFlags(options: InitOptions, file: string, context: Cli
         ? null
         : {
             name: options.shop,
-            filesRoot: pathOrNull(options.filesRoot),
+            host:
+              options.sshHost === undefined
+                ? null
+                : {
+                    ...sshDefaults(file),
+                    host: options.sshHost,
+                    port: options.sshPort ?? null,
+                    ...(options.sshUser === undefined ? {} : { user: options.sshUser }),
+                    ...(options.sshKeyFile === undefined ? {} : { keyFile: path(options.sshKeyFile) }),
+                    ...(options.sshKnownHostsFile === undefined ? {} : { knownHostsFile: path(options.sshKnownHostsFile) }),
+                  },
+            filesRoot: options.filesRoot === undefined ? null : onHost(options.filesRoot),
             filesProfile: options.filesProfile ?? found?.profile ?? 'prestashop',
             database: options.dbFromShop
               ? 'shop'
@@ -244,7 +278,7 @@ async function answersFromFlags(options: InitOptions, file: string, context: Cli
                 : {
                     name: options.dbName,
                     user: options.dbUser ?? 'coffre',
-                    socketPath: options.dbHost === undefined ? path(options.dbSocket ?? '/run/mysqld/mysqld.sock') : null,
+                    socketPath: options.dbHost === undefined ? onHost(options.dbSocket ?? '/run/mysqld/mysqld.sock') : null,
                     host: options.dbHost ?? null,
                     port: options.dbPort ?? null,
                     passwordFile: pathOrNull(options.dbPasswordFile),

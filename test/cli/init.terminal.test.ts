@@ -36,7 +36,7 @@ describe('questions on a terminal', () => {
     const dir = await tempDir();
     await mkdir(join(dir, 'www'));
     const config = join(dir, 'etc/coffre.yaml');
-    const answers = ['Europe/Paris', join(dir, 'state'), '', '30d', join(dir, 'nas'), '', 'dupont', join(dir, 'www'), '', '', '', ''];
+    const answers = ['Europe/Paris', join(dir, 'state'), '', '30d', join(dir, 'nas'), '', 'dupont', '', join(dir, 'www'), '', '', '', ''];
     const { status, shown } = await converse(
       config,
       answers.map((answer) => `${answer}\r`),
@@ -54,6 +54,22 @@ describe('questions on a terminal', () => {
     });
   });
 
+  it('a shop on another host - its SSH is asked for, and its files are not looked for on this machine', async () => {
+    const dir = await tempDir();
+    const config = join(dir, 'etc/coffre.yaml');
+    const place = ['UTC', join(dir, 'state'), '', '', join(dir, 'nas'), '', 'martin', '127.0.0.1', 'backup', '', '', '/var/www/martin', ''];
+    const { shown } = await converse(
+      config,
+      place.map((answer) => `${answer}\r`),
+    );
+    expect(shown).toContain('RED');
+    expect(loadConfig(config, {}).shops.get('martin')).toMatchObject({
+      host: { type: 'ssh', host: '127.0.0.1', port: 22, user: 'backup', knownHostsFile: join(dir, 'etc/known_hosts') },
+      files: { root: '/var/www/martin', profile: 'prestashop' },
+      database: { fromShop: true },
+    });
+  });
+
   it('a shop one folder below what was typed - found, and its database taken from it on Enter; or typed after no', async () => {
     for (const [taken, more, database] of [
       ['', [], { fromShop: true }],
@@ -62,7 +78,7 @@ describe('questions on a terminal', () => {
       const dir = await tempDir();
       write(join(dir, 'client/www'), PRESTASHOP['8.1.2']);
       const config = join(dir, 'etc/coffre.yaml');
-      const place = ['UTC', join(dir, 'state'), '', '', join(dir, 'nas'), '', 'dupont'];
+      const place = ['UTC', join(dir, 'state'), '', '', join(dir, 'nas'), '', 'dupont', ''];
       const answers = [...place, join(dir, 'client'), '', taken, ...more];
       const { shown } = await converse(
         config,

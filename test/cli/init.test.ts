@@ -67,6 +67,20 @@ describe('a new installation', () => {
     expect(await readFile(join(dir, 'etc/recovery-kit.txt'), 'utf8')).not.toMatch(/AGE-SECRET-KEY-1[A-Z0-9]/);
   });
 
+  it('a shop on another host - written as it was given, with files beside the configuration where nothing was', async () => {
+    const { dir, config, init } = await place();
+    const ssh = ['--ssh-host', '127.0.0.1', '--ssh-port', '1', '--ssh-key-file', join(dir, 'martin.key')];
+    await init('--shop', 'martin', ...ssh, '--files-root', '/var/www/martin', '--db-from-shop');
+    expect(loadConfig(config, {}).shops.get('martin')).toMatchObject({
+      host: { type: 'ssh', host: '127.0.0.1', port: 1, user: 'coffre', knownHostsFile: join(dir, 'etc/known_hosts') },
+      files: { root: '/var/www/martin' },
+      database: { fromShop: true },
+    });
+    expect(await readFile(config, 'utf8')).toContain(`keyFile: ${join(dir, 'martin.key')}`);
+    const other = await place();
+    expect((await other.init(...other.shop, '--ssh-user', 'root')).json.error.code).toBe('E_USAGE');
+  });
+
   it('an S3 vault and a database - written as they were given', async () => {
     const { dir, config, init } = await place();
     const s3 = [
