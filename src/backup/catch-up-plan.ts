@@ -32,7 +32,7 @@ const MENDED_BY_COPY: ReadonlySet<string> = new Set<ErrorCode>(['E_OBJECT_MISSIN
 
 /**
  * A snapshot in its window is to be in every vault of the shop, one that was added later included; so is the newest of each source,
- * whatever its age, while nothing better is there, and what a hold keeps.
+ * whatever its age, while nothing better is there, and what a hold keeps. What no other vault has ever had cannot be mended.
  */
 export function planCatchUp({ snapshots, vaults, isHeld, nowMs }: CatchUpFacts): CatchUpPlan {
   const ordered = snapshots
@@ -46,6 +46,7 @@ export function planCatchUp({ snapshots, vaults, isHeld, nowMs }: CatchUpFacts):
     for (const vault of vaults) {
       const copy = snapshot.copies.find((candidate) => candidate.vault === vault);
       if (copy && (copy.verifyError === null || !MENDED_BY_COPY.has(copy.verifyError))) continue;
+      if (!snapshot.copies.some((other) => other.vault !== vault)) continue;
       if (isKept) gaps.push({ snapshot, vault, damage: (copy?.verifyError as ErrorCode | undefined) ?? null });
       else if (!copy) passed.push({ snapshot: snapshot.id, vault });
     }

@@ -1,6 +1,8 @@
 // `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { readCatchUpPlan } from '../backup/catch-up.ts';
+import { gapsOf } from '../catalog/gaps.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { isRunAlive, lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
@@ -64,6 +66,10 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
     probes,
     vaultFacts: await vaultFacts(config, catalog, shop),
     foreignVersions: Number(foreign.count),
+    lacking: {
+      gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
+      reasons: await gapsOf(catalog, shop.name),
+    },
   });
 }
 

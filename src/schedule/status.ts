@@ -1,8 +1,10 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
 import { Temporal } from 'temporal-polyfill';
+import { type Gap, reasonOf } from '../backup/catch-up-plan.ts';
+import type { GapRow } from '../catalog/gaps.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { RunRow } from '../catalog/runs.ts';
-import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import type { SnapshotCopy, SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { toDate } from '../clock.ts';
 import type { ShopConfig, VaultConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
@@ -37,6 +39,8 @@ export interface StatusFacts {
   readonly vaultFacts: ReadonlyMap<string, VaultFacts>;
   /** Versions on our keys that are not ours. */
   readonly foreignVersions: number;
+  /** What the vaults lack, and why, as whoever tried last found. */
+  readonly lacking: { readonly gaps: readonly Gap[]; readonly reasons: readonly GapRow[] };
 }
 
 export interface SourceStatus {
@@ -54,6 +58,26 @@ export interface SourceStatus {
   readonly dueSince: string | null;
 }
 
+/** What one vault has of the newest good snapshots. */
+export interface VaultCopy {
+  readonly vault: string;
+  readonly media: string;
+  readonly offsite: boolean;
+  /** All of them are there. */
+  readonly holds: boolean;
+  /** Of their manifests, as last read back, the one that ends first; null: nothing is there, or its lock is not known. */
+  readonly lock: { readonly mode: string; readonly retainUntil: string } | null;
+}
+
+export interface Lacking {
+  readonly vault: string;
+  /** Newest first. */
+  readonly missing: readonly string[];
+  readonly damaged: readonly string[];
+  /** Why the missing ones are; null: nothing was tried yet. */
+  readonly reason: { readonly code: string; readonly message: string; readonly at: string } | null;
+}
+
 export interface ShopStatus {
   readonly shop: string;
   readonly ok: boolean;
@@ -65,7 +89,11 @@ export interface ShopStatus {
     readonly immutable: readonly string[];
     readonly verifyErrors: number;
     readonly ok: boolean;
+    /** Each vault of the shop: what it counts for is said above. */
+    readonly vaults: readonly VaultCopy[];
   };
+  /** Vaults that lack snapshots of the shop, or hold damaged ones: what a catch-up brings. */
+  readonly lacking: readonly Lacking[];
   readonly quota: { readonly usedBytes: number; readonly limitBytes: number | null };
   readonly rto: { readonly targetMs: number; readonly measured: { readonly bytes: number; readonly durationMs: number } | null };
   /** What is red, in words. */
@@ -79,9 +107,11 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const red: string[] = [];
   const notes: string[] = [];
   const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, red));
-  if (sources.length === 0) red.push('declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor');
+  if (sources.length === 0)
+    red.push('declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor');
   noteConsistency(facts, sources, notes);
   const copies = countCopies(facts, sources, red);
+  const lacking = whatLacks(facts, red);
   for (const vault of facts.vaults) {
     const probe = facts.probes.get(vault.name) ?? null;
     const again = `; coffre doctor ${shop.name} probes it`;
@@ -112,6 +142,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     ok: red.length === 0,
     sources,
     copies,
+    lacking,
     quota: { usedBytes, limitBytes },
     rto: { targetMs: shop.plan.rto.targetMs, measured },
     red,
@@ -159,7 +190,9 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
       `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, one was due at ${text(dueSinceMs, facts.timezone)}; ${retry} takes one now`,
     );
   if (good && good.asOf - nowMs > FUTURE_MS)
-    red.push(`${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come; coffre doctor ${shop.name} compares the clocks`);
+    red.push(
+      `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come; coffre doctor ${shop.name} compares the clocks`,
+    );
   checkFull(facts, source, own, red);
   if (run && (run.state === 'failed' || run.state === 'interrupted')) {
     red.push(
@@ -167,9 +200,12 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
     );
   }
   const lock = good ? lockEnd(good) : null;
-  if (good && lock === null) red.push(`${source}: whether the newest good snapshot is locked is not known; coffre verify ${shop.name} asks the vaults`);
+  if (good && lock === null)
+    red.push(`${source}: whether the newest good snapshot is locked is not known; coffre verify ${shop.name} asks the vaults`);
   else if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
-    red.push(`${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)}); coffre prune ${shop.name} locks it again`);
+    red.push(
+      `${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)}); coffre prune ${shop.name} locks it again`,
+    );
   }
   const next = earliest(expressions.map((expression) => nextDue(expression, facts.timezone, nowMs)));
   return {
@@ -211,7 +247,40 @@ function checkPrune(facts: StatusFacts, red: string[]): void {
   }
   const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
   const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS) red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running? coffre prune ${facts.shop.name} does it now`);
+  if (facts.nowMs - since > PRUNE_MISSED_MS)
+    red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running? coffre prune ${facts.shop.name} does it now`);
+}
+
+/** A snapshot that is not in every vault protects less than was ordered, whether or not there is a newer one that is. */
+function whatLacks({ shop, timezone, lacking }: StatusFacts, red: string[]): Lacking[] {
+  const { gaps, reasons } = lacking;
+  return [...new Set(gaps.map((gap) => gap.vault))].map((vault) => {
+    const own = gaps.filter((gap) => gap.vault === vault);
+    const missing = own.filter((gap) => gap.damage === null);
+    const damaged = own.filter((gap) => gap.damage !== null);
+    const why = reasonOf(reasons, vault);
+    const remedy = `; the daemon does it when it can, coffre catch-up ${shop.name} now`;
+    const named = (of: readonly Gap[]): string => {
+      const newest = of[0]?.snapshot;
+      return `${of.length} ${of.length === 1 ? 'snapshot' : 'snapshots'} (${of.length === 1 ? '' : 'the newest '}${newest?.source} of ${text(newest?.asOf ?? 0, timezone)})`;
+    };
+    if (missing.length > 0) {
+      const reason =
+        why === null ? 'nobody has tried to copy them yet' : `${why.message} [${why.code}], tried at ${text(why.at, timezone)}`;
+      red.push(`vault ${vault} lacks ${named(missing)}: ${reason}; to be copied there from another vault${remedy}`);
+    }
+    if (damaged.length > 0) {
+      red.push(
+        `vault ${vault} holds ${named(damaged)} with a damaged object [${damaged[0]?.damage}]: to be stored anew from another vault${remedy}`,
+      );
+    }
+    return {
+      vault,
+      missing: missing.map((gap) => gap.snapshot.id),
+      damaged: damaged.map((gap) => gap.snapshot.id),
+      reason: why && { code: why.code, message: why.message, at: text(why.at, timezone) },
+    };
+  });
 }
 
 /** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */
@@ -244,7 +313,16 @@ function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: 
       `${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name} --read-data`,
     );
   const { copies, media, offsite, immutable } = rule;
-  return { copies, media, offsite, immutable, verifyErrors, ok: rule.holds && immutable.length > 0 && verifyErrors === 0 };
+  const vaults = facts.vaults.map((vault): VaultCopy => {
+    const ends = newest.flatMap((snapshot) => snapshot?.copies.find((copy) => copy.vault === vault.name) ?? []);
+    const first = ends.reduce<SnapshotCopy | null>((a, b) => (a === null || (b.retainUntil ?? 0) < (a.retainUntil ?? 0) ? b : a), null);
+    const lock =
+      first === null || first.lockMode === null || first.retainUntil === null
+        ? null
+        : { mode: first.lockMode, retainUntil: text(first.retainUntil, facts.timezone) };
+    return { vault: vault.name, media: vault.media, offsite: vault.offsite, holds: holds(vault), lock };
+  });
+  return { copies, media, offsite, immutable, verifyErrors, ok: rule.holds && immutable.length > 0 && verifyErrors === 0, vaults };
 }
 
 /** The first step that is not right; what was not tried after it says nothing more. */

@@ -1,5 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, test } from 'vitest';
+import type { Gap } from '../../src/backup/catch-up-plan.ts';
 import type { RunRow } from '../../src/catalog/runs.ts';
 import type { SnapshotWithCopies } from '../../src/catalog/snapshots.ts';
 import type { PlanConfig, ShopConfig, VaultConfig } from '../../src/config/config.ts';
@@ -62,6 +63,7 @@ function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
     probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW - HOUR)])),
     vaultFacts: new Map(VAULTS.map(({ name }) => [name, { sharesDisk: false, lockProven: name === 'offsite' }])),
     foreignVersions: 0,
+    lacking: { gaps: [], reasons: [] },
     ...changes,
   };
 }
@@ -138,6 +140,48 @@ describe('status is red', () => {
     expect(red({ snapshots: [snapshot(NOW - 9 * HOUR, { copies: copies({ lockMode: null, retainUntil: null }) })] })).toContain(
       'is not known',
     );
+  });
+
+  test('a vault lacks snapshots, or holds damaged ones - which, how many, why, and what helps', () => {
+    const [newest, older] = [snapshot(NOW - 9 * HOUR, { full: 0 }), snapshot(NOW - 4 * DAY - 10 * HOUR)];
+    const gap = (it: SnapshotWithCopies, rest: Partial<Gap> = {}): Gap => ({ snapshot: it, vault: 'nas', damage: null, ...rest });
+    const reason = (at: number, message: string) => ({
+      snapshotId: newest.id,
+      vault: 'nas',
+      code: 'E_VAULT_SPACE',
+      message,
+      at,
+      failures: 1,
+    });
+    const lacking = { gaps: [gap(newest), gap(older)], reasons: [reason(NOW - DAY, 'is away'), reason(NOW - HOUR, 'is full')] };
+    expect(red({ lacking })).toBe(
+      'vault nas lacks 2 snapshots (the newest files of 2026-11-19T04:00:00+01:00): is full [E_VAULT_SPACE], tried at 2026-11-19T12:00:00+01:00; ' +
+        'to be copied there from another vault; the daemon does it when it can, coffre catch-up dupont now',
+    );
+    const damaged = { gaps: [gap(newest, { damage: 'E_OBJECT_ALTERED' })], reasons: [] };
+    expect(red({ lacking: damaged })).toContain('vault nas holds 1 snapshot (files of 2026-11-19T04:00:00+01:00) with a damaged object');
+    expect(shopStatus(facts({ lacking: damaged })).lacking).toEqual([{ vault: 'nas', missing: [], damaged: [newest.id], reason: null }]);
+  });
+
+  test('3-2-1-1-0 - what each vault has of the newest good ones, and a lock of a folder is never an immutable copy', () => {
+    const { copies } = shopStatus(facts());
+    expect(copies).toMatchObject({
+      copies: 3,
+      media: ['disk', 'object'],
+      offsite: ['nas', 'offsite'],
+      immutable: ['offsite'],
+      verifyErrors: 0,
+      ok: true,
+    });
+    expect(copies.vaults).toMatchObject([
+      { vault: 'nas', media: 'disk', holds: true, lock: { mode: 'advisory' } },
+      { vault: 'offsite', media: 'object', holds: true, lock: { mode: 'COMPLIANCE', retainUntil: '2026-12-03T04:00:00+01:00' } },
+    ]);
+    const only = (vault: string) => facts().snapshots.map((it) => ({ ...it, copies: it.copies.filter((copy) => copy.vault === vault) }));
+    const folder = shopStatus(facts({ snapshots: only('nas') }));
+    expect(folder.copies).toMatchObject({ copies: 2, media: ['disk'], immutable: [], ok: false });
+    expect(folder.red.join('\n')).toMatch(/1 more copy is needed.*second kind of medium.*no immutable copy/s);
+    expect(shopStatus(facts({ snapshots: only('offsite') })).copies).toMatchObject({ copies: 2, immutable: ['offsite'], ok: false });
   });
 
   test('prune failed, found something that is not ours, or has not run for days', () => {
