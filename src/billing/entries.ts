@@ -224,7 +224,7 @@ export async function insertFound(tx: Kysely<Tables>, clock: Clock, found: Found
   return id;
 }
 
-interface Entry {
+export interface Entry {
   readonly vault: string;
   readonly shop: string;
   readonly key: string;
@@ -236,10 +236,15 @@ interface Entry {
 
 /** Appends one row to the chain. A row of no bytes says nothing and is left out. */
 async function append(tx: Kysely<Tables>, clock: Clock, entry: Entry): Promise<void> {
+  await appendAt(tx, clock.nowMs(), entry);
+}
+
+/** The same for what happened at another time than now; never before the row that is last. */
+export async function appendAt(tx: Kysely<Tables>, atMs: number, entry: Entry): Promise<void> {
   if (entry.bytes === 0) return;
   const last = await tx.selectFrom('ledger').select(['at', 'hash']).orderBy('id', 'desc').limit(1).executeTakeFirst();
   // A wall clock may be set back; the ledger's time is not: else a release could come before its put, and a level below zero.
-  const at = Math.max(clock.nowMs(), last?.at ?? 0);
+  const at = Math.max(atMs, last?.at ?? 0);
   const { vault, shop, key, versionId, event, bytes, cause } = entry;
   const row = { at, vault, shop, key, versionId, event, bytes, cause };
   await tx
