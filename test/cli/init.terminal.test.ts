@@ -100,7 +100,7 @@ describe('questions on a terminal', () => {
     const config = join(dir, 'etc/coffre.yaml');
     const place = ['Paris', 'Europe/Paris', join(dir, 'state'), '', '14', '9000d', '30d', join(dir, 'nas')];
     const s3 = ['s3.example.net', 'http://127.0.0.1:9', '', '', '', 'NONE', 'GOVERNANCE', ''];
-    const shop = ['Du Pont', 'dupont', join(dir, 'www'), '', '', '', ''];
+    const shop = ['Du Pont', 'dupont', '', join(dir, 'www'), '', '', '', ''];
     const { shown } = await converse(
       config,
       [...place, ...s3, ...shop].map((answer) => `${answer}\r`),
