@@ -118,3 +118,21 @@ export function nextTurn(): Promise<void> {
     setImmediate(resolve);
   });
 }
+
+/** Waits until `work` is settled, however, but no longer than `limitMs`: false when it is not by then, and goes on without anybody waiting. */
+export async function settledWithin(work: Promise<unknown>, limitMs: number, clock: Clock): Promise<boolean> {
+  const enough = new AbortController();
+  const settled = work.then(
+    () => true,
+    () => true,
+  );
+  const late = clock.sleep(limitMs, enough.signal).then(
+    () => false,
+    () => false,
+  );
+  try {
+    return await Promise.race([settled, late]);
+  } finally {
+    enough.abort();
+  }
+}

@@ -268,7 +268,8 @@ class Packing {
     const overflow = { aboveBytes: SPILL_BYTES, path: spill };
     // what a thread can read it shall read, however small: a file system that hangs must not hold up everybody
     if (part.estimatedBytes < SMALL_PART_BYTES && !part.threadWork) return await sealOrSpill(this.#read(part, ended), options, overflow);
-    const work = (await part.threadWork?.(this.#signal)) ?? null;
+    // whoever is asked about the files may hang with their file system
+    const work = part.threadWork ? await unlessAborted(part.threadWork(this.#signal), this.#signal) : null;
     const own = { bytes: 0 };
     const sealed = await sealing.seal(this.#read(part, ended, own), options, overflow, work);
     this.#plainBytes += sealed.facts.plainBytes - own.bytes;

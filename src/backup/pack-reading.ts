@@ -49,7 +49,7 @@ export async function packReading(context: ReadingContext, source: Source, first
   const { signal, clock } = context;
   const stored: RunSegment[] = [];
   const changes: CoffreError[] = [];
-  await using sealing = new SealPool();
+  await using sealing = new SealPool({ clock });
   for (;;) {
     const more = changes.length + 1 < READINGS;
     const readAgain = (error: CoffreError): boolean => more && error.code === 'E_DB_CHANGED';
@@ -65,6 +65,7 @@ export async function packReading(context: ReadingContext, source: Source, first
       const warnings = [...result.summary.warnings, ...changes.map((error, i) => changed(error, i + 1))];
       return { ...result, summary: { ...result.summary, warnings } };
     } catch (error) {
+      if (sealing.stuck) throw sealing.stuck;
       if (!(error instanceof CoffreError) || !readAgain(error) || signal.aborted) throw error;
       changes.push(error);
       context.onReadAgain(error, changes.length);

@@ -130,7 +130,8 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
 
 /**
  * Stops the work at limits.runDeadline, or when the caller says so, and waits until it has really stopped: nothing of this run may
- * still write when the shop's lock is let go. Every step obeys the signal or has a deadline of its own.
+ * still write when the shop's lock is let go. Every step obeys the signal or has a deadline of its own; only a thread that hangs in the
+ * kernel over the shop's files is left behind (E_FILES_STUCK): it reads, and would write nothing but its own scratch file, which is gone.
  */
 async function withinDeadline<T>(deps: BackupDeps, request: BackupRequest, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const limit = new AbortController();
@@ -141,6 +142,8 @@ async function withinDeadline<T>(deps: BackupDeps, request: BackupRequest, work:
   try {
     return await work(signal);
   } catch (error) {
+    // a thread that was left behind is worse news than why the run was stopped
+    if (error instanceof CoffreError && error.code === 'E_FILES_STUCK') throw error;
     throw signal.aborted ? signal.reason : error;
   } finally {
     timer.cancel();

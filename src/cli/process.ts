@@ -22,5 +22,12 @@ export async function runProcess(make: (argv: readonly string[], io: Io) => Pick
   }
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
   await runProgram(argv, version, { ...make(argv, io), clock: systemClock, io });
-  systemClock.after(LINGER_MS, () => process.exit(), { unref: true });
+  systemClock.after(LINGER_MS, leave, { unref: true });
+}
+
+/** Ends the process although one of its threads may hang in the kernel: `process.exit` would wait for that thread. */
+function leave(): never {
+  const status = Number(process.exitCode ?? 0);
+  process.execve?.('/bin/sh', ['sh', '-c', `exit ${status}`], {});
+  process.exit(status);
 }

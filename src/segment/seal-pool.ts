@@ -1,6 +1,7 @@
 // Seals segments in worker threads: compressing, encrypting and hashing cost the thread that reads and sends nothing but one copy.
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { type Clock, settledWithin, systemClock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { ThreadWork } from '../source/source.ts';
 import { abortable } from './abortable.ts';
@@ -17,6 +18,9 @@ const PIECES_UNDER_WAY = 2;
 const MOST_ROOMS = 2;
 /** Old and young generation of a thread: it holds buffers, hardly any objects. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
+
+/** A thread that was told to drop a job, or to end, has this long. One that was only slow ends by itself then. */
+const ANSWERS_WITHIN_MS = 10_000;
 
 type Answer = Extract<FromWorker, { type: 'sealed' }>;
 
@@ -60,6 +64,7 @@ class Thread {
   readonly #onBuffer: (buffer: SharedArrayBuffer) => void;
   /** Why it is of no use any more. */
   failure: CoffreError | null = null;
+  #abandoned = false;
   readonly ended: Promise<void>;
 
   constructor(script: URL, onBuffer: (buffer: SharedArrayBuffer) => void, onEnd: (thread: Thread) => void) {
@@ -86,7 +91,24 @@ class Thread {
     await this.ended;
   }
 
+  /** Why it was abandoned; null: it was not. */
+  get stuck(): CoffreError | null {
+    return this.#abandoned ? this.failure : null;
+  }
+
+  /**
+   * It hangs in the kernel and cannot be ended before that answers. Nobody waits for it; should it come back, what it says is not heard
+   * and the memory that it holds not used again.
+   */
+  abandon(failure: CoffreError): void {
+    this.#abandoned = true;
+    this.failure = failure;
+    this.#fail(failure);
+    this.#worker.terminate().catch(() => {});
+  }
+
   #hear(message: FromWorker): void {
+    if (this.#abandoned) return;
     if (message.type === 'taken') this.#onBuffer(message.buffer);
     const job = this.jobs.get(message.job);
     if (!job) return;
@@ -129,11 +151,16 @@ export interface SealPoolOptions {
   readonly threads?: number;
   /** Another script than seal-worker.ts: for tests. */
   readonly script?: URL;
+  readonly clock?: Clock;
+  readonly answersWithinMs?: number;
 }
 
 export class SealPool {
   readonly #size: number;
   readonly #script: URL;
+  readonly #clock: Clock;
+  readonly #answersWithinMs: number;
+  #stuck: CoffreError | null = null;
   readonly #threads = new Set<Thread>();
   /** Buffers of FRAME_BYTES that came back: their pages are there already. */
   readonly #idle: SharedArrayBuffer[] = [];
@@ -147,6 +174,13 @@ export class SealPool {
   constructor(options: SealPoolOptions = {}) {
     this.#size = options.threads ?? Math.min(MOST_THREADS, availableParallelism());
     this.#script = options.script ?? new URL('./seal-worker.ts', import.meta.url);
+    this.#clock = options.clock ?? systemClock;
+    this.#answersWithinMs = options.answersWithinMs ?? ANSWERS_WITHIN_MS;
+  }
+
+  /** E_FILES_STUCK once a thread did not come back from its own packing; it is left behind until the process ends. */
+  get stuck(): CoffreError | null {
+    return this.#stuck;
   }
 
   /** Threads that run now. */
@@ -157,7 +191,7 @@ export class SealPool {
   /**
    * What `sealOrSpill` gives, made elsewhere. `work` gives the beginning of the plaintext, in the thread itself; then chunks of `plaintext` are copied into pieces of FRAME_BYTES, each of which becomes one zstd frame.
    * Takes no more of `plaintext` than a few pieces beyond what is sealed. Throws E_KEY, the source's errors, the signal's reason,
-   * E_STATE_SPACE and E_STATE when the overflow file cannot be written, E_INTERNAL when the thread died.
+   * E_STATE_SPACE and E_STATE when the overflow file cannot be written, E_INTERNAL when the thread died, E_FILES_STUCK when, told to stop, it did not.
    */
   async seal(
     plaintext: AsyncIterable<Uint8Array>,
@@ -207,9 +241,9 @@ export class SealPool {
       if (piece !== null) this.#idle.push(piece);
       if (thread.jobs.has(job.id)) {
         thread.send({ type: 'drop', job: job.id });
-        await job.dropped;
+        if (!(await settledWithin(job.dropped, this.#answersWithinMs, this.#clock))) this.#abandon(thread, error);
       }
-      throw error;
+      throw thread.stuck ?? error;
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
@@ -238,7 +272,19 @@ export class SealPool {
     this.#closed = true;
     this.#idle.length = 0;
     this.#rooms.length = 0;
-    await Promise.all([...this.#threads].map((thread) => thread.stop()));
+    await Promise.all(
+      [...this.#threads].map(async (thread) => {
+        if (!(await settledWithin(thread.stop(), this.#answersWithinMs, this.#clock))) this.#abandon(thread, null);
+      }),
+    );
+  }
+
+  #abandon(thread: Thread, cause: unknown): void {
+    this.#stuck ??= new CoffreError('E_FILES_STUCK', 'a thread hangs in the kernel over the files of the shop: it is left behind', {
+      cause,
+    });
+    thread.abandon(this.#stuck);
+    this.#threads.delete(thread);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

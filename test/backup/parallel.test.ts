@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { backupSource } from '../../src/backup/run.ts';
 import { snapshotSegments } from '../../src/catalog/snapshots.ts';
@@ -174,6 +176,49 @@ describe('several parts at a time', () => {
       await close();
     }
   });
+});
+
+describe('a thread that hangs in the kernel over the files of a shop', () => {
+  it('at the deadline - the run fails with E_FILES_STUCK, says so in the log, and lets go of the shop', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database, limits: { runDeadline: '3s' } });
+    const { deps, shop, close } = await setting(world, []);
+    // open(2) of a fifo that nobody writes to: nothing that Node can do ends it
+    const fifo = join(world.dir, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const module = join(world.dir, 'stuck.mjs');
+    writeFileSync(
+      module,
+      `import { openSync } from 'node:fs'; export function* pack(fifo) { openSync(fifo, 'r'); yield Buffer.alloc(1); }`,
+    );
+    const calm = parallelSource(newWatch(), () => ({ pieces: [{ name: 'part', bytes: 2 * MB, estimatedBytes: 2 * MB }] }));
+    const stuck: Source = {
+      ...calm,
+      async open(options) {
+        const reading = await calm.open(options);
+        const threadWork = async () => ({ module: pathToFileURL(module).href, input: fifo, done: () => {} });
+        return {
+          ...reading,
+          async *items() {
+            for await (const part of reading.items()) yield { ...(part as Part), threadWork };
+          },
+        };
+      },
+    };
+    const logged: object[] = [];
+    try {
+      const log = { ...deps.log, error: (fields: object) => logged.push(fields) };
+      const run = backupSource({ ...deps, log, openSource: async () => stuck }, { shop, ...request });
+      await expect(run).rejects.toMatchObject({ code: 'E_FILES_STUCK', cause: { code: 'E_DEADLINE' } });
+      expect(logged).toContainEqual(expect.objectContaining({ event: 'run.failed', code: 'E_FILES_STUCK' }));
+      // it hangs still
+      const result = await backupSource({ ...deps, openSource: async () => calm }, { shop, ...request });
+      expect(result).toMatchObject({ segments: 1, missing: [] });
+    } finally {
+      // lets the thread go
+      closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
+      await close();
+    }
+  }, 60_000);
 });
 
 describe('a table altered while it is read', () => {

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -145,6 +146,43 @@ describe('the sealing threads', () => {
     expect(given).toBeLessThanOrEqual(2 * FRAME_BYTES + MIB);
     await pool.close();
     await failed;
+  });
+
+  it('a thread hangs in the kernel - told to stop it is left behind, E_FILES_STUCK, and another one serves the next', async () => {
+    // open(2) of a fifo that nobody writes to: nothing that Node can do ends it, as with a network file system whose server is gone
+    const fifo = join(folder, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const begun = join(folder, 'begun');
+    const module = join(folder, 'stuck.mjs');
+    await writeFile(
+      module,
+      `import { openSync, writeFileSync } from 'node:fs';
+export function* pack({ fifo, begun }) { yield Buffer.alloc(100); writeFileSync(begun, ''); openSync(fifo, 'r'); return null; }`,
+    );
+    const work = { module: pathToFileURL(module).href, input: { fifo, begun }, done: () => {} };
+    const pool = new SealPool({ threads: 1, answersWithinMs: 200 });
+    const controller = new AbortController();
+    try {
+      const options = { recipients: 'none', signal: controller.signal } as const;
+      const sealing = pool.seal(chunked(seeded(10), 10), options, overflow(), work);
+      const failed = expect(sealing).rejects.toMatchObject({ code: 'E_FILES_STUCK', cause: { message: 'the deadline' } });
+      await until('it hangs', 10_000, () => existsSync(begun));
+      // behind it, in the same thread
+      const other = pool.seal(chunked(seeded(3 * MIB), MIB), { recipients: 'none' }, overflow());
+      const otherFailed = expect(other).rejects.toMatchObject({ code: 'E_FILES_STUCK' });
+      controller.abort(new Error('the deadline'));
+      await failed;
+      await otherFailed;
+      expect(pool.stuck).toMatchObject({ code: 'E_FILES_STUCK' });
+      expect(pool.threads).toBe(0);
+      const plain = seeded(3 * MIB);
+      const { facts } = await pool.seal(chunked(plain, MIB), { recipients: 'none' }, overflow());
+      expect(facts.plainSha256).toBe(sha256(plain));
+      await pool.close();
+    } finally {
+      // lets the thread go
+      closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
+    }
   });
 
   it('an error of the source comes through as it is, and leaves no file', async () => {

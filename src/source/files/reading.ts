@@ -1,5 +1,5 @@
 // One reading of a tree: the walk becomes carries (unchanged files) and parts (everything else), directories last.
-import { lstatSync } from 'node:fs';
+import { lstat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../../clock.ts';
@@ -105,7 +105,7 @@ export class FilesReading implements Reading {
           continue;
         }
         const same = this.#reread && found.type === 'file' ? null : this.#scratch.older.unchanged(found);
-        if (same && same.type === found.type && this.#staysInPlace(same)) {
+        if (same && same.type === found.type && (same.member === undefined || (await this.#staysInPlace(same)))) {
           this.#moved(same);
           carried.push(same);
           if (carried.length >= ENTRIES_PER_CARRY) yield this.#carry(carried.splice(0));
@@ -208,31 +208,36 @@ export class FilesReading implements Reading {
   /** Contents of older segments that this regular file may have: its own before it was touched, or that of a path that is no more. */
   async #stored(found: Found): Promise<readonly Stored[]> {
     const own = this.#scratch.older.sameIfEqual(found);
-    if (own) return own.member === found.path || this.#isFree(own.member) ? [own] : [];
-    return this.#scratch.older.movedFrom(found).filter(({ path, member }) => this.#isFree(path) && this.#isFree(member));
+    if (own) return own.member === found.path || (await this.#isFree(own.member)) ? [own] : [];
+    const free: Stored[] = [];
+    for (const stored of this.#scratch.older.movedFrom(found)) {
+      if ((await this.#isFree(stored.path)) && (await this.#isFree(stored.member))) free.push(stored);
+    }
+    return free;
   }
 
   /**
    * Who restores by hand makes the new name of a moved file a link to the name that its segment has: nothing else may have taken that
    * one, or it would get the other's content. Then it is stored anew.
    */
-  #staysInPlace({ path, member }: FileEntry): boolean {
-    return member === undefined || member === path || this.#isFree(member);
+  async #staysInPlace({ path, member }: FileEntry): Promise<boolean> {
+    return member === undefined || member === path || (await this.#isFree(member));
   }
 
   /** Whether the tree has nothing of that path, nor anything but directories on the way to it. */
-  #isFree(path: BytePath): boolean {
+  async #isFree(path: BytePath): Promise<boolean> {
     if (this.#tree.host.type !== 'local') return false;
     for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
-      const directory = this.#typeAt(path.slice(0, slash));
+      const directory = await this.#typeAt(path.slice(0, slash));
       if (directory !== 'directory') return directory === null;
     }
-    return this.#typeAt(path) === null;
+    return (await this.#typeAt(path)) === null;
   }
 
-  #typeAt(path: BytePath): 'directory' | 'other' | null {
+  /** Not by this thread itself: a file system that hangs must not hold up the process. */
+  async #typeAt(path: BytePath): Promise<'directory' | 'other' | null> {
     try {
-      return lstatSync(absolutePath(this.#tree.root, path)).isDirectory() ? 'directory' : 'other';
+      return (await lstat(absolutePath(this.#tree.root, path))).isDirectory() ? 'directory' : 'other';
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'other';
     }

@@ -1,5 +1,6 @@
 // A walk in a thread of its own: lstat costs the thread that sends to the vaults nothing, and a hung file system does not hold it up.
 import { Worker } from 'node:worker_threads';
+import { settledWithin, systemClock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
 import type { PathPattern } from '../path-pattern.ts';
 import type { Warning } from '../source.ts';
@@ -21,6 +22,8 @@ export interface ScanOrder extends TreeToScan {
 
 /** Batches that wait to be looked at: so many that the scan of most shops is done when the older index has been read. */
 const BATCHES_AHEAD = 48;
+/** What a thread that was told to end has for it: a call of the system at most. */
+const ENDS_WITHIN_MS = 5_000;
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 8 };
 
 /** A scan that has begun. */
@@ -64,7 +67,8 @@ export function beginScan(tree: TreeToScan, signal: AbortSignal): Scan {
   signal.addEventListener('abort', onAbort, { once: true });
   const stop = async (): Promise<void> => {
     signal.removeEventListener('abort', onAbort);
-    await worker.terminate();
+    // one that hangs in the kernel ends when that answers, and until then keeps nothing but itself
+    await settledWithin(worker.terminate(), ENDS_WITHIN_MS, systemClock);
   };
   return {
     stop,
