@@ -21,24 +21,27 @@ import { makeWorld, type World } from '../world/world.ts';
 let world: World;
 let server: Mariadb;
 let snapshot: string;
+/** What the dump of a database must be that is the same: nothing writes to it. */
+let original: string;
 let made = 0;
 
 beforeAll(async () => {
   server = await startMariadb();
   await server.createDatabase('shop');
-  // order_detail takes several segments; customer and message one each; the others travel together
+  // order_detail takes several segments, by long rows: many short ones cost the server far more; customer and message one each; the others
+  // travel together
   await server.sql(
     `CREATE TABLE ps_lang (id INT PRIMARY KEY, name VARCHAR(32), KEY (name)); INSERT INTO ps_lang VALUES (1, 'Français'), (2, 'English');
      CREATE TABLE ps_empty (id INT PRIMARY KEY AUTO_INCREMENT, note TEXT, FULLTEXT KEY (note)) AUTO_INCREMENT=77;
      CREATE TABLE ps_customer (id INT PRIMARY KEY AUTO_INCREMENT, email VARCHAR(80) NOT NULL, id_lang INT NOT NULL, UNIQUE KEY (email),
        KEY (id_lang), FOREIGN KEY (id_lang) REFERENCES ps_lang (id));
-     INSERT INTO ps_customer (email, id_lang) SELECT CONCAT(SHA2(seq, 256), '@example.com'), 1 + seq % 2 FROM seq_1_to_60000;
-     CREATE TABLE ps_order_detail (id INT PRIMARY KEY AUTO_INCREMENT, id_customer INT NOT NULL, reference CHAR(128) NOT NULL,
+     INSERT INTO ps_customer (email, id_lang) SELECT CONCAT(SHA2(seq, 256), '@example.com'), 1 + seq % 2 FROM seq_1_to_20000;
+     CREATE TABLE ps_order_detail (id INT PRIMARY KEY AUTO_INCREMENT, id_customer INT NOT NULL, reference CHAR(128) NOT NULL, note TEXT NOT NULL,
        KEY (id_customer), KEY (reference), CONSTRAINT of_customer FOREIGN KEY (id_customer) REFERENCES ps_customer (id)) AUTO_INCREMENT=9000000;
-     INSERT INTO ps_order_detail (id_customer, reference) SELECT 1 + seq % 60000, SHA2(seq, 512) FROM seq_1_to_600000;
+     INSERT INTO ps_order_detail (id_customer, reference, note) SELECT 1 + seq % 20000, SHA2(seq, 512), REPEAT(SHA2(seq, 256), 25) FROM seq_1_to_45000;
      CREATE TABLE ps_message (id INT PRIMARY KEY, state ENUM('new','read') NOT NULL, text VARCHAR(200), FULLTEXT KEY (text));
-     INSERT INTO ps_message SELECT seq, 1 + seq % 2, SHA2(seq, 384) FROM seq_1_to_40000;
-     SET sql_mode=''; UPDATE ps_message SET state='' WHERE id % 20000 = 7; SET sql_mode=DEFAULT;
+     INSERT INTO ps_message SELECT seq, 1 + seq % 2, SHA2(seq, 384) FROM seq_1_to_15000;
+     SET sql_mode=''; UPDATE ps_message SET state='' WHERE id % 7000 = 7; SET sql_mode=DEFAULT;
      CREATE TABLE ps_log (at INT, text VARCHAR(80), KEY (at)) ENGINE=MyISAM; INSERT INTO ps_log SELECT seq, SHA2(seq, 256) FROM seq_1_to_3000;
      CREATE VIEW ps_last AS SELECT MAX(id) FROM ps_order_detail;
      CREATE TRIGGER ps_touch BEFORE INSERT ON ps_customer FOR EACH ROW SET NEW.email = LOWER(NEW.email);`,
@@ -48,6 +51,7 @@ beforeAll(async () => {
   world = await makeWorld(options);
   world.writeConfig({ ...options, database: { socketPath: server.socketPath, user: 'root', name: 'shop' } });
   snapshot = (await world.ok(['backup', 'dupont'])).json.snapshots[0].id;
+  original = await dump('shop');
 }, 180_000);
 afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
@@ -129,11 +133,11 @@ describe('a whole database', () => {
       const name = fresh();
       const { restored, progress } = await restore(name, { connections });
       expect(segmentsOf('ps_order_detail').length).toBeGreaterThan(2);
-      expect(restored).toMatchObject({ verified: true, tables: 6, rows: 703_002, problems: [] });
-      expect(await dump(name)).toBe(await dump('shop'));
+      expect(restored).toMatchObject({ verified: true, tables: 6, rows: 83_002, problems: [] });
+      expect(await dump(name)).toBe(original);
       expect(await server.sql(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB='${name}'`)).toBe('0\n');
       const last = progress.at(-1) as RestoreProgress;
-      expect(last).toMatchObject({ doneBytes: restored.readBytes, totalBytes: restored.readBytes, doneRows: 703_002, totalRows: 703_002 });
+      expect(last).toMatchObject({ doneBytes: restored.readBytes, totalBytes: restored.readBytes, doneRows: 83_002, totalRows: 83_002 });
       for (const [at, each] of progress.entries()) expect(each.doneBytes).toBeGreaterThanOrEqual(progress[at - 1]?.doneBytes ?? 0);
     },
     120_000,
@@ -144,7 +148,7 @@ describe('a whole database', () => {
     const name = fresh();
     const { warnings } = await restore(name);
     expect(warnings).toEqual([expect.stringContaining('local_infile=0')]);
-    expect(await dump(name)).toBe(await dump('shop'));
+    expect(await dump(name)).toBe(original);
   }, 120_000);
 
   it('statistics are of the loaded rows', async () => {
@@ -153,7 +157,7 @@ describe('a whole database', () => {
     const rows = await server.sql(
       `SELECT n_rows FROM mysql.innodb_table_stats WHERE database_name='${name}' AND table_name='ps_order_detail'`,
     );
-    expect(Number(rows)).toBeGreaterThan(500_000);
+    expect(Number(rows)).toBeGreaterThan(30_000);
   }, 120_000);
 });
 
@@ -181,7 +185,7 @@ describe('a database that already holds something', () => {
       child.kill('SIGCONT');
     }
     expect((await ended)[0]).toBe(0);
-    expect(await dump(name)).toBe(await dump('shop'));
+    expect(await dump(name)).toBe(original);
   }, 120_000);
 
   it('an unfinished restore of another snapshot - is refused, and the hint names it', async () => {
@@ -192,7 +196,7 @@ describe('a database that already holds something', () => {
     );
     await expect(restore(name)).rejects.toMatchObject({ code: 'E_TARGET_NOT_EMPTY', hint: expect.stringContaining('01another') });
     await restore(name, { overwrite: true });
-    expect(await dump(name)).toBe(await dump('shop'));
+    expect(await dump(name)).toBe(original);
   }, 120_000);
 });
 
@@ -221,7 +225,7 @@ describe('a restore that is killed', () => {
     expect(await tablesOf(name)).toContain('coffre_restore_incomplete');
     const identity = await identityOf(name, 'ps_customer');
     await world.ok(['restore', 'dupont', '--snapshot', snapshot, '--to-database', url(name)]);
-    expect(await dump(name)).toBe(await dump('shop'));
+    expect(await dump(name)).toBe(original);
     // an added foreign key does not rebuild it; made anew it would have another
     expect(await identityOf(name, 'ps_customer')).toBe(identity);
   }, 180_000);
@@ -230,7 +234,7 @@ describe('a restore that is killed', () => {
     const name = fresh();
     await killWhen(name, async () => (await tablesOf(name)).length > 2);
     await world.ok(['restore', 'dupont', '--snapshot', snapshot, '--to-database', url(name)]);
-    expect(await dump(name)).toBe(await dump('shop'));
+    expect(await dump(name)).toBe(original);
   }, 180_000);
 
   it('after which a finished table lost rows - it is loaded again', async () => {
@@ -238,7 +242,7 @@ describe('a restore that is killed', () => {
     await killWhen(name, async () => (await finishedIn(name)).includes('ps_customer'));
     await server.sql(`SET foreign_key_checks=0; DELETE FROM ${name}.ps_customer WHERE id = 5`);
     await world.ok(['restore', 'dupont', '--snapshot', snapshot, '--to-database', url(name)]);
-    expect(await dump(name)).toBe(await dump('shop'));
+    expect(await dump(name)).toBe(original);
   }, 180_000);
 });
 
@@ -251,7 +255,7 @@ describe('an altered segment', () => {
       const [both, alone] = [fresh(), fresh()];
       const { restored } = await restore(both);
       expect(restored.problems).toMatchObject([{ vault: 'nas', key: middle.key, code: 'E_OBJECT_ALTERED' }]);
-      expect(await dump(both)).toBe(await dump('shop'));
+      expect(await dump(both)).toBe(original);
       const { status, json } = await world.coffre([
         'restore',
         'dupont',
@@ -269,7 +273,7 @@ describe('an altered segment', () => {
       expect(await finishedIn(alone)).not.toContain('ps_order_detail');
       // with the other vault again it goes on from there
       await restore(alone);
-      expect(await dump(alone)).toBe(await dump('shop'));
+      expect(await dump(alone)).toBe(original);
     } finally {
       file.undo();
     }
@@ -280,7 +284,7 @@ describe('some tables', () => {
   it('one that refers to another - comes with keys and triggers, its foreign key is left out and said', async () => {
     const name = fresh();
     const { restored, warnings } = await restore(name, { tables: ['ps_customer'] });
-    expect(restored).toMatchObject({ tables: 1, rows: 60_000, verified: true });
+    expect(restored).toMatchObject({ tables: 1, rows: 20_000, verified: true });
     expect(await tablesOf(name)).toEqual(['ps_customer']);
     expect(warnings).toEqual([expect.stringMatching(/foreign key of ps_customer.*ps_lang/)]);
     expect(await server.sql(`SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA='${name}'`)).toBe('ps_touch\n');
