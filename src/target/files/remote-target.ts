@@ -9,9 +9,10 @@ import { MemberGuard } from './member-guard.ts';
 import { differences, missingEntries, type Tally } from './remote-compare.ts';
 import { DirectoriesAhead } from './remote-directories.ts';
 import { holding } from './remote-lock.ts';
+import { describePlace } from './remote-look.ts';
 import { connectionLost, runOn, toolMissing } from './remote-program.ts';
 import { ancestors, RemoteScan } from './remote-scan.ts';
-import { describePlace, RemoteStaging, type StagingOptions } from './remote-staging.ts';
+import { RemoteStaging, type StagingOptions } from './remote-staging.ts';
 
 /** Tars at once: each has a channel of its own, and a channel moves about 2 MiB in a round trip. */
 const EXTRACTIONS = 4;
