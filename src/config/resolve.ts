@@ -1,5 +1,5 @@
 // From the file as written to the configuration in use: paths, names and secrets resolved, and what must agree checked.
-import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import type { ErrorCode } from '../errors.ts';
 import type {
   Config,
@@ -8,7 +8,6 @@ import type {
   DatabaseFromShopConfig,
   FilesConfig,
   HostConfig,
-  NotifyConfig,
   PlanConfig,
   Secret,
   ServerConfig,
@@ -17,13 +16,14 @@ import type {
 } from './config.ts';
 import { LOCK_ALLOWANCE_DAY_MS, REUSE_MAX_AGE_MS } from './lock-room.ts';
 import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
+import { checkVaultPlaces, overlaps, within } from './overlap.ts';
 import { type KeyPath, nearestName, type Problem, printPath } from './problems.ts';
 import { printDuration } from './quantity.ts';
+import { resolveNotify } from './resolve-notify.ts';
 import type { ConfigFile } from './schema.ts';
-import { type Environment, secretFromCredential, secretFromEnvironment, secretFromFile } from './secret.ts';
+import { type Environment, type SecretReference, secretFromCredential, secretFromEnvironment, secretFromFile } from './secret.ts';
 
 type Written<K extends 'vaults' | 'plans' | 'contracts' | 'shops'> = ConfigFile[K][string];
-type SecretReference = { file?: string | undefined; credential?: string | undefined; env?: string | undefined } | undefined;
 
 /** A shop's name is a folder in every vault, and `_coffre` is ours: hence no leading underscore or dash. */
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -338,65 +338,6 @@ export function resolveConfig(
     warnings,
   };
   return { config, problems };
-}
-
-function resolveNotify(
-  written: ConfigFile['notify'],
-  secret: (at: KeyPath, key: string, filePath: string | undefined, reference: SecretReference) => Secret | null,
-  report: (at: KeyPath, message: string) => void,
-  place: (at: KeyPath) => string,
-): NotifyConfig {
-  const address = (key: 'webhook' | 'ping'): { url: Secret } | null => {
-    const value = written[key];
-    if (!value) return null;
-    const hidden = secret(['notify', key], 'url', value.urlFile, value.urlSecret);
-    const { url } = value;
-    if ((hidden === null) === (url === undefined)) report(['notify', key], 'needs exactly one of url, urlFile and urlSecret');
-    return { url: hidden ?? { from: place(['notify', key]), read: () => url ?? '' } };
-  };
-  const { mail } = written;
-  return {
-    mail: mail
-      ? {
-          host: mail.host,
-          port: mail.port,
-          security: mail.security,
-          user: mail.user ?? null,
-          password: secret(['notify', 'mail'], 'password', mail.passwordFile, mail.password),
-          from: mail.from,
-          to: mail.to,
-        }
-      : null,
-    webhook: address('webhook'),
-    ping: address('ping'),
-  };
-}
-
-/** Two vaults in one place would take each other's objects for tampering. */
-function checkVaultPlaces(vaults: readonly VaultConfig[], report: (at: KeyPath, message: string) => void): void {
-  for (const [index, vault] of vaults.entries()) {
-    for (const earlier of vaults.slice(0, index)) {
-      if (vault.type === 'filesystem' && earlier.type === 'filesystem' && overlaps(vault.path, earlier.path)) {
-        report(['vaults', vault.name, 'path'], `is ${JSON.stringify(vault.path)} and overlaps vault ${earlier.name} at ${earlier.path}`);
-      }
-      if (vault.type === 's3' && earlier.type === 's3' && vault.endpoint === earlier.endpoint && vault.bucket === earlier.bucket) {
-        const inside = (a: string, b: string): boolean => a === '' || `${b}/`.startsWith(`${a}/`);
-        if (inside(vault.prefix, earlier.prefix) || inside(earlier.prefix, vault.prefix)) {
-          report(['vaults', vault.name], `is in the same bucket and prefix as vault ${earlier.name}`);
-        }
-      }
-    }
-  }
-}
-
-/** Whether one of two absolute paths is, or lies in, the other. */
-function overlaps(a: string, b: string): boolean {
-  return within(a, b) || within(b, a);
-}
-
-function within(inner: string, outer: string): boolean {
-  const step = relative(outer, inner);
-  return step === '' || !(step === '..' || step.startsWith('../'));
 }
 
 function isLoopback(host: string): boolean {

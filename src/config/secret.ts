@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { CoffreError } from '../errors.ts';
 import type { Secret } from './config.ts';
 
+/** Where a secret is, as written: one of them. */
+export type SecretReference = { file?: string | undefined; credential?: string | undefined; env?: string | undefined } | undefined;
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const LONGEST_SECRET_BYTES = 64 * 1024;
