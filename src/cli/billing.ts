@@ -10,8 +10,8 @@ import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
+import { parseInstant } from './instant.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
-import { parseInstant } from './restore.ts';
 
 interface LevelOptions {
   readonly at?: string;

@@ -4,17 +4,9 @@ import { Temporal } from 'temporal-polyfill';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import { pinSegments } from '../catalog/segments.ts';
-import {
-  getSnapshot,
-  listSnapshots,
-  recordDamagedSegment,
-  recordVerification,
-  type SnapshotWithCopies,
-  snapshotSegments,
-} from '../catalog/snapshots.ts';
+import { recordDamagedSegment, recordVerification, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
-import { chooseSnapshot, passedOver } from '../restore/choose.ts';
 import { restoreDatabase } from '../restore/database.ts';
 import { type RestoreDeps, restoreFiles } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
@@ -22,7 +14,7 @@ import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
 import { snapshotFiles } from '../restore/snapshot-files.ts';
 import { newId } from '../segment/id.ts';
-import type { BytePath, SourceKind } from '../source/source.ts';
+import type { BytePath } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { FilesPreview, LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
@@ -48,24 +40,12 @@ import {
   landedFiles,
   previewFiles,
 } from './restore-files.ts';
+import { planTasks, type Task, type TaskOptions } from './restore-tasks.ts';
 import { findShop } from './shop.ts';
 
-interface RestoreOptions extends DatabaseOptions, FilesOptions {
-  readonly at?: string;
-  readonly snapshot?: string;
-  readonly source?: SourceKind;
+interface RestoreOptions extends DatabaseOptions, FilesOptions, TaskOptions {
   readonly path: readonly string[];
-  readonly from?: string;
   readonly dryRun?: boolean;
-}
-
-/** One source with the snapshot it comes from and where it goes. */
-interface Task {
-  readonly source: SourceKind;
-  readonly snapshot: SnapshotWithCopies;
-  readonly to: { readonly directory: string } | { readonly database: string };
-  /** Newer ones that were not chosen. */
-  readonly passedOver: readonly SnapshotWithCopies[];
 }
 
 export function registerRestore(program: Command, context: CliContext): void {
@@ -142,7 +122,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   const { clock } = context;
   const startedMs = clock.monotonicMs();
   await using catalog = await openCatalog(config.stateDir);
-  const tasks = await plan(config, catalog, shop, options);
+  const tasks = await planTasks(config, catalog, shop, options);
   const database = tasks.flatMap(({ to }) => ('database' in to ? [to.database] : [])).at(0);
   if (options.dryRun) {
     const present = database === undefined ? null : await describeOverwriting(adapters, shop, database, options);
@@ -258,68 +238,6 @@ function passedOverNote(config: Config, { source, passedOver }: Task): string[] 
 }
 
 const instantText = (epochMs: number): string => Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
-
-/** What goes where. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */
-async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options: RestoreOptions): Promise<Task[]> {
-  if (options.from !== undefined && !shop.vaults.includes(options.from)) {
-    throw new CoffreError('E_UNKNOWN_VAULT', `shop ${shop.name} has no vault ${JSON.stringify(options.from)}`, {
-      hint: `its vaults: ${shop.vaults.join(', ')}`,
-    });
-  }
-  if (options.toDir === undefined && options.toDatabase === undefined) {
-    throw new CoffreError('E_USAGE', 'say where to: --to-dir, --to-database or both');
-  }
-  const at = options.at === undefined ? null : parseInstant(options.at, config.timezone);
-  const targetOf = (source: SourceKind): Task['to'] | null => {
-    if (source === 'database') return options.toDatabase === undefined ? null : { database: options.toDatabase };
-    return options.toDir === undefined ? null : { directory: options.toDir };
-  };
-  if (options.snapshot !== undefined) {
-    const snapshot = await getSnapshot(catalog, options.snapshot);
-    if (snapshot.shop !== shop.name) throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${options.snapshot}`);
-    const to = targetOf(snapshot.source);
-    if (!to) {
-      const flag = snapshot.source === 'database' ? '--to-database' : '--to-dir';
-      throw new CoffreError('E_USAGE', `snapshot ${snapshot.id} is of ${snapshot.source}: it needs ${flag}`);
-    }
-    return [{ source: snapshot.source, snapshot, to, passedOver: [] }];
-  }
-  const sources: SourceKind[] = options.source ? [options.source] : ['files', 'database'];
-  const snapshots = await listSnapshots(catalog, shop.name);
-  const tasks: Task[] = [];
-  for (const source of sources) {
-    const to = targetOf(source);
-    if (!to) {
-      if (options.source) throw new CoffreError('E_USAGE', `${source} needs ${source === 'database' ? '--to-database' : '--to-dir'}`);
-      continue;
-    }
-    const snapshot = chooseSnapshot(snapshots, {
-      shop: shop.name,
-      source,
-      at,
-      from: options.from ?? null,
-      tell: (instant) => formatInstant(instant, config.timezone),
-    });
-    tasks.push({ source, to, snapshot, passedOver: passedOver(snapshots, snapshot, at) });
-  }
-  return tasks;
-}
-
-/** An instant with its offset, or a date and time of the configured zone. Throws E_USAGE. */
-export function parseInstant(text: string, timezone: string): Temporal.Instant {
-  try {
-    return Temporal.Instant.from(text);
-  } catch {
-    try {
-      return Temporal.PlainDateTime.from(text.replace(' ', 'T')).toZonedDateTime(timezone).toInstant();
-    } catch (cause) {
-      throw new CoffreError('E_USAGE', `${JSON.stringify(text)} is not a time`, {
-        hint: 'write 2026-11-20T04:00 (configured zone) or 2026-11-20T04:00:00+01:00',
-        cause,
-      });
-    }
-  }
-}
 
 /** What the restore of files would do to a directory that is there; null: no files are restored, or its target cannot say. */
 async function previewTask(
