@@ -107,8 +107,10 @@ async function askShop(context: CliContext, file: string, valid: Valid): Promise
     if (isYes(answer)) return;
   }
   if (host !== null) {
-    const answer = await valid('  Read name, user, password and address of its database in its own configuration, yes or no', 'yes', (said) =>
-      change({ database: isYes(said) ? 'shop' : null }),
+    const answer = await valid(
+      '  Read name, user, password and address of its database in its own configuration, yes or no',
+      'yes',
+      (said) => change({ database: isYes(said) ? 'shop' : null }),
     );
     if (isYes(answer)) return;
   }
