@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
+import { isDeep } from './deep-path.ts';
 import { type BytePath, unescapeName, XATTR_ARGUMENTS } from './gnu-tar.ts';
 import type { Host } from './host.ts';
 
@@ -31,12 +32,16 @@ interface Sweep {
   readonly found: ReadonlySet<BytePath> | null;
 }
 
-/** Asks getfattr where there is one (a quarter of the time), else GNU tar, which lists what it would pack without reading a content. */
+/**
+ * Asks getfattr where there is one (a quarter of the time), else GNU tar, which lists what it would pack without reading a content. Neither can
+ * be asked about a path that is too long for an argument: such a file counts as having something.
+ */
 export class ExtendedFiles {
   readonly #host: Host;
   readonly #root: string;
   readonly #clock: Clock;
   readonly #sweeps: boolean;
+  readonly #rootBytes: number;
   #hasGetfattr = true;
   #asked = 0;
   #sweep: Promise<Sweep | null> | null = null;
@@ -47,6 +52,7 @@ export class ExtendedFiles {
     this.#root = root;
     this.#clock = clock;
     this.#sweeps = sweeps;
+    this.#rootBytes = Buffer.byteLength(root);
   }
 
   /** The paths of those with anything of the kind, and of those that it could not be found out of. Throws E_TOOL_MISSING, the signal's reason. */
@@ -57,7 +63,7 @@ export class ExtendedFiles {
     if (this.#sweeps && this.#asked >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
     const sweep = await this.#sweep;
     if (sweep) {
-      for (const { path } of files) if (sweep.found === null || sweep.found.has(path)) found.add(path);
+      for (const { path } of files) if (sweep.found === null || sweep.found.has(path) || isDeep(this.#rootBytes, path)) found.add(path);
       open = files.filter(({ path, ctimeNs }) => ctimeNs >= sweep.startedNs - CLOCK_SLACK_NS && !found.has(path));
     }
     const paths = open.map(({ path }) => path);
@@ -72,7 +78,13 @@ export class ExtendedFiles {
     return found;
   }
 
-  async #ask(paths: readonly BytePath[], found: Set<BytePath>, signal: AbortSignal): Promise<void> {
+  async #ask(all: readonly BytePath[], found: Set<BytePath>, signal: AbortSignal): Promise<void> {
+    let paths = all;
+    if (paths.some((path) => isDeep(this.#rootBytes, path))) {
+      paths = all.filter((path) => !isDeep(this.#rootBytes, path));
+      for (const path of all) if (isDeep(this.#rootBytes, path)) found.add(path);
+      if (paths.length === 0) return;
+    }
     if (this.#hasGetfattr) {
       const told = new Set<BytePath>();
       if (await this.#askGetfattr(paths, told, signal)) {
@@ -127,8 +139,8 @@ export class ExtendedFiles {
     });
     let refused = false;
     lines(stderr, (line) => {
-      // what is gone meanwhile is found out by whoever reads it
-      if (!line.endsWith(': No such file or directory')) refused = true;
+      // what is gone meanwhile is found out by whoever reads it, and nobody asks about what is too deep
+      if (!line.endsWith(': No such file or directory') && !line.endsWith(': File name too long')) refused = true;
     });
     const end = await ended.catch((error: unknown) => {
       if (error instanceof CoffreError && error.code === 'E_TOOL_MISSING') return null;

@@ -49,23 +49,26 @@ export const XATTR_ARGUMENTS: readonly string[] = ['--xattrs', '--xattrs-include
  * the same tree give other bytes; so would the process id in the default name of extended headers.
  */
 export function packArguments(root: string): string[] {
-  return [
-    `--directory=${root}`,
-    '--create',
-    '--file=-',
-    '--format=pax',
-    '--pax-option=delete=atime,exthdr.name=%d/PaxHeaders/%f',
-    '--blocking-factor=128',
-    '--sparse',
-    '--numeric-owner',
-    ...XATTR_ARGUMENTS,
-    '--quoting-style=escape',
-    '--null',
-    '--verbatim-files-from',
-    '--no-recursion',
-    '--files-from=-',
-  ];
+  return [`--directory=${root}`, ...PACK, '--verbatim-files-from', '--no-recursion', '--files-from=-'];
 }
+
+/** The same for a list in which `-C` changes the directory (the root is the first), with a name quoted as for a shell: no other item may begin with `-`. */
+export function deepPackArguments(): string[] {
+  return [...PACK, '--no-verbatim-files-from', '--no-unquote', '--no-recursion', '--files-from=-'];
+}
+
+const PACK: readonly string[] = [
+  '--create',
+  '--file=-',
+  '--format=pax',
+  '--pax-option=delete=atime,exthdr.name=%d/PaxHeaders/%f',
+  '--blocking-factor=128',
+  '--sparse',
+  '--numeric-owner',
+  ...XATTR_ARGUMENTS,
+  '--quoting-style=escape',
+  '--null',
+];
 
 /** Starts tar on `host`. `signal` kills it. */
 export function startTar(host: Host, args: readonly string[], signal?: AbortSignal): TarProcess {

@@ -43,8 +43,16 @@ export interface Rewrite {
   readonly again?: readonly Rewrite[];
 }
 
+/** The member is kept apart, for `takeAside`. */
+export interface Aside {
+  /** It comes out there once for each of these, at least one; with more than one its content is held in memory for that. */
+  readonly aside: readonly [Rewrite, ...Rewrite[]];
+  /** What becomes of it otherwise. */
+  readonly besides: Rewrite | 'drop';
+}
+
 /** `pass` lets the member through as it is, `drop` leaves it out. */
-export type MemberDecision = 'pass' | 'drop' | Rewrite;
+export type MemberDecision = 'pass' | 'drop' | Rewrite | Aside;
 
 export interface TarVisitor {
   member(member: TarMember): MemberDecision;
@@ -87,6 +95,10 @@ export class TarMembers {
   #dropping = false;
   /** Headers under which the open member comes again, and its content so far; null: it does not. */
   #again: { readonly headers: readonly Buffer[][]; readonly content: Buffer[] } | null = null;
+  /** Members kept apart, and whether the open one is among them. */
+  #aside: Buffer[] = [];
+  #isAside = false;
+  #asideAgain: { readonly headers: readonly Buffer[][]; readonly content: Buffer[] } | null = null;
   #dataLeft = 0;
   #paddingLeft = 0;
 
@@ -97,6 +109,13 @@ export class TarMembers {
   /** True once the end marker was seen. */
   get ended(): boolean {
     return this.#state === 'end';
+  }
+
+  /** What was kept apart of the bytes pushed since the last call: like what `push` returns, only valid as long as they are. */
+  takeAside(): Buffer[] {
+    const aside = this.#aside;
+    this.#aside = [];
+    return aside;
   }
 
   /** What still has to follow what was passed on, for the archive to be whole up to there. */
@@ -123,6 +142,11 @@ export class TarMembers {
         this.#dropping = false;
         keepFrom = at;
       }
+      if (this.#isAside) {
+        for (const headers of this.#asideAgain?.headers ?? []) this.#aside.push(...headers, ...(this.#asideAgain?.content ?? []));
+        this.#asideAgain = null;
+        this.#isAside = false;
+      }
       if (this.#again === null) return;
       emit(at);
       for (const headers of this.#again.headers) out.push(...headers, ...this.#again.content);
@@ -146,6 +170,8 @@ export class TarMembers {
         }
         // a copy: the caller may reuse the chunk before the member's end
         this.#again?.content.push(Buffer.from(chunk.subarray(from, at)));
+        if (this.#isAside) this.#aside.push(chunk.subarray(from, at));
+        this.#asideAgain?.content.push(Buffer.from(chunk.subarray(from, at)));
         if (this.#dataLeft === 0 && this.#paddingLeft === 0) endMember();
         continue;
       }
@@ -184,7 +210,16 @@ export class TarMembers {
         continue;
       }
       const member = describe(block, typeFlag, this.#records);
-      const decision = this.#visitor.member(member);
+      const decided = this.#visitor.member(member);
+      const decision = typeof decided === 'object' && 'aside' in decided ? decided.besides : decided;
+      if (typeof decided === 'object' && 'aside' in decided) {
+        const [first, ...again] = decided.aside;
+        this.#aside.push(...rewritten(block, member, this.#records, first));
+        this.#isAside = true;
+        if (again.length > 0) {
+          this.#asideAgain = { headers: again.map((other) => rewritten(block, member, this.#records, other)), content: [] };
+        }
+      }
       if (decision === 'pass') {
         out.push(...this.#held);
       } else {

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
+import { LONGEST_PATH_BYTES } from '../../host/deep-path.ts';
 import { printable, unescapeName } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { NulRecords } from '../../host/nul-records.ts';
@@ -191,6 +192,11 @@ async function* inOrder(
   const waiting: Found[] = [rootFound];
   for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
     signal.throwIfAborted();
+    if (directory.path.length > LONGEST_PATH_BYTES) {
+      warn(warningFor(directory.path, 'ENAMETOOLONG'));
+      yield { type: 'directory', directory, dumpdir: null };
+      continue;
+    }
     const prefix = directory.path === '.' ? '' : `${directory.path}/`;
     const key = groupOf(directory.path);
     // What lies in a directory that is not kept comes before the next one that is.

@@ -27,7 +27,7 @@ export class MovedPart implements Part {
     const buffer = Buffer.allocUnsafeSlow(8 * MOST_HEADER_BYTES);
     let used = 0;
     for (const { path, member } of this.#scratch.listMoved()) {
-      if (buffer.length - used < MOST_HEADER_BYTES) {
+      if (buffer.length - used < MOST_HEADER_BYTES + path.length + member.length) {
         signal.throwIfAborted();
         yield buffer.subarray(0, used);
         used = 0;

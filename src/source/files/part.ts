@@ -1,6 +1,7 @@
 // Parts of a tree: a group of files that becomes one tar segment, read through GNU tar, with what tar really stored as outcome.
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
+import { isDeep } from '../../host/deep-path.ts';
 import type { ExtendedFiles } from '../../host/extended.ts';
 import { type Complaint, printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, type TarMember, type TarVisitor } from '../../host/tar-members.ts';
@@ -33,6 +34,9 @@ export function isSimple(found: Found): boolean {
   if (found.links !== 1) return false;
   return found.type === 'symlink' || (found.type === 'file' && found.sizeBytes - found.occupiedBytes < SMALLEST_HOLES_BYTES);
 }
+
+/** Characters of a part's name: of a path as long as that, the beginning. */
+const LONGEST_NAME = 1024;
 
 /** What a part tells its reading when it was read to its end. */
 export type OnOutcome = (outcome: PartOutcome) => void;
@@ -79,7 +83,7 @@ export class FilesPart implements Part {
     this.#files = files;
     this.#awkward = files;
     this.estimatedBytes = estimatedBytes;
-    this.name = printable((files[0] as Found).path);
+    this.name = printable((files[0] as Found).path).slice(0, LONGEST_NAME);
   }
 
   async threadWork(signal: AbortSignal): Promise<ThreadWork | null> {
@@ -97,7 +101,9 @@ export class FilesPart implements Part {
     const simple = this.#files.filter(isSimple);
     const contents = simple.filter((found) => found.type === 'file');
     const special = await extended.among(contents, signal);
-    const plain = simple.filter((found) => !special.has(found.path));
+    const rootBytes = Buffer.byteLength(tree.root);
+    const isPlain = ({ path }: Found): boolean => !special.has(path) && !isDeep(rootBytes, path);
+    const plain = simple.filter(isPlain);
     if (plain.length === 0) return null;
     const known = new Map<number, readonly Stored[]>();
     for (const [i, found] of plain.entries()) {
@@ -106,7 +112,7 @@ export class FilesPart implements Part {
       if (candidates.length > 0) known.set(i, candidates);
     }
     this.#plain = new PlainFiles(tree.root, plain, known, racyFromNs);
-    this.#awkward = this.#files.filter((found) => !isSimple(found) || special.has(found.path));
+    this.#awkward = this.#files.filter((found) => !isSimple(found) || !isPlain(found));
     return this.#plain;
   }
 

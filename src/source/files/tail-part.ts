@@ -165,7 +165,7 @@ export class TailPart implements Part {
 }
 
 function headersOf(found: Found, dumpdir: Buffer | null): Buffer {
-  const buffer = Buffer.allocUnsafe(MOST_HEADER_BYTES + (dumpdir?.length ?? 0));
+  const buffer = Buffer.allocUnsafe(MOST_HEADER_BYTES + found.path.length + (dumpdir?.length ?? 0));
   const list = dumpdir === null ? {} : { dumpdir: dumpdir.toString('latin1') };
   const { path, mode, uid, gid, mtimeNs } = found;
   const member = { type: 'directory', path: `${path}/`, target: '', sizeBytes: 0, mode, uid, gid, mtimeNs, ...list } as const;

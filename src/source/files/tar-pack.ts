@@ -1,10 +1,12 @@
 // Packs chosen paths of a tree through GNU tar on its host; a connection that breaks in the middle is mended within the archive.
 import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
-import { type Complaint, feed, packArguments, printable, startTar, type TarExit } from '../../host/gnu-tar.ts';
+import { isDeep } from '../../host/deep-path.ts';
+import { type Complaint, deepPackArguments, feed, packArguments, printable, startTar, type TarExit } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { type TarMember, TarMembers, type TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath } from '../source.ts';
+import { DeepNames } from './deep-names.ts';
 import { connectionLost, Reconnects } from './reconnect.ts';
 
 /** What writes an archive: GNU tar on the host, or whatever stands in for it. */
@@ -49,26 +51,50 @@ export async function* packWithTar(
   const reconnects = new Reconnects(clock);
   const complaints: Complaint[] = [];
   const packed = new Set<BytePath>();
-  let all: readonly BytePath[] | null = null;
-  let wanted = paths;
+  let all: readonly BytePath[] = [...paths];
+  let deep = tree.startArchiver === undefined ? deepAmong(tree, all) : new Set<BytePath>();
+  let wanted = all;
   for (;;) {
-    const watched = new WatchedMembers(visitor, packed);
+    const names = deep.size > 0 ? new DeepNames(tree.root) : null;
+    const watched = new WatchedMembers(visitor, packed, names);
     const said: Complaint[] = [];
     try {
-      if (tree.host.type !== 'local') wanted = all ??= [...wanted];
-      yield* packOnce(tree, wanted, watched.members, said, signal);
+      yield* packOnce(tree, wanted, names, watched.members, said, signal);
       return [...complaints, ...said];
     } catch (error) {
       if (watched.any) reconnects.progress();
       if (!watched.canBeFilled) throw error;
-      await reconnects.after(error, signal);
+      if (isUnreachable(error) && deep.size > 0 && !watched.isWithin(deep) && !areLinked(deep, all, together)) {
+        // a directory on the way is gone: the others are packed without all that is deep
+        for (const path of deep) if (!packed.has(path)) complaints.push({ path, message: `Cannot be reached: ${error.message}` });
+        all = all.filter((path) => !deep.has(path));
+        deep = new Set();
+      } else await reconnects.after(error, signal);
       yield* zeros(watched.members.owedBytes);
-      wanted = stillWanted(all ?? [], packed, together);
+      wanted = stillWanted(all, packed, together);
       const again = new Set(wanted);
       complaints.push(...said.filter(({ path }) => path === null || !again.has(path)));
       for (const path of again) packed.delete(path);
     }
   }
+}
+
+function deepAmong({ root }: Tree, paths: readonly BytePath[]): ReadonlySet<BytePath> {
+  const rootBytes = Buffer.byteLength(root);
+  return new Set(paths.filter((path) => isDeep(rootBytes, path)));
+}
+
+function isUnreachable(error: unknown): error is CoffreError {
+  return error instanceof CoffreError && (error.code === 'E_FILES_READ' || error.code === 'E_FILES_ROOT');
+}
+
+/** Whether one of `some` must be packed together with another path. */
+function areLinked(some: ReadonlySet<BytePath>, all: readonly BytePath[], together?: (path: BytePath) => string): boolean {
+  if (!together) return false;
+  const seen = new Set<string>();
+  const twice = new Set<string>();
+  for (const key of all.map(together)) (seen.has(key) ? twice : seen).add(key);
+  return [...some].some((path) => twice.has(together(path)));
 }
 
 /** What was not packed, with everything that belongs to it. */
@@ -94,12 +120,15 @@ class WatchedMembers {
   /** The beginning of a sparse member, as long as its map is incomplete. */
   #map: string | null = null;
 
-  constructor(visitor: TarVisitor, packed: Set<BytePath>) {
+  /** `names`: what tar calls the members; null: by their paths. */
+  constructor(visitor: TarVisitor, packed: Set<BytePath>, names: DeepNames | null) {
     this.members = new TarMembers({
-      member: (member) => {
+      member: (read) => {
+        const member = names === null ? read : names.member(read);
         this.#open = member;
         this.#map = member.sparse ? '' : null;
-        return visitor.member(member);
+        const decision = visitor.member(member);
+        return names === null ? decision : names.decision(decision, member);
       },
       data: (bytes) => {
         if (this.#map !== null) this.#readMap(bytes);
@@ -120,6 +149,11 @@ class WatchedMembers {
     return this.#map === null;
   }
 
+  /** Whether the member that is under way is one of these. */
+  isWithin(paths: ReadonlySet<BytePath>): boolean {
+    return this.#open !== null && paths.has(this.#open.path);
+  }
+
   /** Lines of decimal numbers: how many regions there are, then offset and length of each. */
   #readMap(bytes: Buffer): void {
     this.#map += bytes.toString('latin1');
@@ -131,17 +165,18 @@ class WatchedMembers {
 async function* packOnce(
   tree: Tree,
   paths: Iterable<BytePath>,
+  names: DeepNames | null,
   members: TarMembers,
   complaints: Complaint[],
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   signal.throwIfAborted();
-  const archiver = tree.startArchiver?.(paths, signal) ?? startGnuTar(tree, paths, signal);
+  const archiver = tree.startArchiver?.(paths, signal) ?? startGnuTar(tree, paths, names, signal);
   try {
     for await (const chunk of archiver.stdout) yield* members.push(chunk);
     const exit = await archiver.ended;
     signal.throwIfAborted();
-    complaints.push(...exit.complaints);
+    for (const complaint of exit.complaints) complaints.push(names === null ? complaint : names.complaint(complaint));
     if (exit.lost) throw connectionLost(tree.host);
     if (!members.ended || exit.status === null || exit.status > 2) throw readingFailed(tree.root, exit);
   } finally {
@@ -149,9 +184,9 @@ async function* packOnce(
   }
 }
 
-function startGnuTar({ host, root }: Tree, paths: Iterable<BytePath>, signal: AbortSignal): Archiver {
-  const tar = startTar(host, packArguments(root), signal);
-  const fed = feed(tar.stdin, nulTerminated(paths));
+function startGnuTar({ host, root }: Tree, paths: Iterable<BytePath>, names: DeepNames | null, signal: AbortSignal): Archiver {
+  const tar = startTar(host, names === null ? packArguments(root) : deepPackArguments(), signal);
+  const fed = feed(tar.stdin, names === null ? nulTerminated(paths) : names.list(paths));
   fed.catch(() => tar.kill());
   const ended = tar.ended.then(async (exit) => {
     await fed;

@@ -2,6 +2,8 @@
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { CoffreError } from '../../errors.ts';
+import { Anchored } from '../../host/anchored.ts';
+import { isDeep, LONGEST_PATH_BYTES } from '../../host/deep-path.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import type { PathMatch } from '../path-pattern.ts';
 import type { BytePath, FileEntry, Warning } from '../source.ts';
@@ -77,6 +79,31 @@ function hold(root: string, path: BytePath): number {
   throw Object.assign(new Error('reached through a symbolic link'), { code: 'ENOENT' });
 }
 
+/** Directories whose path no system call takes, by way of those above them: none is a symbolic link, whoever swaps them meanwhile. */
+class DeepDirectories {
+  readonly #root: string;
+  #anchored: Anchored | null = null;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** As `hold`. */
+  hold(path: BytePath): number {
+    if (path.length > LONGEST_PATH_BYTES) throw Object.assign(new Error('too deep'), { code: 'ENAMETOOLONG' });
+    this.#anchored ??= new Anchored(this.#root);
+    // the way to the root too
+    const isRoot = readlinkSync(this.#anchored.directory('.') as string) === this.#root;
+    const name = isRoot ? this.#anchored.directory(path) : null;
+    if (name === null) throw Object.assign(new Error('reached through a symbolic link'), { code: 'ENOENT' });
+    return openSync(name, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  [Symbol.dispose](): void {
+    this.#anchored?.close();
+  }
+}
+
 /** `name` is for system calls. null: gone, or a kind of file that cannot be kept (`warn` was told). */
 function look(name: string, path: BytePath, warn: (warning: Warning) => void): Found | null {
   let stats: BigIntStats;
@@ -139,6 +166,8 @@ export function* walkSync(
   warn: (warning: Warning) => void,
   { oneFileSystem = false }: WalkOptions = {},
 ): Generator<FoundFiles | FoundDirectory> {
+  const rootBytes = Buffer.byteLength(root);
+  using deep = new DeepDirectories(root);
   const waiting: Found[] = [rootFound];
   for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
     const prefix = directory.path === '.' ? '' : `${directory.path}/`;
@@ -153,7 +182,7 @@ export function* walkSync(
     const dumpdir: Buffer[] = [];
     try {
       try {
-        held = hold(root, directory.path);
+        held = isDeep(rootBytes, directory.path) ? deep.hold(directory.path) : hold(root, directory.path);
         // latin1 keeps one character per byte, and its order as strings is the order of bytes.
         names = readdirSync(`/proc/self/fd/${held}`, { encoding: 'latin1' }).sort(byBytes);
       } catch (cause) {

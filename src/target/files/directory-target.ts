@@ -1,18 +1,23 @@
 // The target `--to-dir`: a fresh directory, filled by parallel GNU tar processes with what was checked before.
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, mkdirSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { createWriteStream, mkdirSync, renameSync } from 'node:fs';
+import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CoffreError } from '../../errors.ts';
+import { Anchored } from '../../host/anchored.ts';
+import { isDeep } from '../../host/deep-path.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { makeDirectory } from '../../host/make-directory.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { Admission, FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
 import { compareTree } from './compare.ts';
-import { type Extracted, extractTar, writeFailed } from './extract.ts';
+import { makeDirectories } from './deep-landing.ts';
+import { type Extracted, extractTar } from './extract.ts';
 import { MemberGuard } from './member-guard.ts';
+import { writeFailed } from './place.ts';
+import { removeTree } from './put-in-place.ts';
 import type { WriterData } from './segment-writer.ts';
 
 export class DirectoryTarget implements FilesTarget {
@@ -29,6 +34,7 @@ export class DirectoryTarget implements FilesTarget {
   #complete = false;
   readonly #guard = new MemberGuard();
   readonly #made = new Set<BytePath>();
+  readonly #directoryBytes: number;
 
   /**
    * `directory` is an absolute path of this machine, which `host` is. `hostModule` exports the same as `localHost`, for other threads;
@@ -37,6 +43,7 @@ export class DirectoryTarget implements FilesTarget {
   constructor(directory: string, host: Host, hostModule?: URL) {
     this.#host = host;
     this.#directory = directory;
+    this.#directoryBytes = Buffer.byteLength(directory);
     if (hostModule) {
       const data: WriterData = { directory, hostModule: hostModule.href };
       this.threads = { module: new URL('./segment-writer.ts', import.meta.url), data, admit: this.#admit };
@@ -72,7 +79,7 @@ export class DirectoryTarget implements FilesTarget {
     signal.throwIfAborted();
     if (!segment.unverified) {
       // gone before the directories get their times
-      if (segment.phase === 'tail') await rm(this.#staging, { recursive: true, force: true });
+      if (segment.phase === 'tail') await removeTree(this.#staging);
       await this.#extractInto(this.#directory, segment.plaintext, members, this.#admit, signal);
     } else if (segment.phase === 'tail') {
       await this.#extractSpooled(segment, members, signal);
@@ -110,7 +117,8 @@ export class DirectoryTarget implements FilesTarget {
     if (this.#made.has(parent)) return;
     this.#makeParent(parent);
     try {
-      mkdirSync(at(this.#directory, parent), { mode: 0o700 });
+      // whoever lands what is so deep makes its directories
+      if (!isDeep(this.#directoryBytes, parent)) mkdirSync(at(this.#directory, parent), { mode: 0o700 });
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw writeFailed(printable(parent), cause);
     }
@@ -136,10 +144,10 @@ export class DirectoryTarget implements FilesTarget {
   /** What was written stays for a look, marked as what it is, unless `compare` found it complete. */
   async close(): Promise<void> {
     if (!this.#prepared) return;
-    for (const name of await readdir(this.#staging).catch(() => [])) await rm(join(this.#staging, name), { recursive: true, force: true });
+    for (const name of await readdir(this.#staging).catch(() => [])) await removeTree(join(this.#staging, name));
     const written = (await readdir(this.#directory)).some((name) => name !== basename(this.#staging));
     if (this.#complete || !written) {
-      await rm(this.#staging, { recursive: true, force: true });
+      await removeTree(this.#staging);
       return;
     }
     // Best effort: on a full disk the folder's name alone must say it.
@@ -159,11 +167,11 @@ export class DirectoryTarget implements FilesTarget {
       });
       // Staging must be gone before the directories get their times.
       const file = await open(spool);
-      await rm(this.#staging, { recursive: true, force: true });
+      await removeTree(this.#staging);
       const archive = file.createReadStream({ highWaterMark: 256 * 1024 });
       await this.#extractInto(this.#directory, archive, wanted, this.#admit, signal);
     } finally {
-      await rm(this.#staging, { recursive: true, force: true });
+      await removeTree(this.#staging);
     }
   }
 
@@ -179,15 +187,30 @@ export class DirectoryTarget implements FilesTarget {
       for (const { path, type } of extracted) {
         if (type === 'directory') continue;
         this.#makeParent(path);
-        await rename(at(stage, path), at(this.#directory, path)).catch((cause) => {
+        // the stage's own name is the longer one
+        const moved = isDeep(Buffer.byteLength(stage), path)
+          ? renameDeep(stage, this.#directory, path)
+          : rename(at(stage, path), at(this.#directory, path));
+        await moved.catch((cause) => {
           throw writeFailed(printable(path), cause);
         });
       }
     } catch (cause) {
       throw cause instanceof CoffreError || signal.aborted ? cause : writeFailed(this.#directory, cause);
     } finally {
-      await rm(stage, { recursive: true, force: true });
+      await removeTree(stage);
     }
+  }
+}
+
+async function renameDeep(from: string, to: string, path: BytePath): Promise<void> {
+  const [source, target] = [new Anchored(from), new Anchored(to)];
+  try {
+    makeDirectories(target, path.slice(0, Math.max(0, path.lastIndexOf('/'))) || '.');
+    renameSync(source.at(path) as Buffer, target.at(path) as Buffer);
+  } finally {
+    source.close();
+    target.close();
   }
 }
 

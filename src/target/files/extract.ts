@@ -1,19 +1,21 @@
 // Extracts one tar through GNU tar, letting through only admitted and wanted members, under their wanted names and times.
 import { CoffreError } from '../../errors.ts';
-import { type Complaint, feed, printable, startTar, XATTR_ARGUMENTS } from '../../host/gnu-tar.ts';
-import type { Host } from '../../host/host.ts';
-import { END_OF_ARCHIVE, type MemberDecision, type MemberType, type TarMember, TarMembers } from '../../host/tar-members.ts';
+import { isDeep } from '../../host/deep-path.ts';
+import { feed, startTar } from '../../host/gnu-tar.ts';
+import {
+  type Aside,
+  END_OF_ARCHIVE,
+  type MemberDecision,
+  type MemberType,
+  type Rewrite,
+  type TarMember,
+  TarMembers,
+} from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 import type { Admission, WantedMember } from '../target.ts';
 import { ChosenMembers } from './chosen-members.ts';
-
-/** Where an archive is extracted. */
-export interface Place {
-  readonly host: Host;
-  readonly directory: string;
-  /** Whether owners can be set there. Default: whether this process is root. */
-  readonly owners?: boolean;
-}
+import { DeepLanding } from './deep-landing.ts';
+import { complaintsOf, extractArguments, type Place } from './place.ts';
 
 export interface Extracted {
   readonly path: BytePath;
@@ -32,26 +34,6 @@ export interface Extraction {
 }
 
 /**
- * Owners come back as numbers when the process may give files away, else everything belongs to it. Directories get mode and
- * times at the end, when nothing more is written into them. Attributes and ACLs cost a call for each file, so they are only asked for
- * where there are some. tar reads in steps of the blocking factor: 64 KiB instead of 10.
- */
-export function extractArguments({ directory, owners = process.geteuid?.() === 0 }: Place, extended: boolean): string[] {
-  return [
-    `--directory=${directory}`,
-    '--extract',
-    '--file=-',
-    '--blocking-factor=128',
-    '--preserve-permissions',
-    '--numeric-owner',
-    owners ? '--same-owner' : '--no-same-owner',
-    '--delay-directory-restore',
-    ...(extended ? XATTR_ARGUMENTS : []),
-    '--quoting-style=escape',
-  ];
-}
-
-/**
  * Extracts; returns what came out, in order. Throws E_FORMAT for an archive that is not coffre's or lacks a wanted member,
  * E_TARGET_SPACE, E_TARGET_WRITE, E_TOOL_MISSING, what `plaintext` and `admit` throw, or the signal's reason.
  */
@@ -62,7 +44,9 @@ export async function extractTar(
   signal.throwIfAborted();
   const { host, directory } = place;
   const extracted = new Map<BytePath, MemberType>();
-  const walk = new MemberWalk(wanted, ahead);
+  // on another machine no directory can be held for a tar: it says itself which path is too long
+  const walk = new MemberWalk(wanted, ahead, host.type === 'local' ? Buffer.byteLength(directory) : null);
+  let deep: DeepLanding | null = null;
   const checked = async function* (): AsyncGenerator<Uint8Array> {
     // Also what follows the end marker is read: the plaintext's own check comes with its end.
     for await (const chunk of plaintext) {
@@ -71,30 +55,46 @@ export async function extractTar(
       const batch = walk.takeAdmissions();
       for (const { path, type } of batch) extracted.set(path, type);
       if (batch.length > 0) await admit(batch);
+      const aside = walk.takeAside();
+      if (aside.length > 0) {
+        deep ??= new DeepLanding(place, signal);
+        await deep.add(aside);
+      }
       yield* admissible;
     }
     walk.demandWhole();
+    // before tar sets the times of directories
+    await deep?.settle();
     yield END_OF_ARCHIVE;
   };
   const bytes = checked();
-  // Started with the first bytes that it gets: an archive that is refused at once needs none.
-  const first = await bytes.next();
-  if (first.done) throw new CoffreError('E_INTERNAL', 'an archive without an end was taken for whole');
-  const tar = startTar(host, extractArguments(place, true), signal);
+  try {
+    // Started with the first bytes that it gets: an archive that is refused at once needs none.
+    const first = await bytes.next();
+    if (first.done) throw new CoffreError('E_INTERNAL', 'an archive without an end was taken for whole');
+    await throughTar(place, resumed(first.value, bytes), signal);
+    await (deep as DeepLanding | null)?.finish();
+  } finally {
+    await (deep as DeepLanding | null)?.close();
+  }
+  return [...extracted].map(([path, type]) => ({ path, type }));
+}
+
+async function throughTar(place: Place, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  const tar = startTar(place.host, extractArguments(place, true), signal);
   // Nobody reads it otherwise, and a full pipe would stop tar.
   tar.stdout.resume();
   try {
-    await feed(tar.stdin, resumed(first.value, bytes));
+    await feed(tar.stdin, bytes);
     const exit = await tar.ended;
     signal.throwIfAborted();
-    if (exit.status !== 0) throw complaintsOf(directory, exit.status, exit.complaints);
+    if (exit.status !== 0) throw complaintsOf(place.directory, exit.status, exit.complaints);
   } catch (error) {
     // Without its end marker tar would take a cut-off archive for a whole one: it must not see the end of its input.
     tar.kill();
     await tar.ended.catch(() => {});
     throw signal.aborted ? signal.reason : error;
   }
-  return [...extracted].map(([path, type]) => ({ path, type }));
 }
 
 async function* resumed(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -106,16 +106,20 @@ async function* resumed(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): As
 export class MemberWalk {
   readonly #chosen: ChosenMembers | null;
   readonly #members: TarMembers;
+  readonly #rootBytes: number | null;
   #admissions: Admission[] = [];
   #extended = false;
+  #sawDeep = false;
 
-  /** As `Extraction` has them. */
-  constructor(wanted: readonly WantedMember[] | null, ahead?: Extraction['ahead']) {
+  /** As `Extraction` has them. `rootBytes`: members whose path is too long below a root of that length are kept apart; null: none. */
+  constructor(wanted: readonly WantedMember[] | null, ahead?: Extraction['ahead'], rootBytes: number | null = null) {
     this.#chosen = wanted && new ChosenMembers(wanted);
+    this.#rootBytes = rootBytes;
     this.#members = new TarMembers({
       member: (member): MemberDecision => {
         const before = this.#admissions.length;
         const decision = this.#decide(member);
+        if (this.#sawDeep) return this.#parted(decision, member);
         if (ahead === undefined || decision === 'drop') return decision;
         const needed = ahead(this.#admissions.slice(before).map(({ path }) => path));
         if (needed === null) return decision;
@@ -132,6 +136,11 @@ export class MemberWalk {
   /** What tar gets of these bytes, once `takeAdmissions` was admitted; no end marker. Throws E_FORMAT. */
   push(chunk: Buffer): Buffer[] {
     return this.#members.push(chunk);
+  }
+
+  /** Of the bytes pushed last the members whose paths are too long for tar, as whole as they came. */
+  takeAside(): Buffer[] {
+    return this.#members.takeAside();
   }
 
   takeAdmissions(): readonly Admission[] {
@@ -155,20 +164,23 @@ export class MemberWalk {
 
   readonly #note = ({ type }: TarMember, path: BytePath, linkPath: BytePath): void => {
     this.#admissions.push({ type, path, linkPath });
+    if (this.#isDeep(path) || (type === 'hardlink' && this.#isDeep(linkPath))) this.#sawDeep = true;
   };
-}
 
-export function complaintsOf(directory: string, status: number | null, complaints: readonly Complaint[]): CoffreError {
-  const said = complaints.map(({ path, message }) => (path === null ? message : `${printable(path)}: ${message}`));
-  const what = `tar ended ${status === null ? 'by a signal' : `with status ${status}`} in ${directory}: ${said.slice(0, 3).join('; ') || 'no message'}`;
-  // A write that the file system cut short is how tar meets the end of space in the middle of a file.
-  const full = complaints.some(({ message }) => /No space left on device|Disk quota exceeded|^Wrote only /.test(message));
-  return new CoffreError(full ? 'E_TARGET_SPACE' : 'E_TARGET_WRITE', what);
-}
+  #isDeep(path: BytePath): boolean {
+    return this.#rootBytes !== null && isDeep(this.#rootBytes, path);
+  }
 
-/** A file system's error on the way into the target. */
-export function writeFailed(where: string, cause: unknown): CoffreError {
-  const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new CoffreError(full ? 'E_TARGET_SPACE' : 'E_TARGET_WRITE', `${where} cannot be written: ${code}`, { cause });
+  /** Under each of its paths on the side where that belongs. */
+  #parted(decision: MemberDecision, member: TarMember): Rewrite | Aside | 'drop' {
+    this.#sawDeep = false;
+    if (decision === 'drop' || (typeof decision === 'object' && 'aside' in decision)) return decision;
+    const ways: readonly Rewrite[] = decision === 'pass' ? [{}] : [decision, ...(decision.again ?? [])];
+    const belongsAside = ({ path = member.path, linkPath = member.linkPath }: Rewrite): boolean =>
+      this.#isDeep(path) || (member.type === 'hardlink' && this.#isDeep(linkPath));
+    const [one, ...more] = ways.filter(belongsAside);
+    const [other, ...others] = ways.filter((way) => !belongsAside(way));
+    const besides = other === undefined ? 'drop' : { ...other, again: others };
+    return one === undefined ? besides : { aside: [one, ...more], besides };
+  }
 }

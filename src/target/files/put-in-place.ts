@@ -14,6 +14,7 @@ import {
   rmSync,
   unlinkSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { openBelow } from '../../host/anchored.ts';
 import type { BytePath } from '../../source/source.ts';
 
@@ -139,6 +140,22 @@ export interface Removal {
   readonly dry: boolean;
   /** Before the first removal from a directory, which changes its time and, for others than root, its mode. */
   readonly onChange?: (path: BytePath) => void;
+}
+
+/** Removes what is at `path`, where anything is, by an ordinary removal as long as that goes so deep. Throws the file system's error. */
+export async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENAMETOOLONG') throw cause;
+    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    try {
+      removeOthers(`/proc/self/fd/${fd}`, { belongs: () => false, stays: () => 'no', dry: false });
+    } finally {
+      closeSync(fd);
+    }
+    rmdirSync(path);
+  }
 }
 
 /** Removes what belongs to nobody from the tree `directory`, and returns how many files and directories. Mount points stay. */

@@ -1,8 +1,10 @@
 // What another thread than the target's uses to extract segments into it: the module that ThreadedTarget names.
 import type { Host } from '../../host/host.ts';
 import type { Admission, OpenWriter, SegmentWriter, WantedMember } from '../target.ts';
-import { extractTar, MemberWalk, type Place } from './extract.ts';
+import { DeepLanding } from './deep-landing.ts';
+import { extractTar, MemberWalk } from './extract.ts';
 import { LongTar } from './long-tar.ts';
+import type { Place } from './place.ts';
 
 export interface WriterData {
   readonly directory: string;
@@ -20,18 +22,21 @@ export const openWriter: OpenWriter = async (data) => {
 
 class TarWriter implements SegmentWriter {
   readonly #place: Place;
+  readonly #rootBytes: number;
   /** Of members without extended attributes and ACLs, and of those with some: most trees need no more than the first. */
   readonly #tars: { plain: LongTar | null; extended: LongTar | null };
 
   /** Starts the first tar at once, while the process is small. */
   constructor(place: Place) {
     this.#place = place;
+    this.#rootBytes = Buffer.byteLength(place.directory);
     this.#tars = { plain: new LongTar(place, false), extended: null };
   }
 
   async extractWhole(plaintext: Buffer, wanted: readonly WantedMember[] | null, admit: Admit, signal: AbortSignal): Promise<void> {
-    const walk = new MemberWalk(wanted);
+    const walk = new MemberWalk(wanted, undefined, this.#rootBytes);
     const members = walk.push(plaintext);
+    const aside = walk.takeAside();
     // A tar that goes on with the next archive must not get half of this one.
     walk.demandWhole();
     const admissions = walk.takeAdmissions();
@@ -42,6 +47,7 @@ class TarWriter implements SegmentWriter {
     await tar.add(members, signal);
     // Soon, not at the very end: a full disk is news. Its status tells a complaint from a warning.
     if (tar.complained) await this.#end(kind, signal);
+    if (aside.length > 0) await this.#landAside(aside, signal);
   }
 
   async extract(
@@ -60,6 +66,18 @@ class TarWriter implements SegmentWriter {
 
   async close(): Promise<void> {
     await Promise.all([this.#tars.plain?.kill(), this.#tars.extended?.kill()]);
+  }
+
+  /** Members too deep for tar; their hard links may lead to what it is writing. */
+  async #landAside(aside: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+    const deep = new DeepLanding(this.#place, signal);
+    try {
+      await deep.add(aside);
+      await this.finish(signal);
+      await deep.finish();
+    } finally {
+      await deep.close();
+    }
   }
 
   async #end(kind: 'plain' | 'extended', signal: AbortSignal): Promise<void> {
