@@ -7,7 +7,8 @@ import { backupSource } from '../../src/backup/run.ts';
 import { snapshotSegments } from '../../src/catalog/snapshots.ts';
 import { systemClock } from '../../src/clock.ts';
 import { CoffreError } from '../../src/errors.ts';
-import type { Part, Reading, Source } from '../../src/source/source.ts';
+import type { FileEntry, IndexEntry, Part, Reading, Source } from '../../src/source/source.ts';
+import { sha256 } from '../segment/bytes.ts';
 import { startFaultProxy } from '../servers/fault-proxy.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld } from '../world/world.ts';
@@ -172,6 +173,86 @@ describe('several parts at a time', () => {
       await expect(run).rejects.toMatchObject({ code: 'E_DB_READ', message: 'the connection broke' });
       expect(watch.reading).toBe(0);
       expect(watch.stopped).toEqual(expect.arrayContaining(['part 1', 'part 3']));
+    } finally {
+      await close();
+    }
+  });
+});
+
+describe('a part of a tree that is stored while one before it is not', () => {
+  it('the run is cut off then - what the next one finds on the disk names it, and nothing that is not stored', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], files: { root: '/nowhere' } });
+    const { deps, shop, close } = await setting(world, []);
+    const entryOf = (path: string): FileEntry => ({
+      ...{
+        type: 'file',
+        path,
+        sizeBytes: MB,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtimeNs: 1n,
+        ctimeNs: 1n,
+        inode: 1n,
+        sha256: sha256(Buffer.from(path)),
+      },
+    });
+    let stored = '';
+    let ahead: string[] = [];
+    let run = '';
+    const part = (name: string): Part => ({
+      ...{ type: 'part', kind: 'tar', phase: 'files', name, estimatedBytes: 2 * MB },
+      async *read() {
+        yield* noise(name, MB);
+        if (name !== 'first') return;
+        if (ahead.length === 0)
+          await when(() => {
+            ahead =
+              stored === ''
+                ? []
+                : readFileSync(join(deps.config.stateDir, 'runs', run, 'ahead.ndjson'), 'utf8')
+                    .trim()
+                    .split('\n');
+            return ahead.some((line) => line.includes(stored));
+          });
+        throw new CoffreError('E_FILES_ROOT', 'cut off');
+      },
+      outcome: () => ({ entries: [entryOf(name)], warnings: [] }),
+    });
+    const previous: IndexEntry[] = [];
+    const source: Source = {
+      kind: 'files',
+      async open(options) {
+        for (const index of await options.previous) for await (const entry of index) previous.push(entry);
+        return {
+          asOf: systemClock.now(),
+          expectedBytes: null,
+          parallel: PARALLEL,
+          async *items() {
+            yield part('first');
+            yield part('second');
+          },
+          summary: () => ({ complete: true, warnings: [], counts: { files: 2 } }),
+          close: async () => {},
+        };
+      },
+      check: async () => [],
+    };
+    const debug = (fields: object): void => {
+      if (!('event' in fields) || fields.event !== 'segment.stored' || !('run' in fields) || !('segment' in fields)) return;
+      run = String(fields.run);
+      stored = String(fields.segment);
+    };
+    try {
+      const once = (): Promise<unknown> =>
+        backupSource({ ...deps, openSource: async () => source, log: { ...deps.log, debug } }, { shop, ...request, source: 'files' });
+      await expect(once()).rejects.toMatchObject({ code: 'E_FILES_ROOT' });
+      expect(ahead).toHaveLength(1);
+      expect(previous).toEqual([]);
+      const segment = stored;
+      stored = '';
+      await expect(once()).rejects.toMatchObject({ code: 'E_FILES_ROOT' });
+      expect(previous).toMatchObject([{ path: 'second', segment }]);
     } finally {
       await close();
     }
