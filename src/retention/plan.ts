@@ -1,6 +1,6 @@
 // What prune would do to one shop: what goes, what stays, what waits for its lock, each with its reason. Pure: rows in, plan out.
 import type { ObjectsTable } from '../catalog/tables.ts';
-import { orphanMarginMs, PROBE_MARGIN_MS, uploadMarginMs } from './margins.ts';
+import { CHECKPOINT_KEEP_MS, orphanMarginMs, PROBE_MARGIN_MS, uploadMarginMs } from './margins.ts';
 import { type Decision, decide, hasEnded, type PolicyRules, type PolicySnapshot } from './policy.ts';
 
 /** A version (or an unfinished upload) that a vault holds. Instants are epoch milliseconds. */
@@ -87,8 +87,12 @@ export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
     manifests: liveManifests(facts),
     orphans: [],
     needKey: new Map(),
+    newestState: new Map(),
   };
   for (const object of facts.objects) {
+    // named by their instants
+    if (object.kind === 'state' && object.key > (context.newestState.get(object.vault) ?? ''))
+      context.newestState.set(object.vault, object.key);
     if (object.kind === 'manifest' && !context.snapshots.has(object.refId ?? '')) context.orphans.push(object);
     if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) + 1);
   }
@@ -115,6 +119,8 @@ interface Context {
   readonly orphans: PlanObject[];
   /** Vault → how much is there that the shop's identity opens. */
   readonly needKey: Map<string, number>;
+  /** Vault → key of the newest checkpoint there. */
+  readonly newestState: Map<string, string>;
 }
 
 const at = (vault: string, snapshot: string): string => `${vault}\0${snapshot}`;
@@ -190,7 +196,9 @@ function judge(context: Context, object: PlanObject): Verdict {
       if ((context.needKey.get(object.vault) ?? 0) > 0) return stays('an identity: what it opens is still there');
       return release('the shop has ended, and nothing that it opens is left');
     case 'state':
-      return stays('a checkpoint of the state');
+      if (context.newestState.get(object.vault) === object.key) return stays('the newest checkpoint of the state');
+      if (age < CHECKPOINT_KEEP_MS) return stays('a checkpoint of the state: it carries ledger and audit of its day');
+      return release('a checkpoint of the state, older than any detail that is kept');
     case 'probe':
       return age < PROBE_MARGIN_MS ? stays('a probe may be under way') : release('left by a probe');
     case 'upload':

@@ -74,6 +74,20 @@ describe('reasons', () => {
     ]);
   });
 
+  test('checkpoints of the state - the newest of each vault stays for ever, the others for 400 days', () => {
+    const state = (id: number, vault: string, ageDays: number): PlanObject =>
+      object(id, 'state', { vault, key: `_coffre/state/${9_000 - ageDays}`, refId: `${vault}${ageDays}`, createdAt: NOW - ageDays * DAY });
+    const objects = [state(1, 'nas', 900), state(2, 'offsite', 401), state(3, 'offsite', 399), state(4, 'offsite', 1)];
+    const locked = { ...state(5, 'offsite', 500), retainUntil: NOW + DAY };
+    expect(golden(facts({ objects: [...objects, locked] }))).toEqual([
+      'state nas900 stays: the newest checkpoint of the state',
+      'state offsite401 goes: a checkpoint of the state, older than any detail that is kept',
+      'state offsite399 stays: a checkpoint of the state: it carries ledger and audit of its day',
+      'state offsite1 stays: the newest checkpoint of the state',
+      'state offsite500 waits: a checkpoint of the state, older than any detail that is kept',
+    ]);
+  });
+
   test('a manifest still locked in one of two vaults - it goes in the other, and here its segments wait with it', () => {
     const objects = ['nas', 'offsite'].flatMap((vault, i) => [
       object(i * 2 + 1, 'segment', { refId: 'a', vault }),
@@ -114,7 +128,7 @@ describe('reasons', () => {
     expect(golden(input)).toEqual([
       'foreign 1 stays: not written by coffre: only its owner may delete it',
       'key ref2 stays: an identity: without it nothing of the shop can be read',
-      'state ref3 stays: a checkpoint of the state',
+      'state ref3 stays: the newest checkpoint of the state',
       'probe ref4 stays: a probe may be under way',
       'probe ref5 goes: left by a probe',
       'upload ref6 stays: its parts may still be arriving',
