@@ -214,7 +214,7 @@ export const ERRORS = {
   // 11: state on this machine
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
   E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
-  E_CATALOG: kind(11, 'operator', 'the catalog cannot be read', 'coffre catalog rebuild makes it anew from a vault'),
+  E_CATALOG: kind(11, 'operator', 'the catalog cannot be read', 'move stateDir aside, then coffre catalog rebuild --from VAULT makes it anew'),
   E_STATE_NOT_EMPTY: kind(
     11,
     'never',

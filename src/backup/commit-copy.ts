@@ -45,7 +45,7 @@ export async function readManifestCopy(catalog: Catalog, snapshot: SnapshotWithC
   throw (
     first ??
     new CoffreError('E_STATE', `the state directory has no manifest of snapshot ${snapshot.id}`, {
-      hint: 'coffre catalog rebuild writes it anew from a vault',
+      hint: 'move stateDir aside, then coffre catalog rebuild --from VAULT writes it anew',
     })
   );
 }

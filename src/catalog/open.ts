@@ -88,7 +88,7 @@ async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
   if (error === undefined) return;
   if (error instanceof CoffreError) throw error;
   throw new CoffreError('E_CATALOG', `${path}: ${error instanceof Error ? error.message : String(error)}`, {
-    hint: 'a newer coffre may have written it: run that version, or coffre catalog rebuild',
+    hint: 'a newer coffre may have written it: run that version; or move stateDir aside, then coffre catalog rebuild --from VAULT',
     cause: error,
   });
 }

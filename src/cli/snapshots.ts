@@ -143,7 +143,7 @@ export function registerShow(program: Command, context: CliContext): void {
         const file = indexCopyPath(config.stateDir, snapshot.shop, snapshot.id);
         if (!existsSync(file)) {
           throw new CoffreError('E_STATE', `the local index of ${snapshot.id} is missing: ${file}`, {
-            hint: 'coffre catalog rebuild fetches it from a vault',
+            hint: 'a restore does without it; all of them anew: move stateDir aside, then coffre catalog rebuild --from VAULT',
           });
         }
         const wanted = Buffer.from(path.replace(/^\.\//, '').replace(/\/+$/, '') || '.').toString('latin1');
