@@ -1,5 +1,7 @@
-// How the tests run: each file in a process of its own, two at a time (real servers want the cores), one S3 store for all.
+// How the tests run: each file in a process of its own, the slowest ones first, one S3 store for all.
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { SlowestFirst } from './test/servers/slowest-first.ts';
 
 export default defineConfig({
   test: {
@@ -7,7 +9,9 @@ export default defineConfig({
     globalSetup: ['test/servers/global-setup.ts'],
     setupFiles: ['test/servers/leaks.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // one more than processors: each waits now and then for locks, deadlines and servers, which want processors too
+    maxWorkers: Math.min(availableParallelism() + 1, 8),
+    sequence: { sequencer: SlowestFirst },
     // a server that starts on two busy cores, a lock of some seconds that has to end: long, but a hang still ends
     testTimeout: 60_000,
     hookTimeout: 120_000,
