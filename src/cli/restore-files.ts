@@ -89,6 +89,6 @@ export function describePreview(directory: string, { exists, allowed, written, b
   if (!exists) return `${directory} does not exist yet: it would be made`;
   if (written === null || bytes === null) return `${directory} is empty: everything would be written`;
   const removed = deleted > 0 ? `, and would remove ${deleted} files and directories` : '';
-  const what = `would write ${files(written)} (${formatBytes(bytes)}) into ${directory}, would leave ${unchanged} as they are${removed}`;
+  const what = `would write ${files(written)} (${formatBytes(bytes)}) into ${directory}, would leave ${unchanged} unchanged${removed}`;
   return allowed ? what : `would be refused without --overwrite; with it ${what}`;
 }

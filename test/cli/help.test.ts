@@ -44,5 +44,5 @@ describe('--help', () => {
         if (path.length > 0 && !['--json', '--config'].includes(flag)) expect(known, `${name}: ${flag} in its example`).toContain(flag);
       }
     }
-  }, 60_000);
+  }, 240_000);
 });
