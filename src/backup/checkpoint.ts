@@ -197,8 +197,17 @@ interface Setting {
   readonly configuration: Checkpoint['configuration'];
   readonly signers: Checkpoint['signers'];
   readonly keys: Checkpoint['keys'];
-  /** Hash of all of it. */
+  /** Hash of the recipients that it is sealed to. */
+  readonly recovery: string;
+  /** That, and the hash of all the rest. */
   readonly setting: string;
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Tells whether the recovery recipients are still the same. */
+export function recoveryHash({ encryption }: Pick<Config, 'encryption'>): string {
+  return sha256(JSON.stringify(encryption === 'none' ? 'none' : [...encryption.recovery].sort()));
 }
 
 /** What is written on this machine beside the catalog. */
@@ -219,24 +228,27 @@ async function settingOf(config: Config): Promise<Setting> {
     }
   }
   const content = { configuration: { file: config.file, text }, signers, keys };
-  return { ...content, setting: createHash('sha256').update(JSON.stringify(content)).digest('hex') };
+  const recovery = recoveryHash(config);
+  return { ...content, recovery, setting: `${recovery} ${sha256(JSON.stringify(content))}` };
 }
 
 async function draft(
   deps: CheckpointDeps,
   vault: string,
-  { configuration, signers, keys }: Setting,
+  { configuration, signers, keys, recovery }: Setting,
 ): Promise<{ checkpoint: Checkpoint; positions: Positions }> {
   const { catalog, clock, coffre } = deps;
   return await catalog.transaction(async (tx) => {
-    const before = await lastCheckpoint(tx, vault);
+    const last = await lastCheckpoint(tx, vault);
+    // Who holds the new recovery identity may not hold the old one: what is sealed to it tells everything once more.
+    const before = last?.setting.startsWith(recovery) ? last : null;
     const after = before === null ? BEFORE_FIRST : { row: before.ledgerRow, hash: before.ledgerHash };
     const page = await ledgerPage(tx, after, LEDGER_ROWS);
     const since = before === null ? {} : (JSON.parse(before.positions) as Positions);
     const { tables, positions, more } = await readTables(tx, since, TABLE_ROWS);
     // Its name is its time, so no two may have the same second, and the newest must sort last whatever the clock did.
     const nowMs = Math.floor(clock.nowMs() / 1000) * 1000;
-    const atMs = Math.max(nowMs, (before?.at ?? 0) + 1000);
+    const atMs = Math.max(nowMs, (last?.at ?? 0) + 1000);
     const checkpoint: Checkpoint = {
       format: CHECKPOINT_FORMAT,
       vault,

@@ -11,6 +11,7 @@ import type { Checkpoint } from '../segment/checkpoint.ts';
 import type { ShopIdentity } from '../segment/identity-store.ts';
 import { DAEMON_PREFIX, isShopName, parseKey } from '../segment/layout.ts';
 import type { ListedUpload, ListedVersion } from '../vault/vault.ts';
+import { recoveryHash } from './checkpoint.ts';
 import { DAEMON_SHOP } from './prove.ts';
 import type { FoundCheckpoints } from './rebuild-checkpoints.ts';
 import { openCheckpointVersion, type RebuildFinding, type RebuildVault } from './rebuild-read.ts';
@@ -240,7 +241,8 @@ async function recordOwn(request: RebuildRequest): Promise<RebuildFinding[]> {
           ledgerRow: checkpoint.until.row,
           ledgerHash: checkpoint.until.hash,
           positions: JSON.stringify({}),
-          setting: 'rebuilt',
+          // of the recipients, so that the next one goes on from here, and nothing else, so that it is due at once
+          setting: recoveryHash(request.config),
         })
         .execute();
     });

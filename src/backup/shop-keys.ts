@@ -10,6 +10,8 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
 import { identityKey } from '../segment/layout.ts';
+import { olderSealedIdentities } from '../segment/older-identities.ts';
+import { refuseHalfRotated } from '../segment/rotate-identity.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { LockMode, Vault } from '../vault/vault.ts';
@@ -22,15 +24,19 @@ export interface ShopKeys {
   readonly signingKey: KeyObject;
   /** null: encryption is `none`. */
   readonly identity: { readonly keyId: string; readonly recipient: string; readonly sealed: Buffer } | null;
+  /** Sealed forms of the shop's older identities that a vault may lack. */
+  readonly older: readonly { readonly keyId: string; readonly sealed: Buffer }[];
 }
 
-/** Throws E_KEY, E_SECRET_MODE. Never reads the shop's identity itself. */
+/** Throws E_KEY, E_SECRET_MODE. Never reads an identity itself. */
 export async function openShopKeys(config: Config, shop: string): Promise<ShopKeys> {
   const signingKey = await loadSigningKey(config.signing.keyFile);
-  if (config.encryption === 'none') return { to: 'none', signingKey, identity: null };
+  if (config.encryption === 'none') return { to: 'none', signingKey, identity: null, older: [] };
+  await refuseHalfRotated(config.encryption.keyDir, shop);
   const { keyId, recipient } = await loadRecipient(config.encryption.keyDir, shop);
   const sealed = await loadSealedIdentity(config.encryption.keyDir, shop);
-  return { to: [recipient], signingKey, identity: { keyId, recipient, sealed } };
+  const older = await olderSealedIdentities(config.encryption.keyDir, shop);
+  return { to: [recipient], signingKey, identity: { keyId, recipient, sealed }, older };
 }
 
 /** A killed run's copy has no hash in the catalog, and a few hundred bytes are read back faster than they are reasoned about. */
@@ -57,7 +63,21 @@ export async function storeIdentity(
   request: { readonly shop: string; readonly runId: string; readonly until: Temporal.Instant; readonly signal: AbortSignal },
 ): Promise<void> {
   if (!keys.identity) return;
-  const { keyId, sealed } = keys.identity;
+  for (const older of keys.older) {
+    // Once is enough: nothing new is sealed to it, so nothing of it is ever locked for longer than what there is now.
+    const known = await objectsOf(deps.catalog, vault.name, [older.keyId], 'key');
+    if (known.length === 0) await storeSealed(deps, ledger, vault, older, request);
+  }
+  await storeSealed(deps, ledger, vault, keys.identity, request);
+}
+
+async function storeSealed(
+  deps: { readonly catalog: Catalog; readonly clock: Clock },
+  ledger: Ledger,
+  vault: Vault,
+  { keyId, sealed }: { readonly keyId: string; readonly sealed: Buffer },
+  request: { readonly shop: string; readonly runId: string; readonly until: Temporal.Instant; readonly signal: AbortSignal },
+): Promise<void> {
   const key = identityKey(request.shop, keyId);
   const until = laterOf(request.until, await longestLock(deps.catalog, vault.name, request.shop));
   const sha256 = createHash('sha256').update(sealed).digest('hex');

@@ -145,6 +145,7 @@ Example:
           recipients: recovery,
           signingFingerprint: fingerprint(signingKey),
           signingPublicKey: exportPublicKey(signingKey),
+          olderFingerprints: [],
           madeAt: context.clock.now().toString({ smallestUnit: 'second' }),
           procedure,
         });

@@ -7,18 +7,20 @@ import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { createIdentity, loadRecipient } from '../segment/identity-store.ts';
 import { writeNewFile } from '../segment/key-file.ts';
-import { exportPublicKey, fingerprint, loadSigningKey, makeSigningKey, saveSigningKey } from '../segment/signing-key.ts';
+import { exportPublicKey, fingerprint, loadSigningKey, makeSigningKey, olderFingerprints, saveSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
+import { registerRotate } from './keys-rotate.ts';
 import { table } from './output.ts';
 import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
 
 export function registerKeys(program: Command, context: CliContext): void {
-  const keys = program.command('keys').description('show and make keys, print the recovery kit');
+  const keys = program.command('keys').description('show, make and rotate keys, print the recovery kit');
   keys
     .command('show', { isDefault: true })
     .description('recipients of the shops and of the agency, fingerprint of the signing key')
     .addHelpText('after', '\nExample:\n  coffre keys\n  coffre --json keys show\n')
     .action(action(context, async (invocation) => await showKeys(invocation.config())));
+  registerRotate(keys, context);
   keys
     .command('make')
     .description('make the identity of every shop that has none yet, and the signing key when it is missing')
@@ -55,6 +57,7 @@ export function registerKeys(program: Command, context: CliContext): void {
           recipients: config.encryption === 'none' ? [] : config.encryption.recovery,
           signingFingerprint: fingerprint(signingKey),
           signingPublicKey: exportPublicKey(signingKey),
+          olderFingerprints: await olderFingerprints(config.signing.keyFile),
           madeAt: context.clock.now().toString({ smallestUnit: 'second' }),
           procedure,
         });
@@ -89,10 +92,15 @@ async function makeKeyFolder(folder: string): Promise<void> {
 
 async function showKeys(config: Config) {
   const signingKey = await loadSigningKey(config.signing.keyFile);
-  const signing = { keyFile: config.signing.keyFile, fingerprint: fingerprint(signingKey), publicKey: exportPublicKey(signingKey) };
+  const { keyFile } = config.signing;
+  const older = await olderFingerprints(keyFile);
+  const signing = { keyFile, fingerprint: fingerprint(signingKey), publicKey: exportPublicKey(signingKey), older };
   if (config.encryption === 'none') {
     const document = { encryption: 'none', recovery: [], signing, shops: [] };
-    return { document, text: `signing key  ${signing.fingerprint}\nencryption   none` };
+    return {
+      document,
+      text: [`signing key  ${signing.fingerprint}`, ...older.map((one) => `older        ${one}`), 'encryption   none'].join('\n'),
+    };
   }
   const { keyDir, recovery } = config.encryption;
   const shops: { shop: string; keyId: string | null; recipient: string | null }[] = [];
@@ -110,6 +118,7 @@ async function showKeys(config: Config) {
     document: { encryption: 'age', keyDir, recovery, signing, shops },
     text: [
       `signing key  ${signing.fingerprint}`,
+      ...older.map((one) => `older        ${one}`),
       ...recovery.map((recipient) => `recovery     ${recipient}`),
       '',
       table(

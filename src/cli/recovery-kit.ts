@@ -1,6 +1,6 @@
 // The paper that brings everything back when this machine is gone: recovery identity, fingerprint, vaults, procedure.
 import { readFile } from 'node:fs/promises';
-import type { Config } from '../config/config.ts';
+import type { Config, VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 
 export interface KitContents {
@@ -10,6 +10,8 @@ export interface KitContents {
   readonly recipients: readonly string[];
   readonly signingFingerprint: string;
   readonly signingPublicKey: string;
+  /** Of the keys that signed before: what they signed is still there. */
+  readonly olderFingerprints: readonly string[];
   /** Printable, in UTC. */
   readonly madeAt: string;
   /** From `restoreProcedure`. */
@@ -27,6 +29,25 @@ export async function restoreProcedure(): Promise<string> {
     throw new CoffreError('E_INTERNAL', 'README.md with its chapter on restoring without coffre is missing from this installation');
   }
   return chapter.replace(/^<!--.*-->\n/gm, '').trim();
+}
+
+/** As one types it at night, from paper. */
+function rebuildCommand(vault: VaultConfig, kit: KitContents, encrypted: boolean): string[] {
+  const place =
+    vault.type === 's3'
+      ? [
+          `--endpoint ${vault.endpoint} --region ${vault.region}`,
+          `--bucket ${vault.bucket}${vault.prefix === '' ? '' : ` --prefix ${vault.prefix}`}${vault.forcePathStyle ? '' : ' --virtual-hosted'}`,
+          '--credentials-file reading.json',
+        ]
+      : [`--path ${vault.path}`];
+  const trust = [kit.signingFingerprint, ...kit.olderFingerprints].map((one) => `--fingerprint ${one}`);
+  const parts = [...place, ...(encrypted ? ['--identity-file recovery.key'] : []), ...trust];
+  return [
+    ...(vault.type === 's3' ? [`  echo '{"accessKeyId":"…","secretAccessKey":"…"}' > reading.json`] : []),
+    `  coffre catalog rebuild --from ${vault.name} \\`,
+    ...parts.map((part, at) => `    ${part}${at < parts.length - 1 ? ' \\' : ''}`),
+  ];
 }
 
 /** Text of the kit. Holds a secret when `identity` is given. */
@@ -51,6 +72,7 @@ export function recoveryKitText(kit: KitContents): string {
     '2. SIGNING KEY (manifests signed by another one are forged)',
     `  fingerprint: ${kit.signingFingerprint}`,
     `  public key:  ${kit.signingPublicKey}`,
+    ...kit.olderFingerprints.map((older) => `  older:       ${older}`),
     '',
     '3. VAULTS',
     ...[...kit.config.vaults.values()].flatMap((vault) =>
@@ -64,7 +86,17 @@ export function recoveryKitText(kit: KitContents): string {
         : [`  ${vault.name}: folder ${vault.path}${vault.site === null ? '' : ` at ${vault.site}`}`],
     ),
     '',
-    '4. BRINGING A SHOP BACK, with any Linux machine and without coffre',
+    '4. BRINGING EVERYTHING BACK, on a new machine with coffre',
+    '',
+    'Configuration, catalog, billing, keys, holds and evidence come back from any one of the vaults. In an empty folder, as root:',
+    '',
+    ...(encrypted ? ['  umask 077', "  echo 'AGE-SECRET-KEY-1…' > recovery.key          # part 1"] : ['  umask 077']),
+    ...[...kit.config.vaults.values()].flatMap((vault) => ['', ...rebuildCommand(vault, kit, encrypted)]),
+    '',
+    'It says what is newer than its last checkpoint, what is lost, who tampered with the vault, and which passwords are still to be put',
+    'in place. Then: coffre doctor; coffre restore SHOP --in-place (or --to-dir); coffre daemon. Print a new kit: it has a new signing key.',
+    '',
+    '5. BRINGING A SHOP BACK, with any Linux machine and without coffre',
     '',
     kit.procedure,
   ];

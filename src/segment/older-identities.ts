@@ -4,37 +4,56 @@ import { join } from 'node:path';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { isId } from './id.ts';
 import { identityIn, identityText, loadIdentity, type ShopIdentity } from './identity-store.ts';
-import { isCode, readSecretFile, writeNewFile } from './key-file.ts';
+import { isCode, readPublicFile, readSecretFile, writeNewFile } from './key-file.ts';
 
 function folderOf(keyDir: string, shop: string): string {
   return join(keyDir, 'older', shop);
 }
 
-/** Keeps an identity as an older one, durable on return; one that is there already is left. Throws E_STATE. */
-export async function keepOlderIdentity(keyDir: string, identity: ShopIdentity): Promise<void> {
+/**
+ * Keeps an identity as an older one, durable on return; one that is there already is left. `sealed`: its sealed form, for the vaults to
+ * get; null: they have it. Throws E_STATE.
+ */
+export async function keepOlderIdentity(keyDir: string, identity: ShopIdentity, sealed: Uint8Array | null = null): Promise<void> {
   const folder = folderOf(keyDir, identity.shop);
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw asCoffreError(error, 'E_STATE', `cannot make ${folder}`);
   }
+  // the secret first: a sealed form whose secret is not here would be stored for nobody
+  await writeOnce(join(folder, `${identity.keyId}.key`), identityText(identity), 0o600);
+  if (sealed !== null) await writeOnce(join(folder, `${identity.keyId}.age`), sealed, 0o644);
+}
+
+async function writeOnce(path: string, content: string | Uint8Array, mode: number): Promise<void> {
   try {
-    await writeNewFile(join(folder, `${identity.keyId}.key`), identityText(identity), 0o600);
+    await writeNewFile(path, content, mode);
   } catch (error) {
     if (!(error instanceof CoffreError) || error.code !== 'E_KEY') throw error;
+  }
+}
+
+/** Sealed forms of older identities that were made since the vaults got them: without them new recovery recipients could not read on. */
+export async function olderSealedIdentities(keyDir: string, shop: string): Promise<{ readonly keyId: string; readonly sealed: Buffer }[]> {
+  const folder = folderOf(keyDir, shop);
+  const ids = (await namesIn(folder)).filter((name) => name.endsWith('.age')).map((name) => name.slice(0, -4));
+  return await Promise.all(ids.filter(isId).map(async (keyId) => ({ keyId, sealed: await readPublicFile(join(folder, `${keyId}.age`)) })));
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return [];
+    throw asCoffreError(error, 'E_KEY', `cannot read ${folder}`);
   }
 }
 
 /** Newest first. Throws E_KEY, E_SECRET_MODE. */
 export async function olderIdentities(keyDir: string, shop: string): Promise<ShopIdentity[]> {
   const folder = folderOf(keyDir, shop);
-  let names: string[];
-  try {
-    names = await readdir(folder);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw asCoffreError(error, 'E_KEY', `cannot read ${folder}`);
-  }
+  const names = await namesIn(folder);
   const found: ShopIdentity[] = [];
   for (const name of names
     .filter((one) => one.endsWith('.key') && isId(one.slice(0, -4)))
