@@ -1,14 +1,11 @@
-// The last part of a tree: its directories' metadata, with the names each holds, so that extraction can also remove what is gone.
-import type { Clock } from '../../clock.ts';
 import { CoffreError } from '../../errors.ts';
-import type { ExtendedFiles } from '../../host/extended.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
-import { entryOf, type OnOutcome, warningKind } from './part.ts';
+import { entryOf, type PartDeps, warningKind } from './part.ts';
 import { MOST_HEADER_BYTES, writeHeaders } from './pax-header.ts';
 import type { ScannedDirectory, Scratch } from './scratch.ts';
-import { packWithTar, type Tree } from './tar-pack.ts';
+import { packWithTar } from './tar-pack.ts';
 import type { Found } from './walk.ts';
 
 /** Directories whose entries one tail part holds in memory; larger trees get several, to be extracted one after the other. */
@@ -17,13 +14,9 @@ export const DIRECTORIES_PER_TAIL = 32_768;
 const BYTES_PER_DIRECTORY = 1536 + 512;
 const HEADERS_AT_ONCE = 64;
 
-export interface TailDeps {
-  readonly tree: Tree;
+/** As any part of a tree, but for contents that are stored already: a directory has none. */
+export interface TailDeps extends Omit<PartDeps, 'stored'> {
   readonly scratch: Scratch;
-  readonly clock: Clock;
-  /** Tells which directories GNU tar must pack for their attributes; null: it packs them all, since the tree is on another machine. */
-  readonly extended: ExtendedFiles | null;
-  readonly onOutcome: OnOutcome;
 }
 
 /**
