@@ -14,7 +14,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { capped, type LockNeed } from '../retention/horizon.ts';
 import { provisionalLockMs } from '../retention/margins.ts';
 import { newId } from '../segment/id.ts';
-import type { Source, SourceKind, Warning } from '../source/source.ts';
+import type { Source, SourceKind } from '../source/source.ts';
 import type { Lock, Vault } from '../vault/vault.ts';
 import { admitVaults, type OpenVault } from './admit.ts';
 import { type CommittedCopy, storeManifest } from './commit.ts';
@@ -28,6 +28,7 @@ import { chooseReuse, confirmCopies, type ReuseBase } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
 import { openShopKeys, storeIdentity } from './shop-keys.ts';
 import { requireOpen } from './shop-open.ts';
+import { type SnapshotResult, shortfallOf } from './snapshot-result.ts';
 import { indexCopyPath, journalPath, runDir, scratchPath } from './state-files.ts';
 import { type RunSegment, sealedTo } from './store-part.ts';
 import { sweepCopies, sweepRunDirs } from './sweep.ts';
@@ -56,32 +57,6 @@ export interface BackupRequest {
 }
 
 /** CLI.md: one element of `snapshots` in `backup --json`. */
-export interface SnapshotResult {
-  readonly id: string;
-  readonly source: SourceKind;
-  readonly vaults: readonly string[];
-  readonly segments: number;
-  readonly reusedSegments: number;
-  readonly plainBytes: number;
-  /** Everything the snapshot consists of in one vault, reused segments included. */
-  readonly storedBytes: number;
-  /** What this run itself stored in one vault. */
-  readonly newBytes: number;
-  readonly files?: number;
-  readonly tables?: number;
-  readonly consistency?: unknown;
-  readonly lock: { readonly mode: string; readonly retainUntil: string; readonly verified: boolean };
-  readonly durationMs: number;
-  readonly full: boolean;
-  readonly complete: boolean;
-  readonly adoptedRuns: readonly string[];
-  readonly warnings: readonly Warning[];
-  /** Worth a line, and no fault of this snapshot: why more was stored than changed. */
-  readonly notes: readonly string[];
-  /** Required vaults that do not have it, with the reason. */
-  readonly missing: readonly { readonly vault: string; readonly code: string; readonly message: string; readonly hint: string }[];
-}
-
 /**
  * Takes one snapshot of one source of one shop. The result may be incomplete (something unreadable) or degraded (a vault
  * left the run): it says so, and the caller must make that visible. Throws when there is no snapshot at all.
@@ -378,27 +353,6 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     notes: reuse.passedOver === null ? [] : [reuse.passedOver],
     missing: [...vaults.left].map(([vault, error]) => ({ vault, code: error.code, message: error.message, hint: error.hint })),
   };
-}
-
-/** Why a snapshot that exists is not good, or null. */
-export function shortfallOf(
-  shop: string,
-  result: Pick<SnapshotResult, 'id' | 'complete' | 'missing' | 'warnings' | 'source'>,
-): CoffreError | null {
-  const [missing] = result.missing;
-  if (!result.complete) {
-    const unreadable = result.warnings.filter((warning) => warning.kind === 'unreadable');
-    const named = unreadable
-      .slice(0, 3)
-      .map((warning) => warning.where)
-      .join(', ');
-    return new CoffreError('E_INCOMPLETE', `${shop}: ${unreadable.length} not readable in ${result.source}: ${named}`);
-  }
-  if (missing) {
-    const reasons = result.missing.map((vault) => `${vault.message} [${vault.code}]`).join('; ');
-    return new CoffreError('E_DEGRADED', `${shop}: snapshot ${result.id} is not in every vault: ${reasons}`, { hint: missing.hint });
-  }
-  return null;
 }
 
 /** Files: a full follows the plan's `full`; without it what did not change is skipped. A database is always read whole. */

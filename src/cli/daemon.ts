@@ -4,7 +4,8 @@ import { catchUpShop, catchUpShortfall, needsCatchUp } from '../backup/catch-up.
 import { checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';
-import { type BackupDeps, backupSource, shortfallOf } from '../backup/run.ts';
+import { type BackupDeps, backupSource } from '../backup/run.ts';
+import { shortfallOf } from '../backup/snapshot-result.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';

@@ -1,7 +1,8 @@
 // coffre looking after one shop through days that pass at once: the engine itself in this process, on a clock that can be set ahead.
 import { Temporal } from 'temporal-polyfill';
 import { MemoryBudget } from '../../../src/backup/memory.ts';
-import { type BackupDeps, backupSource, shortfallOf } from '../../../src/backup/run.ts';
+import { type BackupDeps, backupSource } from '../../../src/backup/run.ts';
+import { shortfallOf } from '../../../src/backup/snapshot-result.ts';
 import { type Catalog, openCatalog } from '../../../src/catalog/open.ts';
 import { pruneDeps, pruneTarget } from '../../../src/cli/prune.ts';
 import { type Clock, systemClock } from '../../../src/clock.ts';
