@@ -6,7 +6,7 @@ import { listHolds } from '../catalog/holds.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
-import { listSnapshots, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
+import { lastNeeds, listSnapshots, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
@@ -25,7 +25,7 @@ import { type CopyLockRules, copyLock, longer } from './copy-lock.ts';
 import { CopySources, NoSoundCopy } from './copy-sources.ts';
 import type { RunLog } from './log.ts';
 import type { MemoryBudget } from './memory.ts';
-import { type PlaceContext, type PlacedObject, placeObject } from './place-object.ts';
+import { type Give, type PlaceContext, type PlacedObject, placeObject } from './place-object.ts';
 import { openShopKeys, type ShopKeys, storeIdentity } from './shop-keys.ts';
 
 /** Objects on their way into one vault at once; memory bounds them further. */
@@ -211,26 +211,32 @@ class CatchUp {
   }
 
   async run(): Promise<CatchUpResult> {
-    const { catalog, config, memory, openVault } = this.#deps;
+    const { catalog, clock, config, memory, openVault } = this.#deps;
     const { shop, signal } = this.#request;
-    const { gaps, passed } = this.#plan;
+    const { passed } = this.#plan;
     const keys = await openShopKeys(config, shop.name);
     const trusted = await trustedKeys(config);
-    for (const gap of gaps) for (const segment of await lackingSegments(catalog, gap)) this.#totalBytes += segment.storedBytes;
-    await this.#computeNeeds();
     const nearestFirst = [...config.vaults.values()].sort((a, b) => Number(a.type === 's3') - Number(b.type === 's3'));
     const onProblem = (problem: Problem): void => {
       this.#problems.push(problem);
       this.#deps.log.error({ ...this.#tell(), event: 'copy.damaged', ...problem }, problem.message);
     };
     const sources = new CopySources({ catalog, openVault, vaults: nearestFirst, memory: memory.share(), signal, onProblem });
+    let { gaps } = this.#plan;
     try {
-      const targets = [...new Set(gaps.map((gap) => gap.vault))];
-      const own = (vault: string): readonly Gap[] => gaps.filter((gap) => gap.vault === vault);
-      // a vault that is down does not hold the others up
-      const settled = await Promise.allSettled(targets.map((vault) => this.#serve(vault, own(vault), sources, keys, trusted)));
-      signal.throwIfAborted();
-      for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;
+      // What a round finds damaged on its way, in a source or beside what it mends, is the next one's.
+      for (const tried = new Set<string>(); gaps.length > 0; ) {
+        for (const gap of gaps) tried.add(nameOf(gap));
+        await this.#prepare(gaps);
+        const targets = [...new Set(gaps.map((gap) => gap.vault))];
+        const own = (vault: string): readonly Gap[] => gaps.filter((gap) => gap.vault === vault);
+        // a vault that is down does not hold the others up
+        const settled = await Promise.allSettled(targets.map((vault) => this.#serve(vault, own(vault), sources, keys, trusted)));
+        signal.throwIfAborted();
+        for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;
+        const plan = await readCatchUpPlan(catalog, config, shop, clock.nowMs());
+        gaps = plan.gaps.filter((gap) => !tried.has(nameOf(gap)));
+      }
     } finally {
       await sources.close();
     }
@@ -295,22 +301,22 @@ class CatchUp {
     const { vault } = place;
     const need = copyLock(await this.#lockRules(), snapshot);
     const manifest = await readManifestCopy(catalog, snapshot, trusted);
+    const options = { readFirst: gap.damage === 'E_OBJECT_ALTERED' && !(await knowsWhich(catalog, gap)) };
     const own = new Map<string, PlacedObject>();
     await inParallel(manifest.segments, COPIES_IN_FLIGHT, async (segment) => {
       signal.throwIfAborted();
       const wanted = { ...segment, kind: 'segment' as const, refId: segment.id };
       const known = placed.get(segment.id);
-      const it =
-        known ??
-        (await placeObject(place, wanted, this.#needs.get(segment.id) ?? need, (store) => sources.give(vault.name, wanted, store)));
+      const give: Give = (store) => sources.give(vault.name, wanted, store);
+      const it = known ?? (await placeObject(place, wanted, this.#needFor(segment.id, need), options, give));
       own.set(segment.id, it);
-      placed.set(segment.id, it);
+      placed.set(segment.id, { ...it, copied: false });
       if (it.copied && !known) this.#copiedSegment(gap, segment.key, it.sizeBytes);
     });
     await storeIdentity(this.#deps, this.#ledger, vault, keys, { shop: shop.name, runId: this.#runId, until: need.extendTo, signal });
     const { signingKey } = keys;
     const onManifest = (): void => log.debug({ ...this.#tell(), event: 'manifest.stored', vault: vault.name }, 'manifest stored');
-    const committed = await commitCopy({ place, sources, snapshot, manifest, segments: own, need, signingKey, onManifest });
+    const committed = await commitCopy({ place, sources, snapshot, manifest, segments: own, need, options, signingKey, onManifest });
     const all = [...own.values(), committed.index, committed.manifest];
     const copies = all.filter((it) => it.copied);
     const first = all.reduce((a, b) => (Temporal.Instant.compare(a.lock.retainUntil, b.lock.retainUntil) <= 0 ? a : b));
@@ -322,21 +328,21 @@ class CatchUp {
     log.info({ ...this.#tell(), event: 'vault.committed', vault: vault.name, snapshot: snapshot.id }, 'snapshot caught up');
   }
 
-  /** A segment is locked once for every snapshot that needs it, whichever of them brings it. */
-  async #computeNeeds(): Promise<void> {
+  /** How much there is to do; and until when each segment is locked, once for every snapshot that needs it, whichever of them brings it. */
+  async #prepare(gaps: readonly Gap[]): Promise<void> {
     const { catalog } = this.#deps;
+    for (const gap of gaps) for (const segment of await lackingSegments(catalog, gap)) this.#totalBytes += segment.storedBytes;
     const rules = await this.#lockRules();
-    const seen = new Set<string>();
-    for (const { snapshot } of this.#plan.gaps) {
-      if (seen.has(snapshot.id)) continue;
-      seen.add(snapshot.id);
-      const need = orNull(() => copyLock(rules, snapshot));
-      if (need === null) continue;
-      for (const { id } of await snapshotSegments(catalog, snapshot.id)) {
-        const known = this.#needs.get(id);
-        this.#needs.set(id, known ? longer(known, need) : need);
-      }
+    const ids = [...new Set(gaps.map((gap) => gap.snapshot.id))];
+    for (const [id, last] of await lastNeeds(catalog, ids)) {
+      const need = orNull(() => copyLock(rules, { id, completedAt: last - rules.retentionMs, keepUntil: last }));
+      if (need) this.#needs.set(id, need);
     }
+  }
+
+  #needFor(segment: string, need: LockNeed): LockNeed {
+    const last = this.#needs.get(segment);
+    return last ? longer(last, need) : need;
   }
 
   async #lockRules(): Promise<CopyLockRules> {
@@ -364,6 +370,19 @@ function isSnapshotsOwn(error: CoffreError): boolean {
     error instanceof NoSoundCopy ||
     ['E_LOCK_CEILING', 'E_STATE', 'E_SIGNATURE', 'E_FORMAT', 'E_OBJECT_ALTERED', 'E_BUSY'].includes(error.code)
   );
+}
+
+const nameOf = (gap: Gap): string => `${gap.snapshot.id} ${gap.vault}`;
+
+/** Whether the catalog says which of its objects in this vault are damaged; one that is gone shows in the listing. */
+async function knowsWhich(catalog: Catalog, { snapshot, vault }: Gap): Promise<boolean> {
+  const segments = (await snapshotSegments(catalog, snapshot.id)).map((segment) => segment.id);
+  const rows = [
+    ...(await objectsOf(catalog, vault, segments, 'segment')),
+    ...(await objectsOf(catalog, vault, [snapshot.id], 'index')),
+    ...(await objectsOf(catalog, vault, [snapshot.id], 'manifest')),
+  ];
+  return rows.some((row) => row.damage !== null) || rows.length < segments.length + 2;
 }
 
 function orNull<T>(work: () => T): T | null {

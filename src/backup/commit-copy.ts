@@ -11,7 +11,7 @@ import type { Manifest } from '../segment/manifest-types.ts';
 import { seal } from '../segment/seal.ts';
 import { lockText, writeDurably } from './commit.ts';
 import type { CopySources } from './copy-sources.ts';
-import { type PlaceContext, type PlacedObject, placeObject } from './place-object.ts';
+import { type PlaceContext, type PlacedObject, type PlaceOptions, placeObject } from './place-object.ts';
 import { catchUpPath, manifestCopyPath } from './state-files.ts';
 
 export interface CommitCopyInput {
@@ -23,6 +23,7 @@ export interface CommitCopyInput {
   /** Of every segment, by id, in this vault. */
   readonly segments: ReadonlyMap<string, PlacedObject>;
   readonly need: LockNeed;
+  readonly options: PlaceOptions;
   readonly signingKey: KeyObject;
   /** The manifest is in the vault, the row is not yet in the catalog. */
   readonly onManifest: () => void;
@@ -88,7 +89,7 @@ export async function commitCopy(input: CommitCopyInput): Promise<{ readonly man
   const encrypted = manifest.encryption !== 'none';
   const { key, storedBytes, storedSha256 } = manifest.index;
   const wantedIndex = { key, kind: 'index' as const, refId: id, storedBytes, storedSha256 };
-  const index = await placeObject(place, wantedIndex, need, (store) => sources.give(vault.name, wantedIndex, store));
+  const index = await placeObject(place, wantedIndex, need, input.options, (store) => sources.give(vault.name, wantedIndex, store));
 
   const { lock: _, revision: __, ...same } = manifest;
   const revision = await nextRevision(catalog, snapshot, vault.name);
@@ -117,7 +118,7 @@ export async function commitCopy(input: CommitCopyInput): Promise<{ readonly man
     storedBytes: sealed.length,
     storedSha256: createHash('sha256').update(sealed).digest('hex'),
   };
-  const stored = await placeObject(place, wanted, need, (store) => store(sealed));
+  const stored = await placeObject(place, wanted, need, input.options, (store) => store(sealed));
   input.onManifest();
   await writeDurably(manifestCopyPath(catalog.stateDir, shop, id, vault.name), plaintext);
   await recordCopy(catalog, {

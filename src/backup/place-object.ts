@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
-import type { ObjectRow } from '../catalog/snapshots.ts';
+import { type ObjectRow, recordDamagedObject } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { LockNeed } from '../retention/horizon.ts';
@@ -25,6 +25,11 @@ export interface PlaceContext {
   readonly signal: AbortSignal;
 }
 
+export interface PlaceOptions {
+  /** Damage was found among these objects and nobody knows in which: what is there is read before it may serve. */
+  readonly readFirst: boolean;
+}
+
 export interface PlacedObject {
   readonly objectId: number;
   readonly versionId: string;
@@ -43,9 +48,15 @@ export type Give = (store: (body: Buffer | AsyncIterable<Uint8Array>) => Promise
  * and is not what was written stays where the store keeps versions, as a stray that prune takes when its lock ends; in a folder it is replaced.
  * Throws E_LOCK_DROPPED, E_BUSY (prune is about to delete what is there), and what the vault or `give` throws.
  */
-export async function placeObject(context: PlaceContext, wanted: WantedObject, need: LockNeed, give: Give): Promise<PlacedObject> {
+export async function placeObject(
+  context: PlaceContext,
+  wanted: WantedObject,
+  need: LockNeed,
+  options: PlaceOptions,
+  give: Give,
+): Promise<PlacedObject> {
   const { ledger, vault } = context;
-  const { sound, superseded } = await lookAround(context, wanted);
+  const { sound, superseded } = await lookAround(context, wanted, options);
   const placed = sound
     ? await lockFor(context, sound, need)
     : await give((body) => store(context, wanted, need, superseded.length > 0 || occupied(context, wanted.key), body));
@@ -66,7 +77,7 @@ interface Found {
 }
 
 /** Compares what the vault has under the key with what the catalog knows, and reads what only a hash can tell. */
-async function lookAround(context: PlaceContext, wanted: WantedObject): Promise<Found> {
+async function lookAround(context: PlaceContext, wanted: WantedObject, { readFirst }: PlaceOptions): Promise<Found> {
   const { catalog, ledger, runId, shop, vault } = context;
   const rows = await catalog.db.selectFrom('objects').selectAll().where('vault', '=', vault.name).where('key', '=', wanted.key).execute();
   const listed = (context.listing.get(wanted.key) ?? []).filter((version) => !version.isDeleteMarker);
@@ -76,15 +87,25 @@ async function lookAround(context: PlaceContext, wanted: WantedObject): Promise<
     const version = listed.find((candidate) => candidate.versionId === row.versionId);
     // a listing may lag behind: only a direct question makes it missing
     if (!version && (await vault.stat(row.key, row.versionId ?? '')) === null) {
+      // first what else needs it: a crash in between must not leave that called good
+      if (isOf(row, wanted)) await recordDamagedObject(catalog, row, 'E_OBJECT_MISSING');
       await ledger.vanished(row.id, 'the store does not have it any more');
-    } else if (sound === null && isKnown(row, wanted) && mayBeLocked(row, vault)) sound = row;
-    else superseded.push(row);
+      continue;
+    }
+    const serves = sound === null && isKnown(row, wanted) && mayBeLocked(row, vault);
+    if (serves && (!readFirst || (await isWhole(context, wanted, row.versionId ?? '')))) {
+      sound = row;
+      continue;
+    }
+    if (serves) await recordDamagedObject(catalog, row, 'E_OBJECT_ALTERED');
+    superseded.push(serves ? { ...row, damage: 'E_OBJECT_ALTERED' } : row);
   }
   if (sound) return { sound, superseded };
 
   for (const version of listed) {
     if (version.sizeBytes !== wanted.storedBytes) continue;
-    const row = rows.find((candidate) => candidate.versionId === version.versionId);
+    const row =
+      superseded.find((known) => known.versionId === version.versionId) ?? rows.find((known) => known.versionId === version.versionId);
     if (row?.state === 'tombstone') throw new CoffreError('E_BUSY', `${vault.name}: ${wanted.key} is about to be deleted by prune`);
     // found damaged, or known to be something else
     if (row && isKnown({ ...row, damage: null }, wanted) && (row.damage !== null || !mayBeLocked(row, vault))) continue;
@@ -102,15 +123,13 @@ async function lookAround(context: PlaceContext, wanted: WantedObject): Promise<
   return { sound: null, superseded };
 }
 
+function isOf(row: ObjectRow, wanted: WantedObject): boolean {
+  return row.kind === wanted.kind && row.refId === wanted.refId;
+}
+
 /** Acknowledged as this very object, or read since. */
 function isKnown(row: ObjectRow, wanted: WantedObject): boolean {
-  return (
-    row.kind === wanted.kind &&
-    row.refId === wanted.refId &&
-    row.damage === null &&
-    row.sizeBytes === wanted.storedBytes &&
-    row.sha256 === wanted.storedSha256
-  );
+  return isOf(row, wanted) && row.damage === null && row.sizeBytes === wanted.storedBytes && row.sha256 === wanted.storedSha256;
 }
 
 /** No extension changes a lock's mode: under a weaker one than the vault gives by now it must be stored anew. */

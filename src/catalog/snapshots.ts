@@ -259,17 +259,25 @@ export async function recordVerification(
 
 /** Notes that a segment in this vault is not what was written (or is gone): no copy there that needs it is good any more. */
 export async function recordDamagedSegment(catalog: Catalog, vault: string, segmentId: string, errorCode: string): Promise<void> {
-  await catalog.transaction((tx) =>
-    tx
+  await catalog.transaction(async (tx) => {
+    await tx
+      .updateTable('objects')
+      .set({ damage: errorCode })
+      .where('vault', '=', vault)
+      .where('refId', '=', segmentId)
+      .where('kind', '=', 'segment')
+      .where('state', '=', 'stored')
+      .execute();
+    await tx
       .updateTable('snapshotVaults')
       .set({ verifyError: errorCode })
       .where('vault', '=', vault)
       .where('snapshotId', 'in', tx.selectFrom('snapshotSegments').select('snapshotId').where('segmentId', '=', segmentId))
-      .execute(),
-  );
+      .execute();
+  });
 }
 
-/** Notes on the object itself what is wrong with it, and on every copy that needs it: see recordDamagedSegment. */
+/** Notes on the object itself what is wrong with it, and on every copy that needs it. */
 export async function recordDamagedObject(
   catalog: Catalog,
   row: Pick<ObjectRow, 'id' | 'vault' | 'kind' | 'refId'>,
@@ -279,4 +287,29 @@ export async function recordDamagedObject(
   if (row.refId === null) return;
   if (row.kind === 'segment') await recordDamagedSegment(catalog, row.vault, row.refId, errorCode);
   else if (row.kind === 'index' || row.kind === 'manifest') await recordVerification(catalog, row.refId, row.vault, 0, errorCode);
+}
+
+/** Its bytes were read and are what was written, whatever an earlier verification found. */
+export async function recordSoundObject(catalog: Catalog, row: Pick<ObjectRow, 'id' | 'damage'>): Promise<void> {
+  if (row.damage !== null) await catalog.db.updateTable('objects').set({ damage: null }).where('id', '=', row.id).execute();
+}
+
+/**
+ * For each segment of these snapshots the end of the last window that needs it (epoch milliseconds), of all
+ * snapshots that the shop has.
+ */
+export async function lastNeeds(catalog: Catalog, snapshotIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const needs = new Map<string, number>();
+  for (const ids of slices(snapshotIds, IDS_AT_ONCE)) {
+    const rows = await catalog.db
+      .selectFrom('snapshotSegments as user')
+      .innerJoin('snapshots', 'snapshots.id', 'user.snapshotId')
+      .select(['user.segmentId', (eb) => eb.fn.max('snapshots.keepUntil').as('last')])
+      .where('snapshots.state', '=', 'committed')
+      .where('user.segmentId', 'in', catalog.db.selectFrom('snapshotSegments').select('segmentId').where('snapshotId', 'in', ids))
+      .groupBy('user.segmentId')
+      .execute();
+    for (const { segmentId, last } of rows) needs.set(segmentId, last);
+  }
+  return needs;
 }

@@ -105,7 +105,7 @@ async function holdsNothing(folder: string, fromTheStart: readonly string[] = ['
 function describe(path: string, { objects, bytes, elsewhere, lost }: LostWithDisk): string {
   const lines = [`${path} is a vault`, `${objects} objects (${formatBytes(bytes)}) that the old disk held are written down as gone`];
   if (elsewhere > 0)
-    lines.push(`${elsewhere} snapshots are in other vaults only, degraded until their windows end; the next backup is good again`);
+    lines.push(`${elsewhere} snapshots are in other vaults only, degraded until the daemon, or coffre catch-up now, has copied them here`);
   if (lost > 0) lines.push(`${lost} snapshots were on that disk only and are lost`);
   return lines.join('\n');
 }

@@ -6,7 +6,8 @@ import {
   listSnapshots,
   type ObjectRow,
   objectsOf,
-  recordDamagedSegment,
+  recordDamagedObject,
+  recordSoundObject,
   recordVerification,
   requiredVaults,
   type SnapshotWithCopies,
@@ -94,6 +95,13 @@ export async function verifyCopy(
     const failure = asCoffreError(error);
     errors.push({ code: failure.code, key, message: failure.message });
   };
+  /** What was read of this object is not what was written: a catch-up stores it anew. */
+  const noteRead = async (row: ObjectRow | undefined, key: string, error: unknown): Promise<void> => {
+    note(key, error);
+    const { code } = asCoffreError(error);
+    // others that use it may not have it in their share, and the next run must not build on it
+    if (row && FOUND_BY_READING.has(code)) await recordDamagedObject(catalog, row, code);
+  };
 
   // 1. There, with its size, locked as promised, and nothing foreign on the same key.
   const own: ObjectRow[] = [];
@@ -123,6 +131,13 @@ export async function verifyCopy(
   if (deps.identities !== null) {
     try {
       manifest = await readManifest(catalog, vault, snapshot, deps.identities, deps.trusted, deps.signal);
+    } catch (error) {
+      const row = own.find((candidate) => candidate.id === copy.manifestObject);
+      await noteRead(row, `manifest of ${snapshot.id}`, error);
+    }
+  }
+  if (manifest !== null) {
+    try {
       const indexRow = own.find((row) => row.id === copy.indexObject);
       if (indexRow && (indexRow.versionId !== manifest.index.versionId || indexRow.sha256 !== manifest.index.storedSha256)) {
         throw new CoffreError('E_OBJECT_ALTERED', `${vault.name}: manifest and catalog differ about ${indexRow.key}`);
@@ -147,9 +162,10 @@ export async function verifyCopy(
         // without the identity its stored bytes must do; with it the manifest was read in step 2
         else if (deps.identities === null || row.id === copy.indexObject) await readHashed(deps, vault, row);
         else continue;
+        await recordSoundObject(catalog, row);
         readBytes += row.sizeBytes;
       } catch (error) {
-        note(row.key, error);
+        await noteRead(row, row.key, error);
       }
     }
     const chosen = sample(segments, readPercent);
@@ -164,13 +180,11 @@ export async function verifyCopy(
         else if (isStreamed(segment)) await drain(openStream(stored, options));
         else await drain(openBuffer(await readStored(stored, segment, what, deps.signal), options));
         alreadyRead.add(row.id);
+        await recordSoundObject(catalog, row);
         readBytes += segment.storedBytes;
         deps.onProgress(readBytes, row.key);
       } catch (error) {
-        note(row.key, error);
-        // others that use it may not have it in their share, and the next run must not build on it
-        const { code } = asCoffreError(error);
-        if (FOUND_BY_READING.has(code)) await recordDamagedSegment(catalog, vault.name, segment.id, code);
+        await noteRead(row, row.key, error);
       }
     }
   }

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 export interface LostWithDisk {
   readonly objects: number;
   readonly bytes: number;
-  /** Snapshots that were there and are now in other vaults only: not good any more, kept until their windows end. */
+  /** Snapshots that were there and are now in other vaults only: not good any more until a catch-up has brought them back. */
   readonly elsewhere: number;
   /** Snapshots that were nowhere else. */
   readonly lost: number;
