@@ -71,6 +71,7 @@ describe('a host over SSH', () => {
     try {
       const findings = await check(busybox.hostConfig(), { root: '/none', database: { host: '127.0.0.1', port } });
       expect(colours(findings)).toEqual(['host key ok', 'login ok', 'tar RED', 'find ok', 'disk RED', 'forwarding RED']);
+      expect(findings[4]?.detail).toMatch(/: df: .*\/none/);
       expect(findings[5]?.detail).toContain('nothing answers');
     } finally {
       await busybox.stop();
