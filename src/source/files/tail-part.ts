@@ -1,3 +1,4 @@
+// The last part of a tree: its directories' metadata, with the names each holds, so that extraction can also remove what is gone.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
