@@ -1,12 +1,14 @@
 // Prunes one shop: tombstones in the catalog, then manifests, indexes, segments, each released in the ledger once its deletion is
 // confirmed. A crash anywhere leaves tombstones, and the next prune goes on from them.
 import { sql } from 'kysely';
+import type { Temporal } from 'temporal-polyfill';
 import { uploadId } from '../billing/entries.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { audit } from '../catalog/audit.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { readLife } from '../catalog/shop-life.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
@@ -23,7 +25,7 @@ import { openPlanner, type Planner } from './planner.ts';
 import type { Decision } from './policy.ts';
 import { type Finding, reconcile } from './reconcile.ts';
 import { type PruneResult, pruneShortfall, ResultBuilder } from './result.ts';
-import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots } from './tidy.ts';
+import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots, tombstones } from './tidy.ts';
 
 /** Deletions under way at once in one vault. */
 const DELETIONS_IN_FLIGHT = 8;
@@ -123,6 +125,8 @@ class Prune {
   /** Vaults that answer. */
   readonly #vaults = new Map<string, Vault>();
   readonly #opened: Vault[];
+  /** Taken before any vault's clock is compared with ours: should ours jump from here on, nothing is decided by where it went. */
+  readonly #now: Temporal.Instant;
   /** Delete markers on keys of ours. */
   readonly #markers: Finding[] = [];
 
@@ -130,20 +134,21 @@ class Prune {
     this.#deps = deps;
     this.#request = request;
     this.#planner = planner;
+    this.#now = deps.clock.now();
     this.#opened = opened;
     this.#ledger = new Ledger(deps.catalog, deps.clock);
     this.#result = new ResultBuilder(request.shop, false);
   }
 
   async run(): Promise<PruneResult> {
-    const { clock } = this.#deps;
     // 1. Know what is there: nothing is decided on rows that a crash left open.
     for (const name of await this.#vaultNames()) await this.#enter(name);
     // 2. What must stay is locked before anything goes.
     for (const vault of [...this.#vaults.values()]) await this.#guard(vault.name, () => this.#keepAhead(vault));
     // 3. Stage by stage. The choice and its tombstones are one transaction: a run that pins is before it or after it.
     let decisions: readonly Decision[] = [];
-    for (const stage of STAGES) {
+    // No vault, no second clock: a snapshot must not be given up because ours is wrong while nobody can say so.
+    for (const stage of this.#vaults.size > 0 ? STAGES : []) {
       if (stage === 'segment') await this.#removeSegments();
       else {
         const chosen = await this.#remove(stage, null);
@@ -175,7 +180,7 @@ class Prune {
   }
 
   #asked(): FactsRequest {
-    return { shop: this.#request.shop, retentionMs: this.#request.retentionMs, nowMs: this.#deps.clock.nowMs() };
+    return { shop: this.#request.shop, retentionMs: this.#request.retentionMs, nowMs: this.#now.epochMilliseconds };
   }
 
   async #enter(name: string): Promise<void> {
@@ -207,8 +212,7 @@ class Prune {
   }
 
   async #keepAhead(vault: Vault): Promise<void> {
-    const { catalog, clock } = this.#deps;
-    const extensions = await keepAhead(catalog, this.#ledger, vault, { ...this.#request, now: clock.now() });
+    const extensions = await keepAhead(this.#deps.catalog, this.#ledger, vault, { ...this.#request, now: this.#now });
     for (const extension of extensions) this.#result.extended(extension);
     await this.#step({ step: 'kept-ahead', vault: vault.name });
   }
@@ -277,6 +281,10 @@ class Prune {
   async #finish(): Promise<void> {
     const { catalog, forgetSnapshot } = this.#deps;
     const { shop } = this.#request;
+    if ((await readLife(catalog.db, shop)).state === 'erased') {
+      // our own copies name the shop's files, and no lock keeps them
+      for (const snapshot of await tombstones(catalog, shop)) await forgetSnapshot?.(shop, snapshot);
+    }
     for (const snapshot of await removableSnapshots(catalog, shop)) {
       // before the row says so: a crash in between only repeats it
       await forgetSnapshot?.(shop, snapshot);

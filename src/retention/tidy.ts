@@ -34,6 +34,12 @@ export async function dropReleasedCopies(catalog: Catalog, shop: string): Promis
   });
 }
 
+/** Snapshots whose removal has begun. */
+export async function tombstones(catalog: Catalog, shop: string): Promise<string[]> {
+  const rows = await catalog.db.selectFrom('snapshots').select('id').where('shop', '=', shop).where('state', '=', 'tombstone').execute();
+  return rows.map((row) => row.id);
+}
+
 /** Tombstoned snapshots of which no vault holds a manifest or an index. */
 export async function removableSnapshots(catalog: Catalog, shop: string): Promise<string[]> {
   const rows = await catalog.db
