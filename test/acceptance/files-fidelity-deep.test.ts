@@ -1,9 +1,10 @@
 // A tree whose paths are longer than a system call takes, through the real bin/coffre: on this machine and on a host over SSH.
-import { mkdtempSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import { follow, steps } from '../by-hand.ts';
 import { type Sshd, startSshd } from '../servers/sshd.ts';
 import { describeDeepTree, makeDeepTree, removeDeep } from '../source/files/deep-tree.ts';
 import { bash } from '../source/files/tree.ts';
@@ -52,6 +53,22 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
     expect(describeDeepTree(target)).toBe(wanted);
   }, 60_000);
 
+  it.runIf(where === 'local')(
+    'by hand - the same tree',
+    async () => {
+      const { snapshots } = (await world.ok(['snapshots', 'dupont'])).json;
+      const desk = join(dir, 'desk');
+      cpSync(world.nasPath, desk, { recursive: true });
+      writeFileSync(join(desk, 'recovery.key'), `${world.recovery}\n`);
+      const fingerprint = (await world.ok(['keys'])).json.signing.fingerprint;
+      const variables = { SHOP: 'dupont', SNAPSHOT: snapshots[0].id, FINGERPRINT: fingerprint, TARGET: join(dir, 'by-hand') };
+      const { status, stdout, stderr } = await follow(desk, steps('open', 'signature', 'check', 'files'), variables);
+      expect(status, stdout + stderr).toBe(0);
+      expect(describeDeepTree(join(dir, 'by-hand'))).toBe(wanted);
+    },
+    60_000,
+  );
+
   it('over a damaged tree - everything is as it was', async () => {
     bash(
       `cd "$TREE"; rm top; printf wrong > zz; for i in {1..45}; do cd -P dd*; done
@@ -62,6 +79,17 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
     await restore(target, '--overwrite', '--delete');
     expect(describeDeepTree(target)).toBe(wanted);
   }, 60_000);
+
+  it.runIf(where === 'ssh')(
+    'onto the host - the same tree',
+    async () => {
+      const to = join(dir, 'to-host');
+      await restore(to, '--to-host');
+      expect(describeDeepTree(to)).toBe(wanted);
+      expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
+    },
+    60_000,
+  );
 
   it('one path - that file, however deep', async () => {
     const to = join(dir, `${where}-one`);

@@ -16,6 +16,7 @@ import type { Admission, WantedMember } from '../target.ts';
 import { ChosenMembers } from './chosen-members.ts';
 import { DeepLanding } from './deep-landing.ts';
 import { complaintsOf, extractArguments, type Place } from './place.ts';
+import { RemoteDeepLanding } from './remote-deep-landing.ts';
 
 export interface Extracted {
   readonly path: BytePath;
@@ -44,9 +45,8 @@ export async function extractTar(
   signal.throwIfAborted();
   const { host, directory } = place;
   const extracted = new Map<BytePath, MemberType>();
-  // on another machine no directory can be held for a tar: it says itself which path is too long
-  const walk = new MemberWalk(wanted, ahead, host.type === 'local' ? Buffer.byteLength(directory) : null);
-  let deep: DeepLanding | null = null;
+  const walk = new MemberWalk(wanted, ahead, Buffer.byteLength(directory));
+  let deep: DeepLanding | RemoteDeepLanding | null = null;
   const checked = async function* (): AsyncGenerator<Uint8Array> {
     // Also what follows the end marker is read: the plaintext's own check comes with its end.
     for await (const chunk of plaintext) {
@@ -57,7 +57,7 @@ export async function extractTar(
       if (batch.length > 0) await admit(batch);
       const aside = walk.takeAside();
       if (aside.length > 0) {
-        deep ??= new DeepLanding(place, signal);
+        deep ??= host.type === 'local' ? new DeepLanding(place, signal) : new RemoteDeepLanding(place, signal);
         await deep.add(aside);
       }
       yield* admissible;
@@ -73,9 +73,9 @@ export async function extractTar(
     const first = await bytes.next();
     if (first.done) throw new CoffreError('E_INTERNAL', 'an archive without an end was taken for whole');
     await throughTar(place, resumed(first.value, bytes), signal);
-    await (deep as DeepLanding | null)?.finish();
+    await (deep as DeepLanding | RemoteDeepLanding | null)?.finish();
   } finally {
-    await (deep as DeepLanding | null)?.close();
+    await (deep as DeepLanding | RemoteDeepLanding | null)?.close();
   }
   return [...extracted].map(([path, type]) => ({ path, type }));
 }
@@ -106,13 +106,13 @@ async function* resumed(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): As
 export class MemberWalk {
   readonly #chosen: ChosenMembers | null;
   readonly #members: TarMembers;
-  readonly #rootBytes: number | null;
+  readonly #rootBytes: number;
   #admissions: Admission[] = [];
   #extended = false;
   #sawDeep = false;
 
-  /** As `Extraction` has them. `rootBytes`: members whose path is too long below a root of that length are kept apart; null: none. */
-  constructor(wanted: readonly WantedMember[] | null, ahead?: Extraction['ahead'], rootBytes: number | null = null) {
+  /** As `Extraction` has them. Members whose path is too long below a root of `rootBytes` are kept apart. */
+  constructor(wanted: readonly WantedMember[] | null, ahead: Extraction['ahead'], rootBytes: number) {
     this.#chosen = wanted && new ChosenMembers(wanted);
     this.#rootBytes = rootBytes;
     this.#members = new TarMembers({
@@ -168,7 +168,7 @@ export class MemberWalk {
   };
 
   #isDeep(path: BytePath): boolean {
-    return this.#rootBytes !== null && isDeep(this.#rootBytes, path);
+    return isDeep(this.#rootBytes, path);
   }
 
   /** Under each of its paths on the side where that belongs. */
