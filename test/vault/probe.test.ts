@@ -283,6 +283,28 @@ describe('probe of a filesystem vault', () => {
     expect(await Array.fromAsync(vault.listVersions(''))).toEqual([]);
     await rm(path, { recursive: true });
   });
+
+  it('a folder so slow that the lock is over before it is tried - tried once more with a longer one, proven, and nothing is left', async () => {
+    const path = await mkdtemp(join(tmpdir(), 'coffre-vault-'));
+    /** Its first object is read back late, as from a disk that spins up. */
+    class Slow extends FilesystemVault {
+      #first = true;
+      override async get(...request: Parameters<FilesystemVault['get']>) {
+        if (this.#first) await systemClock.sleep(1_700);
+        this.#first = false;
+        return await super.get(...request);
+      }
+    }
+    const vault = new Slow({ name: 'nas', type: 'filesystem', path, media: 'disk', site: null, offsite: false }, systemClock);
+    await vault.initialise();
+    const books = bookkeeper();
+    const result = await probeVault(vault, systemClock, { skewLimitMs: 0, recorder: books.recorder });
+    expect(result).toMatchObject({ outcome: 'proven', pending: [] });
+    expect(books.intents.size).toBe(2);
+    expect(books.held.size).toBe(0);
+    expect(await Array.fromAsync(vault.listVersions(''))).toEqual([]);
+    await rm(path, { recursive: true });
+  }, 60_000);
 });
 
 describe('probeOutcome', () => {
