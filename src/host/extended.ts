@@ -44,7 +44,10 @@ export class ExtendedFiles {
   readonly #rootBytes: number;
   #hasGetfattr = true;
   #asked = 0;
-  #sweep: Promise<Sweep | null> | null = null;
+  #sweep: Promise<void> | null = null;
+  readonly #closed = new AbortController();
+  /** Once it is done; null until then, and when it came to nothing. */
+  #swept: Sweep | null = null;
 
   /** `root`: absolute. `sweeps` false: getfattr may not look at the whole tree, for it goes into every file system that is mounted there. */
   constructor(host: Host, root: string, clock: Clock, { sweeps = true }: { readonly sweeps?: boolean } = {}) {
@@ -61,7 +64,8 @@ export class ExtendedFiles {
     let open = files;
     this.#asked += files.length;
     if (this.#sweeps && this.#asked >= SWEEP_FROM_FILES && this.#hasGetfattr) this.#sweep ??= this.#sweepTree(signal);
-    const sweep = await this.#sweep;
+    // nobody waits for it: the first parts are asked about one by one meanwhile
+    const sweep = this.#swept;
     if (sweep) {
       for (const { path } of files) if (sweep.found === null || sweep.found.has(path) || isDeep(this.#rootBytes, path)) found.add(path);
       open = files.filter(({ path, ctimeNs }) => ctimeNs >= sweep.startedNs - CLOCK_SLACK_NS && !found.has(path));
@@ -96,13 +100,19 @@ export class ExtendedFiles {
     await this.#askTar(paths, found, signal);
   }
 
-  /** Null: there is no getfattr, or it met something that it could not read. */
-  async #sweepTree(signal: AbortSignal): Promise<Sweep | null> {
+  /** Nothing of it runs on when this returns. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#sweep;
+  }
+
+  /** Comes to nothing when it met something that it could not read: then files are asked about one by one. Never rejects. */
+  async #sweepTree(signal: AbortSignal): Promise<void> {
     const startedNs = BigInt(this.#clock.nowMs()) * 1_000_000n;
     const found = new Set<BytePath>();
-    const told = await this.#getfattr(['--recursive', '--physical', '--', this.#root], found, signal);
-    if (!told) this.#hasGetfattr = false;
-    return told ? { startedNs, found: found.size >= MOST_REMEMBERED ? null : found } : null;
+    const either = AbortSignal.any([signal, this.#closed.signal]);
+    const told = await this.#getfattr(['--recursive', '--physical', '--', this.#root], found, either).catch(() => false);
+    if (told) this.#swept = { startedNs, found: found.size >= MOST_REMEMBERED ? null : found };
   }
 
   /** False: there is no getfattr, or it met something that it could not read. */
@@ -161,7 +171,7 @@ export class ExtendedFiles {
     // `-rw-r--r--+ 0/0 2 2026-11-22 22:45 name`: a space at the eleventh place when there is nothing of the kind
     lines(stdout, (line) => {
       const name = /^[-d].{9} +\S+ +\d+ \S+ \S+ (.*)$/.exec(line)?.[1];
-      if (name !== undefined) plain.add(unescapeName(name).replace(/(.)\/+$/, '$1'));
+      if (name !== undefined) plain.add(unescapeName(name).replace(/(.)\/+$/s, '$1'));
     });
     await ended;
     signal.throwIfAborted();

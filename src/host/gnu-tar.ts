@@ -134,7 +134,7 @@ export function parseComplaint(line: string): Complaint | null {
   const match = /^((?:[^\\:]|\\.)+): (.*)$/.exec(text);
   if (!match) return { path: null, message: text };
   const path = unescapeName(match[1] as string);
-  return { path: path.replace(/^\.\/$/, '.').replace(/(.)\/+$/, '$1'), message: match[2] as string };
+  return { path: path.replace(/^\.\/$/, '.').replace(/(.)\/+$/s, '$1'), message: match[2] as string };
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };

@@ -348,7 +348,7 @@ function describe(block: Buffer, typeFlag: string, records: Map<string, Buffer> 
   const mtime = text('mtime');
   return {
     type,
-    path: path.replace(/^\.\/+$/, '.').replace(/(.)\/+$/, '$1'),
+    path: path.replace(/^\.\/+$/, '.').replace(/(.)\/+$/s, '$1'),
     linkPath: text('linkpath') ?? cString(block, 157, 100),
     mode: octal(block, 100, 8) & 0o7777,
     uid: count('uid') ?? octal(block, 108, 8),
