@@ -200,9 +200,9 @@ export class S3Requests {
   }
 
   /** What the store says of one version; null when it has no such version. */
-  async head(key: string, versionId: string): Promise<HeadOfVersion | null> {
+  async head(key: string, versionId: string, signal?: AbortSignal): Promise<HeadOfVersion | null> {
     let failedStatus: number | null = null;
-    const answer = await this.call(`head ${key}`, { repeat: true }, async (abortSignal) => {
+    const answer = await this.call(`head ${key}`, { repeat: true, signal }, async (abortSignal) => {
       try {
         return await this.writer.send(new HeadObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
           abortSignal,
@@ -243,8 +243,8 @@ export class S3Requests {
   }
 
   /** The lock by its own request: some stores leave it out of HEAD. null when there is none. */
-  async retention(key: string, versionId: string): Promise<S3Lock | null> {
-    return await this.call(`read lock of ${key}`, { repeat: true }, async (abortSignal) => {
+  async retention(key: string, versionId: string, signal?: AbortSignal): Promise<S3Lock | null> {
+    return await this.call(`read lock of ${key}`, { repeat: true, signal }, async (abortSignal) => {
       try {
         const { Retention } = await this.writer.send(
           new GetObjectRetentionCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }),

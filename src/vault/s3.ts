@@ -57,7 +57,7 @@ export class S3Vault implements Vault {
     const versionId = await this.requests
       .put(key, body, lock, request.digests, { signal, held: request.held })
       .catch((error: unknown) => this.#explainLockRefusal(error, lock));
-    return await this.#settle(key, versionId, body.length, lock).catch((error: unknown) => this.#explainLockRefusal(error, lock));
+    return await this.#settle(key, versionId, body.length, lock, signal).catch((error: unknown) => this.#explainLockRefusal(error, lock));
   }
 
   async putStream(request: PutStreamRequest): Promise<StoredObject> {
@@ -72,7 +72,9 @@ export class S3Vault implements Vault {
     const versionId = await uploadStream(this.requests, { ...request, body: counted() }, lock).catch((error: unknown) =>
       this.#explainLockRefusal(error, lock),
     );
-    return await this.#settle(request.key, versionId, sentBytes, lock).catch((error: unknown) => this.#explainLockRefusal(error, lock));
+    return await this.#settle(request.key, versionId, sentBytes, lock, request.signal).catch((error: unknown) =>
+      this.#explainLockRefusal(error, lock),
+    );
   }
 
   async stat(key: string, versionId: string): Promise<StoredObject | null> {
@@ -167,14 +169,14 @@ export class S3Vault implements Vault {
    * Reads a new version back, and its lock, which is given explicitly when the store dropped it (Ceph up to 18 does, on
    * multipart). If we die in here the version is stored, perhaps unlocked, and in no manifest: prune's listing finds it.
    */
-  async #settle(key: string, versionId: string, sizeBytes: number, lock: S3Lock | null): Promise<StoredObject> {
-    const head = await this.requests.head(key, versionId);
+  async #settle(key: string, versionId: string, sizeBytes: number, lock: S3Lock | null, signal?: AbortSignal): Promise<StoredObject> {
+    const head = await this.requests.head(key, versionId, signal);
     if (head === null) throw this.#missing(key, versionId);
     if (head.sizeBytes !== sizeBytes || head.versionId !== versionId) {
       throw new CoffreError('E_OBJECT_ALTERED', `vault ${this.name}: ${key}: sent ${sizeBytes} bytes, read back ${head.sizeBytes}`);
     }
     if (lock === null || holds(head.lock, lock.mode, lock.retainUntil)) return asStored(head);
-    let readBack = head.lock ?? (await this.requests.retention(key, versionId));
+    let readBack = head.lock ?? (await this.requests.retention(key, versionId, signal));
     if (!holds(readBack, lock.mode, lock.retainUntil)) {
       await this.requests.putRetention(key, versionId, lock);
       readBack = await this.#readLock(key, versionId);
