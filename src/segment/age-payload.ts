@@ -1,6 +1,7 @@
 // The payload of age v1 files (https://c2sp.org/age), by node:crypto: all that a thread needs which is given a header and a key.
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { CoffreError } from '../errors.ts';
+import { giveBack } from './give-back.ts';
 
 export const CHUNK_BYTES = 64 * 1024;
 export const TAG_BYTES = 16;
@@ -110,7 +111,9 @@ export class PayloadSealer {
 
   #seal(chunk: Uint8Array, last: boolean, output: Buffer, offset: number): number {
     const cipher = createCipheriv(AEAD, this.#key, this.#nonce.take(last), { authTagLength: TAG_BYTES });
-    output.set(cipher.update(chunk), offset);
+    const sealed = cipher.update(chunk);
+    output.set(sealed, offset);
+    giveBack(sealed);
     cipher.final();
     output.set(cipher.getAuthTag(), offset + chunk.length);
     return chunk.length + TAG_BYTES;

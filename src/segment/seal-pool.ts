@@ -6,6 +6,7 @@ import { CoffreError } from '../errors.ts';
 import type { ThreadWork } from '../source/source.ts';
 import { abortable } from './abortable.ts';
 import { beginAge } from './age.ts';
+import { LARGEST_ROOM_BYTES, roomBytes } from './frame-sealer.ts';
 import type { Overflow, SealedOrSpilled, SealOptions } from './seal.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
 import { FRAME_BYTES } from './zstd.ts';
@@ -14,8 +15,11 @@ import { FRAME_BYTES } from './zstd.ts';
 const MOST_THREADS = 4;
 /** Pieces of one job that were sent and not yet given back: one being sealed, one that waits, so that no thread waits for us. */
 const PIECES_UNDER_WAY = 2;
-/** Buffers that are kept for objects to come. */
-const MOST_ROOMS = 2;
+/**
+ * Large buffers that are kept for objects to come: as many as there may ever be at once. One that is let go lives on until both
+ * threads that knew it have collected their garbage, and meanwhile another one is made.
+ */
+const MOST_ROOMS = 8;
 /** Old and young generation of a thread: it holds buffers, hardly any objects. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
@@ -211,7 +215,7 @@ export class SealPool {
     const onAbort = (): void => job.fail(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      const room = this.#rooms.pop();
+      const room = roomBytes(estimatedBytes ?? 0) === LARGEST_ROOM_BYTES ? this.#rooms.pop() : undefined;
       thread.send({ type: 'begin', job: job.id, options: { age, overflow, ...estimate, ...(room ? { room } : {}) } });
       if (work !== null) await this.#pack(thread, job, work);
       let used = 0;
@@ -264,6 +268,7 @@ export class SealPool {
   recycle(stored: Buffer): void {
     const { buffer } = stored;
     if (!this.#given.delete(buffer) || this.#closed || this.#rooms.length >= MOST_ROOMS) return;
+    if (buffer.byteLength !== LARGEST_ROOM_BYTES) return;
     this.#rooms.push(buffer as SharedArrayBuffer);
   }
 

@@ -1,7 +1,6 @@
 // The thread of a SealPool: takes pieces of plaintext, gives them back for the next ones, and gives whole sealed objects.
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { CoffreError } from '../errors.ts';
-import { youngGarbage } from '../host/young-garbage.ts';
 import { FrameSealer } from './frame-sealer.ts';
 import type { FromWorker, ToWorker } from './seal-messages.ts';
 import { FRAME_BYTES, FrameCompressor } from './zstd.ts';
@@ -13,14 +12,6 @@ interface Job {
   failed: boolean;
   /** Nothing of it is wanted any more. */
   dropped: boolean;
-}
-
-const piled = youngGarbage();
-
-function seal(sealer: FrameSealer, piece: Uint8Array): void {
-  sealer.add(piece);
-  // encrypting leaves a buffer behind for each chunk of 64 KB
-  piled(piece.length);
 }
 
 /** What a job's own packing works in; the steps of one job at a time run to their end. */
@@ -66,7 +57,7 @@ function hear(message: ToWorker): void {
     }
     case 'piece': {
       const { buffer, bytes } = message;
-      step(id, (sealer) => seal(sealer, new Uint8Array(buffer, 0, bytes)));
+      step(id, (sealer) => sealer.add(new Uint8Array(buffer, 0, bytes)));
       // given back whatever became of it: it is counted as being under way until then
       const done = jobs.get(id)?.last ?? Promise.resolve();
       done.then(() => answer({ type: 'taken', job: id, buffer }));
@@ -78,7 +69,7 @@ function hear(message: ToWorker): void {
         const packing = module.pack(message.input, piece);
         let next = packing.next();
         for (; !next.done && !job.dropped; next = packing.next()) {
-          seal(sealer, next.value);
+          sealer.add(next.value);
           // whoever wants this job dropped is heard
           hearWaiting();
         }

@@ -54,12 +54,50 @@ const many = (count: number): string[] => Array.from({ length: count }, (_, i) =
 const quoted = (path: string): string =>
   `$'${[...Buffer.from(`${root}/${path}`, 'latin1')].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}'`;
 
+/** `host`, and what its programs are about. */
+function watched(host: Host) {
+  let count = 0;
+  let running = 0;
+  const sweeps: Promise<unknown>[] = [];
+  const start: Host['start'] = (argv, signal) => {
+    const program = host.start(argv, signal);
+    count += 1;
+    running += 1;
+    const ended = program.ended.then(
+      () => {},
+      () => {},
+    );
+    ended.then(() => running--);
+    if (argv.includes('--recursive')) sweeps.push(ended);
+    return program;
+  };
+  return {
+    host: { ...host, start },
+    count: () => count,
+    running: () => running,
+    async ended() {
+      await Promise.all(sweeps);
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+  };
+}
+
 test.each([
   ['getfattr', localHost],
   ['GNU tar alone', withoutGetfattr],
 ])('%s, few files and the whole tree - exactly those with attributes or an ACL', async (_, host) => {
   const few = await new ExtendedFiles(host, root, systemClock).among(files.slice(0, 30), NEVER);
-  const all = await new ExtendedFiles(host, root, systemClock).among(files, NEVER);
+  const sweeps = watched(host);
+  const whole = new ExtendedFiles(sweeps.host, root, systemClock);
+  const all = await whole.among(files, NEVER);
+  await sweeps.ended();
+  const programs = sweeps.count();
+  // files that were there long before it
+  const old = files.map(({ path, ctimeNs }) => ({ path, ctimeNs: ctimeNs - 60_000_000_000n }));
+  const swept = await whole.among(old, NEVER);
+  if (host === localHost) expect(sweeps.count(), 'the sweep has told').toBe(programs);
+  expect([...swept].sort()).toEqual([...special].sort());
+  await whole.close();
   // what getfattr cannot be asked about counts as having some
   const allowed = host === localHost ? ['bytes \xfe'] : [];
   expect([...few].filter((path) => !allowed.includes(path)).sort()).toEqual([...special].sort());
@@ -67,11 +105,21 @@ test.each([
 });
 
 test('an attribute that comes after the sweep - is found by its ctime', async () => {
-  const extended = new ExtendedFiles(localHost, root, systemClock);
+  const sweeps = watched(localHost);
+  const extended = new ExtendedFiles(sweeps.host, root, systemClock);
   await extended.among(files, NEVER);
+  await sweeps.ended();
   execFileSync('setfattr', ['-n', 'user.k', '-v', '1', join(root, 'deep/many7')]);
   const late = { path: 'deep/many7', ctimeNs: statSync(join(root, 'deep/many7'), { bigint: true }).ctimeNs };
   expect(await extended.among([late, ...files.slice(0, 1)], NEVER)).toEqual(new Set(['acl', 'deep/many7']));
+});
+
+test('closed before the sweep has ended - nothing of it runs on', async () => {
+  const sweeps = watched(localHost);
+  const extended = new ExtendedFiles(sweeps.host, root, systemClock);
+  await extended.among(files, NEVER);
+  await extended.close();
+  expect(sweeps.running()).toBe(0);
 });
 
 test('a file that is gone - is nobody’s error', async () => {

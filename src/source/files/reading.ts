@@ -157,6 +157,7 @@ export class FilesReading implements Reading {
     this.#closed = true;
     this.#wake();
     try {
+      await this.#extended?.close();
       await this.#tree.close?.();
     } finally {
       this.#scratch.close();
