@@ -469,7 +469,7 @@ class ShopRebuild {
     }
     const ours = await this.#metered();
     const noted = new Set(this.#findings.map(({ key, versionId }) => nameOf(key, versionId)));
-    const claimedKeys = new Set([...this.#claims.keys()].map((name) => name.split('\0')[0] as string));
+    const claimedKeys = new Set([...this.#claims.keys(), ...identities.keys()].map((name) => name.split('\0')[0] as string));
     const rest = [...this.#listed].filter(([name]) => !this.#claims.has(name));
     for (const [name, version] of rest) {
       const identity = identities.get(name);
