@@ -123,6 +123,49 @@ test('members dropped and records added - GNU tar reads what is left, for any ch
   );
 });
 
+test('members kept apart - each side is an archive that GNU tar reads, with its contents, for any chunk sizes', async () => {
+  const content = await archive();
+  const list = (bytes: readonly Buffer[], ...args: string[]): string =>
+    execFileSync('tar', [...args, '-f', '-'], { input: Buffer.concat([...bytes, END_OF_ARCHIVE]), encoding: 'latin1' });
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 4 }),
+      fc.array(fc.constantFrom('pass', 'aside', 'both', 'twice'), { minLength: 8, maxLength: 8 }),
+      (sizes, decisions) => {
+        const expected: { out: string[]; aside: string[] } = { out: [], aside: [] };
+        const [out, aside]: [Buffer[], Buffer[]] = [[], []];
+        const members = new TarMembers({
+          member: ({ path }): MemberDecision => {
+            const decision = decisions[expected.out.length + expected.aside.length] ?? 'pass';
+            const besides = decision === 'both' ? { path: 'besides' } : 'drop';
+            if (decision === 'pass' || decision === 'both') expected.out.push(decision === 'pass' ? path : 'besides');
+            if (decision === 'pass') return 'pass';
+            expected.aside.push('one');
+            if (decision === 'twice') expected.aside.push('two');
+            return { aside: decision === 'twice' ? [{ path: 'one' }, { path: 'two' }] : [{ path: 'one' }], besides };
+          },
+        });
+        for (let at = 0, turn = 0; at < content.length; turn++) {
+          const chunk = Buffer.from(content.subarray(at, at + (sizes[turn % sizes.length] as number)));
+          at += chunk.length;
+          out.push(...members.push(chunk).map((piece) => Buffer.from(piece)));
+          aside.push(...members.takeAside().map((piece) => Buffer.from(piece)));
+          chunk.fill(0xff);
+        }
+        const names = (listed: string): string[] =>
+          listed
+            .split('\n')
+            .filter(Boolean)
+            .map((name) => name.replace(/\/$/, ''));
+        expect(names(list(out, '-t'))).toEqual(expected.out);
+        expect(names(list(aside, '-t'))).toEqual(expected.aside);
+        if (decisions[0] === 'twice') expect(list(aside, '-xO', '--occurrence=1', 'two')).toBe('12345');
+      },
+    ),
+    { numRuns: 20 },
+  );
+});
+
 test('any damaged header - is refused or changes nothing that matters, and never hangs', async () => {
   const content = await archive();
   fc.assert(

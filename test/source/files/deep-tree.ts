@@ -2,14 +2,14 @@
 import { bash } from './tree.ts';
 
 /**
- * At the bottom of 45 and of 90 directories with names of 100 bytes: everything that a file system has, hard links to the top and into
+ * At the bottom of 23 and of 46 directories with names of 200 bytes: everything that a file system has, hard links to the top and into
  * another deep directory among it; and a directory one name below the limit. Needs bash, attr, acl and to be root.
  */
 export function makeDeepTree(root: string): void {
   bash(
     `
     mkdir -p "$TREE"; cd "$TREE"; printf top > top; printf top2 > zz
-    down() { for i in $(seq $1); do mkdir -p "$(printf "%0.s$2" {1..100})"; cd -P "$(printf "%0.s$2" {1..100})"; done; }
+    down() { for i in $(seq $1); do mkdir -p "$(printf "%0.s$2" {1..200})"; cd -P "$(printf "%0.s$2" {1..200})"; done; }
     contents() {
       printf 'bottom %s' "$1" > bottom; ln bottom bottom-too; printf x > $'new\\nline'; printf latin > $'caf\\351'; : > empty; mkdir nothing
       mkdir $'dir\\nwith\\351'; printf in > $'dir\\nwith\\351/-rf'; ln -s ../bottom $'dir\\nwith\\351/link'; ln -s "$(printf '%0.sy' {1..3000})" long-link; mkfifo pipe; mknod null c 1 3
@@ -19,10 +19,10 @@ export function makeDeepTree(root: string): void {
       touch -h -d '2019-03-31 02:30:00.123456789 UTC' bottom long-link pipe null large attr acl
       chmod 750 nothing; touch -d '2001-02-03 04:05:06.000000007 UTC' $'dir\\nwith\\351' nothing .
     }
-    (down 45 d; exec 3<.; contents 1; cd -P /proc/self/fd/3; down 45 e; contents 2; ln /proc/self/fd/3/large large-too; ln /proc/self/fd/3/long-link long-link-too)
-    (exec 3<.; down 42 f; printf side > side; ln side /proc/self/fd/3/side-at-the-top; ln /proc/self/fd/3/top top-too; printf x > "$(printf '%0.sx' {1..250})")
+    (down 23 d; exec 3<.; contents 1; cd -P /proc/self/fd/3; odd=$'-C "\\\\$(x)\\'\\n\\351 *\\n'; mkdir "./$odd"; cd -P "./$odd"; down 23 e; contents 2; ln /proc/self/fd/3/large large-too; ln /proc/self/fd/3/long-link long-link-too)
+    (exec 3<.; down 21 f; printf side > side; ln side /proc/self/fd/3/side-at-the-top; ln /proc/self/fd/3/top top-too; printf x > "$(printf '%0.sx' {1..250})")
     (exec 3<.; cd -P d*; ln /proc/self/fd/3/zz zz-too; touch -d '2001-01-01 UTC' .)
-    (down 40 g; mkdir just-below; printf y > "just-below/$(printf '%0.sy' {1..35})")
+    (down 20 g; mkdir just-below; printf y > "just-below/$(printf '%0.sy' {1..35})")
     touch -d '2011-01-01 UTC' .
     `,
     { TREE: root },
@@ -32,10 +32,11 @@ export function makeDeepTree(root: string): void {
 /** Type, mode, owner, size, time, links and which paths share an inode; contents, extended attributes and ACLs. One line a path. */
 export function describeDeepTree(root: string): string {
   const listed = bash(`cd "$TREE"; find . -printf '%i\\t%y %m %U %G %T@ %n %l\\t%s\\t%p\\0'`, { TREE: root });
+  // of each directory that holds anything: its inode, and a hash of what its files contain and of the attributes and ACLs in it
   const looked = bash(
-    `cd "$TREE"; find . ! -type l -execdir sh -c 'for f; do
-       printf "%s " "$(stat -c %i "$f")"
-       { if [ -f "$f" ]; then cat "$f"; fi; getfattr -hdm "user\\." -- "$f" | grep -v "^# file"; getfacl -cnp -- "$f"; } | sha256sum; done' sh {} +`,
+    `cd "$TREE"; find . -type d ! -empty -execdir sh -c 'cd -P "$1"; inode=$(stat -c %i .); set --
+       for f in ./*; do if [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done; if [ $# = 0 ]; then exit; fi
+       echo "$inode $({ getfattr -hdm "user." -- "$@"; getfacl -np -- "$@"; for f; do if [ -f "$f" ]; then cat "$f"; fi; done; } | sha256sum)"' sh {} \\;`,
     { TREE: root },
   );
   const contents = new Map(looked.split('\n').map((line): [string, string] => [line.split(' ')[0] as string, line]));
