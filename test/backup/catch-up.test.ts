@@ -75,14 +75,18 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
   });
 
   it('dies in the middle of one run, too slow for the next - a catch-up adopts what had arrived and brings the rest, newest first', async () => {
-    const limits = { vaultDeadline: '5s' };
     const vaults = ['nas', 'offsite'] as const;
     await using world = await makeWorld({ vaults, database });
     const proxy = await startFaultProxy(Number(new URL(world.bucket.store.endpoint).port));
-    world.writeConfig({ vaults, database, endpoint: proxy.endpoint, limits });
-    const pieces = ['a', 'b', 'c'].map((name) => ({ name, bytes: 2 * MB, estimatedBytes: 2 * MB }));
-    const first = await setting(world, pieces);
-    const second = await setting(world, [...pieces.slice(1), { name: 'd', bytes: 2 * MB, estimatedBytes: 2 * MB }]);
+    world.writeConfig({ vaults, database, endpoint: proxy.endpoint, limits: { vaultDeadline: '5s' } });
+    // what hangs after the shop was read has the store's own limit
+    writeFileSync(
+      world.configFile,
+      readFileSync(world.configFile, 'utf8').replace('offsite: true', 'offsite: true, timeouts: { request: 10s }'),
+    );
+    const pieces = (...ns: readonly number[]) => ns.map((n) => ({ name: `table ${n}`, bytes: MB, estimatedBytes: MB }));
+    const first = await setting(world, pieces(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
+    const second = await setting(world, pieces(6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     const failing = (of: Setting, fault: Parameters<typeof proxy.set>[0]): Setting => {
       let stored = 0;
       const debug = (fields: object) => 'event' in fields && fields.event === 'segment.stored' && ++stored === 1 && proxy.set(fault);
@@ -99,9 +103,9 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
       const { copied, left } = await catchUp(first);
       expect(left).toEqual([]);
       expect(copied.map((it) => `${it.snapshot} ${it.vault}`)).toEqual([`${slow.id} offsite`, `${died.id} offsite`]);
-      // of five objects each: what had arrived, and of the older one what the newer one brought
-      expect(copied.map((it) => it.objects + it.adopted)).toEqual([5, 5]);
-      expect(copied.reduce((sum, it) => sum + it.adopted, 0)).toBeGreaterThanOrEqual(3);
+      // ten segments, index and manifest; of each the first segment at least had arrived
+      expect(copied.map((it) => it.objects + it.adopted)).toEqual([12, 12]);
+      for (const { adopted } of copied) expect(adopted).toBeGreaterThanOrEqual(1);
       await expectWhole(world);
       expect((await latestGood(first.deps.catalog, 'dupont', 'database'))?.id).toBe(slow.id);
     } finally {
