@@ -1,20 +1,25 @@
 // `coffre verify`: asks the vaults, and with --read-data reads, whether what was stored is what is there. Runs in the restore unit.
 import type { Command } from 'commander';
-import { openCatalog } from '../catalog/open.ts';
+import { type CatchUpResult, catchUpShop, failedCatchUp } from '../backup/catch-up.ts';
+import { MemoryBudget } from '../backup/memory.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
+import type { ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Identities } from '../restore/fetch.ts';
 import { sealedIdentity, shopIdentities, trustedKeys } from '../restore/keys.ts';
 import { listShop, type VerifiedCopy, type VerifyDeps, verifyCopy } from '../restore/verify.ts';
 import { verifyIdentity } from '../restore/verify-identity.ts';
 import { newId } from '../segment/id.ts';
-import { type CliContext, unitAction } from './context.ts';
+import type { RestoreAdapters } from './adapters.ts';
+import { type CliContext, type Invocation, unitAction } from './context.ts';
 import { formatBytes, table } from './output.ts';
 import { chosenShops } from './shop.ts';
 
 interface VerifyOptions {
   readonly readData?: string | true;
+  readonly repair?: boolean;
 }
 
 interface VerifiedSnapshot {
@@ -23,13 +28,32 @@ interface VerifiedSnapshot {
   readonly vaults: readonly VerifiedCopy[];
 }
 
+const HELP = `
+What is found is always reported, and the exit status is not 0 then, mended or not. Mending takes the object from
+another vault whose copy has the right hash. Where versions are kept the damaged one stays, as evidence, until its
+lock ends; in a folder it is replaced. The manifests of that vault which name it are written anew.
+
+Example:
+  coffre verify dupont --read-data=10
+  coffre verify dupont --read-data --repair
+`;
+
+interface ShopResult {
+  readonly shop: string;
+  readonly snapshots: readonly VerifiedSnapshot[];
+  readonly errors: readonly { readonly vault: string; readonly code: string; readonly message: string }[];
+  /** With --repair: what was stored anew, and what could not be. */
+  readonly repaired?: CatchUpResult;
+}
+
 export function registerVerify(program: Command, context: CliContext): void {
   program
     .command('verify')
     .description('check existence, versions, locks and signatures of what is stored; with --read-data its bytes')
     .argument('[shop]', 'only this shop')
     .option('--read-data [percent]', 'read and hash this share of the segments (without a number: all)')
-    .addHelpText('after', '\nExample:\n  coffre verify dupont --read-data=10\n')
+    .option('--repair', 'store anew, from another vault, what is missing or altered (as coffre catch-up, and the daemon by itself, do)')
+    .addHelpText('after', HELP)
     .action(
       unitAction(context, async (invocation, adapters, shopName: string | undefined, options: VerifyOptions) => {
         const config = invocation.config();
@@ -38,7 +62,7 @@ export function registerVerify(program: Command, context: CliContext): void {
         const trusted = await trustedKeys(config);
         await using catalog = await openCatalog(config.stateDir);
         const bar = invocation.progress('verify');
-        const results: { shop: string; snapshots: VerifiedSnapshot[]; errors: { vault: string; code: string; message: string }[] }[] = [];
+        const results: ShopResult[] = [];
         for (const shop of shops) {
           const runId = newId(context.clock);
           await startRun(catalog, context.clock, { id: runId, kind: 'verify', shop: shop.name, source: null });
@@ -101,7 +125,7 @@ export function registerVerify(program: Command, context: CliContext): void {
           const result = { shop: shop.name, snapshots: [...snapshots.values()], errors };
           const failure = failureOf([result]);
           await finishRun(catalog, context.clock, runId, failure ? 'failed' : 'done', failure, result);
-          results.push(result);
+          results.push(options.repair ? { ...result, repaired: await repair(context, invocation, adapters, catalog, shop) } : result);
         }
         const failure = failureOf(results);
         return {
@@ -113,6 +137,26 @@ export function registerVerify(program: Command, context: CliContext): void {
     );
 }
 
+/** Never throws but for the signal: what could not be mended is in the result. */
+async function repair(
+  context: CliContext,
+  invocation: Invocation,
+  adapters: Pick<RestoreAdapters, 'openVault'>,
+  catalog: Catalog,
+  shop: ShopConfig,
+): Promise<CatchUpResult> {
+  const config = invocation.config();
+  const { clock } = context;
+  const memory = MemoryBudget.forProcess(config.limits.memoryBytes, 1);
+  const deps = { config, catalog, clock, openVault: adapters.openVault, log: invocation.log, memory };
+  try {
+    return await catchUpShop(deps, { shop, signal: invocation.signal });
+  } catch (error) {
+    invocation.signal.throwIfAborted();
+    return failedCatchUp(shop.name, asCoffreError(error));
+  }
+}
+
 function parsePercent(value: string | true | undefined): number {
   if (value === undefined) return 0;
   if (value === true) return 100;
@@ -122,13 +166,7 @@ function parsePercent(value: string | true | undefined): number {
   return percent;
 }
 
-function failureOf(
-  results: readonly {
-    shop: string;
-    snapshots: readonly VerifiedSnapshot[];
-    errors: readonly { vault: string; code: string; message: string }[];
-  }[],
-): CoffreError | null {
+function failureOf(results: readonly ShopResult[]): CoffreError | null {
   for (const result of results) {
     for (const snapshot of result.snapshots) {
       const bad = snapshot.vaults.flatMap((copy) => copy.errors);
@@ -148,16 +186,10 @@ function failureOf(
   return null;
 }
 
-function describe(
-  results: readonly {
-    shop: string;
-    snapshots: readonly VerifiedSnapshot[];
-    errors: readonly { vault: string; code: string; message: string }[];
-  }[],
-): string {
+function describe(results: readonly ShopResult[]): string {
   const rows: string[][] = [];
   const lines: string[] = [];
-  for (const { shop, snapshots, errors } of results) {
+  for (const { shop, snapshots, errors, repaired } of results) {
     for (const snapshot of snapshots) {
       for (const copy of snapshot.vaults) {
         rows.push([
@@ -174,6 +206,10 @@ function describe(
       }
     }
     for (const error of errors) lines.push(`red: ${shop}: ${error.message} [${error.code}]`);
+    for (const { snapshot, vault, objects } of repaired?.copied ?? [])
+      lines.push(`mended: ${snapshot} in ${vault}: ${objects} objects stored anew`);
+    for (const { snapshot, vault, message, code } of repaired?.left ?? [])
+      lines.push(`not mended: ${snapshot} in ${vault}: ${message} [${code}]`);
   }
   const titles = ['shop', 'source', 'snapshot', 'vault', 'result', 'objects', 'read', 'checked'];
   return [

@@ -194,7 +194,8 @@ export async function verifyCopy(
     const message = `${vault.name}: ${snapshot.id}: an earlier verification found ${before}; only one that reads all its data can take that back`;
     errors.unshift({ code: before, key: `snapshot ${snapshot.id}`, message });
   }
-  await recordVerification(catalog, snapshot.id, vault.name, deps.clock.nowMs(), errors[0]?.code ?? null);
+  const worst = errors.find((error) => MENDED_BY_COPY.has(error.code)) ?? errors[0];
+  await recordVerification(catalog, snapshot.id, vault.name, deps.clock.nowMs(), worst?.code ?? null);
   return {
     vault: vault.name,
     ok: errors.length === 0,
@@ -211,6 +212,9 @@ export async function verifyCopy(
     errors,
   };
 }
+
+/** What a new copy of the object mends: said before anything else, so that a catch-up sees to it. */
+const MENDED_BY_COPY: ReadonlySet<string> = new Set<ErrorCode>(['E_OBJECT_MISSING', 'E_OBJECT_ALTERED']);
 
 /** What shows in the bytes alone. */
 const FOUND_BY_READING: ReadonlySet<string> = new Set<ErrorCode>(['E_OBJECT_ALTERED', 'E_DECRYPT', 'E_FORMAT']);
