@@ -1,5 +1,5 @@
 // The payload of age v1 files (https://c2sp.org/age), by node:crypto: all that a thread needs which is given a header and a key.
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 import { CoffreError } from '../errors.ts';
 import { giveBack } from './give-back.ts';
 
@@ -76,12 +76,13 @@ class BlockCutter {
 }
 
 export class PayloadSealer {
-  readonly #key: Uint8Array;
+  /** Not bytes: to tell that those are no key object, Node makes and drops two errors for each chunk. */
+  readonly #key: KeyObject;
   readonly #nonce = new ChunkNonce();
   readonly #cutter = new BlockCutter(CHUNK_BYTES);
 
   constructor(key: Uint8Array) {
-    this.#key = key;
+    this.#key = createSecretKey(key);
   }
 
   push(plaintext: Uint8Array): Buffer {
@@ -121,13 +122,13 @@ export class PayloadSealer {
 }
 
 export class PayloadOpener {
-  readonly #key: Uint8Array;
+  readonly #key: KeyObject;
   readonly #nonce = new ChunkNonce();
   readonly #cutter = new BlockCutter(SEALED_CHUNK_BYTES);
   #chunks = 0;
 
   constructor(key: Uint8Array) {
-    this.#key = key;
+    this.#key = createSecretKey(key);
   }
 
   push(stored: Uint8Array): Buffer {

@@ -1,5 +1,6 @@
 // A stored object back to its plaintext, checked against what the manifest says of it. The mirror of seal.ts.
 import { createHash } from 'node:crypto';
+import { finished, type Readable } from 'node:stream';
 import { CoffreError } from '../errors.ts';
 import { abortable } from './abortable.ts';
 import { openAge, openWholeAge } from './age.ts';
@@ -82,7 +83,13 @@ export async function readStored(
   signal?: AbortSignal,
 ): Promise<Buffer> {
   const object = Buffer.allocUnsafeSlow(expected.storedBytes);
-  await fill(object, stored, expected, what, signal, () => {});
+  let used = 0;
+  for await (const chunk of abortable(stored, signal)) {
+    if (used + chunk.length > expected.storedBytes) throw longer(what, expected.storedBytes);
+    object.set(chunk, used);
+    used += chunk.length;
+  }
+  checkSize(what, 'stored', used, expected.storedBytes);
   checkStored(object, expected, what);
   return object;
 }
@@ -92,29 +99,35 @@ export async function readStored(
  * be nobody else's: they are empty afterwards. Throws as readStored.
  */
 export async function readStoredInto(
-  stored: AsyncIterable<Uint8Array>,
+  stored: Readable,
   room: Buffer,
   expected: Pick<SealedFacts, 'storedBytes'>,
   what: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  await fill(room, stored, expected, what, signal, giveBack);
-}
-
-async function fill(
-  room: Buffer,
-  stored: AsyncIterable<Uint8Array>,
-  expected: Pick<SealedFacts, 'storedBytes'>,
-  what: string,
-  signal: AbortSignal | undefined,
-  done: (chunk: Uint8Array) => void,
-): Promise<void> {
   let used = 0;
-  for await (const chunk of abortable(stored, signal)) {
-    if (used + chunk.length > expected.storedBytes) throw longer(what, expected.storedBytes);
-    room.set(chunk, used);
-    used += chunk.length;
-    done(chunk);
+  const onAbort = (): void => void stored.destroy(signal?.reason);
+  try {
+    signal?.throwIfAborted();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    await new Promise<void>((resolve, reject) => {
+      finished(stored, { writable: false }, (error) => (error ? reject(error) : resolve()));
+      stored.on('data', (chunk: Buffer) => {
+        if (used + chunk.length > expected.storedBytes) {
+          stored.destroy(longer(what, expected.storedBytes));
+          return;
+        }
+        room.set(chunk, used);
+        used += chunk.length;
+        giveBack(chunk);
+      });
+    });
+  } catch (error) {
+    stored.destroy();
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
   }
   checkSize(what, 'stored', used, expected.storedBytes);
 }

@@ -5,6 +5,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { type Clock, toDate } from '../clock.ts';
 import type { S3VaultConfig, Secret } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { InPlaceHttpAgent, InPlaceHttpsAgent } from './in-place-agent.ts';
 
 /** Free sockets close after this: stores close idle ones too, and a PUT sent into a closing one has an unknown outcome. */
 const IDLE_SOCKET_MS = 4_000;
@@ -41,6 +42,7 @@ function parseCredentials(secret: Secret): Credentials {
  * (downloads: the socket cannot tell a stalled store from a consumer that takes its time).
  */
 export function makeS3Client(config: S3VaultConfig, secret: Secret, clock: Clock, inactivityMs: number): S3Client {
+  const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: IDLE_SOCKET_MS };
   const client = new S3Client({
     endpoint: config.endpoint,
     region: config.region,
@@ -60,8 +62,8 @@ export function makeS3Client(config: S3VaultConfig, secret: Secret, clock: Clock
     requestHandler: new NodeHttpHandler({
       connectionTimeout: config.timeouts.connectMs,
       socketTimeout: inactivityMs,
-      httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: IDLE_SOCKET_MS },
-      httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: IDLE_SOCKET_MS },
+      httpAgent: new InPlaceHttpAgent(sockets),
+      httpsAgent: new InPlaceHttpsAgent(sockets),
     }),
   });
   signWithClock(client, clock);
