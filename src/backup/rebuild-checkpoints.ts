@@ -23,6 +23,8 @@ export interface FoundCheckpoints {
   /** Fingerprints that count: the given ones, and those that a checkpoint signed by one of them names. */
   readonly trusted: readonly string[];
   readonly findings: readonly RebuildFinding[];
+  /** There is no recovery identity: those that are sealed were left closed, and are neither ours nor foreign. */
+  readonly closed: boolean;
   /** Everything under the daemon's own prefix, delete markers included. */
   readonly versions: readonly ListedVersion[];
 }
@@ -38,7 +40,8 @@ export async function readCheckpoints(
   const findings: RebuildFinding[] = [];
   const byKey = new Map<string, ListedVersion[]>();
   for (const version of versions) {
-    if (version.isDeleteMarker || parseKey(version.key)?.type !== 'state') continue;
+    const parsed = parseKey(version.key);
+    if (version.isDeleteMarker || parsed?.type !== 'state' || (parsed.encrypted && recovery.length === 0)) continue;
     byKey.set(version.key, [version, ...(byKey.get(version.key) ?? [])]);
   }
   let trusted: readonly string[] = [...fingerprints];
@@ -67,7 +70,7 @@ export async function readCheckpoints(
       }
     }
   }
-  return { all, newest, chain: chainOf(all), trusted, findings, versions };
+  return { all, newest, chain: chainOf(all), trusted, findings, closed: recovery.length === 0, versions };
 }
 
 /** The longest row of checkpoints up to the newest in which each begins where, or before, the one before it ends. Pure. */

@@ -193,7 +193,8 @@ async function recordOwn(request: RebuildRequest): Promise<RebuildFinding[]> {
     }
     const checkpoint = proven.get(name);
     const type = parseKey(key)?.type;
-    const kind = checkpoint !== undefined ? 'state' : type === 'probe' ? 'probe' : 'foreign';
+    const isState = checkpoint !== undefined || (type === 'state' && checkpoints.closed && !rejected.has(name));
+    const kind = isState ? 'state' : type === 'probe' ? 'probe' : 'foreign';
     if (kind === 'foreign' && !rejected.has(name)) findings.push({ key, versionId, what: 'foreign object', sizeBytes });
     const object = await vault.stat(key, versionId);
     if (object === null) continue;
