@@ -13,8 +13,8 @@ export default defineConfig({
     maxWorkers: Math.min(availableParallelism() + 1, 8),
     sequence: { sequencer: SlowestFirst },
     // a server that starts on two busy cores, a lock of some seconds that has to end: long, but a hang still ends
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
     teardownTimeout: 30_000,
     reporters: ['default'],
   },
