@@ -28,7 +28,7 @@ const before = openHandles().length;
 
 // registered first, so it runs after every afterAll of the file
 afterAll(async () => {
-  const end = systemClock.monotonicMs() + 3000;
+  const end = systemClock.monotonicMs() + 15_000;
   for (;;) {
     const handles = openHandles();
     const left = [...childProcesses(), ...(handles.length > before ? handles : [])];
