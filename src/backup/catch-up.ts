@@ -1,4 +1,6 @@
 // Catch-up: brings a shop's snapshots into the vaults that lack them, newest first, from the vaults that have them.
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import { recordGap } from '../catalog/gaps.ts';
@@ -10,7 +12,7 @@ import { lastNeeds, listSnapshots, objectsOf, snapshotSegments } from '../catalo
 import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { asCoffreError, CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { trustedKeys } from '../restore/keys.ts';
 import { listShop } from '../restore/verify.ts';
@@ -20,13 +22,14 @@ import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
 import { admitVault, type OpenVault } from './admit.ts';
 import { type CatchUpPlan, type Gap, planCatchUp } from './catch-up-plan.ts';
-import { commitCopy, readManifestCopy } from './commit-copy.ts';
+import { commitCopy, readManifestCopy, refuseUnknownManifest } from './commit-copy.ts';
 import { type CopyLockRules, copyLock, longer } from './copy-lock.ts';
 import { CopySources, NoSoundCopy } from './copy-sources.ts';
 import type { RunLog } from './log.ts';
 import type { MemoryBudget } from './memory.ts';
 import { type Give, type PlaceContext, type PlacedObject, placeObject } from './place-object.ts';
 import { openShopKeys, type ShopKeys, storeIdentity } from './shop-keys.ts';
+import { catchUpPath } from './state-files.ts';
 
 /** Objects on their way into one vault at once; memory bounds them further. */
 const COPIES_IN_FLIGHT = 4;
@@ -237,6 +240,7 @@ class CatchUp {
         const plan = await readCatchUpPlan(catalog, config, shop, clock.nowMs());
         gaps = plan.gaps.filter((gap) => !tried.has(nameOf(gap)));
       }
+      await this.#sweep();
     } finally {
       await sources.close();
     }
@@ -301,6 +305,7 @@ class CatchUp {
     const { vault } = place;
     const need = copyLock(await this.#lockRules(), snapshot);
     const manifest = await readManifestCopy(catalog, snapshot, trusted);
+    await refuseUnknownManifest(place, snapshot.id, manifest);
     const options = { readFirst: gap.damage === 'E_OBJECT_ALTERED' && !(await knowsWhich(catalog, gap)) };
     const own = new Map<string, PlacedObject>();
     await inParallel(manifest.segments, COPIES_IN_FLIGHT, async (segment) => {
@@ -352,6 +357,20 @@ class CatchUp {
     return { now: clock.now(), ceilingMs: config.limits.lockCeilingMs, retentionMs: shop.plan.retentionMs, endsAt };
   }
 
+  /** Manifests on their way of which nothing came while their snapshot lasted. */
+  async #sweep(): Promise<void> {
+    const { catalog } = this.#deps;
+    const folder = dirname(catchUpPath(catalog.stateDir, 'x'));
+    for (const name of await readdir(folder).catch(() => [])) {
+      const row = await catalog.db
+        .selectFrom('snapshots')
+        .select('state')
+        .where('id', '=', name.split('.')[0] ?? '')
+        .executeTakeFirst();
+      if (row?.state !== 'committed') await rm(join(folder, name), { force: true });
+    }
+  }
+
   #copiedSegment({ snapshot, vault }: Gap, key: string, bytes: number): void {
     this.#deps.log.debug({ ...this.#tell(), event: 'segment.copied', vault, bytes }, key);
     this.#doneBytes += bytes;
@@ -364,12 +383,19 @@ class CatchUp {
   }
 }
 
+const SNAPSHOTS_OWN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'E_LOCK_CEILING',
+  'E_STATE',
+  'E_SIGNATURE',
+  'E_FORMAT',
+  'E_OBJECT_ALTERED',
+  'E_VERSION_FOREIGN',
+  'E_BUSY',
+]);
+
 /** Not the vault's fault: the next snapshot may fare better. */
 function isSnapshotsOwn(error: CoffreError): boolean {
-  return (
-    error instanceof NoSoundCopy ||
-    ['E_LOCK_CEILING', 'E_STATE', 'E_SIGNATURE', 'E_FORMAT', 'E_OBJECT_ALTERED', 'E_BUSY'].includes(error.code)
-  );
+  return error instanceof NoSoundCopy || SNAPSHOTS_OWN.has(error.code);
 }
 
 const nameOf = (gap: Gap): string => `${gap.snapshot.id} ${gap.vault}`;

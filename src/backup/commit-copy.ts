@@ -78,6 +78,29 @@ async function ownCopy(
 }
 
 /**
+ * A machine that was rebuilt from one vault does not know what another holds. A manifest there that the catalog has never seen may be ours, which
+ * only who can open it tells: nothing is written beside it. Throws E_VERSION_FOREIGN.
+ */
+export async function refuseUnknownManifest(place: PlaceContext, snapshot: string, manifest: Manifest): Promise<void> {
+  const { catalog, listing, shop, vault } = place;
+  const key = manifestKey(shop, snapshot, manifest.encryption !== 'none');
+  const listed = (listing.get(key) ?? []).filter((version) => !version.isDeleteMarker);
+  if (listed.length === 0) return;
+  const rows = await catalog.db
+    .selectFrom('objects')
+    .select(['versionId', 'state'])
+    .where('vault', '=', vault.name)
+    .where('key', '=', key)
+    .execute();
+  // landed a moment ago
+  if (rows.some((row) => row.state === 'intent')) return;
+  if (listed.every((version) => rows.some((row) => row.versionId === version.versionId))) return;
+  throw new CoffreError('E_VERSION_FOREIGN', `${vault.name}: ${key} is there, and the catalog does not know it`, {
+    hint: `coffre catalog rebuild --from ${vault.name} tells whether it is ours, and takes it up`,
+  });
+}
+
+/**
  * Crash order: the manifest's sealed bytes are kept here before they leave, so that a manifest which reached the vault is known again by its
  * hash; after it our own copy; after that the catalog's row, with which the snapshot is in this vault. What a copy replaces there becomes a
  * stray in the same transaction.

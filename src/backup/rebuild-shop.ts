@@ -106,6 +106,8 @@ class ShopRebuild {
   readonly #done = new Set<string>();
   readonly #segmentIds = new Set<string>();
   readonly #findings: RebuildFinding[] = [];
+  /** Manifests in whose place one of a higher revision came. */
+  readonly #earlier = new Set<string>();
   readonly #versions: readonly ListedVersion[];
   #candidates: SealedIdentity[] = [];
   #unopened = 0;
@@ -192,6 +194,11 @@ class ShopRebuild {
       try {
         const opened = await openManifestVersion(this.#request, version, identities, this.#request.trusted);
         if (chosen === null) chosen = { ...opened, version };
+        else if (revisionOf(opened.signed) > revisionOf(chosen.signed)) {
+          // signed by us, and what it names was lost or damaged: an object of it had to be stored anew
+          this.#earlier.add(nameOf(chosen.version.key, chosen.version.versionId));
+          chosen = { ...opened, version };
+        } else if (revisionOf(opened.signed) < revisionOf(chosen.signed)) this.#earlier.add(nameOf(version.key, version.versionId));
         // a put that was thought lost, or a copy: the same snapshot, and nothing needs it
         else this.#note(version, opened.sha256 === chosen.sha256 ? 'second version of a manifest' : 'another manifest on the same key');
       } catch (error) {
@@ -479,7 +486,8 @@ class ShopRebuild {
         continue;
       }
       // While a manifest is closed to us nothing that it may name is called superfluous.
-      const isStray = ours.has(name) && this.#unopened === 0 && (type === 'segment' || type === 'index');
+      const isSuperfluous = ours.has(name) && this.#unopened === 0 && (type === 'segment' || type === 'index');
+      const isStray = isSuperfluous || this.#earlier.has(name);
       this.#claims.set(name, { kind: isStray ? 'stray' : 'foreign', refId: null, runId: null, sha256: null });
       if (isStray || noted.has(name)) continue;
       if (claimedKeys.has(version.key)) this.#note(version, 'foreign version on a key of ours');
@@ -528,3 +536,5 @@ class ShopRebuild {
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
+
+const revisionOf = ({ manifest }: SignedManifest): number => manifest.revision ?? 0;

@@ -1,4 +1,4 @@
-import { rmSync, unlinkSync } from 'node:fs';
+import { rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { expect, it } from 'vitest';
@@ -91,5 +91,20 @@ it('objects gone from a store, altered in a folder - verify --repair says it, st
   expect(strays).toEqual({ n: 2 });
   const pruned = await world.ok(['prune', 'dupont']);
   expect(pruned.json.results[0]).toMatchObject({ errors: [], foreign: [] });
-  rmSync(world.nasPath, { recursive: true });
+
+  // without a catalog the higher revision counts: the older one names what is gone
+  rmSync(world.stateDir, { recursive: true });
+  const recovery = join(world.dir, 'recovery.key');
+  writeFileSync(recovery, `${world.recovery}\n`, { mode: 0o600 });
+  const rebuilt = await world.coffre(['catalog', 'rebuild', '--from', 'offsite', '--identity-file', recovery]);
+  expect(rebuilt.json, rebuilt.stderr).toMatchObject({ tampering: [], strangers: [], shops: [{ snapshots: 2 }] });
+  const shown = (await world.coffre(['verify', 'dupont', '--read-data'])).json.shops[0].snapshots;
+  expect(shown.map((it: { vaults: object[] }) => it.vaults)).toMatchObject(both.map(() => [{ vault: 'offsite', ok: true }]));
+  // what the folder holds may be ours: nothing is written beside it before somebody has looked
+  const blind = (await world.coffre(['catch-up', 'dupont'])).json.results[0];
+  expect(blind).toMatchObject({ copied: [], left: both.map((snapshot) => ({ snapshot, vault: 'nas', code: 'E_VERSION_FOREIGN' })) });
+  expect(blind.left[0].hint).toContain('coffre catalog rebuild --from nas');
+  await world.coffre(['catalog', 'rebuild', '--from', 'nas', '--identity-file', recovery]);
+  expect((await world.ok(['catch-up', 'dupont'])).json.results[0]).toMatchObject({ copied: [], left: [] });
+  expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
 });
