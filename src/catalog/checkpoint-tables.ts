@@ -12,7 +12,7 @@ export type Positions = Readonly<Record<string, number>>;
 /** Rows are only ever added, under rising ids: each checkpoint tells those since the one before. */
 const GROWING = ['audit', 'probes', 'certificates'] as const;
 /** Small tables whose rows change: told whole each time. */
-const WHOLE = ['shopStates', 'holds', 'slots'] as const;
+const WHOLE = ['shopStates', 'holds', 'slots', 'incidents'] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;
 const ROWS_AT_ONCE = 500;
@@ -104,8 +104,18 @@ export async function insertTables(tx: Kysely<Tables>, tables: PlainTables): Pro
   return unknown;
 }
 
-/** The newest checkpoint of a vault, null when it never had one. */
+/**
+ * The newest checkpoint that a vault still has, null when it has none: one that is gone (a replaced disk) is nothing to go on from.
+ */
 export async function lastCheckpoint(db: Kysely<Tables>, vault: string): Promise<Selectable<CheckpointsTable> | null> {
-  const row = await db.selectFrom('checkpoints').selectAll().where('vault', '=', vault).orderBy('id', 'desc').limit(1).executeTakeFirst();
+  const row = await db
+    .selectFrom('checkpoints')
+    .innerJoin('objects', 'objects.id', 'checkpoints.objectId')
+    .selectAll('checkpoints')
+    .where('checkpoints.vault', '=', vault)
+    .where('objects.state', 'in', ['stored', 'tombstone'])
+    .orderBy('checkpoints.id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
   return row ?? null;
 }

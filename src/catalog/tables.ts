@@ -4,7 +4,7 @@ import type { Generated } from 'kysely';
 /** One attempt to do something for a shop. `interrupted` is set by whoever finds it without its process. */
 export interface RunsTable {
   id: string;
-  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up';
+  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile';
   shop: string;
   source: 'database' | 'files' | 'server' | null;
   state: 'running' | 'done' | 'failed' | 'interrupted';
@@ -70,6 +70,8 @@ export interface ObjectsTable {
   resolvedAt: number | null;
   /** Error code of what a verification found wrong with its bytes; null: nothing known. Such a copy is no source for another vault. */
   damage: string | null;
+  /** When its bytes were last read and were what was written; null: never since it was stored. */
+  readAt: number | null;
 }
 
 export interface SnapshotsTable {
@@ -244,6 +246,46 @@ export interface CheckpointsTable {
   setting: string;
 }
 
+/**
+ * Something in a vault that coffre cannot explain by what it did itself. Open while `goneAt` is null; a person may have acknowledged it.
+ * Rows are never deleted.
+ */
+export interface IncidentsTable {
+  id: string;
+  vault: string;
+  /** Shop name, or `_coffre`. */
+  shop: string;
+  kind: IncidentKind;
+  /** Empty for what is about no single object. */
+  key: string;
+  versionId: string;
+  sizeBytes: number;
+  /** In words. */
+  detail: string | null;
+  firstSeenAt: number;
+  lastSeenAt: number;
+  /** When a look did not find it any more. */
+  goneAt: number | null;
+  acknowledgedAt: number | null;
+  acknowledgedBy: string | null;
+  reason: string | null;
+}
+
+export type IncidentKind =
+  | 'foreign version'
+  | 'foreign upload'
+  | 'delete marker'
+  /** Not there, and coffre did not delete it. */
+  | 'missing'
+  /** There, and not what was written. */
+  | 'altered'
+  /** There again after its deletion had been confirmed. */
+  | 'reappeared'
+  /** Weaker, or shorter, than what was read back before. */
+  | 'lock'
+  /** The store holds another number of bytes than the ledger says. */
+  | 'drift';
+
 export interface Tables {
   runs: RunsTable;
   segments: SegmentsTable;
@@ -261,4 +303,5 @@ export interface Tables {
   holds: HoldsTable;
   certificates: CertificatesTable;
   checkpoints: CheckpointsTable;
+  incidents: IncidentsTable;
 }

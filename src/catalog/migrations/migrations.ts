@@ -7,6 +7,7 @@ import { liveBytes } from './004-live-bytes.ts';
 import { catchUp } from './005-catch-up.ts';
 import { shopLife } from './006-shop-life.ts';
 import { checkpoints } from './007-checkpoints.ts';
+import { watch } from './008-watch.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -16,4 +17,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '005-catch-up': catchUp,
   '006-shop-life': shopLife,
   '007-checkpoints': checkpoints,
+  '008-watch': watch,
 };
