@@ -7,6 +7,7 @@ import { addPage, compareLedger, type ListedBytes, openLedger, settleLedger, typ
 import { type CopyHint, copyHints, insertTables, type PlainTables, snapshotHints } from '../catalog/checkpoint-tables.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
 import type { Checkpoint } from '../segment/checkpoint.ts';
 import type { ShopIdentity } from '../segment/identity-store.ts';
 import { DAEMON_PREFIX, isShopName, parseKey } from '../segment/layout.ts';
@@ -61,7 +62,7 @@ export async function rebuildCatalog(request: RebuildRequest): Promise<Rebuilt> 
   );
 
   // 2. Shop by shop, in the order of the listing.
-  const uploads = await collect(vault.listUploads(''));
+  const uploads = await listUploads(request, lost);
   const shops: RebuiltShop[] = [];
   const unsaid: Unsaid[] = [];
   const findings: RebuildFinding[] = [...checkpoints.findings];
@@ -319,8 +320,15 @@ function isAfter(a: string, b: string): boolean {
   return Temporal.Instant.compare(Temporal.Instant.from(a), Temporal.Instant.from(b)) > 0;
 }
 
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
+/** A credential that may not list them costs the ledger their bytes, until prune finds them: said, and no reason to give up. */
+async function listUploads({ vault }: RebuildRequest, lost: string[]): Promise<ListedUpload[]> {
+  const all: ListedUpload[] = [];
+  try {
+    for await (const upload of vault.listUploads('')) all.push(upload);
+    return all;
+  } catch (error) {
+    if (!(error instanceof CoffreError) || error.code !== 'E_VAULT_DENIED') throw error;
+    lost.push(`unfinished uploads in ${vault.name}: this credential may not list them, the next prune will`);
+    return [];
+  }
 }

@@ -86,5 +86,21 @@ describe('the policy of the README', () => {
     });
     await client.send(new DeleteObjectCommand(object));
     client.destroy();
+
+    // and the paper kit's credential is enough to bring a lost machine back, locks and all
+    const identity = join(world.dir, 'recovery.key');
+    const reading = join(world.dir, 'reading.json');
+    writeFileSync(identity, `${world.recovery}\n`, { mode: 0o600 });
+    writeFileSync(reading, JSON.stringify({ accessKeyId: reader.accessKey, secretAccessKey: reader.secretKey }), { mode: 0o600 });
+    const trusted = (await world.ok(['keys'])).json.signing.fingerprint;
+    for (const path of [world.stateDir, world.keyDir, world.configFile]) rmSync(path, { recursive: true });
+    const place = ['--endpoint', store.endpoint, '--region', store.region, '--bucket', Bucket, '--prefix', 'prod'];
+    const rebuilt = await world.ok([
+      ...['catalog', 'rebuild', '--from', 'offsite', ...place, '--credentials-file', reading],
+      ...['--identity-file', identity, '--fingerprint', trusted],
+    ]);
+    expect(rebuilt.json).toMatchObject({ snapshots: 1, lost: [], tampering: [] });
+    const { json: back } = await world.ok(['show', json.snapshots[0].id]);
+    expect(JSON.stringify(back)).toContain('COMPLIANCE');
   }, 180_000);
 });
