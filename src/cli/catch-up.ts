@@ -1,7 +1,8 @@
 // `coffre catch-up`: brings snapshots into the vaults that lack them, from the vaults that have them.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { type CatchUpDeps, type CatchUpResult, catchUpShop, catchUpShortfall, failedCatchUp, previewCatchUp } from '../backup/catch-up.ts';
+import { type CatchUpDeps, catchUpShop } from '../backup/catch-up.ts';
+import { type CatchUpResult, catchUpShortfall, failedCatchUp, previewCatchUp } from '../backup/catch-up-result.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { asCoffreError } from '../errors.ts';

@@ -1,6 +1,7 @@
 // `coffre daemon`: the scheduler in the foreground, until it is told to stop.
 import type { Command } from 'commander';
-import { catchUpShop, catchUpShortfall, needsCatchUp } from '../backup/catch-up.ts';
+import { catchUpShop } from '../backup/catch-up.ts';
+import { catchUpShortfall, needsCatchUp } from '../backup/catch-up-result.ts';
 import { checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';

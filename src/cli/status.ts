@@ -1,7 +1,7 @@
 // `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { readCatchUpPlan } from '../backup/catch-up.ts';
+import { readCatchUpPlan } from '../backup/catch-up-result.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';

@@ -1,6 +1,7 @@
 // `coffre verify`: asks the vaults, and with --read-data reads, whether what was stored is what is there. Runs in the restore unit.
 import type { Command } from 'commander';
-import { type CatchUpResult, catchUpShop, failedCatchUp } from '../backup/catch-up.ts';
+import { catchUpShop } from '../backup/catch-up.ts';
+import { type CatchUpResult, failedCatchUp } from '../backup/catch-up-result.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';

@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { GetObjectRetentionCommand } from '@aws-sdk/client-s3';
 import { describe, expect, it } from 'vitest';
-import { type CatchUpResult, catchUpShop, previewCatchUp } from '../../src/backup/catch-up.ts';
+import { catchUpShop } from '../../src/backup/catch-up.ts';
+import { type CatchUpResult, previewCatchUp } from '../../src/backup/catch-up-result.ts';
 import { backupSource } from '../../src/backup/run.ts';
 import { getSnapshot, latestGood } from '../../src/catalog/snapshots.ts';
 import { flipped, objectsOf, StoredFile } from '../acceptance/attack.ts';
