@@ -145,7 +145,11 @@ export class SshProcess implements HostProcess {
           before = null;
           return;
         }
-        if (this.#leader === null) this.#line?.began(mark.leader);
+        if (this.#leader === null) {
+          this.#line?.began(mark.leader);
+          // stopped before we knew whom to kill: the channel's signal reached the leader alone, not what it had started
+          if (this.#settled) this.#line?.killGroup(mark.leader);
+        }
         this.#leader = mark.leader;
         rest = before.subarray(mark.end);
         before = null;

@@ -141,7 +141,7 @@ describe('a program on the host', () => {
       proxy.set({ mode: 'blackHole' });
       const from = systemClock.monotonicMs();
       expect(await program.ended).toEqual({ status: null, lost: true });
-      expect(systemClock.monotonicMs() - from).toBeLessThan(5000);
+      expect(systemClock.monotonicMs() - from).toBeLessThan(20_000);
     } finally {
       proxy.set({ mode: 'pass' });
       await host.close();

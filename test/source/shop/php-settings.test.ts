@@ -182,7 +182,7 @@ describe('files', () => {
         expect(error).toMatchObject({ code: 'E_FORMAT' });
       }
     }
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
   });
 
   it('random bytes - settings or E_FORMAT, nothing else', () => {
