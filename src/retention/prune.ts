@@ -5,11 +5,13 @@ import type { Temporal } from 'temporal-polyfill';
 import { uploadId } from '../billing/entries.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { audit } from '../catalog/audit.ts';
+import { type Recorded, recordLook } from '../catalog/incidents.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
+import type { IncidentKind } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { newId } from '../segment/id.ts';
@@ -23,7 +25,7 @@ import { inFlightMarginMs } from './margins.ts';
 import { type PlanObject, STAGES, type Stage } from './plan.ts';
 import { openPlanner, type Planner } from './planner.ts';
 import type { Decision } from './policy.ts';
-import { type Finding, reconcile } from './reconcile.ts';
+import { type Finding, RECONCILED, reconcile } from './reconcile.ts';
 import { type PruneResult, pruneShortfall, ResultBuilder } from './result.ts';
 import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots, tombstones } from './tidy.ts';
 
@@ -192,23 +194,36 @@ class Prune {
       await checkSkew(vault, this.#deps.clock, this.#request.clockSkewMs);
       const olderThanMs = inFlightMarginMs(retentionMs);
       await this.#ledger.resolveIntents(vault, shop, signal ? { olderThanMs, signal } : { olderThanMs });
-      const findings = await reconcile(catalog, this.#ledger, vault, shop, signal);
-      this.#report(findings);
+      const onLast = async (finding: Finding): Promise<void> => void (await this.#record(name, [], [finding]));
+      const { findings } = await reconcile(catalog, this.#ledger, vault, shop, signal, onLast);
+      await this.#report(name, findings);
       this.#vaults.set(name, vault);
       await this.#step({ step: 'reconciled', vault: name });
     });
   }
 
-  #report(findings: readonly Finding[]): void {
+  /** Everything is an incident; what somebody has acknowledged does not make this prune fail. */
+  async #report(vault: string, findings: readonly Finding[]): Promise<void> {
+    const { unacknowledged } = await this.#record(vault, RECONCILED, findings);
+    const nameOf = (key: string, versionId: string, kind: string): string => `${kind}\0${key}\0${versionId}`;
+    const unknown = new Set(unacknowledged.map((it) => nameOf(it.key, it.versionId, it.kind)));
     for (const finding of findings) {
-      this.#result.foreign(finding);
       if (finding.what === 'delete marker') this.#markers.push(finding);
+      if (finding.what === 'reappeared' || !unknown.has(nameOf(finding.key, finding.versionId, finding.what))) continue;
+      this.#result.foreign(finding);
       if (finding.what !== 'missing') continue;
       this.#result.error(
         finding.vault,
         new CoffreError('E_OBJECT_MISSING', `${finding.vault}: ${finding.key} is gone, and coffre did not delete it`),
       );
     }
+  }
+
+  #record(vault: string, kinds: readonly IncidentKind[], findings: readonly Finding[]): Promise<Recorded> {
+    const { catalog, clock } = this.#deps;
+    const { shop, who } = this.#request;
+    const sightings = findings.map(({ what: kind, ...finding }) => ({ ...finding, kind }));
+    return recordLook(catalog, clock, { vault, shop, kinds, sightings, who });
   }
 
   async #keepAhead(vault: Vault): Promise<void> {
