@@ -1,0 +1,215 @@
+// The daily look at everything that a shop's vaults hold: versions, markers, uploads, locks and bytes against catalog and ledger.
+import { Temporal } from 'temporal-polyfill';
+import { Ledger } from '../billing/ledger.ts';
+import { level } from '../billing/level.ts';
+import { type IncidentRow, type Look, recordLook, type Sighting } from '../catalog/incidents.ts';
+import { vaultsHolding } from '../catalog/live-objects.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import type { ObjectRow } from '../catalog/snapshots.ts';
+import { acquireLock } from '../catalog/state-lock.ts';
+import type { IncidentKind } from '../catalog/tables.ts';
+import type { Clock } from '../clock.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { newId } from '../segment/id.ts';
+import { checkSkew } from '../vault/clock-skew.ts';
+import { inParallel } from '../vault/in-parallel.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
+import type { Lock, LockMode, Vault } from '../vault/vault.ts';
+import { inFlightMarginMs } from './margins.ts';
+import { type Finding, RECONCILED, type Reconciled, reconcile } from './reconcile.ts';
+
+/** Objects asked about at once in one vault. */
+const ASKS_IN_FLIGHT = 8;
+const ALL_KINDS: readonly IncidentKind[] = [...RECONCILED, 'lock', 'drift'];
+
+export interface WatchDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  /** By its configured name. Throws E_UNKNOWN_VAULT and vault codes. */
+  readonly openVault: (name: string) => Promise<Vault>;
+  /** Told of each incident once, after it was written down: for logs, and for whoever is to be called. */
+  readonly onIncident?: (incident: IncidentRow) => void | Promise<void>;
+}
+
+export interface WatchRequest {
+  /** A shop, or `_coffre` for what the daemon itself keeps. */
+  readonly shop: string;
+  /** Vaults that the shop is configured with; those that still hold something of it are visited too. */
+  readonly vaults: readonly string[];
+  readonly retentionMs: number;
+  /** limits.clockSkew. */
+  readonly clockSkewMs: number;
+  /** For the audit log. */
+  readonly who: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Sizes in bytes. */
+export interface WatchedVault {
+  readonly vault: string;
+  /** Versions and delete markers listed. */
+  readonly versions: number;
+  readonly storedBytes: number;
+  readonly ledgerBytes: number;
+  /** Locks read back. */
+  readonly locks: number;
+  /** What nobody has acknowledged. */
+  readonly found: readonly Sighting[];
+}
+
+export interface WatchResult {
+  readonly shop: string;
+  readonly vaults: readonly WatchedVault[];
+  /** Vaults that could not be looked at, and why. */
+  readonly errors: readonly { readonly vault: string; readonly code: string; readonly message: string; readonly hint: string }[];
+}
+
+/**
+ * Compares what each vault lists under the shop with catalog and ledger, and reads every lock back. What coffre cannot explain by what
+ * it did itself becomes an incident; nothing of the ledger's past is changed, and bytes that do not agree are said, not made to agree.
+ * A lock that somebody shortened is given again, and stays an incident. Holds the shop's lock. Throws E_BUSY, E_STATE… and the
+ * signal's reason; a vault that does not answer is in `errors`.
+ */
+export async function watchShop(deps: WatchDeps, request: WatchRequest): Promise<WatchResult> {
+  const { catalog, clock } = deps;
+  const { shop, signal } = request;
+  const lock = await acquireLock(catalog.stateDir, `shop-${shop}`);
+  if (!lock) throw new CoffreError('E_BUSY', `${shop}: a backup, prune or catch-up of this shop is under way`);
+  const runId = newId(clock);
+  try {
+    await markInterrupted(catalog, clock, shop);
+    await startRun(catalog, clock, { id: runId, kind: 'reconcile', shop, source: null });
+    try {
+      const vaults: WatchedVault[] = [];
+      const errors: { vault: string; code: string; message: string; hint: string }[] = [];
+      for (const name of [...new Set([...request.vaults, ...(await vaultsHolding(catalog.db, shop))])].sort()) {
+        signal?.throwIfAborted();
+        try {
+          vaults.push(await watchVault(deps, request, name));
+        } catch (error) {
+          signal?.throwIfAborted();
+          const { code, message, hint } = asCoffreError(error, 'E_VAULT_IO', name);
+          errors.push({ vault: name, code, message, hint });
+        }
+      }
+      const result = { shop, vaults, errors };
+      await finishRun(catalog, clock, runId, errors.length > 0 ? 'failed' : 'done', watchShortfall(result), result);
+      return result;
+    } catch (error) {
+      const failure = asCoffreError(error);
+      await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
+      throw failure;
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+/** Why not everything could be looked at, or null. Incidents are no failure of the look. */
+export function watchShortfall({ shop, errors }: WatchResult): CoffreError | null {
+  const [first] = errors;
+  return first ? new CoffreError(first.code as 'E_VAULT_IO', `${shop}: ${first.message}`, { hint: first.hint }) : null;
+}
+
+async function watchVault(deps: WatchDeps, request: WatchRequest, name: string): Promise<WatchedVault> {
+  const { catalog, clock, openVault, onIncident } = deps;
+  const { shop, who, signal } = request;
+  const opened: IncidentRow[] = [];
+  const record = async (kinds: readonly IncidentKind[], sightings: readonly Sighting[]): Promise<readonly Sighting[]> => {
+    const recorded = await recordLook(catalog, clock, { vault: name, shop, kinds, sightings, who } satisfies Look);
+    opened.push(...recorded.opened);
+    return recorded.unacknowledged;
+  };
+  const ledger = new Ledger(catalog, clock);
+  const vault = await openVault(name);
+  try {
+    await checkSkew(vault, clock, request.clockSkewMs);
+    const say = async (one: Sighting): Promise<void> => void (await record([], [one]));
+    const look = async (): Promise<{ seen: Reconciled; ledgerBytes: number; drift: Sighting[] }> => {
+      await ledger.resolveIntents(vault, shop, { olderThanMs: inFlightMarginMs(request.retentionMs), ...(signal && { signal }) });
+      const seen = await reconcile(catalog, ledger, vault, shop, signal, (finding) => say(sighting(finding)));
+      const ledgerBytes = await level(catalog, { vault: name, shop });
+      return { seen, ledgerBytes, drift: driftOf(seen, ledgerBytes) };
+    };
+    let { seen, ledgerBytes, drift } = await look();
+    const sightings = seen.findings.map(sighting);
+    // a listing may lag behind, and a probe of another process may be under way: only what is still so counts
+    if (drift.length > 0) {
+      ({ seen, ledgerBytes, drift } = await look());
+      sightings.push(...seen.findings.map(sighting));
+    }
+    const locked = seen.present.filter((row) => row.retainUntil !== null && row.retainUntil > clock.nowMs() && row.state === 'stored');
+    sightings.push(...drift, ...damaged(seen.present), ...(await readLocks(clock, ledger, vault, locked, say, signal)));
+    const found = await record(ALL_KINDS, sightings);
+    return { vault: name, versions: seen.versions, storedBytes: seen.storedBytes, ledgerBytes, locks: locked.length, found };
+  } finally {
+    await vault.close().catch(() => {});
+    for (const incident of opened) await onIncident?.(incident);
+  }
+}
+
+function sighting({ what, key, versionId, sizeBytes, detail }: Finding): Sighting {
+  return { kind: what, key, versionId, sizeBytes, detail };
+}
+
+function driftOf({ storedBytes, unsettledBytes }: Reconciled, ledgerBytes: number): Sighting[] {
+  const sizeBytes = storedBytes - unsettledBytes - ledgerBytes;
+  if (sizeBytes === 0) return [];
+  const detail = `the store lists ${storedBytes - unsettledBytes} bytes, the ledger says ${ledgerBytes}`;
+  return [{ kind: 'drift', key: '', versionId: '', sizeBytes, detail }];
+}
+
+/** What a verification found in the bytes, until a catch-up has stored it anew. */
+function damaged(present: readonly ObjectRow[]): Sighting[] {
+  return present.flatMap((row): Sighting[] =>
+    row.damage === null || row.kind === 'stray' || row.state !== 'stored'
+      ? []
+      : [{ kind: 'altered', key: row.key, versionId: row.versionId ?? '', sizeBytes: row.sizeBytes, detail: `read: ${row.damage}` }],
+  );
+}
+
+/** Reads each lock back. Longer than we knew is written down; shorter or weaker is an incident, and is given again where the store lets us. */
+async function readLocks(
+  clock: Clock,
+  ledger: Ledger,
+  vault: Vault,
+  rows: readonly ObjectRow[],
+  say: (sighting: Sighting) => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<Sighting[]> {
+  const found: Sighting[] = [];
+  const longer = new Map<number, Lock | null>();
+  await inParallel(rows, ASKS_IN_FLIGHT, async (row) => {
+    signal?.throwIfAborted();
+    const object = await vault.stat(row.key, row.versionId ?? '');
+    // gone since it was listed: the next look tells why; and a lock that ended while we asked promised nothing more
+    if (object === null || (row.retainUntil ?? 0) <= clock.nowMs()) return;
+    const promised = { mode: row.lockMode as LockMode, until: row.retainUntil ?? 0 };
+    const lock = object.lock;
+    const untilMs = lock?.retainUntil.epochMilliseconds ?? 0;
+    if (lock && isAsStrong(lock.mode, promised.mode) && untilMs >= promised.until) {
+      if (untilMs > promised.until) longer.set(row.id, lock);
+      return;
+    }
+    const until = Temporal.Instant.fromEpochMilliseconds(promised.until);
+    const was = lock ? `${lock.mode} until ${lock.retainUntil}` : 'no lock';
+    const sighting = { kind: 'lock', key: row.key, versionId: row.versionId ?? '', sizeBytes: row.sizeBytes } as const;
+    const detail = `${was}, ${promised.mode} until ${until} was read back before`;
+    // said first: once it is locked again nobody would see it
+    await say({ ...sighting, detail });
+    found.push({ ...sighting, detail: `${detail}; ${await lockAgain(vault, row, promised.mode, until)}` });
+  });
+  await ledger.locksRead(longer);
+  return found;
+}
+
+async function lockAgain(vault: Vault, row: ObjectRow, mode: LockMode, until: Temporal.Instant): Promise<string> {
+  try {
+    const lock = await vault.extendLock(row.key, row.versionId ?? '', until);
+    const said = `${lock.mode} until ${lock.retainUntil}`;
+    return isAsStrong(lock.mode, mode) ? `locked again, ${said}` : `could only be locked ${said}`;
+  } catch (error) {
+    return `could not be locked again: ${asCoffreError(error).code}`;
+  }
+}
