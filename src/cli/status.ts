@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { readCatchUpPlan } from '../backup/catch-up-result.ts';
+import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
@@ -49,6 +50,8 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
   const vaults = shop.vaults.flatMap((name) => config.vaults.get(name) ?? []);
   const probes = new Map<string, Probe | null>();
   for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vaultPlace(vault)));
+  const checkpoints = new Map<string, number | null>();
+  for (const { name } of vaults) checkpoints.set(name, (await lastCheckpoint(catalog.db, name))?.at ?? null);
   const foreign = await catalog.db
     .selectFrom('objects')
     .select((eb) => eb.fn.countAll<number>().as('count'))
@@ -66,6 +69,7 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
     probes,
     vaultFacts: await vaultFacts(config, catalog, shop),
     foreignVersions: Number(foreign.count),
+    checkpoints,
     lacking: {
       gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
       reasons: await gapsOf(catalog, shop.name),

@@ -23,8 +23,9 @@ const UNSCHEDULED_MS: Readonly<Record<SourceKind, number>> = {
   files: 7 * 24 * 3600_000,
   server: 7 * 24 * 3600_000,
 };
-/** Prune runs daily; one missed day is not red yet. */
+/** Prune runs daily; one missed day is not red yet. Nor is one missed checkpoint. */
 const PRUNE_MISSED_MS = 50 * 3600_000;
+const CHECKPOINT_MISSED_MS = 50 * 3600_000;
 
 export interface StatusFacts {
   readonly nowMs: number;
@@ -39,6 +40,8 @@ export interface StatusFacts {
   readonly vaultFacts: ReadonlyMap<string, VaultFacts>;
   /** Versions on our keys that are not ours. */
   readonly foreignVersions: number;
+  /** When the newest checkpoint of coffre's own state in each vault is of, epoch milliseconds; null: it holds none. */
+  readonly checkpoints: ReadonlyMap<string, number | null>;
   /** What the vaults lack, and why, as whoever tried last found. */
   readonly lacking: { readonly gaps: readonly Gap[]; readonly reasons: readonly GapRow[] };
 }
@@ -123,6 +126,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
       red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}: too long ago${again}`);
   }
   checkPrune(facts, red);
+  checkCheckpoints(facts, red);
   if (facts.foreignVersions > 0)
     red.push(`${facts.foreignVersions} version(s) on our keys are not ours: coffre verify ${shop.name} names them`);
   const usedBytes = sources.reduce((total, status) => {
@@ -249,6 +253,21 @@ function checkPrune(facts: StatusFacts, red: string[]): void {
   const since = Math.max(last?.endedAt ?? 0, oldest);
   if (facts.nowMs - since > PRUNE_MISSED_MS)
     red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running? coffre prune ${facts.shop.name} does it now`);
+}
+
+/** Without one a lost machine comes back without its ledger, holds and evidence. */
+function checkCheckpoints({ checkpoints, nowMs, snapshots, timezone, vaults }: StatusFacts, red: string[]): void {
+  for (const { name } of vaults) {
+    const at = checkpoints.get(name) ?? null;
+    const committed = snapshots.flatMap((snapshot) =>
+      snapshot.copies.filter((copy) => copy.vault === name).map((copy) => copy.committedAt),
+    );
+    // a vault in which there is nothing yet has nothing to come back to
+    if (committed.length === 0 || nowMs - Math.max(at ?? 0, Math.min(...committed)) <= CHECKPOINT_MISSED_MS) continue;
+    const which =
+      at === null ? 'no checkpoint of coffre’s own state' : `its last checkpoint of coffre’s own state is of ${text(at, timezone)}`;
+    red.push(`vault ${name}: ${which}; coffre catalog checkpoint writes one`);
+  }
 }
 
 /** A snapshot that is not in every vault protects less than was ordered, whether or not there is a newer one that is. */

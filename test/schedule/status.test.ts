@@ -63,6 +63,7 @@ function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
     probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW - HOUR)])),
     vaultFacts: new Map(VAULTS.map(({ name }) => [name, { sharesDisk: false, lockProven: name === 'offsite' }])),
     foreignVersions: 0,
+    checkpoints: new Map(VAULTS.map(({ name }) => [name, NOW - 5 * HOUR])),
     lacking: { gaps: [], reasons: [] },
     ...changes,
   };
@@ -103,6 +104,13 @@ describe('status is red', () => {
     ].flatMap((lines) => lines.split('\n'));
     expect(all.length).toBeGreaterThan(12);
     expect(all.filter((line) => !/\bcoffre (doctor|backup|prune|verify|snapshots)\b/.test(line))).toEqual([]);
+  });
+
+  test('no checkpoint of coffre’s own state for more than two days, where there is something to come back to', () => {
+    const at = (ms: number | null) => ({ checkpoints: new Map(VAULTS.map(({ name }) => [name, ms])) });
+    expect(red(at(NOW - 3 * DAY))).toContain('vault nas: its last checkpoint of coffre’s own state is of');
+    expect(red(at(null))).toContain('vault offsite: no checkpoint of coffre’s own state; coffre catalog checkpoint writes one');
+    expect(red({ ...at(null), snapshots: [snapshot(NOW - 9 * HOUR)] })).not.toContain('checkpoint');
   });
 
   test('nothing was ever backed up', () => {
