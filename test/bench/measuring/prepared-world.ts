@@ -1,5 +1,5 @@
 // A world whose vault is proven and whose keys are known, as for any daemon that has run before; and the secrets of its peers in files.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { recipientOf } from '../../../src/segment/age.ts';
 import { makeBucket } from '../../servers/s3.ts';
@@ -10,7 +10,10 @@ import type { Setting } from './setting.ts';
 
 export interface PreparedWorld {
   readonly world: World;
-  /** Goes with the stack. */
+  /**
+   * Goes with the whole setting, at its very end: ext4 passes over inodes that were deleted within the last minutes, one by one, so whoever made
+   * thousands of files soon after others were deleted would pay for those.
+   */
   readonly dir: string;
   /** Writes a file that only its owner reads, and gives its path. */
   secret(name: string, content: string): string;
@@ -21,13 +24,12 @@ export interface PreparedWorld {
   configure(options: WorldOptions): void;
 }
 
-/** A bucket of its own; all of it is given to `stack`. */
+/** A bucket of its own, which is given to `stack`. */
 export async function prepareWorld(setting: Setting, meter: Meter, name: string, stack: AsyncDisposableStack): Promise<PreparedWorld> {
   const dir = join(setting.dir, name);
   const tiny = join(dir, 'tiny');
   mkdirSync(tiny, { recursive: true });
   writeFileSync(join(tiny, 'index.php'), '<?php\n');
-  stack.defer(async () => rmSync(dir, { recursive: true }));
   const bucket = await makeBucket(setting.store);
   stack.defer(() => bucket.release());
   // a store that outlives us must be able to forget this
