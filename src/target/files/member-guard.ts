@@ -43,6 +43,22 @@ export class MemberGuard {
   }
 }
 
+/**
+ * Of plain files in one directory the first alone: all that is asked of them together is where that directory leads. For threads, whose
+ * questions cross to another one. Throws E_FORMAT for what `admit` would refuse by the name alone.
+ */
+export function oneOfEachDirectory(members: readonly Admission[]): readonly Admission[] {
+  const asked = new Set<BytePath>();
+  return members.filter(({ type, path }) => {
+    if (type !== 'file') return true;
+    checkPath(path);
+    const directory = path.slice(0, Math.max(0, path.lastIndexOf('/')));
+    if (asked.has(directory)) return false;
+    asked.add(directory);
+    return true;
+  });
+}
+
 function checkPath(path: BytePath): void {
   if (path === '.') return;
   if (path === '' || path.startsWith('/') || path.includes('\0')) throw refused(path, 'is no relative path');

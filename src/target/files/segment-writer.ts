@@ -4,6 +4,7 @@ import type { Admission, OpenWriter, SegmentWriter, WantedMember } from '../targ
 import { DeepLanding } from './deep-landing.ts';
 import { extractTar, MemberWalk } from './extract.ts';
 import { LongTar } from './long-tar.ts';
+import { oneOfEachDirectory } from './member-guard.ts';
 import type { Place } from './place.ts';
 
 export interface WriterData {
@@ -39,7 +40,7 @@ class TarWriter implements SegmentWriter {
     const aside = walk.takeAside();
     // A tar that goes on with the next archive must not get half of this one.
     walk.demandWhole();
-    const admissions = walk.takeAdmissions();
+    const admissions = oneOfEachDirectory(walk.takeAdmissions());
     if (admissions.length > 0) await admit(admissions);
     const kind = walk.extended ? 'extended' : 'plain';
     const tar = this.#tars[kind] ?? new LongTar(this.#place, walk.extended);
