@@ -120,10 +120,9 @@ export async function restoreFiles(
   }
   plan ??= await planMembers(readEntries, manifest.segments, { matches, missing: null });
   const needed = manifest.segments.filter((segment) => plan.members.has(segment.id));
-  await extractSegments({ ...deps, onProblem }, order, target, needed, plan.members);
-
+  const extractTail = await extractSegments({ ...deps, onProblem }, order, target, needed, plan.members);
   const wanted = filterFiles(readEntries(), matches);
-  const differences = await target.compare(wanted);
+  const differences = await compareBesideTail(target, wanted, extractTail);
   if (differences.length > 0) {
     throw new CoffreError('E_OBJECT_ALTERED', `the restored tree differs from the index: ${differences.slice(0, 5).join('; ')}`, {
       hint: `${differences.length} differences; something else may have written into the target meanwhile`,
@@ -137,6 +136,29 @@ export async function restoreFiles(
     writtenFiles: plan.writtenFiles,
     verified: true,
   };
+}
+
+/** Writes the directories and compares; files are looked at meanwhile where the target can. When it throws, nothing writes any more. */
+async function compareBesideTail(
+  target: FilesTarget,
+  entries: AsyncIterable<FileEntry>,
+  extractTail: () => Promise<void>,
+): Promise<readonly string[]> {
+  const tail = extractTail();
+  tail.catch(() => {});
+  if (!target.comparesBesideTail) await tail;
+  async function* directoriesLast(): AsyncGenerator<FileEntry> {
+    for await (const entry of entries) {
+      if (entry.type === 'directory') await tail;
+      yield entry;
+    }
+    await tail;
+  }
+  try {
+    return await target.compare(directoriesLast());
+  } finally {
+    await tail;
+  }
 }
 
 /** Adds a problem to the list unless it is known: an index is read twice. */

@@ -28,8 +28,8 @@ const STORED_BYTES_IN_FLIGHT = 2 * ROOM_BYTES;
 const READ_AHEAD = 2;
 
 /**
- * Extracts what `members` names of `segments`. Throws target, vault and integrity codes, and the signal's reason: when it ends, nothing
- * writes any more.
+ * Extracts what `members` names of `segments`, directories last. Throws target, vault and integrity codes, and the signal's reason: when it
+ * ends, nothing writes any more. Resolves when all but the directories is written, with a function that writes these, and throws the same.
  */
 export async function extractSegments(
   context: ExtractContext,
@@ -37,7 +37,7 @@ export async function extractSegments(
   target: FilesTarget,
   segments: readonly ManifestSegment[],
   members: MembersOf,
-): Promise<void> {
+): Promise<() => Promise<void>> {
   const meter = new SegmentMeter(context.onProgress, segments);
   const wantedOf = (segment: ManifestSegment): readonly WantedMember[] | null => members.get(segment.id) ?? null;
   const { identities, signal, onProblem } = context;
@@ -59,8 +59,10 @@ export async function extractSegments(
   }
   // One at a time: each holds a connection open for as long as it takes to write.
   for (const segment of body.filter(isStreamed)) await extractHere(segment);
-  for (const segment of segments.filter((segment) => segment.phase === 'tail')) await extractHere(segment);
-  meter.check();
+  return async () => {
+    for (const segment of segments.filter((segment) => segment.phase === 'tail')) await extractHere(segment);
+    meter.check();
+  };
 }
 
 async function extractInThreads(

@@ -47,6 +47,8 @@ export interface FilesTarget {
   extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void>;
   /** Where segments can be extracted by other threads too: what was checked as a whole is then not handed to `extract`. */
   readonly threads?: ThreadedTarget;
+  /** True once prepared: `compare` may look at what is no directory while the tail segments are extracted. */
+  readonly comparesBesideTail?: boolean;
   /** Compares type, size, mode, mtime, link target of each entry with what is on disk; returns what differs, printable. */
   compare(entries: AsyncIterable<FileEntry>): Promise<readonly string[]>;
   /**

@@ -72,6 +72,11 @@ export class LandingDirectory implements FilesTarget {
     return prepared;
   }
 
+  /** Unless what comes first is put in place with the directories. */
+  get comparesBesideTail(): boolean {
+    return !(this.#inside() instanceof DeltaTarget);
+  }
+
   missing(entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> {
     return this.#inside().missing(entries);
   }
