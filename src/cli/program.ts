@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   verify: async () => (await import('./verify.ts')).registerVerify,
   'catch-up': async () => (await import('./catch-up.ts')).registerCatchUp,
   prune: async () => (await import('./prune.ts')).registerPrune,
+  reconcile: async () => (await import('./reconcile.ts')).registerReconcile,
+  incident: async () => (await import('./incident.ts')).registerIncident,
   shop: async () => (await import('./shop-life.ts')).registerShop,
   hold: async () => (await import('./hold.ts')).registerHold,
   status: async () => (await import('./status.ts')).registerStatus,
@@ -35,6 +37,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
  */
 async function registerCommands(program: Command, context: CliContext, argv: readonly string[]): Promise<void> {
   const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
+  // the unit reads the same command line: what it loads need not be loaded here first
+  if (named.join() === 'restore' && !argv.includes('help') && !context.restore.here) context.restore.become();
   const wanted = named.length === 0 || argv.includes('help') ? Object.keys(COMMANDS) : named;
   for (const name of wanted) {
     const register = await COMMANDS[name]?.();
