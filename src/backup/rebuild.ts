@@ -118,8 +118,9 @@ export async function rebuildCatalog(request: RebuildRequest): Promise<Rebuilt> 
   for (const hint of copies.values()) {
     const snapshot = snapshots.get(hint.snapshotId);
     if (snapshot === undefined || snapshot.state !== 'committed' || ids.has(hint.snapshotId)) continue;
-    const over = snapshot.keepUntil <= clock.nowMs() ? ' (its window is over: it may have been pruned since)' : '';
-    lost.push(`${snapshot.shop}: snapshot ${snapshot.id} of ${snapshot.source} was in ${vault.name} and is not any more${over}`);
+    // pruned since, as it had to be
+    if (snapshot.keepUntil <= clock.nowMs()) continue;
+    lost.push(`${snapshot.shop}: snapshot ${snapshot.id} of ${snapshot.source} was in ${vault.name} and is not any more`);
   }
   for (const { shop, id, source, missing } of found) {
     if (missing.length === 0) continue;

@@ -7,7 +7,7 @@ import { parseDocument } from 'yaml';
 import { type Rebuilt, rebuildCatalog } from '../backup/rebuild.ts';
 import { type FoundCheckpoints, readCheckpoints } from '../backup/rebuild-checkpoints.ts';
 import { audit } from '../catalog/audit.ts';
-import { openCatalog } from '../catalog/open.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { acquireLock, type StateLock } from '../catalog/state-lock.ts';
 import type { Config, Secret, VaultConfig } from '../config/config.ts';
 import { loadConfig, parseConfig } from '../config/load.ts';
@@ -71,6 +71,7 @@ export async function runRebuild(
     let rebuilt: Rebuilt;
     {
       await using catalog = await openCatalog(place.stateDir);
+      if (!place.isFirst) await refuseKnownVault(catalog, options.from);
       rebuilt = await rebuildCatalog({
         ...from,
         catalog,
@@ -143,6 +144,12 @@ function configOf(
   // as it was, to the byte, unless something was to be changed
   const text = isChanged ? document.toString() : newest.configuration.text;
   return { config: parseConfig(text, file, io.env), text };
+}
+
+/** A vault is added to a rebuilt catalog that knows no snapshot in it. Throws E_STATE_NOT_EMPTY. */
+async function refuseKnownVault(catalog: Catalog, vault: string): Promise<void> {
+  const copy = await catalog.db.selectFrom('snapshotVaults').select('snapshotId').where('vault', '=', vault).limit(1).executeTakeFirst();
+  if (copy) throw new CoffreError('E_STATE_NOT_EMPTY', `the catalog in ${catalog.stateDir} knows snapshots in ${vault} already`);
 }
 
 /** Nobody may work on the state meanwhile. Throws E_DAEMON_RUNNING, E_BUSY. */
