@@ -175,6 +175,12 @@ export const ERRORS = {
     'a version on our key is not ours',
     'someone else wrote into the vault: change the credentials and look at the store’s log',
   ),
+  E_INCIDENT: kind(
+    6,
+    'operator',
+    'something in a vault is not as coffre left it',
+    'coffre incident list names it; once looked into, coffre incident acknowledge ID --reason TEXT',
+  ),
   // 7: busy
   E_BUSY: kind(7, 'backoff', 'another run holds this shop', 'wait for it, coffre status shows it'),
   E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: its supervisor, or ps, shows it'),
@@ -214,7 +220,12 @@ export const ERRORS = {
   // 11: state on this machine
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
   E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
-  E_CATALOG: kind(11, 'operator', 'the catalog cannot be read', 'move stateDir aside, then coffre catalog rebuild --from VAULT makes it anew'),
+  E_CATALOG: kind(
+    11,
+    'operator',
+    'the catalog cannot be read',
+    'move stateDir aside, then coffre catalog rebuild --from VAULT makes it anew',
+  ),
   E_STATE_NOT_EMPTY: kind(
     11,
     'never',
