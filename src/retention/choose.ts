@@ -8,7 +8,7 @@ import type { Decision } from './policy.ts';
 import { type PruneResult, ResultBuilder, type WaitingLine, WaitingLines } from './result.ts';
 
 /** Segments looked at in one transaction: what may go is held in memory, and the catalog's other writers wait meanwhile. */
-export const SEGMENTS_AT_ONCE = 20_000;
+export const SEGMENTS_AT_ONCE = 50_000;
 
 /** What one look chose, marked as tombstones already. */
 export interface Chosen {
@@ -25,7 +25,7 @@ export interface Chosen {
  */
 export async function choose(catalog: Catalog, request: FactsRequest, stage: Stage, page: SegmentPage | null): Promise<Chosen> {
   return await catalog.transaction(async (tx) => {
-    const facts = await readFacts(catalog, tx, request, page);
+    const facts = await readFacts(tx, request, page);
     const plan = planPrune(facts, false);
     const objects = plan.verdicts.flatMap((verdict) => (verdict.fate === 'goes' && verdict.stage === stage ? [verdict.object] : []));
     for (const ids of slices([...plan.going.keys()], IDS_AT_ONCE)) {
@@ -82,7 +82,7 @@ async function* lookThrough(catalog: Catalog, request: FactsRequest, optimistic:
   for (const vault of vaults.length === 0 ? [''] : vaults) {
     for (let after: number | null = 0; after !== null; ) {
       const page: SegmentPage = { vault, after, limit: SEGMENTS_AT_ONCE };
-      const facts = await catalog.transaction((tx) => readFacts(catalog, tx, request, page));
+      const facts = await catalog.transaction((tx) => readFacts(tx, request, page));
       yield { facts, plan: planPrune(facts, optimistic) };
       after = facts.nextAfter;
     }

@@ -2,10 +2,9 @@
 import { type Kysely, sql } from 'kysely';
 import { listHolds } from '../catalog/holds.ts';
 import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
-import type { Catalog } from '../catalog/open.ts';
 import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
-import { listSnapshots, type ObjectRow } from '../catalog/snapshots.ts';
+import { isGood, type ObjectRow } from '../catalog/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
 import { type PlanFacts, type PlanObject, type PlanSnapshot, planSnapshots } from './plan.ts';
 import type { Holds, PolicyRules } from './policy.ts';
@@ -30,7 +29,7 @@ export interface Facts extends PlanFacts {
 }
 
 /** `page` null: no segments at all. */
-export async function readFacts(catalog: Catalog, tx: Kysely<Tables>, request: FactsRequest, page: SegmentPage | null): Promise<Facts> {
+export async function readFacts(tx: Kysely<Tables>, request: FactsRequest, page: SegmentPage | null): Promise<Facts> {
   const { shop, nowMs } = request;
   const running = await tx
     .selectFrom('runs')
@@ -42,7 +41,7 @@ export async function readFacts(catalog: Catalog, tx: Kysely<Tables>, request: F
   const head = {
     nowMs,
     ...(await readRules(tx, request)),
-    snapshots: await readSnapshots(catalog, tx, shop, restores),
+    snapshots: await readSnapshots(tx, shop, restores),
     objects: await readOthers(tx, shop),
     aliveRuns: new Set(running.map((run) => run.id)),
   };
@@ -74,39 +73,46 @@ async function readHolds(tx: Kysely<Tables>, shop: string): Promise<Holds> {
   return { shop: rows.find((row) => row.snapshotId === null)?.reason ?? null, snapshots };
 }
 
-export async function readSnapshots(
-  catalog: Catalog,
-  tx: Kysely<Tables>,
-  shop: string,
-  restores: readonly string[],
-): Promise<PlanSnapshot[]> {
-  const snapshots = await listSnapshots(catalog, { shop, tombstones: true }, tx);
-  const manifestKeys = await tx
+/** Of each snapshot only what decides: a shop's long history is read again at every look. */
+export async function readSnapshots(tx: Kysely<Tables>, shop: string, restores: readonly string[]): Promise<PlanSnapshot[]> {
+  const rows = await tx
+    .selectFrom('snapshots')
+    .select(['id', 'source', 'completedAt', 'keepUntil', 'complete', 'state', 'requiredVaults'])
+    .where('shop', '=', shop)
+    .where('state', '!=', 'removed')
+    .orderBy('completedAt', 'desc')
+    .orderBy('id', 'desc')
+    .execute();
+  const held = await tx
     .selectFrom('snapshots')
     .innerJoin('snapshotVaults', 'snapshotVaults.snapshotId', 'snapshots.id')
     .innerJoin('objects', 'objects.id', 'snapshotVaults.manifestObject')
-    .select(['snapshotVaults.snapshotId', 'snapshotVaults.vault', 'objects.key'])
+    .select(['snapshotVaults.snapshotId', 'snapshotVaults.vault', 'snapshotVaults.verifyError', 'objects.key as manifestKey'])
     .where('snapshots.shop', '=', shop)
+    .where('snapshots.state', '!=', 'removed')
     .execute();
-  const copies = new Map<string, { vault: string; manifestKey: string }[]>();
-  for (const { snapshotId, vault, key } of manifestKeys) {
+  const copies = new Map<string, { vault: string; verifyError: string | null; manifestKey: string }[]>();
+  for (const { snapshotId, ...copy } of held) {
     const list = copies.get(snapshotId);
-    if (list) list.push({ vault, manifestKey: key });
-    else copies.set(snapshotId, [{ vault, manifestKey: key }]);
+    if (list) list.push(copy);
+    else copies.set(snapshotId, [copy]);
   }
   const beingRestored = new Set<string>();
   for (const run of restores) for (const id of await snapshotsPinnedBy(tx, shop, run)) beingRestored.add(id);
-  return snapshots.map((row) => ({
-    id: row.id,
-    source: row.source,
-    completedAt: row.completedAt,
-    keepUntil: row.keepUntil,
-    complete: row.complete === 1,
-    good: row.good,
-    tombstone: row.state === 'tombstone',
-    beingRestored: beingRestored.has(row.id),
-    copies: copies.get(row.id) ?? [],
-  }));
+  return rows.map((row) => {
+    const own = copies.get(row.id) ?? [];
+    return {
+      id: row.id,
+      source: row.source,
+      completedAt: row.completedAt,
+      keepUntil: row.keepUntil,
+      complete: row.complete === 1,
+      good: isGood(row, own),
+      tombstone: row.state === 'tombstone',
+      beingRestored: beingRestored.has(row.id),
+      copies: own,
+    };
+  });
 }
 
 /** A restore pins all segments of what it restores. */
@@ -123,13 +129,15 @@ async function snapshotsPinnedBy(tx: Kysely<Tables>, shop: string, run: string):
   return rows.map((row) => row.id);
 }
 
+const COLUMNS = ['id', 'vault', 'key', 'versionId', 'kind', 'refId', 'runId', 'state', 'sizeBytes', 'retainUntil', 'createdAt'] as const;
+
 /** Everything that vaults hold of the shop but its segments. */
 async function readOthers(tx: Kysely<Tables>, shop: string): Promise<PlanObject[]> {
   const found: PlanObject[] = [];
   for (const vault of await vaultsHolding(tx, shop)) {
     const rows = await tx
       .selectFrom('objects')
-      .selectAll()
+      .select(COLUMNS)
       .where('vault', '=', vault)
       .where('shop', '=', shop)
       .where('kind', 'in', ['index', 'manifest', 'key', 'probe', 'state', 'stray', 'upload', 'foreign'])
@@ -142,8 +150,8 @@ async function readOthers(tx: Kysely<Tables>, shop: string): Promise<PlanObject[
 
 /** The segments that no snapshot uses but those that are going. */
 async function looseSegments(tx: Kysely<Tables>, shop: string, going: readonly string[], page: SegmentPage): Promise<PlanObject[]> {
-  const { rows } = await sql<ObjectRow>`
-    select * from "objects"
+  const { rows } = await sql<Pick<ObjectRow, (typeof COLUMNS)[number]>>`
+    select ${sql.join(COLUMNS.map((column) => sql.ref(column)))} from "objects"
     where "vault" = ${page.vault} and "shop" = ${shop} and "kind" = 'segment' and ${IS_LIVE} and "id" > ${page.after}
       and not exists (
         select 1 from "snapshotSegments"
@@ -177,7 +185,7 @@ async function pinsOf(tx: Kysely<Tables>, segmentIds: readonly string[]): Promis
   return pins;
 }
 
-function planObject(row: ObjectRow): PlanObject {
+function planObject(row: Pick<ObjectRow, (typeof COLUMNS)[number]>): PlanObject {
   return {
     id: row.id,
     vault: row.vault,

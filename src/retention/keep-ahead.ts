@@ -33,7 +33,7 @@ export async function keepAhead(catalog: Catalog, ledger: Ledger, vault: Vault, 
   const { now, ceilingMs, shop } = request;
   const nowMs = now.epochMilliseconds;
   const needs = await catalog.transaction(async (tx) => {
-    const snapshots = await readSnapshots(catalog, tx, shop, []);
+    const snapshots = await readSnapshots(tx, shop, []);
     const here = new Set(snapshots.flatMap((it) => (it.copies.some((copy) => copy.vault === vault.name) ? [it.id] : [])));
     return lockNeeds(snapshots, nowMs, await readRules(tx, request)).filter((need) => here.has(need.snapshot));
   });

@@ -67,8 +67,11 @@ export interface PrunePlan extends SnapshotPlan {
 
 /** The part of a plan that does not look at segments. */
 export function planSnapshots(facts: SnapshotFacts): SnapshotPlan {
+  return decideAll(facts, liveManifests(facts));
+}
+
+function decideAll(facts: SnapshotFacts, manifests: ReadonlyMap<string, readonly PlanObject[]>): SnapshotPlan {
   const snapshots = new Map(facts.snapshots.map((snapshot) => [snapshot.id, snapshot]));
-  const manifests = liveManifests(facts);
   const decisions = decide(facts.snapshots, facts.nowMs, facts).map((decision) => waitForLocks(decision, facts, snapshots, manifests));
   return { decisions, going: new Map(decisions.filter((decision) => !decision.keep).map((decision) => [decision.snapshot, decision])) };
 }
@@ -78,13 +81,14 @@ export function planSnapshots(facts: SnapshotFacts): SnapshotPlan {
  * Without, only what is gone counts: the executor plans anew before each stage.
  */
 export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
-  const { decisions, going } = planSnapshots(facts);
+  const manifests = liveManifests(facts);
+  const { decisions, going } = decideAll(facts, manifests);
   const context: Context = {
     facts,
     snapshots: new Set(facts.snapshots.map((snapshot) => snapshot.id)),
     going,
     gone: new Set(),
-    manifests: liveManifests(facts),
+    manifests,
     orphans: [],
     needKey: new Map(),
     newestState: new Map(),
@@ -96,14 +100,17 @@ export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
     if (object.kind === 'manifest' && !context.snapshots.has(object.refId ?? '')) context.orphans.push(object);
     if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) + 1);
   }
+  if (!optimistic) return { decisions, going, verdicts: facts.objects.map((object) => judge(context, object)) };
   const verdicts = new Map<number, Verdict>();
-  const ordered = [...facts.objects].sort((a, b) => rank(a) - rank(b));
-  for (const object of ordered) {
-    const verdict = judge(context, object);
-    verdicts.set(object.id, verdict);
-    if (!optimistic || verdict.fate !== 'goes') continue;
-    context.gone.add(object.id);
-    if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) - 1);
+  for (const stage of STAGES) {
+    for (const object of facts.objects) {
+      if (stageOf(object) !== stage) continue;
+      const verdict = judge(context, object);
+      verdicts.set(object.id, verdict);
+      if (verdict.fate !== 'goes') continue;
+      context.gone.add(object.id);
+      if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) - 1);
+    }
   }
   return { decisions, going, verdicts: facts.objects.map((object) => verdicts.get(object.id) as Verdict) };
 }
@@ -128,18 +135,24 @@ const at = (vault: string, snapshot: string): string => `${vault}\0${snapshot}`;
 const isSealed = ({ kind }: PlanObject): boolean => kind === 'manifest' || kind === 'index' || kind === 'segment' || kind === 'stray';
 
 function liveManifests(facts: SnapshotFacts): Map<string, PlanObject[]> {
-  const byKey = new Map<string, string>();
-  for (const snapshot of facts.snapshots) for (const copy of snapshot.copies) byKey.set(at(copy.vault, copy.manifestKey), snapshot.id);
-  for (const object of facts.objects) if (object.kind === 'manifest' && object.refId) byKey.set(at(object.vault, object.key), object.refId);
   const manifests = new Map<string, PlanObject[]>();
-  for (const object of facts.objects) {
-    // a second version on a manifest's key shows a snapshot just as the first does; a foreign one is not signed by us
-    if (object.kind !== 'manifest' && object.kind !== 'stray') continue;
-    const snapshot = byKey.get(at(object.vault, object.key));
-    if (snapshot === undefined) continue;
+  const add = (snapshot: string, object: PlanObject): void => {
     const list = manifests.get(at(object.vault, snapshot));
     if (list) list.push(object);
     else manifests.set(at(object.vault, snapshot), [object]);
+  };
+  const byKey = new Map<string, string>();
+  for (const object of facts.objects) {
+    if (object.kind !== 'manifest' || object.refId === null) continue;
+    add(object.refId, object);
+    byKey.set(at(object.vault, object.key), object.refId);
+  }
+  if (!facts.objects.some((object) => object.kind === 'stray')) return manifests;
+  // a second version on a manifest's key shows a snapshot just as the first does; a foreign one is not signed by us
+  for (const snapshot of facts.snapshots) for (const copy of snapshot.copies) byKey.set(at(copy.vault, copy.manifestKey), snapshot.id);
+  for (const object of facts.objects) {
+    const snapshot = object.kind === 'stray' ? byKey.get(at(object.vault, object.key)) : undefined;
+    if (snapshot !== undefined) add(snapshot, object);
   }
   return manifests;
 }
@@ -165,11 +178,7 @@ function waitForLocks(
   return { ...decision, keep: true, why: 'waits', reason, until: first };
 }
 
-/** Manifests and what hangs on their keys first, then indexes, then segments, then keys. */
-function rank(object: PlanObject): number {
-  return STAGES.indexOf(stageOf(object));
-}
-
+/** What hangs on a manifest's key goes with the manifests. */
 function stageOf(object: PlanObject): Stage {
   if (object.kind === 'index' || object.kind === 'segment' || object.kind === 'key') return object.kind;
   return 'manifest';

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { sql } from 'kysely';
 import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { nextTurn } from '../clock.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
 import { type Chosen, choose, lookWaiting, preview } from './choose.ts';
 import type { FactsRequest, SegmentPage } from './facts.ts';
@@ -22,7 +23,12 @@ const OBJECTS_HERE = 10_000;
 
 /** The planner for this shop as large as it is now. */
 export async function openPlanner(catalog: Catalog, shop: string): Promise<Planner> {
-  return (await isLarge(catalog, shop)) ? new PlanThread(catalog.stateDir) : planHere(catalog);
+  return (await isLarge(catalog, shop)) ? planInThread(catalog) : planHere(catalog);
+}
+
+/** Plans in a thread with a connection of its own; the loop of this one stays free. */
+export function planInThread(catalog: Catalog): Planner {
+  return new PlanThread(catalog.stateDir);
 }
 
 async function isLarge(catalog: Catalog, shop: string): Promise<boolean> {
@@ -38,11 +44,17 @@ async function isLarge(catalog: Catalog, shop: string): Promise<boolean> {
   return false;
 }
 
-function planHere(catalog: Catalog): Planner {
+/** Plans here, each answer in a turn of its own. */
+export function planHere(catalog: Catalog): Planner {
+  // The catalog answers without a turn of the event loop: many shops planned one after the other would hold up everybody else.
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    await nextTurn();
+    return await work();
+  };
   return {
-    choose: (request, stage, page) => choose(catalog, request, stage, page),
-    preview: (request) => preview(catalog, request),
-    lookWaiting: (request) => lookWaiting(catalog, request),
+    choose: (request, stage, page) => inTurn(() => choose(catalog, request, stage, page)),
+    preview: (request) => inTurn(() => preview(catalog, request)),
+    lookWaiting: (request) => inTurn(() => lookWaiting(catalog, request)),
     close: async () => {},
   };
 }

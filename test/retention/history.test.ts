@@ -161,7 +161,7 @@ async function live(start: string, days: readonly (typeof day extends fc.Arbitra
     for (const [at, work] of due.sort((a, b) => Temporal.Instant.compare(a[0], b[0]))) {
       clock.advance(Math.max(0, at.epochMilliseconds - clock.nowMs()));
       if (clock.nowMs() >= deadUntil) await work();
-      await oracle.check(clock.nowMs(), false);
+      oracle.check(clock.nowMs(), false);
     }
     clock.advance(morning.epochMilliseconds - clock.nowMs());
     if (clock.nowMs() < deadUntil) continue;
@@ -169,7 +169,7 @@ async function live(start: string, days: readonly (typeof day extends fc.Arbitra
     const disturbed = today.cut !== null || today.luck > 5;
     const pruned = await attempt(() => shop.prune(() => !disturbed || dice++ % 3 !== 0, today.cut ?? Number.POSITIVE_INFINITY));
     const undisturbed = pruned !== null && !disturbed && stores.every((store) => store.up);
-    await oracle.check(clock.nowMs(), undisturbed);
+    oracle.check(clock.nowMs(), undisturbed);
     seen.checks++;
     if (undisturbed) {
       oracle.checkReleased(clock.nowMs());

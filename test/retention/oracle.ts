@@ -56,26 +56,38 @@ export class Oracle {
   }
 
   /** Everything that must restore does: its objects are there, under locks that last. `pruned`: locks were just kept ahead everywhere. */
-  async check(nowMs: number, pruned: boolean): Promise<void> {
+  check(nowMs: number, pruned: boolean): void {
+    // what is still there when somebody holds it is required again
+    for (const snapshot of this.#shop.snapshots) {
+      if (!snapshot.tombstone && this.#isHeld(snapshot) && !this.#alive.some((it) => it.id === snapshot.id)) this.#alive.push(snapshot);
+    }
     this.#alive = this.#alive.filter((snapshot) => this.#isRequired(snapshot, nowMs));
-    const rows = new Map<string, { versionId: string; key: string }>();
-    for (const row of this.#shop.rows.values()) rows.set(`${row.vault} ${row.refId} ${row.kind}`, row);
+    // what each object must still do, for whichever snapshot needs it longest
+    const needs = new Map<string, { least: number; snapshot: string }>();
+    const known = new Map(this.#shop.snapshots.map((it) => [it.id, it]));
     for (const snapshot of this.#alive) {
-      const known = this.#shop.snapshots.find((it) => it.id === snapshot.id);
-      if (!known || known.tombstone) throw new Error(`${snapshot.id} was given up at ${text(nowMs)}`);
-      for (const { vault: name } of snapshot.copies) {
-        const store = this.#shop.stores.find((it) => it.vault.name === name);
-        const refs = [...snapshot.segmentIds.map((id) => `${id} segment`), `${snapshot.id} index`, `${snapshot.id} manifest`];
-        for (const ref of refs) {
-          const row = rows.get(`${name} ${ref}`);
-          const object = row && (await store?.vault.stat(row.key, row.versionId));
-          if (!object) throw new Error(`${snapshot.id} lost ${ref} in ${name} at ${text(nowMs)}`);
-          const least = this.#leastLock(snapshot, nowMs, pruned);
-          const lockMs = object.lock?.retainUntil.epochMilliseconds ?? 0;
-          if (lockMs < least) throw new Error(`${snapshot.id}: the lock of ${ref} in ${name} ends ${text(lockMs)}, needed ${text(least)}`);
-        }
+      if (known.get(snapshot.id)?.tombstone !== false) throw new Error(`${snapshot.id} was given up at ${text(nowMs)}`);
+      const least = this.#leastLock(snapshot, nowMs, pruned);
+      for (const { vault } of snapshot.copies) {
+        const need = (ref: string): void => {
+          const name = `${vault} ${ref}`;
+          if ((needs.get(name)?.least ?? -1) < least) needs.set(name, { least, snapshot: snapshot.id });
+        };
+        for (const id of snapshot.segmentIds) need(`segment ${id}`);
+        need(`index ${snapshot.id}`);
+        need(`manifest ${snapshot.id}`);
       }
     }
+    for (const { vault, kind, refId, key, versionId } of this.#shop.rows.values()) {
+      const name = `${vault} ${kind} ${refId}`;
+      const need = needs.get(name);
+      if (!need) continue;
+      needs.delete(name);
+      const lockMs = this.#shop.stores.find((it) => it.vault.name === vault)?.vault.lockEndOf(key, versionId) ?? null;
+      if (lockMs === null) throw new Error(`${need.snapshot} lost ${name} at ${text(nowMs)}`);
+      if (lockMs < need.least) throw new Error(`${need.snapshot}: the lock of ${name} ends ${text(lockMs)}, needed ${text(need.least)}`);
+    }
+    for (const [name, { snapshot }] of needs) throw new Error(`${snapshot} lost ${name} at ${text(nowMs)}`);
   }
 
   /** Until when a lock must last at least, as of now. */

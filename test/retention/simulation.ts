@@ -187,9 +187,15 @@ export class SimShop {
       }
     }
     let deletions = 0;
+    const users = new Map<string, string[]>();
+    for (const { id, segmentIds } of this.snapshots) {
+      for (const ref of segmentIds) {
+        const own = users.get(ref);
+        if (own) own.push(id);
+        else users.set(ref, [id]);
+      }
+    }
     for (const stage of STAGES) {
-      const users = new Map<string, string[]>();
-      for (const { id, segmentIds } of this.snapshots) for (const ref of segmentIds) users.set(ref, [...(users.get(ref) ?? []), id]);
       const facts = { nowMs, ...this.rules, snapshots: this.snapshots, objects: [...this.rows.values()], users };
       const plan = planPrune({ ...facts, pins: new Map(), aliveRuns: new Set() }, false);
       if (plan.going.size > 0) {

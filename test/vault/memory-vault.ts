@@ -52,6 +52,12 @@ export class MemoryVault implements Vault {
     return this.#heldBytes;
   }
 
+  /** End of a version's lock, epoch milliseconds, 0 for none; null: there is no such version. A look past the port, for many of them. */
+  lockEndOf(key: string, versionId: string): number | null {
+    const version = this.#find(key, versionId);
+    return version?.body ? (version.retainUntilMs ?? 0) : null;
+  }
+
   /** What an attacker with the writer's credential may do. */
   putDeleteMarker(key: string): string {
     return this.#add(key, null, null).versionId;
