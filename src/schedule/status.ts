@@ -198,7 +198,7 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
       `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come; coffre doctor ${shop.name} compares the clocks`,
     );
   checkFull(facts, source, own, red);
-  if (run && (run.state === 'failed' || run.state === 'interrupted')) {
+  if (run && (run.state === 'failed' || run.state === 'interrupted') && !isCaughtUp(facts, run)) {
     red.push(
       `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt, facts.timezone)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]; once that is mended, ${retry} tries again`,
     );
@@ -225,6 +225,13 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
     nextRun: next === null ? null : text(next, facts.timezone),
     dueSince: dueSinceMs === null ? null : text(dueSinceMs, facts.timezone),
   };
+}
+
+/** Degraded then: a catch-up has mended it since, or is said to be what will. */
+function isCaughtUp({ snapshots, lacking }: StatusFacts, run: RunRow): boolean {
+  if (run.errorCode !== 'E_DEGRADED') return false;
+  const own = snapshots.find((snapshot) => snapshot.runId === run.id);
+  return own !== undefined && (own.good || lacking.gaps.some((gap) => gap.snapshot.id === own.id));
 }
 
 /** Increments alone must not hide that the full archive, which is to be read and stored anew, has not come for weeks. */

@@ -171,6 +171,20 @@ describe('status is red', () => {
     expect(shopStatus(facts({ lacking: damaged })).lacking).toEqual([{ vault: 'nas', missing: [], damaged: [newest.id], reason: null }]);
   });
 
+  test('a degraded run - red for what lacks alone, and not at all once a catch-up has brought it there', () => {
+    const degraded = {
+      runs: [run('backup', NOW - 9 * HOUR, { id: 'r0', state: 'failed', errorCode: 'E_DEGRADED' }), run('prune', NOW - HOUR)],
+    };
+    expect(red(degraded)).toBe('');
+    const [newest, ...rest] = facts().snapshots as [SnapshotWithCopies, ...SnapshotWithCopies[]];
+    const snapshots = [{ ...newest, good: false }, ...rest];
+    const lacking = { gaps: [{ snapshot: newest, vault: 'nas', damage: null }], reasons: [] };
+    expect(red({ ...degraded, snapshots, lacking })).toMatch(/vault nas lacks 1 snapshot/);
+    expect(red({ ...degraded, snapshots, lacking })).not.toContain('the last backup failed');
+    // in a vault that the shop does not have any more it will never be
+    expect(red({ ...degraded, snapshots })).toContain('the last backup failed');
+  });
+
   test('3-2-1-1-0 - what each vault has of the newest good ones, and a lock of a folder is never an immutable copy', () => {
     const { copies } = shopStatus(facts());
     expect(copies).toMatchObject({
