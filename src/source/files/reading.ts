@@ -23,7 +23,7 @@ import { hashFile } from './hash-file.ts';
 import { MovedPart } from './moved-part.ts';
 import { placeOf, type Stored } from './older-entries.ts';
 import { FilesPart, isSimple, racyFrom } from './part.ts';
-import type { Scratch } from './scratch.ts';
+import { LONG_PATH_BYTES, type Scratch } from './scratch.ts';
 import { DIRECTORIES_PER_TAIL, TailPart } from './tail-part.ts';
 import type { Tree } from './tar-pack.ts';
 import { absolutePath, type Found, type FoundDirectory, type FoundFiles } from './walk.ts';
@@ -302,9 +302,10 @@ export class FilesReading implements Reading {
 
 /** Upper estimate. Holes of large files are left out of it, but these stay large: what a file occupies may not be settled yet. */
 function packedBytes(found: Found): number {
-  if (found.type !== 'file') return BYTES_PER_MEMBER;
+  const headerBytes = BYTES_PER_MEMBER + (found.path.length > LONG_PATH_BYTES ? found.path.length : 0);
+  if (found.type !== 'file') return headerBytes;
   const large = found.sizeBytes > LARGE_PART_BYTES;
-  return BYTES_PER_MEMBER + (large ? Math.max(found.occupiedBytes, LARGE_PART_BYTES) : found.sizeBytes);
+  return headerBytes + (large ? Math.max(found.occupiedBytes, LARGE_PART_BYTES) : found.sizeBytes);
 }
 
 /** The older entries of an inode's links when they still hang together: all in one segment, with the one that the others point to. */

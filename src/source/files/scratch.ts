@@ -16,6 +16,9 @@ export interface ScannedDirectory {
 const MOST_DIRECTORIES = 16_384;
 const MOST_DUMPDIR_BYTES = 8 * 1024 * 1024;
 
+/** Shorter ones are counted with the rest of a header. */
+export const LONG_PATH_BYTES = 1024;
+
 type Directory = ScannedDirectory & { readonly dumpdir: Buffer | null };
 
 export class Scratch {
@@ -30,6 +33,7 @@ export class Scratch {
   readonly #first: Directory[] = [];
   #firstBytes = 0;
   #directories = 0;
+  #longPathBytes = 0;
 
   constructor(scratchDir: string) {
     this.#path = join(scratchDir, 'files-scan.sqlite');
@@ -93,6 +97,7 @@ export class Scratch {
     const entry = this.older.unchanged(found);
     const extended = entry && entry.type === 'directory' ? entry.extended === true : null;
     const number = this.#directories++;
+    if (found.path.length > LONG_PATH_BYTES) this.#longPathBytes += found.path.length;
     if (this.#first.length === number && number < MOST_DIRECTORIES && this.#firstBytes < MOST_DUMPDIR_BYTES) {
       this.#first.push({ found, extended, dumpdir });
       this.#firstBytes += dumpdir?.length ?? 0;
@@ -103,6 +108,11 @@ export class Scratch {
 
   get directories(): number {
     return this.#directories;
+  }
+
+  /** What directories' paths take, of those that are long. */
+  get longPathBytes(): number {
+    return this.#longPathBytes;
   }
 
   /** Bytes that the lists of names take in directories `from` to before `to`. */

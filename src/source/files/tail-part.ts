@@ -46,7 +46,7 @@ export class TailPart implements Part {
     this.#to = to;
     this.#racyFromNs = racyFromNs;
     this.name = from === 0 ? 'directories' : `directories/${from}`;
-    this.estimatedBytes = (to - from) * BYTES_PER_DIRECTORY + this.#scratch.dumpdirBytes(from, to);
+    this.estimatedBytes = (to - from) * BYTES_PER_DIRECTORY + this.#scratch.dumpdirBytes(from, to) + this.#scratch.longPathBytes;
   }
 
   async *read(signal: AbortSignal): AsyncGenerator<Buffer> {
