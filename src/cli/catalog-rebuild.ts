@@ -22,7 +22,7 @@ import type { CliContext, Invocation } from './context.ts';
 import { ensureSigningKey } from './keys.ts';
 import { formatBytes, formatInstant, printable, type Result } from './output.ts';
 import { fingerprintsOf, type RebuildOptions, recoveryIdentities, vaultFromFlags } from './rebuild-options.ts';
-import { finishPlace, preparePlace } from './rebuild-place.ts';
+import { beginAddition, finishPlace, preparePlace } from './rebuild-place.ts';
 
 /** Of tampering this much is printed; --json has all of it. */
 const MOST_LINES = 40;
@@ -71,7 +71,10 @@ export async function runRebuild(
     let rebuilt: Rebuilt;
     {
       await using catalog = await openCatalog(place.stateDir);
-      if (!place.isFirst) await refuseKnownVault(catalog, options.from);
+      if (!place.isFirst) {
+        if (!place.isResumed) await refuseKnownVault(catalog, options.from);
+        await beginAddition(config.stateDir, options.from);
+      }
       rebuilt = await rebuildCatalog({
         ...from,
         catalog,

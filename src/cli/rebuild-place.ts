@@ -2,10 +2,11 @@
 // leaves an empty state, and the next call begins anew.
 import { chown, lchown, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeDurably } from '../backup/commit.ts';
 import { catalogPath } from '../catalog/open.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { makeDirectory } from '../host/make-directory.ts';
-import { isCode, syncFolder, writeNewFile } from '../segment/key-file.ts';
+import { isCode, syncFolder } from '../segment/key-file.ts';
 
 const WORK = '.rebuild';
 /** Names the vaults that the catalog was rebuilt from. */
@@ -15,15 +16,24 @@ export interface RebuildPlace {
   /** The state directory to fill: the working folder, or the state itself when a further vault is added. */
   readonly stateDir: string;
   readonly isFirst: boolean;
+  /** An addition of this vault was cut off: what it wrote is written once more. */
+  readonly isResumed: boolean;
+}
+
+interface Note {
+  /** Vaults that the catalog was rebuilt from. */
+  readonly from: readonly string[];
+  /** The one that is being added. */
+  readonly adding?: string;
 }
 
 /** Throws E_STATE_NOT_EMPTY when there is a catalog that was not rebuilt, or from this very vault; E_STATE. */
 export async function preparePlace(stateDir: string, vault: string): Promise<RebuildPlace> {
-  const from = await rebuiltFrom(stateDir);
+  const note = await readNote(stateDir);
   if (await exists(catalogPath(stateDir))) {
-    if (from === null) throw new CoffreError('E_STATE_NOT_EMPTY', `${stateDir} holds a catalog already`);
-    if (from.includes(vault)) throw new CoffreError('E_STATE_NOT_EMPTY', `${stateDir} was rebuilt from ${vault} already`);
-    return { stateDir, isFirst: false };
+    if (note === null) throw new CoffreError('E_STATE_NOT_EMPTY', `${stateDir} holds a catalog already`);
+    if (note.from.includes(vault)) throw new CoffreError('E_STATE_NOT_EMPTY', `${stateDir} was rebuilt from ${vault} already`);
+    return { stateDir, isFirst: false, isResumed: note.adding === vault };
   }
   const work = join(stateDir, WORK);
   try {
@@ -36,15 +46,20 @@ export async function preparePlace(stateDir: string, vault: string): Promise<Reb
   } catch (error) {
     throw asCoffreError(error, 'E_STATE', `cannot use ${stateDir}`);
   }
-  return { stateDir: work, isFirst: true };
+  return { stateDir: work, isFirst: true, isResumed: false };
+}
+
+/** Says that this vault is being added, before anything of it is written. Throws E_STATE. */
+export async function beginAddition(stateDir: string, vault: string): Promise<void> {
+  await writeNote(stateDir, { from: (await readNote(stateDir))?.from ?? [], adding: vault });
 }
 
 /** Makes the rebuilt state the state. `place.stateDir` must not be in use any more. Throws E_STATE. */
 export async function finishPlace(stateDir: string, place: RebuildPlace, vault: string): Promise<void> {
-  const from = [...((await rebuiltFrom(stateDir)) ?? []), vault];
+  // what an older state left behind says nothing of this one
+  const before = place.isFirst ? [] : ((await readNote(stateDir))?.from ?? []);
   try {
-    await rm(join(stateDir, NOTE), { force: true });
-    await writeNewFile(join(stateDir, NOTE), `${JSON.stringify({ from })}\n`, 0o600);
+    await writeNote(stateDir, { from: [...before, vault] });
     if (!place.isFirst) return;
     const work = place.stateDir;
     const { uid, gid } = await stat(stateDir);
@@ -63,12 +78,20 @@ export async function finishPlace(stateDir: string, place: RebuildPlace, vault: 
   }
 }
 
-async function rebuiltFrom(stateDir: string): Promise<string[] | null> {
+async function readNote(stateDir: string): Promise<Note | null> {
   try {
-    return (JSON.parse(await readFile(join(stateDir, NOTE), 'utf8')) as { from: string[] }).from;
+    return JSON.parse(await readFile(join(stateDir, NOTE), 'utf8')) as Note;
   } catch (error) {
     if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return null;
     throw asCoffreError(error, 'E_STATE', `cannot read ${join(stateDir, NOTE)}`);
+  }
+}
+
+async function writeNote(stateDir: string, note: Note): Promise<void> {
+  try {
+    await writeDurably(join(stateDir, NOTE), Buffer.from(`${JSON.stringify(note)}\n`));
+  } catch (error) {
+    throw asCoffreError(error, 'E_STATE', `cannot write ${join(stateDir, NOTE)}`);
   }
 }
 
