@@ -150,16 +150,20 @@ export async function listIncidents(
   return await query.orderBy('firstSeenAt').orderBy('id').execute();
 }
 
-/** Versions and markers on this vault's keys that a person knows of, as `key`, NUL, version id. */
-export async function acknowledgedVersions(db: Kysely<Tables>, vault: string, shop: string): Promise<ReadonlySet<string>> {
+/** Version ids on a key, markers included, that are not ours and that a person knows of. */
+export async function acknowledgedVersions(
+  db: Kysely<Tables>,
+  { vault, shop, key }: { readonly vault: string; readonly shop: string; readonly key: string },
+): Promise<string[]> {
   const rows = await db
     .selectFrom('incidents')
-    .select(['key', 'versionId'])
+    .select('versionId')
     .where('vault', '=', vault)
     .where('shop', '=', shop)
+    .where('key', '=', key)
+    .where('kind', 'in', ['foreign version', 'delete marker'])
     .where('goneAt', 'is', null)
     .where('acknowledgedAt', 'is not', null)
-    .where('kind', 'in', ['foreign version', 'delete marker'])
     .execute();
-  return new Set(rows.map(({ key, versionId }) => `${key}\0${versionId}`));
+  return rows.map((row) => row.versionId);
 }

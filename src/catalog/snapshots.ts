@@ -289,9 +289,9 @@ export async function recordDamagedObject(
   else if (row.kind === 'index' || row.kind === 'manifest') await recordVerification(catalog, row.refId, row.vault, 0, errorCode);
 }
 
-/** Its bytes were read and are what was written, whatever an earlier verification found. */
-export async function recordSoundObject(catalog: Catalog, row: Pick<ObjectRow, 'id' | 'damage'>): Promise<void> {
-  if (row.damage !== null) await catalog.db.updateTable('objects').set({ damage: null }).where('id', '=', row.id).execute();
+/** Its bytes were read now and are what was written, whatever an earlier verification found. */
+export async function recordSoundObject(catalog: Catalog, id: number, atMs: number): Promise<void> {
+  await catalog.db.updateTable('objects').set({ damage: null, readAt: atMs }).where('id', '=', id).execute();
 }
 
 /**

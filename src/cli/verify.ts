@@ -10,7 +10,7 @@ import type { ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Identities } from '../restore/fetch.ts';
 import { sealedIdentity, shopIdentities, trustedKeys } from '../restore/keys.ts';
-import { listShop, type VerifiedCopy, type VerifyDeps, verifyCopy } from '../restore/verify.ts';
+import { chooseReading, listShop, type VerifiedCopy, type VerifyDeps, verifyCopy } from '../restore/verify.ts';
 import { verifyIdentity } from '../restore/verify-identity.ts';
 import { newId } from '../segment/id.ts';
 import type { RestoreAdapters } from './adapters.ts';
@@ -52,7 +52,7 @@ export function registerVerify(program: Command, context: CliContext): void {
     .command('verify')
     .description('check existence, versions, locks and signatures of what is stored; with --read-data its bytes')
     .argument('[shop]', 'only this shop')
-    .option('--read-data [percent]', 'read and hash this share of the segments (without a number: all)')
+    .option('--read-data [percent]', 'read and hash this share of the bytes, what was not read for longest first (without a number: all)')
     .option('--repair', 'store anew, from another vault, what is missing or altered (as coffre catch-up, and the daemon by itself, do)')
     .addHelpText('after', HELP)
     .action(
@@ -83,7 +83,7 @@ export function registerVerify(program: Command, context: CliContext): void {
           for (const name of shop.vaults) {
             const vaultConfig = config.vaults.get(name);
             if (!vaultConfig) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${name}`);
-            const alreadyRead = new Set<number>();
+            const reading = await chooseReading(catalog, name, shop.name, percent);
             const deps: VerifyDeps = {
               catalog,
               clock: context.clock,
@@ -112,7 +112,7 @@ export function registerVerify(program: Command, context: CliContext): void {
                   const entry = snapshots.get(snapshot.id) ?? { id: snapshot.id, source: snapshot.source, vaults: [] };
                   snapshots.set(snapshot.id, entry);
                   if (!snapshot.copies.some((copy) => copy.vault === name)) continue;
-                  entry.vaults.push(await verifyCopy(deps, vault, snapshot, listing, percent, alreadyRead));
+                  entry.vaults.push(await verifyCopy(deps, vault, snapshot, listing, reading));
                 }
               } finally {
                 await vault.close().catch(() => {});

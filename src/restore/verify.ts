@@ -1,6 +1,8 @@
 // Verification: is everything of a snapshot there, as it was written, locked as promised, and signed by us?
-import { createHash, randomInt } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import { acknowledgedVersions } from '../catalog/incidents.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { readableObjects } from '../catalog/reading.ts';
 import {
   getSnapshot,
   listSnapshots,
@@ -22,6 +24,7 @@ import { inParallel } from '../vault/in-parallel.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { ListedVersion, LockMode, Vault } from '../vault/vault.ts';
 import { fetchObject, type Identities, isStreamed, type OpenedCopy, objectRow, readManifest } from './fetch.ts';
+import { oldestShare } from './read-share.ts';
 
 export interface VerifyDeps {
   readonly catalog: Catalog;
@@ -64,18 +67,35 @@ export async function listShop(vault: Vault, shop: string): Promise<ReadonlyMap<
   return found;
 }
 
+/** What of a shop's objects in one vault a verification reads. */
+export interface Reading {
+  /** Of all bytes; 0: the store is asked only. */
+  readonly percent: number;
+  /** Rows of objects: those of this share that were not read for longest. */
+  readonly chosen: ReadonlySet<number>;
+  /** Spares objects that another snapshot of the same call has read. */
+  readonly alreadyRead: Set<number>;
+}
+
+/** Chooses the share of what this vault holds of the shop that was not read for longest. What was found damaged is always read again. */
+export async function chooseReading(catalog: Catalog, vault: string, shop: string, percent: number): Promise<Reading> {
+  const chosen = new Set<number>();
+  if (percent > 0) {
+    for (const object of oldestShare(await readableObjects(catalog, vault, shop), percent)) chosen.add(object.id);
+  }
+  return { percent, chosen, alreadyRead: new Set() };
+}
+
 /**
- * Verifies one copy. `readPercent` 0 asks the store only; above that this share of the segments (chosen at random, rounded
- * up) is read and hashed, and opened when the identity is at hand. `alreadyRead` spares objects that another snapshot of the same
- * call has read. Never throws for what it finds: errors are the result, and are noted in the catalog.
+ * Verifies one copy. Of what is chosen the bytes are read and hashed, and opened when the identity is at hand; index and manifest
+ * whenever anything is read. Never throws for what it finds: errors are the result, and are noted in the catalog.
  */
 export async function verifyCopy(
   deps: VerifyDeps,
   vault: Vault,
   snapshot: SnapshotWithCopies,
   listing: ReadonlyMap<string, readonly ListedVersion[]>,
-  readPercent: number,
-  alreadyRead: Set<number>,
+  { percent: readPercent, chosen, alreadyRead }: Reading,
 ): Promise<VerifiedCopy> {
   const { catalog } = deps;
   const copy = snapshot.copies.find((candidate) => candidate.vault === vault.name);
@@ -162,16 +182,16 @@ export async function verifyCopy(
         // without the identity its stored bytes must do; with it the manifest was read in step 2
         else if (deps.identities === null || row.id === copy.indexObject) await readHashed(deps, vault, row);
         else continue;
-        await recordSoundObject(catalog, row);
+        await recordSoundObject(catalog, row.id, deps.clock.nowMs());
         readBytes += row.sizeBytes;
       } catch (error) {
         await noteRead(row, row.key, error);
       }
     }
-    const chosen = sample(segments, readPercent);
-    for (const segment of chosen) {
+    for (const segment of segments) {
       const row = rowOf.get(segment.id);
       if (!row?.versionId || alreadyRead.has(row.id)) continue;
+      if (readPercent < 100 && row.damage === null && !chosen.has(row.id)) continue;
       try {
         const what = `${vault.name}: ${row.key}`;
         const stored = await vault.get(row.key, row.versionId, deps.signal);
@@ -180,7 +200,7 @@ export async function verifyCopy(
         else if (isStreamed(segment)) await drain(openStream(stored, options));
         else await drain(openBuffer(await readStored(stored, segment, what, deps.signal), options));
         alreadyRead.add(row.id);
-        await recordSoundObject(catalog, row);
+        await recordSoundObject(catalog, row.id, deps.clock.nowMs());
         readBytes += segment.storedBytes;
         deps.onProgress(readBytes, row.key);
       } catch (error) {
@@ -265,7 +285,7 @@ async function checkObject(
   if (ours.sizeBytes !== row.sizeBytes) {
     throw new CoffreError('E_OBJECT_ALTERED', `${what} holds ${ours.sizeBytes} bytes, ${row.sizeBytes} were written`);
   }
-  const known = await knownVersions(deps.catalog, vault.name, row.key);
+  const known = await knownVersions(deps.catalog, vault.name, row);
   const foreign = listed.find((version) => !known.has(version.versionId));
   if (foreign) {
     const kind = foreign.isDeleteMarker ? 'a delete marker' : 'a version';
@@ -298,7 +318,8 @@ async function lockNeededUntil(catalog: Catalog, snapshot: SnapshotWithCopies, n
   return newest?.id === snapshot.id ? nowMs : null;
 }
 
-async function knownVersions(catalog: Catalog, vault: string, key: string): Promise<Set<string>> {
+/** Ours, and those that somebody has looked into. */
+async function knownVersions(catalog: Catalog, vault: string, { key, shop }: ObjectRow): Promise<Set<string>> {
   const rows = await catalog.db
     .selectFrom('objects')
     .select('versionId')
@@ -306,18 +327,9 @@ async function knownVersions(catalog: Catalog, vault: string, key: string): Prom
     .where('key', '=', key)
     .where('kind', '!=', 'foreign')
     .execute();
-  return new Set(rows.flatMap((row) => (row.versionId === null ? [] : [row.versionId])));
-}
-
-/** At least one of them, each with the same chance. */
-function sample<T>(items: readonly T[], percent: number): T[] {
-  const pool = [...items];
-  const count = Math.min(pool.length, Math.ceil((pool.length * percent) / 100));
-  for (let i = 0; i < count; i++) {
-    const j = randomInt(i, pool.length);
-    [pool[i], pool[j]] = [pool[j] as T, pool[i] as T];
-  }
-  return pool.slice(0, count);
+  const known = new Set(rows.flatMap((row) => (row.versionId === null ? [] : [row.versionId])));
+  for (const versionId of await acknowledgedVersions(catalog.db, { vault, shop, key })) known.add(versionId);
+  return known;
 }
 
 async function hashStored(
