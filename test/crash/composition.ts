@@ -1,0 +1,94 @@
+// A composition root for the crash matrix: what main.ts and restore-main.ts compose of folders and stores, with every port in reach.
+import { Temporal } from 'temporal-polyfill';
+import type { CliContext } from '../../src/cli/context.ts';
+import type { Io } from '../../src/cli/io.ts';
+import { runProgram } from '../../src/cli/program.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
+import { CoffreError } from '../../src/errors.ts';
+import { localHost } from '../../src/host/local.ts';
+import { FilesSource } from '../../src/source/files/files-source.ts';
+import { ShopTreeSource } from '../../src/source/shop/shop-tree.ts';
+import { DirectoryTarget } from '../../src/target/files/directory-target.ts';
+import { LandingDirectory } from '../../src/target/files/landing-directory.ts';
+import { FilesystemVault } from '../../src/vault/filesystem.ts';
+import { S3Vault } from '../../src/vault/s3.ts';
+import type { Vault } from '../../src/vault/vault.ts';
+
+export interface Outcome {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: a command's document, whose parts each caller names
+  readonly json: any;
+  readonly stderr: string;
+}
+
+/** The system's clock, moved on: locks and windows end when a run says so, while timers stay what they are. */
+export function shiftedClock(shiftMs: number): Clock {
+  return {
+    ...systemClock,
+    now: () => Temporal.Instant.fromEpochMilliseconds(systemClock.nowMs() + shiftMs),
+    nowMs: () => systemClock.nowMs() + shiftMs,
+  };
+}
+
+const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a part of the crash matrix'));
+
+/** Runs one command of coffre in this process. `argv` holds --config and the command; --json is added. */
+export async function runHere(argv: readonly string[], clock: Clock, wrap: (vault: Vault) => Vault = (vault) => vault): Promise<Outcome> {
+  let status = 0;
+  let stdout = '';
+  let stderr = '';
+  const io: Io = {
+    out: (text) => {
+      stdout += text;
+    },
+    err: (text) => {
+      stderr += text;
+    },
+    stdin: process.stdin,
+    stdoutIsTerminal: false,
+    stderr: process.stderr,
+    columns: 80,
+    env: process.env,
+    cwd: process.cwd(),
+    signal: new AbortController().signal,
+    setExitStatus: (wanted) => {
+      status = wanted;
+    },
+  };
+  const openVault: CliContext['adapters']['openVault'] = async (vault) =>
+    wrap(vault.type === 's3' ? new S3Vault(vault, clock) : new FilesystemVault(vault, clock));
+  const context: CliContext = {
+    clock,
+    io,
+    adapters: {
+      openVault,
+      prepareVault: async (vault) => void (await new FilesystemVault(vault, clock).initialise()),
+      async openSource(shop) {
+        if (shop.files === null) return notHere();
+        return new ShopTreeSource(shop.files, localHost, (files) => new FilesSource(files, localHost, clock));
+      },
+      previewShop: notHere,
+      checkHost: async () => [],
+    },
+    restore: {
+      here: true,
+      adapters: {
+        openVault,
+        async openFilesTarget(directory, { overwrite, checksum }) {
+          const fresh = (inside: string) => new DirectoryTarget(inside, localHost, new URL('../../src/host/local.ts', import.meta.url));
+          return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut: null });
+        },
+        openDatabaseTarget: notHere,
+        describeDatabase: notHere,
+      },
+    },
+  };
+  await runProgram(['--json', ...argv], '0.1.0', context);
+  let json: unknown = null;
+  try {
+    json = JSON.parse(stdout);
+  } catch {
+    stderr += stdout;
+  }
+  return { status, json, stderr };
+}

@@ -1,0 +1,213 @@
+// What is killed: for each operation what came before it, its command, and what has to be run again after a kill.
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Children } from './children.ts';
+import type { Outcome } from './composition.ts';
+import { coffreAt, DAY_MS, okAt, type Place } from './place.ts';
+
+export const OPERATIONS = ['backup', 'prune', 'catch-up', 'rebuild', 'erase', 'verify'] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+interface Step {
+  readonly argv: readonly string[];
+  /** Default: status 0. */
+  readonly isRight?: (outcome: Outcome) => boolean;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly operation: Operation;
+  /** Days from now. */
+  readonly day: number;
+  /** Everything up to the operation. */
+  build(place: Place, children: Children): Promise<void>;
+  argv(place: Place): readonly string[];
+  /** After the kill: the operation again, and what belongs to it. Must succeed. */
+  again(place: Place): readonly Step[];
+  /** Of the moment between the kill and that. */
+  readonly damaged?: (place: Place) => ReadonlySet<string>;
+  readonly erased?: readonly string[];
+}
+
+function write(place: Place, name: string, content: string | Buffer): void {
+  writeFileSync(join(place.tree('dupont'), name), content);
+}
+
+/** A full snapshot of both shops, an increment of one. */
+async function firstDays(place: Place): Promise<void> {
+  await okAt(place, 0, ['backup', 'martin']);
+  await okAt(place, 0, ['backup', 'dupont']);
+  write(place, 'first.txt', 'came on the first day');
+  await okAt(place, 1, ['backup', 'dupont']);
+}
+
+async function changed(place: Place, day: number): Promise<void> {
+  await firstDays(place);
+  for (let i = 0; i < 3; i++) write(place, `day-${day}-${i}.txt`, `came on day ${day} `.repeat(20 + i));
+}
+
+/** Kills a backup in the middle and leaves it so. */
+async function killedBackup(place: Place, children: Children, day: number): Promise<void> {
+  write(place, 'killed.txt', 'of a run that was killed');
+  const doom = { number: null, match: 'far: put index', side: 'after' } as const;
+  const argv = ['--config', place.configFile, 'backup', 'dupont'];
+  const ended = await children.run({ argv, shiftMs: day * DAY_MS, root: place.root, doom });
+  if (!ended.died) throw new Error('crash matrix: the backup that was to be left half done came to its end');
+}
+
+const rebuild = (place: Place, vault: string): string[] => [
+  ...['catalog', 'rebuild', '--from', vault, '--path', place.vaultPath(vault)],
+  ...['--identity-file', place.identityFile, '--fingerprint', place.fingerprint],
+];
+
+/** Done already: the kill came after its last step. */
+const orThere = ({ status, json }: Outcome): boolean => status === 0 || json?.error?.code === 'E_STATE_NOT_EMPTY';
+
+/** The newest segment of dupont in a vault. */
+function aSegment(place: Place, vault: string): string {
+  const [name] = readdirSync(join(place.vaultPath(vault), 'dupont/segments')).sort();
+  return `dupont/segments/${name}`;
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'backup',
+    operation: 'backup',
+    day: 2,
+    build: (place) => changed(place, 2),
+    argv: () => ['backup', 'dupont'],
+    again: () => [{ argv: ['backup', 'dupont'] }],
+  },
+  {
+    name: 'backup, first of all, with a file that is streamed',
+    operation: 'backup',
+    day: 0,
+    async build(place) {
+      write(place, 'large.bin', Buffer.alloc(34 << 20, 'large '));
+    },
+    argv: () => ['backup', 'dupont'],
+    again: () => [{ argv: ['backup', 'dupont'] }, { argv: ['backup', 'martin'] }],
+  },
+  {
+    name: 'backup after a killed one',
+    operation: 'backup',
+    day: 2,
+    async build(place, children) {
+      await changed(place, 2);
+      await killedBackup(place, children, 2);
+    },
+    argv: () => ['backup', 'dupont', '--full'],
+    again: () => [{ argv: ['backup', 'dupont', '--full'] }],
+  },
+  {
+    name: 'prune',
+    operation: 'prune',
+    day: 25,
+    async build(place, children) {
+      await changed(place, 2);
+      await killedBackup(place, children, 2);
+      write(place, 'first.txt', 'changed');
+      await okAt(place, 22, ['backup', 'dupont', '--full']);
+      write(place, 'first.txt', 'changed again');
+      await okAt(place, 23, ['backup', 'dupont']);
+    },
+    argv: () => ['prune'],
+    again: () => [{ argv: ['prune'] }],
+  },
+  {
+    name: 'catch-up',
+    operation: 'catch-up',
+    day: 3,
+    async build(place) {
+      await changed(place, 2);
+      const far = place.vaultPath('far');
+      renameSync(far, `${far}.away`);
+      for (const day of [2, 2.5]) {
+        write(place, 'more.txt', `on day ${day}`);
+        const { json } = await coffreAt(place, day, ['backup', 'dupont']);
+        if (json?.snapshots?.[0]?.missing?.length !== 1) throw new Error(`crash matrix: not degraded: ${JSON.stringify(json)}`);
+      }
+      rmSync(far, { recursive: true, force: true });
+      renameSync(`${far}.away`, far);
+    },
+    argv: () => ['catch-up', 'dupont'],
+    again: () => [{ argv: ['catch-up', 'dupont'] }],
+  },
+  {
+    name: 'catch-up that mends',
+    operation: 'catch-up',
+    day: 3,
+    async build(place) {
+      await firstDays(place);
+      const path = join(place.vaultPath('far'), aSegment(place, 'far'));
+      rmSync(path);
+      writeFileSync(path, 'rotten');
+      const { status } = await coffreAt(place, 2, ['verify', 'dupont', '--read-data']);
+      if (status === 0) throw new Error('crash matrix: a rotten segment was not found');
+    },
+    damaged: (place) => new Set([aSegment(place, 'far')]),
+    argv: () => ['catch-up', 'dupont'],
+    again: () => [{ argv: ['catch-up', 'dupont'] }],
+  },
+  {
+    name: 'rebuild',
+    operation: 'rebuild',
+    day: 3,
+    async build(place) {
+      await changed(place, 2);
+      await okAt(place, 2, ['backup', 'dupont']);
+      for (const path of [place.stateDir, place.keyDir, place.configFile]) rmSync(path, { recursive: true, force: true });
+    },
+    argv: (place) => rebuild(place, 'nas'),
+    again: (place) => [{ argv: rebuild(place, 'nas'), isRight: orThere }, { argv: rebuild(place, 'far') }],
+  },
+  {
+    name: 'rebuild, the second vault',
+    operation: 'rebuild',
+    day: 3,
+    async build(place) {
+      await changed(place, 2);
+      await okAt(place, 2, ['backup', 'dupont']);
+      for (const path of [place.stateDir, place.keyDir, place.configFile]) rmSync(path, { recursive: true, force: true });
+      await okAt(place, 3, rebuild(place, 'nas'));
+    },
+    argv: (place) => rebuild(place, 'far'),
+    again: (place) => [{ argv: rebuild(place, 'far'), isRight: orThere }],
+  },
+  {
+    name: 'erase, everything locked',
+    operation: 'erase',
+    day: 3,
+    build: firstDays,
+    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
+    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
+    erased: ['dupont'],
+  },
+  {
+    name: 'erase, nothing locked',
+    operation: 'erase',
+    day: 50,
+    build: firstDays,
+    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
+    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
+    erased: ['dupont'],
+  },
+  {
+    name: 'verify',
+    operation: 'verify',
+    day: 2,
+    async build(place) {
+      await firstDays(place);
+      const path = join(place.vaultPath('far'), aSegment(place, 'far'));
+      rmSync(path);
+      writeFileSync(path, 'rotten');
+    },
+    damaged: (place) => new Set([aSegment(place, 'far')]),
+    argv: () => ['verify', 'dupont', '--read-data'],
+    again: () => [
+      { argv: ['verify', 'dupont', '--read-data'], isRight: ({ status }) => status !== 0 },
+      { argv: ['catch-up', 'dupont'] },
+      { argv: ['verify', 'dupont', '--read-data'] },
+    ],
+  },
+];

@@ -1,0 +1,335 @@
+// DESIGN.md's truths about one installation, looked at without coffre: folders with node:fs, manifests with age and zstd, the catalog
+// with SQLite. Gives what is violated; an empty list is what everybody hopes for.
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { zstdDecompressSync } from 'node:zlib';
+import { Decrypter } from 'age-encryption';
+import { type Place, SHOPS, VAULTS } from './place.ts';
+
+/** What of it must hold at this moment. */
+export interface Moment {
+  readonly nowMs: number;
+  /** The operation was run again to its end: nothing is under way, the ledger is exact. */
+  readonly settled: boolean;
+  /** Windows and provisional locks are over, and a prune was run: nothing is left that nothing needs. */
+  readonly over: boolean;
+  /** Vaults that the catalog knows of: after a rebuild from one alone, that one. */
+  readonly vaults?: readonly string[];
+  /** Shops with nothing left at all, once it is over. */
+  readonly erased?: readonly string[];
+  /** Objects that the run's story damages: no violation. Keys. */
+  readonly damaged?: ReadonlySet<string>;
+}
+
+export interface Violation {
+  readonly truth: string;
+  readonly detail: string;
+}
+
+interface Stored {
+  readonly vault: string;
+  readonly key: string;
+  readonly versionId: string;
+  readonly bytes: number;
+  /** Epoch milliseconds; null: none. */
+  readonly lockedUntil: number | null;
+}
+
+interface Named {
+  readonly key: string;
+  readonly versionId: string;
+  readonly storedBytes: number;
+  readonly storedSha256: string;
+}
+
+interface ManifestText {
+  readonly snapshot: string;
+  readonly shop: string;
+  readonly source: string;
+  readonly completedAt: string;
+  readonly complete: boolean;
+  readonly revision?: number;
+  readonly lock: { readonly retainUntil: string };
+  readonly index: Named;
+  readonly segments: readonly Named[];
+}
+
+type Row = Record<string, string | number | null>;
+
+/** Opened manifests, by the hash of their sealed bytes: the same ones lie there in most runs. */
+const manifests = new Map<string, ManifestText>();
+
+export async function checkTruths(place: Place, moment: Moment): Promise<Violation[]> {
+  const found: Violation[] = [];
+  const violated = (truth: string, detail: string): void => void found.push({ truth, detail });
+  const identities = identitiesOf(place);
+  const vaults = moment.vaults ?? VAULTS;
+  const rows = catalogReader(place);
+  const listings = new Map(VAULTS.map((vault) => [vault as string, listFolder(place, vault)]));
+  const byVault = new Map<string, Map<string, ManifestText>>();
+
+  // Whatever happened: a manifest in a vault names only what is there, whole, in the version that it names, and locked as promised.
+  for (const [vault, { objects }] of listings) {
+    const byKey = new Map(objects.map((object) => [object.key, object]));
+    const named = new Map<string, ManifestText>();
+    byVault.set(vault, named);
+    for (const object of objects.filter(({ key }) => key.includes('/snapshots/'))) {
+      const manifest = await openManifest(place, object, identities);
+      if (manifest === null) {
+        if (!moment.damaged?.has(object.key)) violated('a manifest opens', `${vault}: ${object.key}`);
+        continue;
+      }
+      named.set(object.key, manifest);
+      for (const it of [manifest.index, ...manifest.segments]) {
+        if (moment.damaged?.has(it.key)) continue;
+        const there = byKey.get(it.key);
+        if (there === undefined) violated('no manifest lacks an object', `${vault}: ${object.key} names ${it.key}, which is not there`);
+        else if (there.versionId !== it.versionId) violated('no manifest lacks an object', `${vault}: ${it.key} is another version`);
+        else if (hashOf(place, there) !== it.storedSha256) violated('what is named is unaltered', `${vault}: ${it.key}`);
+        else if (there.lockedUntil === null || there.lockedUntil < Date.parse(manifest.lock.retainUntil))
+          violated('locked as promised', `${vault}: ${it.key} of ${object.key}`);
+      }
+    }
+  }
+
+  if (rows === null) {
+    if (moment.settled) violated('there is a catalog', place.stateDir);
+    return found;
+  }
+  try {
+    const committed = rows(
+      `select s.id, s.shop, s.source, s.completedAt, s.complete, v.vault, m.key as manifestKey, m.versionId as manifestVersion, m.state as manifestState
+       from snapshots s join snapshotVaults v on v.snapshotId = s.id join objects m on m.id = v.manifestObject where s.state = 'committed'`,
+    );
+    for (const row of committed) {
+      const vault = String(row.vault);
+      const object = listings.get(vault)?.objects.find((one) => one.key === row.manifestKey);
+      if (moment.damaged?.has(String(row.manifestKey))) continue;
+      if (object === undefined || object.versionId !== row.manifestVersion)
+        violated('what is committed is there', `${vault}: snapshot ${row.id} has no manifest`);
+      else if (object.lockedUntil === null || object.lockedUntil < manifestLock(byVault, vault, object.key))
+        violated('locked as promised', `${vault}: ${object.key}`);
+    }
+
+    // The newest good snapshot of each source.
+    for (const shop of SHOPS) {
+      if (moment.erased?.includes(shop)) continue;
+      const newest = committed
+        .filter((row) => row.shop === shop && row.complete === 1)
+        .sort((a, b) => Number(b.completedAt) - Number(a.completedAt))[0];
+      if (newest === undefined) {
+        violated('the newest good snapshot is there', `${shop} has none`);
+        continue;
+      }
+      for (const copy of committed.filter((row) => row.id === newest.id)) {
+        const vault = String(copy.vault);
+        const manifest = byVault.get(vault)?.get(String(copy.manifestKey));
+        if (manifest === undefined) continue;
+        for (const key of [String(copy.manifestKey), manifest.index.key, ...manifest.segments.map((it) => it.key)]) {
+          if (moment.damaged?.has(key)) continue;
+          const until = listings.get(vault)?.objects.find((one) => one.key === key)?.lockedUntil ?? 0;
+          if (until <= moment.nowMs) violated('the newest good snapshot is locked', `${vault}: ${key} of ${newest.id}`);
+        }
+      }
+    }
+
+    // Nothing has risen again.
+    const present = new Set([...listings].flatMap(([vault, { objects }]) => objects.map((one) => `${vault} ${one.key} ${one.versionId}`)));
+    for (const row of rows(
+      `select vault, key, versionId, state from objects where state in ('released', 'void') and versionId is not null`,
+    )) {
+      if (present.has(`${row.vault} ${row.key} ${row.versionId}`))
+        violated('nothing has risen again', `${row.vault}: ${row.key} is ${row.state} and there`);
+    }
+
+    if (moment.settled) {
+      for (const vault of vaults) {
+        const { objects, uploads } = listings.get(vault) as Listing;
+        for (const shop of [...SHOPS, '_coffre']) {
+          const own = [...objects, ...uploads].filter((one) => one.key.startsWith(`${shop}/`));
+          const bytes = own.reduce((sum, one) => sum + one.bytes, 0);
+          const [level] = rows(`select coalesce(sum(bytes), 0) as bytes from ledger where vault = ? and shop = ?`, vault, shop);
+          if (level?.bytes !== bytes)
+            violated('the ledger is exact', `${vault}: ${shop} holds ${bytes} bytes, the ledger says ${level?.bytes}`);
+        }
+        const known = new Map(
+          rows(`select key, versionId, state from objects where vault = ? and state in ('stored', 'tombstone')`, vault).map((row) => [
+            `${row.key} ${row.versionId}`,
+            row,
+          ]),
+        );
+        for (const one of objects) {
+          if (!known.has(`${one.key} ${one.versionId}`)) violated('every object is known', `${vault}: ${one.key} has no row`);
+          known.delete(`${one.key} ${one.versionId}`);
+        }
+        for (const row of known.values()) {
+          if (String(row.versionId).startsWith('upload:') || moment.damaged?.has(String(row.key))) continue;
+          violated('every row has its object', `${vault}: ${row.key} is ${row.state} and not there`);
+        }
+      }
+      for (const row of rows(`select id, kind from runs where state = 'running' and shop = 'dupont'`))
+        violated('no run goes on for ever', `${row.kind} ${row.id}`);
+      for (const row of rows(`select p.segmentId, p.runId from pins p join runs r on r.id = p.runId where r.shop = 'dupont'`))
+        violated('no pin stays', `${row.segmentId} of ${row.runId}`);
+    }
+
+    if (moment.over) checkNothingIsLeft(place, moment, vaults, listings, byVault, rows, violated);
+  } finally {
+    rows.close();
+  }
+  return found;
+}
+
+function checkNothingIsLeft(
+  place: Place,
+  moment: Moment,
+  vaults: readonly string[],
+  listings: ReadonlyMap<string, Listing>,
+  byVault: ReadonlyMap<string, ReadonlyMap<string, ManifestText>>,
+  rows: CatalogReader,
+  violated: (truth: string, detail: string) => void,
+): void {
+  for (const row of rows(`select vault, key from objects where state = 'intent'`)) violated('no intent stays', `${row.vault}: ${row.key}`);
+  for (const row of rows(`select vault, key from objects where state = 'tombstone'`))
+    violated('no tombstone stays', `${row.vault}: ${row.key}`);
+  for (const row of rows(`select id from snapshots where state = 'tombstone'`)) violated('no tombstone stays', `snapshot ${row.id}`);
+  for (const row of rows(`select segmentId from pins`)) violated('no pin stays', String(row.segmentId));
+  for (const vault of vaults) {
+    const { objects, uploads, litter } = listings.get(vault) as Listing;
+    const needed = new Set<string>();
+    for (const row of rows(
+      `select m.key from snapshots s join snapshotVaults v on v.snapshotId = s.id join objects m on m.id = v.manifestObject where s.state = 'committed' and v.vault = ?`,
+      vault,
+    )) {
+      const manifest = byVault.get(vault)?.get(String(row.key));
+      for (const key of [String(row.key), ...(manifest ? [manifest.index.key, ...manifest.segments.map((it) => it.key)] : [])])
+        needed.add(key);
+    }
+    for (const { key } of objects) {
+      const shop = key.split('/')[0] as string;
+      if (key.startsWith('_coffre/state/') || needed.has(key)) continue;
+      if (key.includes('/keys/') && !moment.erased?.includes(shop)) continue;
+      violated('nothing is leaked', `${vault}: nothing needs ${key}`);
+    }
+    for (const { key } of uploads) violated('nothing is leaked', `${vault}: an unfinished write of ${key}`);
+    for (const path of litter) violated('nothing is leaked', `${vault}: ${path}`);
+  }
+  const live = new Set(rows(`select id from snapshots where state = 'committed'`).map((row) => String(row.id)));
+  for (const folder of ['indexes', 'manifests']) {
+    for (const path of filesBelow(join(place.stateDir, folder))) {
+      const id = path.split('/').at(-1)?.split('.')[0] as string;
+      if (!live.has(id)) violated('nothing is leaked', `stateDir: ${folder}/${path}`);
+    }
+  }
+  for (const path of filesBelow(place.stateDir)) {
+    if (/^(indexes|manifests|locks)\//.test(path) || /^(catalog\.db(-wal|-shm)?|rebuilt\.json)$/.test(path)) continue;
+    violated('nothing is leaked', `stateDir: ${path}`);
+  }
+}
+
+function manifestLock(byVault: ReadonlyMap<string, ReadonlyMap<string, ManifestText>>, vault: string, key: string): number {
+  return Date.parse(byVault.get(vault)?.get(key)?.lock.retainUntil ?? '1970-01-01T00:00:00Z');
+}
+
+interface Listing {
+  readonly objects: readonly Stored[];
+  readonly uploads: readonly Stored[];
+  /** What is neither object nor write under way, and no lock of an object. */
+  readonly litter: readonly string[];
+}
+
+function listFolder(place: Place, vault: string): Listing {
+  const root = place.vaultPath(vault);
+  const objects: Stored[] = [];
+  const uploads: Stored[] = [];
+  const litter: string[] = [];
+  const paths = filesBelow(root);
+  const there = new Set(paths);
+  for (const path of paths) {
+    if (path === '.coffre-vault') continue;
+    if (path.startsWith('.locks/')) {
+      const key = path.slice('.locks/'.length).replace(/\.json$/, '');
+      if (!there.has(key)) litter.push(path);
+      continue;
+    }
+    const stats = statSync(join(root, path), { bigint: true });
+    const versionId = `${stats.mtimeNs}-${stats.size}`;
+    const bytes = Number(stats.size);
+    const name = path.split('/').at(-1) as string;
+    if (name.startsWith('.tmp-')) uploads.push({ vault, key: path, versionId, bytes, lockedUntil: null });
+    else objects.push({ vault, key: path, versionId, bytes, lockedUntil: lockOf(root, path, versionId) });
+  }
+  return { objects, uploads, litter };
+}
+
+function lockOf(root: string, key: string, versionId: string): number | null {
+  try {
+    const lock = JSON.parse(readFileSync(join(root, '.locks', `${key}.json`), 'utf8')) as { versionId: string; retainUntil: string };
+    return lock.versionId === versionId ? Date.parse(lock.retainUntil) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Paths of regular files, relative, in order. */
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+}
+
+function hashOf(place: Place, { vault, key }: Stored): string {
+  return sha256(readFileSync(join(place.vaultPath(vault), key)));
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Null when nothing at hand opens it. The signature is not looked at: `coffre verify` does. */
+async function openManifest(place: Place, object: Stored, identities: readonly string[]): Promise<ManifestText | null> {
+  const sealed = readFileSync(join(place.vaultPath(object.vault), object.key));
+  const name = sha256(sealed);
+  const known = manifests.get(name);
+  if (known !== undefined) return known;
+  try {
+    const decrypter = new Decrypter();
+    for (const identity of identities) decrypter.addIdentity(identity);
+    const plain = zstdDecompressSync(await decrypter.decrypt(sealed));
+    const { manifest } = JSON.parse(plain.toString('utf8')) as { manifest: ManifestText };
+    manifests.set(name, manifest);
+    return manifest;
+  } catch {
+    return null;
+  }
+}
+
+/** The shops' identities, kept in memory: after a fire the keys' folder is empty. */
+const identitiesSeen = new Map<string, Set<string>>();
+
+function identitiesOf(place: Place): readonly string[] {
+  const seen = identitiesSeen.get(place.root) ?? new Set<string>();
+  identitiesSeen.set(place.root, seen);
+  for (const path of filesBelow(place.keyDir)) {
+    for (const [identity] of readFileSync(join(place.keyDir, path), 'latin1').matchAll(/AGE-SECRET-KEY-[A-Z0-9-]+/g)) seen.add(identity);
+  }
+  return [...seen];
+}
+
+interface CatalogReader {
+  (sql: string, ...parameters: (string | number)[]): Row[];
+  close(): void;
+}
+
+/** Null when there is no catalog. */
+function catalogReader(place: Place): CatalogReader | null {
+  const path = join(place.stateDir, 'catalog.db');
+  if (!existsSync(path)) return null;
+  const database = new DatabaseSync(path);
+  const reader = (sql: string, ...parameters: (string | number)[]): Row[] => database.prepare(sql).all(...parameters) as Row[];
+  return Object.assign(reader, { close: () => database.close() });
+}
