@@ -3,6 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
+import { audit } from '../catalog/audit.ts';
 import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
@@ -81,6 +82,10 @@ export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): P
       const result = await new CatchUp(deps, request, runId, plan).run();
       const failure = catchUpShortfall(result);
       await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
+      // what was damaged is evidence, mended or not
+      if (result.problems.length > 0 || result.copied.some((copy) => copy.mended !== null)) {
+        await audit(catalog, clock, { who: 'coffre', what: 'catch-up', shop: shop.name, detail: result });
+      }
       return result;
     } catch (error) {
       const failure = asCoffreError(error);

@@ -147,7 +147,7 @@ async function isWhole(context: PlaceContext, wanted: WantedObject, versionId: s
   try {
     for await (const chunk of await vault.get(wanted.key, versionId, signal)) hash.update(chunk as Buffer);
   } catch (error) {
-    if (error instanceof CoffreError && error.code === 'E_OBJECT_MISSING') return false;
+    if (error instanceof CoffreError && (error.code === 'E_OBJECT_MISSING' || error.code === 'E_OBJECT_ALTERED')) return false;
     throw error;
   }
   return hash.digest('hex') === wanted.storedSha256;
