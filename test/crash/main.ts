@@ -1,7 +1,7 @@
 // `npm run crash`: the crash matrix from the command line.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type MatrixReport, runMatrix } from './matrix.ts';
+import { type FoundViolation, type MatrixReport, runMatrix } from './matrix.ts';
 import { OPERATIONS, type Operation } from './scenarios.ts';
 
 const USAGE = `usage: npm run crash -- [--json] [--runs N] [--seed S] [--only ${OPERATIONS.join(',')}] [--lanes N] [--at SCENARIO:NUMBER:before|after]
@@ -45,11 +45,10 @@ const report = await runMatrix({
   lanes: whole('lanes', values.lanes, availableParallelism()),
   operations,
   ...(at ? { at: { scenario: at[1] as string, number: Number(at[2]), side: at[3] as 'before' | 'after' } } : {}),
-  onRun: (done, violations) => {
-    if (process.stderr.isTTY || done % 20 === 0)
-      process.stderr.write(
-        `${process.stderr.isTTY ? '\r' : ''}kills: ${done}, violations: ${violations}${process.stderr.isTTY ? '' : '\n'}`,
-      );
+  onRun: (kills, found) => {
+    for (const it of found) process.stderr.write(`${line(it)}\n`);
+    if (process.stderr.isTTY) process.stderr.write(`\rkills: ${kills} `);
+    else if (kills % 20 === 0) process.stderr.write(`kills: ${kills}\n`);
   },
 });
 if (values.json) console.log(JSON.stringify(report, null, 2));
@@ -67,4 +66,8 @@ function describe({ points, runs, violations, seed, durationMs, restores, scenar
     `crash matrix: ${runs} kills at ${points} points, ${restores} restores, ${violations} violations (seed ${seed}, ${Math.round(durationMs / 1000)} s)`,
     ...lines,
   ].join('\n');
+}
+
+function line(it: FoundViolation): string {
+  return `VIOLATED ${it.truth}: ${it.detail} [${it.scenario}; ${it.when}; killed ${it.killed.join(', then ')}]`;
 }

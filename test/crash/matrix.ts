@@ -28,7 +28,7 @@ export interface MatrixOptions {
   readonly lanes: number;
   /** Only this one kill. */
   readonly at?: { readonly scenario: string; readonly number: number; readonly side: Side };
-  readonly onRun?: (done: number, violations: number) => void;
+  readonly onRun?: (kills: number, found: readonly FoundViolation[]) => void;
 }
 
 export interface FoundViolation extends Violation {
@@ -108,7 +108,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
           restores += outcome.restored ? 1 : 0;
           found.push(...outcome.found);
           done += outcome.kills;
-          options.onRun?.(done, found.length);
+          options.onRun?.(done, outcome.found);
         }
         rmSync(join(dir, `${name}-${at}`), { recursive: true, force: true });
       }
