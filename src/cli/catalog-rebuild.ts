@@ -306,7 +306,7 @@ function secretsMissing(config: Config): string[] {
 }
 
 function credentialsOf(vault: VaultConfig): (Secret | null)[] {
-  return vault.type === 's3' ? [vault.credentials, vault.pruneCredentials] : [];
+  return vault.type === 's3' ? [vault.credentials, vault.pruneCredentials, vault.readCredentials] : [];
 }
 
 async function exists(path: string): Promise<boolean> {

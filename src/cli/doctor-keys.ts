@@ -64,6 +64,7 @@ function checkSecrets(config: Config, shops: readonly ShopConfig[]): readonly Ch
         ? [
             [`credentials of ${vault.name}`, vault.credentials],
             [`prune credentials of ${vault.name}`, vault.pruneCredentials],
+            [`read credentials of ${vault.name}`, vault.readCredentials],
           ]
         : [],
     ),

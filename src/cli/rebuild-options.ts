@@ -47,6 +47,7 @@ export function vaultFromFlags(options: RebuildOptions, cwd: string, env: Enviro
     credentials:
       options.credentialsFile === undefined ? credentialsFromEnvironment(env) : secretFromFile(resolve(cwd, options.credentialsFile)),
     pruneCredentials: null,
+    readCredentials: null,
     timeouts: { connectMs: 10_000, requestMs: 120_000 },
     uploadBytesPerSecond: null,
   };

@@ -23,6 +23,8 @@ export interface S3VaultConfig {
   readonly credentials: Secret;
   /** A second credential that may delete versions; null: the first one does it. */
   readonly pruneCredentials: Secret | null;
+  /** A credential that only reads; null: the first one does it. */
+  readonly readCredentials: Secret | null;
   readonly timeouts: { readonly connectMs: number; readonly requestMs: number };
   /** limits.bandwidth, which all S3 vaults share; null: no limit. */
   readonly uploadBytesPerSecond: number | null;
@@ -196,6 +198,8 @@ export interface Config {
   readonly contracts: ReadonlyMap<string, ContractConfig>;
   readonly shops: ReadonlyMap<string, ShopConfig>;
   readonly limits: Limits;
+  /** Everything stored is read once within this time; null: nobody asks for it. */
+  readonly verify: { readonly readWithinMs: number | null };
   readonly notify: NotifyConfig;
   /** Things that are allowed and unwise (retention in seconds, encryption none …): doctor prints them. */
   readonly warnings: readonly string[];

@@ -121,6 +121,7 @@ export function resolveConfig(
       lock: { mode: value.lock.mode },
       credentials: credentials ?? secretFromFile('/dev/null'),
       pruneCredentials: secret(at, 'pruneCredentials', value.pruneCredentialsFile, value.pruneCredentials),
+      readCredentials: secret(at, 'readCredentials', value.readCredentialsFile, value.readCredentials),
       timeouts: { connectMs: value.timeouts.connect, requestMs: value.timeouts.request },
       uploadBytesPerSecond: written.limits.bandwidth === 'none' ? null : written.limits.bandwidth,
     };
@@ -303,6 +304,7 @@ export function resolveConfig(
     return { root, profile: files.profile, exclude: files.exclude };
   }
 
+  if (written.verify.readWithin === null) warn(['verify', 'readWithin'], 'is off: nobody notices when what is stored rots');
   if (written.encryption === 'none') warn(['encryption'], 'is none: whoever reads a vault reads the shops');
   const http = written.listen.http ?? null;
   if (http !== null && !isLoopback(http.replace(/:\d+$/, ''))) {
@@ -334,6 +336,7 @@ export function resolveConfig(
       reuseMaxAgeMs: written.limits.reuseMaxAge ?? null,
       clockSkewMs: written.limits.clockSkew,
     },
+    verify: { readWithinMs: written.verify.readWithin },
     notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`),
     warnings,
   };

@@ -141,6 +141,8 @@ const s3Vault = strict({
   credentials: secretReference,
   pruneCredentialsFile: path.optional(),
   pruneCredentials: secretReference,
+  readCredentialsFile: path.optional(),
+  readCredentials: secretReference,
   timeouts: strict({ connect: positiveDuration.prefault('10s'), request: positiveDuration.prefault('2m') }).prefault({}),
 });
 
@@ -316,6 +318,12 @@ const notify = strict({
   ping: strict({ url: notifyUrl, urlFile: path.optional(), urlSecret: secretReference }).nullish(),
 });
 
+/** The daemon looks hourly for what is to be read. */
+const readPeriod = parsed((value) => {
+  const ms = value === 'off' ? 0 : parseDuration(value);
+  return ms === null || (ms > 0 && ms < 86_400_000) ? null : ms;
+}, 'a duration of a day or more is expected, such as 14d, or off').transform((ms): number | null => (ms === 0 ? null : ms));
+
 const encryptionExpected = '{ keyDir: …, recovery: [age1…] } is expected; to store without encryption say none aloud';
 
 /** A key with nothing behind it, all of it commented out, is an empty mapping. */
@@ -356,6 +364,7 @@ export const configFileSchema = strict({
   contracts: named(contract, 'contracts'),
   shops: named(shop, 'shops'),
   limits: limits.prefault({}),
+  verify: strict({ readWithin: readPeriod.prefault('14d') }).prefault({}),
   notify: notify.prefault({}),
 });
 

@@ -16,11 +16,11 @@ export interface BucketLockState {
 /** Whether the bucket can lock at all. Throws E_BUCKET_MISSING; a bucket without Object Lock is an answer, not an error. */
 export async function bucketLockState(requests: S3Requests): Promise<BucketLockState> {
   const versioning = await requests.call('read versioning', { repeat: true }, (abortSignal) =>
-    requests.writer.send(new GetBucketVersioningCommand({ Bucket: requests.bucket }), { abortSignal }),
+    requests.reader.send(new GetBucketVersioningCommand({ Bucket: requests.bucket }), { abortSignal }),
   );
   const configuration = await requests.call('read object lock', { repeat: true }, async (abortSignal) => {
     try {
-      const answer = await requests.writer.send(new GetObjectLockConfigurationCommand({ Bucket: requests.bucket }), { abortSignal });
+      const answer = await requests.reader.send(new GetObjectLockConfigurationCommand({ Bucket: requests.bucket }), { abortSignal });
       return answer.ObjectLockConfiguration ?? null;
     } catch (error) {
       const code = s3CodeOf(error);
@@ -51,7 +51,7 @@ export async function serverTime(requests: S3Requests): Promise<Temporal.Instant
     { step: 'deserialize', priority: 'low', name: 'readDateHeader' },
   );
   await requests
-    .call('read the time', {}, (abortSignal) => requests.writer.send(command, { abortSignal }))
+    .call('read the time', {}, (abortSignal) => requests.reader.send(command, { abortSignal }))
     .catch((error: unknown) => {
       if (header === undefined) throw error;
     });

@@ -30,15 +30,33 @@ function compareEntries(a: Entry, b: Entry): number {
   return compareKeys(keyOf(a), keyOf(b)) || Number(b.IsLatest ?? false) - Number(a.IsLatest ?? false) || timeOf(b) - timeOf(a);
 }
 
+function wentBack(requests: S3Requests, doing: string): CoffreError {
+  return new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: ${doing}: the store's listing does not advance`);
+}
+
+/**
+ * Takes the markers of each next page and throws E_VAULT_IO when there is none, or one that was there before: each page has a deadline,
+ * but a store that goes round in a circle would be asked for ever. (That markers grow is not asked: Ceph 16 sorts uploads in its own way.)
+ */
+function advancing(requests: S3Requests, doing: string): (key: string | undefined, within?: string) => void {
+  const seen = new Set<string>();
+  return (key, within = '') => {
+    const marker = `${key}\0${within}`;
+    if (!key || seen.has(marker)) throw wentBack(requests, doing);
+    seen.add(marker);
+  };
+}
+
 /** All versions and delete markers below `prefix`, in key order, newest version of a key first. */
 export async function* listVersions(requests: S3Requests, prefix: string, pageSize: number): AsyncGenerator<ListedVersion> {
   const doing = `list ${prefix}`;
   let keyMarker: string | undefined;
   let versionMarker: string | undefined;
+  const advance = advancing(requests, doing);
   while (true) {
     // No EncodingType: Ceph 16 encodes the keys but not NextKeyMarker, so that a key with a percent sign came twice.
     const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
-      requests.writer.send(
+      requests.reader.send(
         new ListObjectVersionsCommand({
           Bucket: requests.bucket,
           Prefix: requests.fullKey(prefix),
@@ -52,6 +70,8 @@ export async function* listVersions(requests: S3Requests, prefix: string, pageSi
     const markers = new Set<Entry>(page.DeleteMarkers ?? []);
     // Within one answer sort() is stable, so versions with equal times keep the store's order.
     const entries: Entry[] = [...(page.Versions ?? []), ...markers].sort(compareEntries);
+    const [first] = entries;
+    if (first && keyMarker !== undefined && compareKeys(keyOf(first), keyMarker) < 0) throw wentBack(requests, doing);
     for (const entry of entries) {
       const isDeleteMarker = markers.has(entry);
       yield {
@@ -64,9 +84,7 @@ export async function* listVersions(requests: S3Requests, prefix: string, pageSi
       };
     }
     if (!page.IsTruncated) return;
-    if (!page.NextKeyMarker || (page.NextKeyMarker === keyMarker && page.NextVersionIdMarker === versionMarker)) {
-      throw new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: ${doing}: the store's listing does not advance`);
-    }
+    advance(page.NextKeyMarker, page.NextVersionIdMarker);
     keyMarker = page.NextKeyMarker;
     versionMarker = page.NextVersionIdMarker;
   }
@@ -77,9 +95,10 @@ export async function* listUploads(requests: S3Requests, prefix: string, pageSiz
   const doing = `list uploads ${prefix}`;
   let keyMarker: string | undefined;
   let uploadMarker: string | undefined;
+  const advance = advancing(requests, doing);
   while (true) {
     const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
-      requests.writer.send(
+      requests.reader.send(
         new ListMultipartUploadsCommand({
           Bucket: requests.bucket,
           Prefix: requests.fullKey(prefix),
@@ -105,9 +124,7 @@ export async function* listUploads(requests: S3Requests, prefix: string, pageSiz
       };
     }
     if (!page.IsTruncated) return;
-    if (!page.NextKeyMarker || (page.NextKeyMarker === keyMarker && page.NextUploadIdMarker === uploadMarker)) {
-      throw new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: ${doing}: the store's listing does not advance`);
-    }
+    advance(page.NextKeyMarker, page.NextUploadIdMarker);
     keyMarker = page.NextKeyMarker;
     uploadMarker = page.NextUploadIdMarker;
   }
@@ -117,10 +134,12 @@ export async function* listUploads(requests: S3Requests, prefix: string, pageSiz
 async function partBytes(requests: S3Requests, fullKey: string, uploadId: string, pageSize: number): Promise<number | null> {
   let sum = 0;
   let marker: string | undefined;
+  const doing = `list parts of ${requests.vaultKey(fullKey)}`;
+  const advance = advancing(requests, doing);
   while (true) {
-    const page = await requests.call(`list parts of ${requests.vaultKey(fullKey)}`, { repeat: true }, async (abortSignal) => {
+    const page = await requests.call(doing, { repeat: true }, async (abortSignal) => {
       try {
-        return await requests.writer.send(
+        return await requests.reader.send(
           new ListPartsCommand({
             Bucket: requests.bucket,
             Key: fullKey,
@@ -139,7 +158,9 @@ async function partBytes(requests: S3Requests, fullKey: string, uploadId: string
     });
     if (page === null) return null;
     for (const part of page.Parts ?? []) sum += part.Size ?? 0;
-    if (!page.IsTruncated || !page.NextPartNumberMarker || page.NextPartNumberMarker === marker) return sum;
+    if (!page.IsTruncated) return sum;
+    // a sum that stops short would be bytes that nobody counts
+    advance(page.NextPartNumberMarker);
     marker = page.NextPartNumberMarker;
   }
 }

@@ -67,11 +67,14 @@ export function lockHeaders(lock: S3Lock | null) {
 export class S3Requests {
   readonly config: S3VaultConfig;
   readonly clock: Clock;
-  /** Writes, heads, listings. */
+  /** What stores and locks. */
   readonly writer: S3Client;
+  /** What asks: heads, listings, the bucket's state. */
+  readonly reader: S3Client;
+  /** What deletes. */
+  readonly pruner: S3Client;
   /** Downloads: no socket timeout, the stream watches itself. */
-  readonly #reader: S3Client;
-  readonly #pruner: S3Client;
+  readonly #downloader: S3Client;
   /**
    * A request with a lock must carry a checksum of its body. With a known SHA-256 it is that one, for MD5 costs more than all the rest of
    * packing; stores that take only Content-MD5 say so in their first refusal.
@@ -84,8 +87,10 @@ export class S3Requests {
     this.clock = clock;
     this.#bandwidth = bandwidth;
     this.writer = makeS3Client(config, config.credentials, clock, config.timeouts.requestMs);
-    this.#reader = makeS3Client(config, config.credentials, clock, 0);
-    this.#pruner = config.pruneCredentials ? makeS3Client(config, config.pruneCredentials, clock, config.timeouts.requestMs) : this.writer;
+    const own = config.readCredentials;
+    this.reader = own ? makeS3Client(config, own, clock, config.timeouts.requestMs) : this.writer;
+    this.#downloader = makeS3Client(config, own ?? config.credentials, clock, 0);
+    this.pruner = config.pruneCredentials ? makeS3Client(config, config.pruneCredentials, clock, config.timeouts.requestMs) : this.writer;
   }
 
   get bucket(): string {
@@ -204,7 +209,7 @@ export class S3Requests {
     let failedStatus: number | null = null;
     const answer = await this.call(`head ${key}`, { repeat: true, signal }, async (abortSignal) => {
       try {
-        return await this.writer.send(new HeadObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
+        return await this.reader.send(new HeadObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
           abortSignal,
         });
       } catch (error) {
@@ -233,7 +238,7 @@ export class S3Requests {
   async #explainRefusal(doing: string): Promise<void> {
     try {
       await this.call(doing, { repeat: true }, (abortSignal) =>
-        this.writer.send(new GetBucketVersioningCommand({ Bucket: this.bucket }), { abortSignal }),
+        this.reader.send(new GetBucketVersioningCommand({ Bucket: this.bucket }), { abortSignal }),
       );
     } catch (error) {
       // A credential that may not read the versioning state was at least recognised.
@@ -246,7 +251,7 @@ export class S3Requests {
   async retention(key: string, versionId: string, signal?: AbortSignal): Promise<S3Lock | null> {
     return await this.call(`read lock of ${key}`, { repeat: true, signal }, async (abortSignal) => {
       try {
-        const { Retention } = await this.writer.send(
+        const { Retention } = await this.reader.send(
           new GetObjectRetentionCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }),
           { abortSignal },
         );
@@ -265,7 +270,7 @@ export class S3Requests {
 
   async putRetention(key: string, versionId: string, lock: S3Lock, bypass = false): Promise<void> {
     await this.call(`lock ${key}`, {}, (abortSignal) =>
-      (bypass ? this.#pruner : this.writer).send(
+      (bypass ? this.pruner : this.writer).send(
         new PutObjectRetentionCommand({
           Bucket: this.bucket,
           Key: this.fullKey(key),
@@ -283,7 +288,7 @@ export class S3Requests {
     const doing = `get ${key}`;
     const answer = await this.call(doing, { repeat: true, signal }, async (abortSignal) => {
       try {
-        return await this.#reader.send(new GetObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
+        return await this.#downloader.send(new GetObjectCommand({ Bucket: this.bucket, Key: this.fullKey(key), VersionId: versionId }), {
           abortSignal,
         });
       } catch (error) {
@@ -296,7 +301,7 @@ export class S3Requests {
     return watchedStream(this.clock, answer.Body as Readable, {
       inactivityMs,
       makeTimeout: () =>
-        new CoffreError('E_VAULT_TIMEOUT', `vault ${this.config.name}: ${doing}: nothing came for ${inactivityMs / 1000} s`),
+        new CoffreError('E_VAULT_TIMEOUT', `vault ${this.config.name}: ${doing}: nothing came for ${inactivityMs / 1000} s, or next to nothing`),
       mapError: (error) => vaultError(error, this.config.name, doing),
       signal,
     });
@@ -306,7 +311,7 @@ export class S3Requests {
   async deleteVersion(key: string, versionId: string, bypass = false): Promise<void> {
     await this.call(`delete ${key}`, {}, async (abortSignal) => {
       try {
-        await this.#pruner.send(
+        await this.pruner.send(
           new DeleteObjectCommand({
             Bucket: this.bucket,
             Key: this.fullKey(key),
@@ -339,13 +344,13 @@ export class S3Requests {
     try {
       await send(this.writer);
     } catch (error) {
-      if (!(error instanceof CoffreError) || error.code !== 'E_VAULT_DENIED' || this.#pruner === this.writer) throw error;
-      await send(this.#pruner);
+      if (!(error instanceof CoffreError) || error.code !== 'E_VAULT_DENIED' || this.pruner === this.writer) throw error;
+      await send(this.pruner);
     }
   }
 
   close(): void {
-    for (const client of new Set([this.writer, this.#reader, this.#pruner])) client.destroy();
+    for (const client of new Set([this.writer, this.reader, this.pruner, this.#downloader])) client.destroy();
   }
 
   #unversioned(key: string): CoffreError {

@@ -25,6 +25,7 @@ const OFFSITE: S3VaultConfig = {
   lock: { mode: 'COMPLIANCE' },
   credentials: { read: () => '', from: 'a test' },
   pruneCredentials: null,
+  readCredentials: null,
   timeouts: { connectMs: 1, requestMs: 1 },
   uploadBytesPerSecond: null,
 };

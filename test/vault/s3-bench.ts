@@ -25,6 +25,7 @@ export function s3Config(bucket: Bucket, changes: Partial<S3VaultConfig> = {}): 
     lock: { mode: 'COMPLIANCE' },
     credentials: secretOf(bucket.store.accessKey, bucket.store.secretKey),
     pruneCredentials: null,
+    readCredentials: null,
     timeouts: { connectMs: 3_000, requestMs: 30_000 },
     uploadBytesPerSecond: null,
     ...changes,
