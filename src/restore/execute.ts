@@ -8,6 +8,7 @@ import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
 import { type BytePath, type FileEntry, type IndexEntry, isFileEntry } from '../source/source.ts';
 import type { FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
+import { ExtractPool } from './extract-pool.ts';
 import { extractSegments } from './extract-segments.ts';
 import { CopyOrder, fetchObject, fromAnyCopy, type Identities, type OpenedCopy, type Problem, readManifest } from './fetch.ts';
 import { planMembers } from './members.ts';
@@ -114,13 +115,23 @@ export async function restoreFiles(
     });
   }
   const { everythingMissing } = await target.prepare(snapshot.id);
-  if (!everythingMissing) {
-    const missing = (entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> => target.missing(entries);
-    plan = await planMembers(readEntries, manifest.segments, { matches, missing });
+  const pool = target.threads ? new ExtractPool(target.threads) : null;
+  let needed: readonly ManifestSegment[];
+  let extractTail: () => Promise<void>;
+  try {
+    // What they will extract is known when the index was read to its end; that it is much, now.
+    if (everythingMissing && matches === null) pool?.start();
+    if (!everythingMissing) {
+      const missing = (entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> => target.missing(entries);
+      plan = await planMembers(readEntries, manifest.segments, { matches, missing });
+    }
+    plan ??= await planMembers(readEntries, manifest.segments, { matches, missing: null });
+    const { members } = plan;
+    needed = manifest.segments.filter((segment) => members.has(segment.id));
+    extractTail = await extractSegments({ ...deps, onProblem }, order, target, needed, members, pool);
+  } finally {
+    await pool?.close();
   }
-  plan ??= await planMembers(readEntries, manifest.segments, { matches, missing: null });
-  const needed = manifest.segments.filter((segment) => plan.members.has(segment.id));
-  const extractTail = await extractSegments({ ...deps, onProblem }, order, target, needed, plan.members);
   const wanted = filterFiles(readEntries(), matches);
   const differences = await compareBesideTail(target, wanted, extractTail);
   if (differences.length > 0) {

@@ -116,6 +116,11 @@ export class ExtractPool {
     this.size = size;
   }
 
+  /** Starts all threads, for work that is sure to come: they load what they need while others find out which. */
+  start(): void {
+    while (this.#threads.length < this.size) this.#add();
+  }
+
   /**
    * Resolves when the target has taken the segment; it is written for certain only after `finish`. `onOpened`: its `stored` may be used again; called once in any case, at the end at the latest.
    * Throws as the target's `extract` and `openInto` do, E_INTERNAL when a thread died, the signal's reason once nothing writes any more.
@@ -190,6 +195,10 @@ export class ExtractPool {
     const usable = this.#threads.filter((thread) => thread.failure === null);
     const idle = usable.find((thread) => thread.job === null);
     if (idle || usable.length >= this.size) return idle ?? null;
+    return this.#add();
+  }
+
+  #add(): Thread {
     const thread = new Thread(this.#target, () => this.#assign());
     this.#threads.push(thread);
     return thread;

@@ -1,10 +1,10 @@
 // The segments of a tree into their target: fetched ahead within a memory limit, extracted side by side, directories last.
 import type { Clock } from '../clock.ts';
 import type { ManifestSegment } from '../segment/manifest-types.ts';
-import type { FilesTarget, ThreadedTarget, WantedMember } from '../target/target.ts';
+import type { FilesTarget, WantedMember } from '../target/target.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import { READ_RETRY, retrying } from '../vault/retry.ts';
-import { ExtractPool } from './extract-pool.ts';
+import type { ExtractPool } from './extract-pool.ts';
 import { type CopyOrder, fetchObject, fetchStored, fromAnyCopy, type Identities, isStreamed, type Problem, segmentIn } from './fetch.ts';
 import type { MembersOf } from './members.ts';
 import type { RestoreProgress } from './progress.ts';
@@ -28,8 +28,9 @@ const STORED_BYTES_IN_FLIGHT = 2 * ROOM_BYTES;
 const READ_AHEAD = 2;
 
 /**
- * Extracts what `members` names of `segments`, directories last. Throws target, vault and integrity codes, and the signal's reason: when it
- * ends, nothing writes any more. Resolves when all but the directories is written, with a function that writes these, and throws the same.
+ * Extracts what `members` names of `segments`. Resolves when all but the directories is written, with a function that writes these. Both throw
+ * target, vault and integrity codes, and the signal's reason: when they end, nothing writes any more. `pool`, of the target's threads, is
+ * closed in the end.
  */
 export async function extractSegments(
   context: ExtractContext,
@@ -37,6 +38,7 @@ export async function extractSegments(
   target: FilesTarget,
   segments: readonly ManifestSegment[],
   members: MembersOf,
+  pool: ExtractPool | null,
 ): Promise<() => Promise<void>> {
   const meter = new SegmentMeter(context.onProgress, segments);
   const wantedOf = (segment: ManifestSegment): readonly WantedMember[] | null => members.get(segment.id) ?? null;
@@ -52,8 +54,8 @@ export async function extractSegments(
   // Segments of different snapshots never hold the same live path, so their order is free; directories come last.
   const body = segments.filter((segment) => segment.phase !== 'tail');
   const inMemory = body.filter((segment) => !isStreamed(segment));
-  if (target.threads) {
-    await extractInThreads(context, order, target.threads, inMemory, wantedOf, (segment) => meter.done(segment));
+  if (pool) {
+    await extractInThreads(context, order, pool, inMemory, wantedOf, (segment) => meter.done(segment));
   } else {
     await inParallel(inMemory, SEGMENTS_IN_FLIGHT, extractHere);
   }
@@ -68,13 +70,12 @@ export async function extractSegments(
 async function extractInThreads(
   { clock, identities, signal, onProblem }: ExtractContext,
   order: CopyOrder,
-  target: ThreadedTarget,
+  pool: ExtractPool,
   segments: readonly ManifestSegment[],
   wantedOf: (segment: ManifestSegment) => readonly WantedMember[] | null,
   onDone: (segment: ManifestSegment) => void,
 ): Promise<void> {
   const rooms = new StoredRooms(STORED_BYTES_IN_FLIGHT, ROOM_BYTES);
-  const pool = new ExtractPool(target);
   // What fails ends the others at once: a vault that hangs must not hold up the news of a full disk.
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);

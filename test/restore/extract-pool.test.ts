@@ -33,6 +33,7 @@ interface Setting {
   readonly target: DirectoryTarget;
   extract(plaintext: Buffer, options?: ExtractOptions): Promise<void>;
   /** After what was extracted: then it is written. */
+  start(): void;
   finish(): Promise<void>;
   close(): Promise<void>;
 }
@@ -61,6 +62,7 @@ async function prepared(size = 2): Promise<Setting> {
     directory,
     outside,
     target,
+    start: () => pool.start(),
     finish: () => pool.finish(NEVER),
     close: () => pool.close(),
     async extract(plaintext, { wanted, identity, change, facts, signal } = {}) {
@@ -110,6 +112,21 @@ test('many segments below the same directories, side by side - all of them come 
   expect(readFileSync(join(directory, 'a/b/c/d/f7-40'), 'latin1')).toBe('7-40');
   expect(bash('stat -c %a "$TREE"/a/b', { TREE: directory }).trim()).toBe('700');
 }, 60_000);
+
+test('all threads started ahead, work for one of them - it comes out, and finish waits for nobody else', async () => {
+  const { start, extract, finish, directory } = await prepared(3);
+  start();
+  start();
+  await extract(await archive('printf x > file', 'file'));
+  await finish();
+  expect(readFileSync(join(directory, 'file'), 'latin1')).toBe('x');
+});
+
+test('threads started ahead, and closed with nothing done - nothing is left that runs', async () => {
+  const { start, close } = await prepared(2);
+  start();
+  await close();
+});
 
 test('an encrypted segment of several chunks and pieces - comes out', async () => {
   const { extract, finish, directory } = await prepared();
