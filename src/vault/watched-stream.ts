@@ -4,7 +4,14 @@ import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 
 /**
- * `origin` passed through. When a read has waited `inactivityMs` the stream fails with `makeTimeout()`; a consumer that
+ * Below this rate (bytes/ms, so 8 KiB/s) an origin is taken for stuck although something comes now and then: a segment would take an hour,
+ * and a store that drips a byte a second would never be given up. Low, because many downloads may share a thin line.
+ */
+const SLOWEST_BYTES_PER_MS = 8;
+
+/**
+ * `origin` passed through. When a read has waited `inactivityMs`, or all reads together that and the time that the slowest line
+ * would take for what has come, the stream fails with `makeTimeout()`; a consumer that
  * is slow itself never trips it, because time counts only while a read is under way (a socket's own timeout cannot tell).
  * Every error of `origin` passes through `mapError`; `signal` ends the stream with its reason.
  */
@@ -22,12 +29,16 @@ export function watchedStream(
   // One that comes before the first read must not end the process: that read finds it.
   origin.on('error', () => {});
   let waitingSinceMs: number | null = null;
+  /** Of the reads that were answered. */
+  let waitedBeforeMs = 0;
+  let bytes = 0;
   let begun = false;
   let timer = clock.after(0, () => {});
   const watch = (): void => {
     const waitedMs = waitingSinceMs === null ? 0 : clock.monotonicMs() - waitingSinceMs;
-    if (waitedMs >= inactivityMs) origin.destroy(makeTimeout());
-    else timer = clock.after(inactivityMs - waitedMs + 1, watch, { unref: true });
+    const leftMs = Math.min(inactivityMs - waitedMs, inactivityMs + bytes / SLOWEST_BYTES_PER_MS - waitedBeforeMs - waitedMs);
+    if (leftMs <= 0) origin.destroy(makeTimeout());
+    else timer = clock.after(leftMs + 1, watch, { unref: true });
   };
   const onAbort = (): void => {
     const reason: unknown = signal?.reason;
@@ -40,7 +51,9 @@ export function watchedStream(
     signal?.addEventListener('abort', onAbort, { once: true });
     // Events, not an iterator: several promises for each 64 KB were a tenth of what a restore's main thread does.
     origin.on('data', (chunk: Buffer) => {
+      if (waitingSinceMs !== null) waitedBeforeMs += clock.monotonicMs() - waitingSinceMs;
       waitingSinceMs = null;
+      bytes += chunk.length;
       if (!stream.push(chunk)) origin.pause();
     });
     finished(origin, { writable: false }, (error) => {

@@ -84,3 +84,14 @@ test('nobody reads - the origin is closed with the stream', async () => {
   await once(stream, 'close');
   expect(origin.destroyed).toBe(true);
 });
+
+test('the origin drips, and never waits as long as it may - given up once it has waited that long in all', async () => {
+  async function* drip(): AsyncGenerator<Buffer> {
+    for (;;) {
+      await systemClock.sleep(10);
+      yield Buffer.from('x');
+    }
+  }
+  const stream = watch(Readable.from(drip(), { objectMode: false }), 300);
+  await expect(buffer(stream)).rejects.toMatchObject({ code: 'E_VAULT_TIMEOUT' });
+});
