@@ -5,15 +5,19 @@ import { catchUpShortfall, needsCatchUp } from '../backup/catch-up-result.ts';
 import { checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';
+import { proveVault, unproven } from '../backup/prove.ts';
 import { type BackupDeps, backupSource } from '../backup/run.ts';
 import { shortfallOf } from '../backup/snapshot-result.ts';
+import { Ledger } from '../billing/ledger.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import { acquireLock } from '../catalog/state-lock.ts';
-import type { Config } from '../config/config.ts';
-import { CoffreError } from '../errors.ts';
+import type { Config, VaultConfig } from '../config/config.ts';
+import { CoffreError, ERRORS } from '../errors.ts';
+import { isReadingDue, type ReadDueRequest, readDue, readShortfall } from '../restore/read-due.ts';
 import { isBackedUp } from '../retention/policy.ts';
+import { type WatchDeps, watchShop, watchShortfall } from '../retention/watch.ts';
 import { backupOf, type Job, jobsOf } from '../schedule/jobs.ts';
 import { Scheduler } from '../schedule/scheduler.ts';
 import { catalogSlots } from '../schedule/slots.ts';
@@ -22,6 +26,7 @@ import { action, type CliContext } from './context.ts';
 import { prepareNewVaults } from './first-use.ts';
 import { createLogger, type Logger } from './log.ts';
 import { pruneAndCertify, pruneFailure, pruneTarget } from './prune.ts';
+import { watchDeps } from './reconcile.ts';
 import { undeclaredShops } from './shop.ts';
 import { coffreVersion, toolVersions } from './tools.ts';
 
@@ -69,6 +74,7 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
       return (await listSnapshots(catalog, { shop: job.shop, source })).length > 0;
     },
     isNeeded: async (job) => {
+      if (job.name === 'read') return await isReadingDue(catalog, context.clock.nowMs(), readingOf(config, job.shop));
       const shop = config.shops.get(job.shop);
       return shop !== undefined && (await needsCatchUp(catalog, config, shop, context.clock.nowMs()));
     },
@@ -76,6 +82,9 @@ async function runDaemon(context: CliContext, config: Config, catalog: Catalog, 
       if (job.name === 'prune') return prune(context, backup, job, stop);
       if (job.name === 'catch-up') return catchUp(context, backup, job, stop);
       if (job.name === 'checkpoint') return checkpoint(context, backup, stop);
+      if (job.name === 'probe') return probe(context, backup, stop);
+      if (job.name === 'reconcile') return reconcile(context, backup, job, stop);
+      if (job.name === 'read') return read(context, backup, job, stop);
       return snapshot(context, backup, job, stop);
     },
   });
@@ -129,6 +138,58 @@ async function catchUp(context: CliContext, deps: BackupDeps, job: Job, signal: 
 async function prune(context: CliContext, { config, catalog }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
   const result = await pruneAndCertify(config, catalog, context, { ...pruneTarget(config, job.shop), who: 'daemon', signal });
   const failure = pruneFailure([result]);
+  if (failure) throw failure;
+}
+
+/** Probes every vault that a shop uses. Throws why the first of those that did not pass did not. */
+async function probe(context: CliContext, { config, catalog, clock, log, openVault }: BackupDeps, signal: AbortSignal): Promise<void> {
+  const names = checkpointVaults(config);
+  await prepareNewVaults(context.adapters, config, catalog, names);
+  let failure: CoffreError | null = null;
+  for (const name of names) {
+    signal.throwIfAborted();
+    const vault = await openVault(config.vaults.get(name) as VaultConfig);
+    try {
+      const { outcome, code, steps } = await proveVault({ config, catalog, clock }, new Ledger(catalog, clock), vault, signal);
+      if (outcome === 'proven') continue;
+      const error = unproven(name, code ?? 'E_LOCK_UNPROVEN', steps);
+      log.error({ event: 'probe.failed', vault: name, code: error.code, hint: error.hint }, error.message);
+      failure ??= error;
+    } finally {
+      await vault.close().catch(() => {});
+    }
+  }
+  if (failure) throw failure;
+}
+
+/** Incidents are logged, each once, and are no failure of the job. Throws when a vault could not be looked at. */
+async function reconcile(context: CliContext, { config, catalog, log }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
+  const deps: WatchDeps = {
+    ...watchDeps(config, catalog, context),
+    onIncident: ({ id, vault, shop, kind, key, versionId, detail }) => {
+      const { hint } = ERRORS.E_INCIDENT;
+      const said = `${kind} in ${vault}${key === '' ? '' : `: ${key}`}${detail === null ? '' : ` (${detail})`}`;
+      log.error({ event: 'incident', incident: id, shop, vault, kind, key, version: versionId, code: 'E_INCIDENT', hint }, said);
+    },
+  };
+  const failure = watchShortfall(await watchShop(deps, { ...pruneTarget(config, job.shop), who: 'daemon', signal }));
+  if (failure) throw failure;
+}
+
+const readingOf = (config: Config, shop: string): Pick<ReadDueRequest, 'shop' | 'vaults' | 'withinMs'> => ({
+  shop,
+  vaults: pruneTarget(config, shop).vaults.filter((name) => config.vaults.has(name)),
+  withinMs: config.verify.readWithinMs ?? Number.POSITIVE_INFINITY,
+});
+
+/** Throws the damage that it found: a catch-up follows by itself. */
+async function read(context: CliContext, { config, catalog, clock, log }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
+  const { openVault } = watchDeps(config, catalog, context);
+  const result = await readDue({ catalog, clock, openVault }, { ...readingOf(config, job.shop), who: 'daemon', signal });
+  for (const { vault, key, code, message } of result.damaged) {
+    log.error({ event: 'object.damaged', shop: job.shop, vault, key, code }, message);
+  }
+  const failure = readShortfall(result);
   if (failure) throw failure;
 }
 

@@ -17,7 +17,7 @@ export interface SchedulerOptions {
   readonly concurrency: number;
   /** Whether the shop has any snapshot of what this job reads. */
   readonly hasSnapshot: (job: Job) => Promise<boolean>;
-  /** Whether there is anything for a catch-up to do: asked each time that one is due. */
+  /** Whether there is anything to do for a job that gives way: asked each time that it is due. */
   readonly isNeeded: (job: Job) => Promise<boolean>;
   /** Does the work. Throws when it did not succeed; must end soon after `signal` aborts. */
   readonly work: (job: Job, dueAt: Temporal.Instant, signal: AbortSignal) => Promise<void>;
@@ -36,14 +36,17 @@ const LONGEST_NAP_MS = 60_000;
 /** A slot taken further in the future than this means that the clock was wrong when it was written down. */
 const CLOCK_WAS_WRONG_MS = 3_600_000;
 
-/** A catch-up that a person must help is tried again this often all the same. */
-const CATCH_UP_AGAIN_MS = 3_600_000;
+/** What gives way and a person must help is tried again this often all the same. */
+const AGAIN_MS = 3_600_000;
 
-/** At the same instant, what is small and urgent goes first, and prune and the checkpoint last. */
-const ORDER: readonly JobName[] = ['database', 'files', 'increments', 'server', 'prune', 'checkpoint', 'catch-up'];
+/** At the same instant, what is small and urgent goes first, and what looks at its results last. */
+const ORDER: readonly JobName[] = [
+  ...(['probe', 'database', 'files', 'increments', 'server', 'prune'] as const),
+  ...(['reconcile', 'checkpoint', 'catch-up', 'read'] as const),
+];
 
-/** What it brings is not urgent and may take days: it gives way to whatever is due, and goes on where it was. */
-const givesWay = (job: Job): boolean => job.name === 'catch-up';
+/** What it does is not urgent and may take days: it gives way to whatever is due, and goes on where it was. */
+const givesWay = (job: Job): boolean => job.name === 'catch-up' || job.name === 'read';
 
 interface Entry {
   readonly job: Job;
@@ -65,8 +68,8 @@ export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #entries: Entry[] = [];
   readonly #running = new Map<string, Promise<void>>();
-  /** By shop: stops a catch-up that is under way. */
-  readonly #catchUps = new Map<string, AbortController>();
+  /** By shop: stops what is under way there and gives way. */
+  readonly #yielding = new Map<string, AbortController>();
   readonly #interrupt = new AbortController();
   #wake: () => void = () => {};
 
@@ -187,12 +190,12 @@ export class Scheduler {
     }
   }
 
-  /** Stops the catch-up that a job waits for: its own shop's, or any when there is no place and none is about to be free. */
+  /** Stops what gives way and a job waits for: its own shop's, or any when there is no place and none is about to be free. */
   #makeWay(shop: string, isFull: boolean): void {
-    const catchUps = [...this.#catchUps.values()];
-    const any = isFull && !catchUps.some((catchUp) => catchUp.signal.aborted) ? catchUps[0] : undefined;
-    const inTheWay = this.#running.has(shop) ? this.#catchUps.get(shop) : any;
-    inTheWay?.abort(new CoffreError('E_INTERRUPTED', 'a catch-up gives way to what is due'));
+    const stops = [...this.#yielding.values()];
+    const any = isFull && !stops.some((stop) => stop.signal.aborted) ? stops[0] : undefined;
+    const inTheWay = this.#running.has(shop) ? this.#yielding.get(shop) : any;
+    inTheWay?.abort(new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
   }
 
   /** One run of one job, from start to what follows from its end. Never throws. */
@@ -206,7 +209,7 @@ export class Scheduler {
     const covered = increments?.due ?? null;
     entry.running = true;
     const stop = new AbortController();
-    if (givesWay(job)) this.#catchUps.set(job.shop, stop);
+    if (givesWay(job)) this.#yielding.set(job.shop, stop);
     try {
       if (givesWay(job) && !(await isNeeded(job))) {
         this.#settle(entry, dueAt);
@@ -229,7 +232,7 @@ export class Scheduler {
         return;
       }
       if (stop.signal.aborted) {
-        log.info({ ...told, event: 'job.gaveWay' }, 'catch-up interrupted for what is due: taken up again after it');
+        log.info({ ...told, event: 'job.gaveWay' }, 'interrupted for what is due: taken up again after it');
         return;
       }
       if (failure.code === 'E_DEGRADED' && !givesWay(job)) {
@@ -240,7 +243,7 @@ export class Scheduler {
         return;
       }
       entry.failures += 1;
-      const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(job) ? CATCH_UP_AGAIN_MS : null);
+      const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(job) ? AGAIN_MS : null);
       const retryAt = waitMs === null ? null : clock.now().add({ milliseconds: waitMs });
       log.error(
         { ...told, event: 'job.failed', code: failure.code, hint: failure.hint, retryAt: retryAt?.toString() ?? null },
@@ -250,14 +253,14 @@ export class Scheduler {
       else entry.retryAt = retryAt;
     } finally {
       entry.running = false;
-      if (givesWay(job)) this.#catchUps.delete(job.shop);
+      if (givesWay(job)) this.#yielding.delete(job.shop);
       else this.#look(job.shop, clock.now());
     }
   }
 
   /** A run may have left something lacking, or shown that a vault is back: the catalog is asked at once. */
   #look(shop: string, now: Temporal.Instant): void {
-    const entry = this.#entries.find((other) => other.job.shop === shop && givesWay(other.job));
+    const entry = this.#entries.find((other) => other.job.shop === shop && other.job.name === 'catch-up');
     if (!entry || entry.running) return;
     entry.due ??= now;
     entry.retryAt = null;
