@@ -1,12 +1,11 @@
 // What a catch-up finds to do by the catalog alone, and what it did, as it is printed, logged and kept.
-import { listHolds } from '../catalog/holds.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { Problem } from '../restore/fetch.ts';
+import { readRules } from '../retention/facts.ts';
 import { type CatchUpPlan, type Gap, planCatchUp } from './catch-up-plan.ts';
 
 /** Instants as RFC 3339 text, sizes in bytes. */
@@ -45,14 +44,10 @@ export interface CopiedSnapshot {
 
 /** What a shop's vaults lack now, by the catalog alone. */
 export async function readCatchUpPlan(catalog: Catalog, config: Config, shop: ShopConfig, nowMs: number): Promise<CatchUpPlan> {
-  const life = await readLife(catalog.db, shop.name);
-  // its snapshots are on their way out
-  if (life.state === 'erased' || (life.endsAt !== null && life.endsAt <= nowMs)) return { gaps: [], passed: [] };
-  const holds = await listHolds(catalog.db, { shop: shop.name });
   return planCatchUp({
     snapshots: await listSnapshots(catalog, shop.name),
     vaults: shop.vaults.filter((name) => config.vaults.has(name)),
-    isHeld: (snapshot) => holds.some((hold) => hold.snapshotId === null || hold.snapshotId === snapshot),
+    rules: await readRules(catalog.db, { shop: shop.name, retentionMs: shop.plan.retentionMs }),
     nowMs,
   });
 }

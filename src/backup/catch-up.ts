@@ -17,6 +17,7 @@ import type { Problem } from '../restore/fetch.ts';
 import { trustedKeys } from '../restore/keys.ts';
 import { listShop } from '../restore/verify.ts';
 import type { LockNeed } from '../retention/horizon.ts';
+import { lifeEnd } from '../retention/policy.ts';
 import { newId } from '../segment/id.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -258,7 +259,7 @@ class CatchUp {
   async #lockRules(): Promise<CopyLockRules> {
     const { catalog, clock, config } = this.#deps;
     const { shop } = this.#request;
-    const { endsAt } = await readLife(catalog.db, shop.name);
+    const endsAt = lifeEnd(await readLife(catalog.db, shop.name));
     return { now: clock.now(), ceilingMs: config.limits.lockCeilingMs, retentionMs: shop.plan.retentionMs, endsAt };
   }
 

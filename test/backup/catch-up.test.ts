@@ -172,7 +172,7 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
     world.writeConfig({ vaults: ['nas', 'offsite'], database });
     const later = await setting(world, pieces);
     try {
-      await later.deps.catalog.db.updateTable('snapshots').set({ keepUntil: 1 }).where('id', '=', oldest).execute();
+      await later.deps.catalog.db.updateTable('snapshots').set({ completedAt: 1, keepUntil: 2 }).where('id', '=', oldest).execute();
       const red = (await world.coffre(['status'])).json.shops[0];
       expect(red.lacking).toEqual([{ vault: 'offsite', missing: [newest, older], damaged: [], reason: null }]);
       expect(red.red.join('\n')).toContain('vault offsite lacks 2 snapshots');
