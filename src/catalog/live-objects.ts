@@ -8,34 +8,29 @@ import type { Tables } from './tables.ts';
  */
 export const IS_LIVE: RawBuilder<SqlBool> = sql<SqlBool>`"objects"."state" in ('stored', 'tombstone')`;
 
-/** Vaults that hold anything at all, by name. */
-async function vaultsInUse(db: Kysely<Tables>): Promise<string[]> {
-  // the index begins with the vault: from each to the next, instead of through all rows
-  const { rows } = await sql<{ vault: string }>`
-    with recursive "known" ("vault") as (
-      select min("vault") from "objects" where ${IS_LIVE}
-      union all
-      select (select min("objects"."vault") from "objects" where "objects"."vault" > "known"."vault" and ${IS_LIVE})
-        from "known" where "known"."vault" is not null
-    )
-    select "vault" from "known" where "vault" is not null`.execute(db);
-  return rows.map((row) => row.vault);
-}
+/** From each vault to the next, since the index begins with it, instead of through all rows. */
+const VAULTS_IN_USE = sql`
+  with recursive "known" ("vault") as (
+    select min("vault") from "objects" where ${IS_LIVE}
+    union all
+    select (select min("objects"."vault") from "objects" where "objects"."vault" > "known"."vault" and ${IS_LIVE})
+      from "known" where "known"."vault" is not null
+  )`;
 
 /** Vaults that hold something of this shop, by name. */
 export async function vaultsHolding(db: Kysely<Tables>, shop: string): Promise<string[]> {
-  const holding: string[] = [];
-  for (const vault of await vaultsInUse(db)) {
-    const { rows } = await sql`select 1 from "objects" where "vault" = ${vault} and "shop" = ${shop} and ${IS_LIVE} limit 1`.execute(db);
-    if (rows.length > 0) holding.push(vault);
-  }
-  return holding;
+  const { rows } = await sql<{ vault: string }>`${VAULTS_IN_USE}
+    select "vault" from "known" where exists (
+      select 1 from "objects" where "objects"."vault" = "known"."vault" and "objects"."shop" = ${shop} and ${IS_LIVE}
+    )`.execute(db);
+  return rows.map((row) => row.vault);
 }
 
 /** Every name under which anything is held: shops that are declared no more and the daemon's own included. */
 export async function shopsHeld(db: Kysely<Tables>): Promise<string[]> {
   const shops = new Set<string>();
-  for (const vault of await vaultsInUse(db)) {
+  const vaults = await sql<{ vault: string }>`${VAULTS_IN_USE} select "vault" from "known" where "vault" is not null`.execute(db);
+  for (const { vault } of vaults.rows) {
     const { rows } = await sql<{ shop: string }>`
       with recursive "known" ("shop") as (
         select min("shop") from "objects" where "vault" = ${vault} and ${IS_LIVE}

@@ -8,7 +8,7 @@ import type { Decision } from './policy.ts';
 import { type PruneResult, ResultBuilder, type WaitingLine, WaitingLines } from './result.ts';
 
 /** Segments looked at in one transaction: what may go is held in memory, and the catalog's other writers wait meanwhile. */
-export const SEGMENTS_AT_ONCE = 50_000;
+export const SEGMENTS_AT_ONCE = 20_000;
 
 /** What one look chose, marked as tombstones already. */
 export interface Chosen {
