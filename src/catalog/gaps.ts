@@ -24,13 +24,12 @@ export async function recordGap(
   );
 }
 
-/** Of the snapshots that a shop still has. */
-export async function gapsOf(catalog: Catalog, shop: string): Promise<GapRow[]> {
-  return await catalog.db
+/** Of the snapshots that a shop, or all of them, still have. */
+export async function gapsOf(catalog: Catalog, shop?: string): Promise<GapRow[]> {
+  const query = catalog.db
     .selectFrom('gaps')
     .innerJoin('snapshots', 'snapshots.id', 'gaps.snapshotId')
     .selectAll('gaps')
-    .where('snapshots.shop', '=', shop)
-    .where('snapshots.state', '=', 'committed')
-    .execute();
+    .where('snapshots.state', '=', 'committed');
+  return await (shop === undefined ? query : query.where('snapshots.shop', '=', shop)).execute();
 }

@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
+import { type GapRow, gapsOf } from '../catalog/gaps.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { getSnapshot, listSnapshots, requiredVaults, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
 import { compilePaths } from '../restore/paths.ts';
@@ -28,8 +29,9 @@ export function registerSnapshots(program: Command, context: CliContext): void {
         if (shop !== undefined) findShop(config, shop);
         await using catalog = await openCatalog(config.stateDir);
         const snapshots = await listSnapshots(catalog, shop === undefined ? {} : { shop });
+        const gaps = await gapsOf(catalog, shop);
         return {
-          document: { snapshots: snapshots.map(snapshotDocument) },
+          document: { snapshots: snapshots.map((snapshot) => snapshotDocument(snapshot, gaps)) },
           text: table(
             [
               { title: 'snapshot' },
@@ -50,7 +52,7 @@ export function registerSnapshots(program: Command, context: CliContext): void {
               formatInstant(Temporal.Instant.fromEpochMilliseconds(snapshot.asOf), config.timezone),
               formatBytes(snapshot.plainBytes),
               formatBytes(snapshot.storedBytes),
-              snapshot.copies.map((copy) => copy.vault).join(', '),
+              [...snapshot.copies.map((copy) => copy.vault), ...lackingIn(snapshot).map((vault) => `not ${vault}`)].join(', '),
               lockedUntil(snapshot, config.timezone),
               verifiedText(snapshot, config.timezone),
               stateOf(snapshot),
@@ -70,7 +72,13 @@ export function stateOf(snapshot: SnapshotWithCopies): 'good' | 'incomplete' | '
   return 'degraded';
 }
 
-function snapshotDocument(snapshot: SnapshotWithCopies): object {
+/** Vaults that were to have it and do not. */
+function lackingIn(snapshot: SnapshotWithCopies): string[] {
+  return requiredVaults(snapshot).filter((vault) => !snapshot.copies.some((copy) => copy.vault === vault));
+}
+
+function snapshotDocument(snapshot: SnapshotWithCopies, gaps: readonly GapRow[]): object {
+  const reason = (vault: string): GapRow | undefined => gaps.find((gap) => gap.snapshotId === snapshot.id && gap.vault === vault);
   return {
     id: snapshot.id,
     shop: snapshot.shop,
@@ -90,6 +98,7 @@ function snapshotDocument(snapshot: SnapshotWithCopies): object {
       verifiedAt: copy.verifiedAt === null ? null : instantText(copy.verifiedAt),
       verifyError: copy.verifyError,
     })),
+    lacking: lackingIn(snapshot).map((vault) => ({ vault, code: reason(vault)?.code ?? null, message: reason(vault)?.message ?? null })),
     ...(JSON.parse(snapshot.counts) as object),
     consistency: snapshot.consistency === null ? null : JSON.parse(snapshot.consistency),
   };
@@ -134,7 +143,7 @@ export function registerShow(program: Command, context: CliContext): void {
         const snapshot = await getSnapshot(catalog, id);
         if (path === undefined) {
           const manifest = await ownManifest(config.stateDir, snapshot);
-          const summary = snapshotDocument(snapshot);
+          const summary = snapshotDocument(snapshot, await gapsOf(catalog, snapshot.shop));
           return {
             document: { snapshot: summary, warnings: JSON.parse(snapshot.warnings), manifest },
             text: describeSnapshot(snapshot, manifest, config.timezone),

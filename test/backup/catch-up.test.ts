@@ -56,6 +56,9 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
       const result = await backup(one);
       expect(result).toMatchObject({ vaults: ['nas'], missing: [{ vault: 'offsite', code: 'E_VAULT_UNREACHABLE' }] });
 
+      const shown = (await world.ok(['snapshots'])).json.snapshots[0];
+      expect(shown).toMatchObject({ state: 'degraded', lacking: [{ vault: 'offsite', code: 'E_VAULT_UNREACHABLE' }] });
+
       const early = await catchUp(one);
       expect(early).toMatchObject({ copied: [], left: [{ snapshot: result.id, vault: 'offsite', code: 'E_VAULT_UNREACHABLE' }] });
       const gaps = await one.deps.catalog.db.selectFrom('gaps').selectAll().execute();
