@@ -95,6 +95,8 @@ export async function reconcile(
     else if ((await vault.stat(row.key, row.versionId)) === null) {
       // A tombstone is ours: we died between its deletion and its row. So is a probe's object, deleted by a probe under way.
       if (row.state === 'tombstone' || row.kind === 'probe') {
+        // what a folder keeps beside an object goes after it, and may be there still; to a store this is nothing
+        if (row.state === 'tombstone') await vault.deleteVersion(row.key, row.versionId).catch(() => {});
         await ledger.released(row.id, 'the store does not have it any more');
         continue;
       }

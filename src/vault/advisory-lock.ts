@@ -1,12 +1,12 @@
 // Locks of a filesystem vault: one small file per object, outside the tree of objects. They stop coffre and nobody else.
-import { lstat, mkdir, readFile, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { lstat, mkdir, readdir, readFile, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { CoffreError } from '../errors.ts';
 import { makeFolders, replaceFile, syncFolder } from './durable-file.ts';
 import { errnoOf } from './filesystem-errors.ts';
 import type { Lock } from './vault.ts';
-import { LOCKS_FOLDER, lockPath } from './vault-path.ts';
+import { LOCKS_FOLDER, lockPath, nameOfTemporary } from './vault-path.ts';
 
 interface LockFile {
   readonly versionId: string;
@@ -50,6 +50,35 @@ export async function removeAdvisoryLock(root: string, key: string): Promise<voi
     throw error;
   }
   await syncFolder(dirname(path));
+}
+
+/**
+ * Removes what killed processes left among the locks, last written before `beforeMs` (epoch milliseconds): unfinished ones, and those whose
+ * object went without them. No deletion of an object finds these.
+ */
+export async function sweepLocks(root: string, beforeMs: number): Promise<void> {
+  const folder = join(root, LOCKS_FOLDER);
+  const locks = await filesBelow(folder);
+  if (locks.length === 0) return;
+  // listed after the locks: an object is there before its lock
+  const objects = new Set(await filesBelow(root, LOCKS_FOLDER));
+  for (const lock of locks) {
+    if (nameOfTemporary(basename(lock)) === null && objects.has(lock.replace(/\.json$/, ''))) continue;
+    const path = join(folder, lock);
+    const written = await lstat(path).catch(() => null);
+    if (written !== null && written.mtimeMs < beforeMs) await unlink(path);
+  }
+}
+
+/** Paths of files below `folder`, relative to it, but for what is in its `except`. */
+async function filesBelow(folder: string, except?: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (entry.name === except) continue;
+    if (entry.isDirectory()) found.push(...(await filesBelow(join(folder, entry.name))).map((name) => `${entry.name}/${name}`));
+    else if (entry.isFile()) found.push(entry.name);
+  }
+  return found;
 }
 
 /** Makes the folder of locks in a new vault. */

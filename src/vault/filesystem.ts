@@ -7,7 +7,7 @@ import { Temporal } from 'temporal-polyfill';
 import { type Clock, withDeadline } from '../clock.ts';
 import type { FilesystemVaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { makeLocksFolder, readAdvisoryLock, removeAdvisoryLock, writeAdvisoryLock } from './advisory-lock.ts';
+import { makeLocksFolder, readAdvisoryLock, removeAdvisoryLock, sweepLocks, writeAdvisoryLock } from './advisory-lock.ts';
 import { makeFolders, replaceFile, startFile, syncFolder, type UnfinishedFile } from './durable-file.ts';
 import { errnoOf, filesystemError } from './filesystem-errors.ts';
 import { walk } from './filesystem-walk.ts';
@@ -23,6 +23,8 @@ const SLOWEST_BYTES_PER_MS = 1_049;
 /** Time and size tell versions apart: a careless copy of a whole vault looks as if every object had been altered. */
 const ALTERED_HINT =
   'restore from another vault and keep the file as evidence; if the vault was copied, copy it again with its times (cp -a, rsync -a)';
+/** An unfinished lock file, or one without its object, that is older than this is nobody's any more: writing both takes seconds. */
+const STALE_LOCK_MS = 24 * 3600_000;
 /** How often a stream's progress is told. */
 const PART_BYTES = 8 * 1024 * 1024;
 
@@ -41,6 +43,8 @@ export class FilesystemVault implements Vault {
   readonly root: string;
   readonly #clock: Clock;
   readonly #callLimitMs: number;
+  /** Once in this vault's life, before its first deletion. */
+  #swept: Promise<void> | null = null;
 
   /** Touches nothing yet. */
   constructor(config: FilesystemVaultConfig, clock: Clock, options: { readonly callLimitMs?: number } = {}) {
@@ -243,6 +247,9 @@ export class FilesystemVault implements Vault {
   async deleteVersion(key: string, versionId: string): Promise<void> {
     await this.#bounded(`delete ${key}`, 0, async () => {
       await this.ready();
+      // what cannot be swept now can be another time
+      this.#swept ??= sweepLocks(this.root, this.#clock.nowMs() - STALE_LOCK_MS).catch(() => {});
+      await this.#swept;
       const lock = await readAdvisoryLock(this.root, key, versionId);
       const found = await this.#find(key);
       const isThere = found !== null && versionIdOf(found) === versionId;

@@ -237,6 +237,7 @@ async function look({ place, scenario }: Bench, killed: readonly string[], when:
     settled: when !== 'killed',
     over: when === 'over',
     ...(scenario.erased ? { erased: scenario.erased } : {}),
+    ...(when === 'killed' && scenario.isFirst ? { isFirst: true } : {}),
     ...(when === 'killed' && scenario.damaged ? { damaged: scenario.damaged(place) } : {}),
   };
   return (await checkTruths(place, moment)).map((violation) => ({ scenario: scenario.name, killed, when, ...violation }));

@@ -27,6 +27,8 @@ export interface Scenario {
   /** Of the moment between the kill and that. */
   readonly damaged?: (place: Place) => ReadonlySet<string>;
   readonly erased?: readonly string[];
+  /** There is no snapshot yet. */
+  readonly isFirst?: boolean;
 }
 
 function write(place: Place, name: string, content: string | Buffer): void {
@@ -87,6 +89,7 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     argv: () => ['backup', 'dupont'],
     again: () => [{ argv: ['backup', 'dupont'] }, { argv: ['backup', 'martin'] }],
+    isFirst: true,
   },
   {
     name: 'backup after a killed one',
@@ -110,6 +113,8 @@ export const SCENARIOS: readonly Scenario[] = [
       await okAt(place, 22, ['backup', 'dupont', '--full']);
       write(place, 'first.txt', 'changed again');
       await okAt(place, 23, ['backup', 'dupont']);
+      // as any day: the other shop's newest snapshot is locked ahead
+      await okAt(place, 24, ['prune', 'martin']);
     },
     argv: () => ['prune'],
     again: () => [{ argv: ['prune'] }],
@@ -178,7 +183,10 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'erase, everything locked',
     operation: 'erase',
     day: 3,
-    build: firstDays,
+    async build(place) {
+      await firstDays(place);
+      await okAt(place, 3, ['backup', 'martin', '--full']);
+    },
     argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
     again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
     erased: ['dupont'],
@@ -189,8 +197,7 @@ export const SCENARIOS: readonly Scenario[] = [
     day: 50,
     async build(place) {
       await firstDays(place);
-      // as any day: the other shop's newest snapshot is locked ahead
-      await okAt(place, 50, ['prune', 'martin']);
+      await okAt(place, 50, ['backup', 'martin', '--full']);
     },
     argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
     again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],

@@ -17,6 +17,8 @@ export interface Moment {
   readonly over: boolean;
   /** Vaults that the catalog knows of: after a rebuild from one alone, that one. */
   readonly vaults?: readonly string[];
+  /** There was no snapshot before, and may be none now. */
+  readonly isFirst?: boolean;
   /** Shops with nothing left at all, once it is over. */
   readonly erased?: readonly string[];
   /** Objects that the run's story damages: no violation. Keys. */
@@ -115,7 +117,7 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
 
     // The newest good snapshot of each source.
     for (const shop of SHOPS) {
-      if (moment.erased?.includes(shop)) continue;
+      if (moment.erased?.includes(shop) || moment.isFirst) continue;
       const newest = committed
         .filter((row) => row.shop === shop && row.complete === 1)
         .sort((a, b) => Number(b.completedAt) - Number(a.completedAt))[0];
@@ -171,7 +173,12 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
       }
       for (const row of rows(`select id, kind from runs where state = 'running' and shop = 'dupont'`))
         violated('no run goes on for ever', `${row.kind} ${row.id}`);
-      for (const row of rows(`select p.segmentId, p.runId from pins p join runs r on r.id = p.runId where r.shop = 'dupont'`))
+      // a manifest that came into a vault without its row may need what the dead run had pinned, until a prune has seen to it
+      for (const row of rows(
+        `select p.segmentId, p.runId from pins p join runs r on r.id = p.runId where r.shop = 'dupont' and not exists
+         (select 1 from objects o left join snapshotVaults v on v.manifestObject = o.id
+          where o.runId = r.id and o.kind = 'manifest' and o.state in ('stored', 'tombstone') and v.snapshotId is null)`,
+      ))
         violated('no pin stays', `${row.segmentId} of ${row.runId}`);
     }
 
@@ -223,6 +230,7 @@ function checkNothingIsLeft(
       if (!live.has(id)) violated('nothing is leaked', `stateDir: ${folder}/${path}`);
     }
   }
+  for (const path of filesBelow(place.keyDir)) if (path.endsWith('.tmp')) violated('nothing is leaked', `keyDir: ${path}`);
   for (const path of filesBelow(place.stateDir)) {
     if (/^(indexes|manifests|locks)\//.test(path) || /^(catalog\.db(-wal|-shm)?|rebuilt\.json)$/.test(path)) continue;
     violated('nothing is leaked', `stateDir: ${path}`);

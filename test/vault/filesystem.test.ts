@@ -161,6 +161,19 @@ describe('filesystem vault', () => {
   });
 
   describe('locks', () => {
+    it('left by killed writers, unfinished or without their object - gone with a deletion a day later, those of others stay', async () => {
+      const kept = await vault.put({ key: 'dupont/segments/kept', body: Buffer.from('kept'), retainUntil: inSeconds(60) });
+      const gone = await vault.put({ key: 'dupont/segments/gone', body: Buffer.from('gone'), retainUntil: null });
+      const locks = join(folder, '.locks/dupont/segments');
+      for (const name of ['.tmp-0123456789abcdef-x.json', 'no-object.json']) await writeFile(join(locks, name), '{}');
+      await vault.deleteVersion(gone.key, gone.versionId);
+      expect((await readdir(locks)).sort()).toEqual(['.tmp-0123456789abcdef-x.json', 'kept.json', 'no-object.json']);
+      const again = vaultAt(folder, movedClock(25 * 3600_000));
+      await again.deleteVersion(gone.key, gone.versionId);
+      expect(await readdir(locks)).toEqual(['kept.json']);
+      expect((await again.stat(kept.key, kept.versionId))?.lock).not.toBeNull();
+    });
+
     it('end by our clock', async () => {
       const object = await vault.put({ key: 'a', body: Buffer.from('x'), retainUntil: inSeconds(3600) });
       await failure(vault.deleteVersion('a', object.versionId), 'E_LOCKED');
