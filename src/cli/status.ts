@@ -2,11 +2,16 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { readCatchUpPlan } from '../backup/catch-up-result.ts';
+import { DAEMON_SHOP } from '../backup/prove.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { gapsOf } from '../catalog/gaps.ts';
+import { listHolds } from '../catalog/holds.ts';
+import { listIncidents } from '../catalog/incidents.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
+import { readingLevels } from '../catalog/reading.ts';
 import { isRunAlive, lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
+import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { vaultPlace } from '../config/vault-place.ts';
@@ -52,12 +57,25 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
   for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vaultPlace(vault)));
   const checkpoints = new Map<string, number | null>();
   for (const { name } of vaults) checkpoints.set(name, (await lastCheckpoint(catalog.db, name))?.at ?? null);
+  const withinMs = config.verify.readWithinMs;
   const foreign = await catalog.db
     .selectFrom('objects')
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('shop', '=', shop.name)
     .where('kind', '=', 'foreign')
     .where('state', '=', 'stored')
+    .where(({ exists, not, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('incidents')
+            .select('incidents.id')
+            .whereRef('incidents.vault', '=', 'objects.vault')
+            .whereRef('incidents.key', '=', 'objects.key')
+            .whereRef('incidents.versionId', '=', 'objects.versionId')
+            .where('incidents.goneAt', 'is', null),
+        ),
+      ),
+    )
     .executeTakeFirstOrThrow();
   return shopStatus({
     nowMs,
@@ -69,6 +87,13 @@ async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, no
     probes,
     vaultFacts: await vaultFacts(config, catalog, shop),
     foreignVersions: Number(foreign.count),
+    life: await readLife(catalog.db, shop.name),
+    holds: (await listHolds(catalog.db, { shop: shop.name })).map((hold) => hold.reason),
+    // what was found among the daemon's own objects concerns whoever uses the vault
+    incidents: (await listIncidents(catalog.db, { shops: [shop.name, DAEMON_SHOP] })).filter(
+      (row) => row.shop === shop.name || shop.vaults.includes(row.vault),
+    ),
+    reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
     checkpoints,
     lacking: {
       gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
@@ -84,6 +109,7 @@ async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]>
     { kind: 'backup', source: 'files', limit: 1 },
     { kind: 'backup', source: 'server', limit: 1 },
     { kind: 'prune', limit: 2 },
+    { kind: 'reconcile', limit: 2 },
     { kind: 'restore', limit: 100 },
   ];
   const runs = await Promise.all(filters.map((filter) => lastRuns(catalog, { shop, ...filter })));

@@ -2,13 +2,17 @@
 import { Temporal } from 'temporal-polyfill';
 import { type Gap, reasonOf } from '../backup/catch-up-plan.ts';
 import type { GapRow } from '../catalog/gaps.ts';
+import type { IncidentRow } from '../catalog/incidents.ts';
 import type { Probe } from '../catalog/probes.ts';
+import type { ReadingLevel } from '../catalog/reading.ts';
 import type { RunRow } from '../catalog/runs.ts';
+import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotCopy, SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { toDate } from '../clock.ts';
 import type { ShopConfig, VaultConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
 import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
+import { isBackedUp, lifeEnd } from '../retention/policy.ts';
 import type { Consistency, SourceKind } from '../source/source.ts';
 
 /** How long after its slot a backup may still be on its way before its absence is red. */
@@ -38,8 +42,16 @@ export interface StatusFacts {
   readonly probes: ReadonlyMap<string, Probe | null>;
   /** What is known of each vault apart from what it holds. */
   readonly vaultFacts: ReadonlyMap<string, VaultFacts>;
-  /** Versions on our keys that are not ours. */
+  /** Versions on our keys that are not ours and that no reconciliation has looked at yet. */
   readonly foreignVersions: number;
+  /** Left out: active, and held by nobody. */
+  readonly life?: ShopLife;
+  /** Reasons of the holds in force. */
+  readonly holds?: readonly string[];
+  /** Open, and acknowledged by nobody. */
+  readonly incidents: readonly IncidentRow[];
+  /** Of each vault, for the period; null: no reading is asked for. */
+  readonly reading: { readonly withinMs: number; readonly levels: readonly ReadingLevel[] } | null;
   /** When the newest checkpoint of coffre's own state in each vault is of, epoch milliseconds; null: it holds none. */
   readonly checkpoints: ReadonlyMap<string, number | null>;
   /** What the vaults lack, and why, as whoever tried last found. */
@@ -84,6 +96,8 @@ export interface Lacking {
 export interface ShopStatus {
   readonly shop: string;
   readonly ok: boolean;
+  /** `keptUntil`: from then on everything goes; null: nobody knows of an end. */
+  readonly life: { readonly state: ShopLife['state']; readonly keptUntil: string | null; readonly holds: readonly string[] };
   readonly sources: readonly SourceStatus[];
   readonly copies: {
     readonly copies: number;
@@ -97,6 +111,20 @@ export interface ShopStatus {
   };
   /** Vaults that lack snapshots of the shop, or hold damaged ones: what a catch-up brings. */
   readonly lacking: readonly Lacking[];
+  readonly incidents: readonly {
+    readonly id: string;
+    readonly vault: string;
+    readonly kind: string;
+    readonly key: string;
+    readonly detail: string | null;
+    readonly firstSeen: string;
+    readonly lastSeen: string;
+  }[];
+  /** How much of what is stored was read, and found to be what was written, within verify.readWithin; bytes. */
+  readonly reading: {
+    readonly withinMs: number;
+    readonly vaults: readonly ReadingLevel[];
+  } | null;
   readonly quota: { readonly usedBytes: number; readonly limitBytes: number | null };
   readonly rto: { readonly targetMs: number; readonly measured: { readonly bytes: number; readonly durationMs: number } | null };
   /** What is red, in words. */
@@ -109,11 +137,15 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const { shop, nowMs } = facts;
   const red: string[] = [];
   const notes: string[] = [];
-  const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, red));
+  const life = facts.life ?? ACTIVE;
+  // what is not to be backed up is not late, and its copies become fewer as they should
+  const ofBackups = isBackedUp(life, nowMs) ? red : [];
+  const keptUntil = noteLife(facts, life, notes);
+  const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, ofBackups));
   if (sources.length === 0)
     red.push('declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor');
   noteConsistency(facts, sources, notes);
-  const copies = countCopies(facts, sources, red);
+  const copies = countCopies(facts, sources, ofBackups);
   const lacking = whatLacks(facts, red);
   for (const vault of facts.vaults) {
     const probe = facts.probes.get(vault.name) ?? null;
@@ -128,7 +160,10 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   checkPrune(facts, red);
   checkCheckpoints(facts, red);
   if (facts.foreignVersions > 0)
-    red.push(`${facts.foreignVersions} version(s) on our keys are not ours: coffre verify ${shop.name} names them`);
+    red.push(`${facts.foreignVersions} version(s) on our keys are not ours: coffre reconcile ${shop.name} names them`);
+  checkReconcile(facts, red);
+  checkIncidents(facts, red);
+  checkReading(facts, red, notes);
   const usedBytes = sources.reduce((total, status) => {
     const snapshot = facts.snapshots.find((candidate) => candidate.id === status.newestGood?.id);
     return total + (snapshot?.plainBytes ?? 0);
@@ -144,14 +179,35 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   return {
     shop: shop.name,
     ok: red.length === 0,
+    life: { state: life.state, keptUntil, holds: facts.holds ?? [] },
     sources,
     copies,
     lacking,
+    incidents: facts.incidents.map(({ id, vault, kind, key, detail, firstSeenAt, lastSeenAt }) => ({
+      ...{ id, vault, kind, key, detail },
+      ...{ firstSeen: text(firstSeenAt, facts.timezone), lastSeen: text(lastSeenAt, facts.timezone) },
+    })),
+    reading: facts.reading && { withinMs: facts.reading.withinMs, vaults: facts.reading.levels },
     quota: { usedBytes, limitBytes },
     rto: { targetMs: shop.plan.rto.targetMs, measured },
     red,
     notes,
   };
+}
+
+/** When everything of the shop goes, as text; null: nobody knows of an end. */
+function noteLife({ timezone, holds = [] }: StatusFacts, life: ShopLife, notes: string[]): string | null {
+  const end = lifeEnd(life);
+  const keptUntil = end === null ? null : text(end, timezone);
+  const why = life.reason === null ? '' : ` (${life.reason})`;
+  if (life.state === 'suspended')
+    notes.push(
+      `suspended since ${text(life.since, timezone)}${why}: no backups are taken, the newest good ones are kept until ${keptUntil}`,
+    );
+  if (life.state === 'closing') notes.push(`closes at ${keptUntil}${why}`);
+  if (life.state === 'erased') notes.push(`erased at ${keptUntil}${why}: what is still locked goes as its locks end`);
+  for (const reason of holds) notes.push(`held: ${reason}`);
+  return keptUntil;
 }
 
 /** Kept and good, for nothing is missing in it; but what it says of these tables may be of several moments. */
@@ -275,6 +331,53 @@ function checkCheckpoints({ checkpoints, nowMs, snapshots, timezone, vaults }: S
       at === null ? 'no checkpoint of coffre’s own state' : `its last checkpoint of coffre’s own state is of ${text(at, timezone)}`;
     red.push(`vault ${name}: ${which}; coffre catalog checkpoint writes one`);
   }
+}
+
+/** Without it tampering, shortened locks and lost bytes are not seen. */
+function checkReconcile(facts: StatusFacts, red: string[]): void {
+  const last = facts.runs.find((run) => run.kind === 'reconcile' && run.state !== 'running');
+  const now = `coffre reconcile ${facts.shop.name}`;
+  if (last && last.state !== 'done') {
+    red.push(
+      `the last reconciliation ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]; ${now} tries again`,
+    );
+    return;
+  }
+  const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
+  const since = Math.max(last?.endedAt ?? 0, oldest);
+  if (facts.nowMs - since > PRUNE_MISSED_MS)
+    red.push(
+      `what the vaults hold was not compared with the catalog since ${text(since, facts.timezone)}: is the daemon running? ${now} does it`,
+    );
+}
+
+/** Each kind in each vault is one line. */
+function checkIncidents({ incidents, shop, timezone }: StatusFacts, red: string[]): void {
+  const groups = new Map<string, IncidentRow[]>();
+  for (const row of incidents)
+    groups.set(`${row.shop}\0${row.vault}\0${row.kind}`, [...(groups.get(`${row.shop}\0${row.vault}\0${row.kind}`) ?? []), row]);
+  for (const [first, ...more] of groups.values()) {
+    if (!first) continue;
+    const what = [first.key, first.detail].filter(Boolean).join(': ');
+    const others = more.length > 0 ? `, and ${more.length} more` : '';
+    const list = `coffre incident list ${first.shop === shop.name ? shop.name : first.shop}`;
+    red.push(`vault ${first.vault}: ${first.kind}: ${what} (first seen ${text(first.firstSeenAt, timezone)})${others}; ${list} names them`);
+  }
+}
+
+/** Rot shows in the bytes alone: what was not read for too long is not known to be good. */
+function checkReading({ nowMs, reading, shop, timezone }: StatusFacts, red: string[], notes: string[]): void {
+  if (reading === null) return;
+  const since = text(nowMs - reading.withinMs, timezone);
+  const levels = reading.levels.filter(({ storedBytes }) => storedBytes > 0);
+  for (const { vault, overdueBytes } of levels) {
+    if (overdueBytes === 0) continue;
+    red.push(
+      `vault ${vault}: ${overdueBytes} bytes were neither read nor stored since ${since}: is the daemon running? coffre verify ${shop.name} --read-data reads them`,
+    );
+  }
+  const shares = levels.map(({ vault, storedBytes, readBytes }) => `${Math.floor((readBytes / storedBytes) * 100)} % of ${vault}`);
+  if (shares.length > 0) notes.push(`read back since ${since}: ${shares.join(', ')}`);
 }
 
 /** A snapshot that is not in every vault protects less than was ordered, whether or not there is a newer one that is. */

@@ -59,10 +59,12 @@ function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
     shop: shop(),
     vaults: VAULTS,
     snapshots: [snapshot(NOW - 9 * HOUR, { full: 0 }), snapshot(NOW - 4 * DAY - 10 * HOUR)],
-    runs: [run('backup', NOW - 9 * HOUR), run('prune', NOW - 6 * HOUR)],
+    runs: [run('backup', NOW - 9 * HOUR), run('prune', NOW - 6 * HOUR), run('reconcile', NOW - 5 * HOUR)],
     probes: new Map(VAULTS.map(({ name }) => [name, probe(NOW - HOUR)])),
     vaultFacts: new Map(VAULTS.map(({ name }) => [name, { sharesDisk: false, lockProven: name === 'offsite' }])),
     foreignVersions: 0,
+    incidents: [],
+    reading: null,
     checkpoints: new Map(VAULTS.map(({ name }) => [name, NOW - 5 * HOUR])),
     lacking: { gaps: [], reasons: [] },
     ...changes,
@@ -103,7 +105,7 @@ describe('status is red', () => {
       red({ runs: [run('prune', NOW - HOUR, { state: 'failed' }), run('backup', NOW - HOUR, { state: 'failed', source: 'files' })] }),
     ].flatMap((lines) => lines.split('\n'));
     expect(all.length).toBeGreaterThan(12);
-    expect(all.filter((line) => !/\bcoffre (doctor|backup|prune|verify|snapshots)\b/.test(line))).toEqual([]);
+    expect(all.filter((line) => !/\bcoffre (doctor|backup|prune|verify|reconcile|incident|snapshots)\b/.test(line))).toEqual([]);
   });
 
   test('no checkpoint of coffre’s own state for more than two days, where there is something to come back to', () => {
@@ -171,9 +173,44 @@ describe('status is red', () => {
     expect(shopStatus(facts({ lacking: damaged })).lacking).toEqual([{ vault: 'nas', missing: [], damaged: [newest.id], reason: null }]);
   });
 
+  test('an incident, a reconciliation that failed or did not come, bytes that nobody read for too long - each says what helps', () => {
+    const incident = (id: string, rest: object = {}) => ({
+      ...{ id, vault: 'offsite', shop: 'dupont', kind: 'foreign version' as const, key: 'dupont/segments/x', versionId: id, sizeBytes: 5 },
+      ...{ detail: null, firstSeenAt: NOW - DAY, lastSeenAt: NOW, goneAt: null, acknowledgedAt: null, acknowledgedBy: null, reason: null },
+      ...rest,
+    });
+    const incidents = [
+      incident('i1'),
+      incident('i2'),
+      incident('i3', { shop: '_coffre', kind: 'drift', key: '', detail: '7 bytes too many' }),
+    ];
+    expect(red({ incidents }).split('\n')).toEqual([
+      'vault offsite: foreign version: dupont/segments/x (first seen 2026-11-18T13:00:00+01:00), and 1 more; coffre incident list dupont names them',
+      'vault offsite: drift: 7 bytes too many (first seen 2026-11-18T13:00:00+01:00); coffre incident list _coffre names them',
+    ]);
+    const others = facts().runs.filter(({ kind }) => kind !== 'reconcile');
+    const failed = run('reconcile', NOW - HOUR, { state: 'failed', errorCode: 'E_VAULT_AUTH', errorMessage: 'refused' });
+    expect(red({ runs: [...others, failed] })).toMatch(/the last reconciliation failed .*E_VAULT_AUTH.*coffre reconcile dupont/);
+    expect(red({ runs: [...others, run('reconcile', NOW - 3 * DAY)] })).toContain('not compared with the catalog since 2026-11-16');
+    const level = (overdueBytes: number) => ({
+      withinMs: 14 * DAY,
+      levels: [{ vault: 'nas', storedBytes: 200, readBytes: 50, overdueBytes }],
+    });
+    expect(red({ reading: level(150) })).toMatch(
+      /^vault nas: 150 bytes were neither read nor stored since 2026-11-05.*coffre verify dupont/,
+    );
+    const fine = shopStatus(facts({ reading: level(0) }));
+    expect(fine).toMatchObject({ ok: true, reading: { withinMs: 14 * DAY, vaults: [{ readBytes: 50 }] } });
+    expect(fine.notes.join('\n')).toContain('25 % of nas');
+  });
+
   test('a degraded run - red for what lacks alone, and not at all once a catch-up has brought it there', () => {
     const degraded = {
-      runs: [run('backup', NOW - 9 * HOUR, { id: 'r0', state: 'failed', errorCode: 'E_DEGRADED' }), run('prune', NOW - HOUR)],
+      runs: [
+        run('backup', NOW - 9 * HOUR, { id: 'r0', state: 'failed', errorCode: 'E_DEGRADED' }),
+        run('prune', NOW - HOUR),
+        run('reconcile', NOW - HOUR),
+      ],
     };
     expect(red(degraded)).toBe('');
     const [newest, ...rest] = facts().snapshots as [SnapshotWithCopies, ...SnapshotWithCopies[]];
