@@ -252,3 +252,21 @@ describe('status is red', () => {
     expect(red({ runs: [], snapshots: [snapshot(NOW - HOUR)] })).toBe('');
   });
 });
+
+describe('a shop that ends', () => {
+  const late = { snapshots: [snapshot(NOW - 9 * DAY)], runs: [run('prune', NOW - 6 * HOUR), run('reconcile', NOW - 5 * HOUR)] };
+  const life = { since: NOW - 8 * DAY, endsAt: null, who: 'anna', reason: 'unpaid' };
+
+  test('suspended - not late, and it says until when its newest good backups are kept', () => {
+    expect(shopStatus(facts(late)).ok).toBe(false);
+    const status = shopStatus(facts({ ...late, life: { ...life, state: 'suspended' } }));
+    expect([status.ok, status.life]).toEqual([true, { state: 'suspended', keptUntil: '2026-12-11T13:00:00+01:00', holds: [] }]);
+    expect(status.notes.join('\n')).toContain('suspended since 2026-11-11T13:00:00+01:00 (unpaid)');
+  });
+
+  test('closing - as late as any other until its end', () => {
+    const closing = { ...life, state: 'closing' as const, endsAt: NOW + DAY };
+    expect(shopStatus(facts({ ...late, life: closing })).ok).toBe(false);
+    expect(shopStatus(facts({ life: closing, holds: ['court order'] })).notes).toContain('held: court order');
+  });
+});
