@@ -5,6 +5,7 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
 import { LOCK_ALLOWANCE_DAY_MS, REUSE_MAX_AGE_MS } from '../config/lock-room.ts';
 import { keepUntil, type LockNeed, segmentHorizon, snapshotHorizon } from '../retention/horizon.ts';
+import { INCREMENT_MARGIN_MS } from '../retention/margins.ts';
 import type { SourceKind } from '../source/source.ts';
 
 export interface Horizons {
@@ -47,8 +48,6 @@ export function planHorizons(
   };
 }
 
-/** An increment that runs for longer extends its locks once more. */
-const INCREMENT_MS = 3_600_000;
 /** A plan that reads everything each week, and stores what differs, keeps equal content for two months. */
 const REREAD_MAX_AGE_MS = 60 * 86_400_000;
 
@@ -75,6 +74,6 @@ function lastReuse(shop: ShopConfig, source: SourceKind, timezone: string, after
   if (full === null || source !== 'files' || schedule.increments === null) return full === null ? null : fromDate(full);
   const [last] = makeCron(schedule.increments, timezone).previousRuns(1, full);
   if (last === undefined) return fromDate(full);
-  const over = fromDate(last).add({ milliseconds: INCREMENT_MS });
+  const over = fromDate(last).add({ milliseconds: INCREMENT_MARGIN_MS });
   return Temporal.Instant.compare(over, fromDate(full)) < 0 ? over : fromDate(full);
 }

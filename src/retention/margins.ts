@@ -23,6 +23,12 @@ export function horizonMarginMs(retentionMs: number): number {
 }
 
 /**
+ * The first reuse locks a segment until the window of the last planned increment is over, counted from its slot and this much more: an
+ * increment takes that long at most as a rule, and one that takes longer extends its locks once more, which costs requests and nothing else.
+ */
+export const INCREMENT_MARGIN_MS = 60 * MINUTE_MS;
+
+/**
  * The newest good snapshot's locks must never end sooner than this from now. Two days, because the task that sees to it runs daily
  * and one missed day must not matter.
  */

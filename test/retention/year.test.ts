@@ -24,7 +24,7 @@ const END = Temporal.Instant.from('2027-01-01T12:00:00Z');
 const BEYOND_WINDOW_MS = 7 * DAY + 600_000 + DAY;
 
 /** Beside what the windows need: locks of a week of increments, and the hours until the next prune. */
-const MOST_BEYOND_WINDOWS = 1.5;
+const MOST_BEYOND_WINDOWS = 1.4;
 /** What is held, or was, goes by its hold and not by its age. */
 const HELD = ['shop17', 'shop19'];
 const ENDED = ['shop11', 'shop13'];
