@@ -3,12 +3,15 @@ import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } f
 import { join } from 'node:path';
 import { GetObjectCommand, GetObjectRetentionCommand } from '@aws-sdk/client-s3';
 import { Temporal } from 'temporal-polyfill';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { SignedCheckpoint } from '../../src/segment/checkpoint.ts';
 import { verifyCheckpoint } from '../../src/segment/checkpoint.ts';
 import { fingerprint, loadSigningKey } from '../../src/segment/signing-key.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
+
+// many starts of coffre, on machines that may be busy
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 function openByHand(stored: Uint8Array, recovery: string): SignedCheckpoint {
   const compressed = execFileSync('age', ['-d', '-i', recovery], { input: stored });

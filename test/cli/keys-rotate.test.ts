@@ -1,9 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { makeIdentity, recipientOf } from '../../src/segment/age.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
+
+// many starts of coffre, on machines that may be busy
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 let world: World;
 let root: string;

@@ -2,13 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { makeIdentity } from '../../src/segment/age.ts';
 import { newId } from '../../src/segment/id.ts';
 import { fingerprint, loadSigningKey, makeSigningKey } from '../../src/segment/signing-key.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
+
+// many starts of coffre, on machines that may be busy
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 /** Told by nothing but the checkpoint. */
 const STATE_TABLES = ['shopStates', 'holds', 'certificates'] as const;
@@ -170,5 +173,26 @@ describe('from a folder', () => {
     expect(json).toMatchObject({ snapshots: 2, checkpoint: null });
     expect(json.lost.join()).toContain('begin anew');
     expect(await levelOf('dupont', 'nas')).toBe(nasBytes('dupont'));
+  });
+});
+
+describe('from a folder, without encryption', () => {
+  it('the fingerprint is enough; state and keys go where they are told to', async () => {
+    await using plain = await makeWorld({ vaults: ['nas'], encryption: 'none' });
+    const tree = join(plain.dir, 'shop');
+    mkdirSync(tree);
+    writeFileSync(join(tree, 'index.php'), '<?php');
+    plain.writeConfig({ vaults: ['nas'], encryption: 'none', files: { root: tree } });
+    await plain.ok(['backup', 'dupont']);
+    const trusted = (await plain.ok(['keys'])).json.signing.fingerprint;
+    for (const path of [plain.stateDir, plain.keyDir, plain.configFile]) rmSync(path, { recursive: true });
+    const elsewhere = join(plain.dir, 'elsewhere');
+    const { json } = await plain.ok([
+      ...['catalog', 'rebuild', '--from', 'nas', '--path', plain.nasPath, '--fingerprint', trusted, '--state-dir', elsewhere],
+    ]);
+    expect(json).toMatchObject({ stateDir: elsewhere, snapshots: 1, lost: [], tampering: [] });
+    expect(existsSync(join(elsewhere, 'catalog.db'))).toBe(true);
+    await plain.ok(['restore', 'dupont', '--to-dir', join(plain.dir, 'back')]);
+    expect(readFileSync(join(plain.dir, 'back', 'index.php'), 'utf8')).toBe('<?php');
   });
 });
