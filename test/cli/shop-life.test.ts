@@ -1,8 +1,11 @@
 // The life of a shop as an operator orders it, with the real bin/coffre; what comes after the last lock is in test/retention/ended.test.ts.
 import { verify } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { canonicalJson } from '../../src/segment/canonical-json.ts';
@@ -73,4 +76,29 @@ test('closing - no lock lasts beyond the end of its last day, and the certificat
   expect(closing.certificate.certificate.remains.length).toBeGreaterThan(0);
   const { json: backup } = await it.ok(['backup', 'dupont', '--full']);
   expect(backup.snapshots[0].lock.retainUntil).toBe(end.toString());
+}, 120_000);
+
+test('the daemon - leaves a suspended shop alone, and nothing is late', async () => {
+  const it = await world({ retention: '14d' });
+  await it.ok(['shop', 'suspend', 'dupont']);
+  const daemon = it.start(['daemon']);
+  const ended = once(daemon, 'close');
+  try {
+    const events: string[] = [];
+    for await (const line of createInterface({ input: daemon.stderr as Readable })) {
+      const { event } = JSON.parse(line) as { readonly event?: string };
+      events.push(event ?? '');
+      if (event === 'job.done') break;
+    }
+    // it has no snapshot yet, so its first is due at once; the slot is taken, and no run was begun
+    expect(events.filter((event) => event.startsWith('job.') || event.startsWith('run.'))).toEqual([
+      'job.first',
+      'job.started',
+      'job.skipped',
+      'job.done',
+    ]);
+  } finally {
+    daemon.kill('SIGTERM');
+    await ended;
+  }
 }, 120_000);
