@@ -3,7 +3,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { listSnapshots, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { CoffreError } from '../errors.ts';
+import { CoffreError, type ErrorCode } from '../errors.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { readRules } from '../retention/facts.ts';
 import { type CatchUpPlan, type Gap, planCatchUp } from './catch-up-plan.ts';
@@ -18,7 +18,7 @@ export interface CatchUpResult {
   readonly left: readonly {
     readonly snapshot: string;
     readonly vault: string;
-    readonly code: string;
+    readonly code: ErrorCode;
     readonly message: string;
     readonly hint: string;
   }[];
@@ -91,6 +91,8 @@ export async function lackingSegments(catalog: Catalog, { snapshot, vault }: Gap
 export function catchUpShortfall(result: CatchUpResult): CoffreError | null {
   const [first] = result.left;
   if (!first) return null;
+  // it did not even begin
+  if (first.snapshot === '') return new CoffreError(first.code, first.message, { hint: first.hint });
   const more = result.left.length > 1 ? `, and ${result.left.length - 1} more` : '';
   return new CoffreError(
     'E_DEGRADED',

@@ -105,7 +105,7 @@ class CatchUp {
   readonly #plan: CatchUpPlan;
   readonly #ledger: Ledger;
   readonly #copied: CopiedSnapshot[] = [];
-  readonly #left: { snapshot: string; vault: string; code: string; message: string; hint: string }[] = [];
+  readonly #left: CatchUpResult['left'][number][] = [];
   readonly #problems: Problem[] = [];
   readonly #needs = new Map<string, LockNeed>();
   #doneBytes = 0;

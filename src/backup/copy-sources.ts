@@ -25,6 +25,9 @@ export interface WantedObject {
 /** No vault gives what was written: nothing that the vault which is to get it could help. */
 export class NoSoundCopy extends CoffreError {}
 
+/** Each may have waited out a time limit: enough of them, and the vault is left to the next catch-up. */
+const MOST_SILENCES = 8;
+
 /** What a stream to another vault takes: the parts of its upload in flight. */
 const STREAM_BYTES = 64 * 1024 * 1024;
 
@@ -41,8 +44,8 @@ export interface CopySourcesDeps {
 export class CopySources {
   readonly #deps: CopySourcesDeps;
   readonly #opened = new Map<string, Promise<Vault>>();
-  /** Did not answer: asked last from then on. */
-  readonly #silent = new Set<string>();
+  /** Failures to answer in a row, and the last of them: such a vault is asked last, and in the end not any more. */
+  readonly #silent = new Map<string, { readonly times: number; readonly failure: CoffreError }>();
 
   constructor(deps: CopySourcesDeps) {
     this.#deps = deps;
@@ -57,10 +60,17 @@ export class CopySources {
     const { catalog, onProblem, signal } = this.#deps;
     let first: CoffreError | null = null;
     for (const source of this.#order(target)) {
+      const silent = this.#silent.get(source.name);
+      if (silent && silent.times >= MOST_SILENCES) {
+        first ??= silent.failure;
+        continue;
+      }
       const [row] = (await objectsOf(catalog, source.name, [wanted.refId], wanted.kind)).filter((row) => mayServe(row, wanted));
       if (!row) continue;
       try {
-        return await this.#from(source, row, wanted, store);
+        const given = await this.#from(source, row, wanted, store);
+        this.#silent.delete(source.name);
+        return given;
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof SourceFailure)) throw error;
@@ -68,7 +78,7 @@ export class CopySources {
         onProblem({ vault: source.name, key: row.key, code: failure.code, message: failure.message });
         first ??= failure;
         if (failure.exitStatus === DAMAGED_EXIT) await recordDamagedObject(catalog, row, failure.code);
-        else this.#silent.add(source.name);
+        else this.#silent.set(source.name, { times: (silent?.times ?? 0) + 1, failure });
       }
     }
     const code: ErrorCode = first?.code ?? 'E_OBJECT_MISSING';

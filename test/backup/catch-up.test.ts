@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { GetObjectRetentionCommand } from '@aws-sdk/client-s3';
 import { describe, expect, it } from 'vitest';
 import { catchUpShop } from '../../src/backup/catch-up.ts';
@@ -103,6 +103,12 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
       const slow = await backup(failing(second, { mode: 'blackHole' }));
       expect(slow.missing).toMatchObject([{ vault: 'offsite', code: 'E_VAULT_TIMEOUT' }]);
       proxy.set({ mode: 'pass' });
+
+      // nothing to copy from: said of each, and tried again by the next one
+      renameSync(world.nasPath, `${world.nasPath}.away`);
+      const blind = await catchUp(first);
+      expect(blind).toMatchObject({ copied: [], left: [slow, died].map(({ id }) => ({ snapshot: id, code: 'E_VAULT_UNREACHABLE' })) });
+      renameSync(`${world.nasPath}.away`, world.nasPath);
 
       const { copied, left } = await catchUp(first);
       expect(left).toEqual([]);
