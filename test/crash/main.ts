@@ -1,13 +1,20 @@
 // `npm run crash`: the crash matrix from the command line.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { inSetting } from '../bench/measuring/setting.ts';
+import { makeBucket } from '../servers/s3.ts';
+import type { RunningStore } from '../servers/store.ts';
 import { type FoundViolation, type MatrixReport, runMatrix } from './matrix.ts';
 import { OPERATIONS, type Operation } from './scenarios.ts';
 
-const USAGE = `usage: npm run crash -- [--json] [--runs N] [--seed S] [--only ${OPERATIONS.join(',')}] [--lanes N] [--at SCENARIO:NUMBER:before|after]
+const USAGE = `usage: npm run crash -- [--json] [--runs N] [--seed S] [--only ${OPERATIONS.join(',')}] [--lanes N] [--store N] [--at SCENARIO:NUMBER:before|after]
 
 Kills coffre with SIGKILL before and after what it does to vaults, catalog and files, runs it again, and checks that nothing
-is lost, leaked or risen again. Status 1 when anything is.`;
+is lost, leaked or risen again. Status 1 when anything is. A tenth of the kills (--store N: so many) are in a real object
+store, the others in folders whose locks are made to end by a moved clock. --at repeats one.`;
+
+/** Every scenario gets two dozen. */
+const DEFAULT_RUNS = 300;
 
 function refuse(message: string): never {
   console.error(`${message}\n${USAGE}`);
@@ -18,15 +25,16 @@ function read() {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   try {
-    return parseArgs({ options: { json: flag, help: flag, runs: text, seed: text, only: text, lanes: text, at: text } }).values;
+    return parseArgs({ options: { json: flag, help: flag, runs: text, seed: text, only: text, lanes: text, at: text, store: text } })
+      .values;
   } catch (error) {
     return refuse((error as Error).message);
   }
 }
 
-function whole(name: string, value: string | undefined, otherwise: number): number {
+function whole(name: string, value: string | undefined, otherwise: number, least = 1): number {
   const number = Number(value ?? otherwise);
-  return Number.isInteger(number) && number > 0 ? number : refuse(`--${name} is a whole number above 0`);
+  return Number.isInteger(number) && number >= least ? number : refuse(`--${name} is a whole number, at least ${least}`);
 }
 
 const values = read();
@@ -39,18 +47,25 @@ for (const operation of operations) if (!OPERATIONS.includes(operation)) refuse(
 const at = values.at === undefined ? null : /^(.*):(\d+):(before|after)$/.exec(values.at);
 if (values.at !== undefined && at === null) refuse('--at is SCENARIO:NUMBER:before or SCENARIO:NUMBER:after');
 
-const report = await runMatrix({
-  runs: whole('runs', values.runs, 264),
-  seed: whole('seed', values.seed, 1),
-  lanes: whole('lanes', values.lanes, availableParallelism()),
-  operations,
-  ...(at ? { at: { scenario: at[1] as string, number: Number(at[2]), side: at[3] as 'before' | 'after' } } : {}),
-  onRun: (kills, found) => {
-    for (const it of found) process.stderr.write(`${line(it)}\n`);
-    if (process.stderr.isTTY) process.stderr.write(`\rkills: ${kills} `);
-    else if (kills % 20 === 0) process.stderr.write(`kills: ${kills}\n`);
-  },
-});
+const wanted = whole('runs', values.runs, DEFAULT_RUNS);
+const mayUseStore = at === null && (operations.includes('backup') || operations.includes('prune'));
+/** In a real store, slower than folders. */
+const storeKills = Math.min(wanted, whole('store', values.store, mayUseStore ? Math.min(40, Math.ceil(wanted / 10)) : 0, 0));
+const matrix = (store: RunningStore | null) =>
+  runMatrix({
+    runs: wanted - storeKills,
+    ...(store ? { store: { kills: storeKills, bucket: () => makeBucket(store) } } : {}),
+    seed: whole('seed', values.seed, 1),
+    lanes: whole('lanes', values.lanes, availableParallelism()),
+    operations,
+    ...(at ? { at: { scenario: at[1] as string, number: Number(at[2]), side: at[3] as 'before' | 'after' } } : {}),
+    onRun: (kills, found) => {
+      for (const it of found) process.stderr.write(`${line(it)}\n`);
+      if (process.stderr.isTTY) process.stderr.write(`\rkills: ${kills} `);
+      else if (kills % 20 === 0) process.stderr.write(`kills: ${kills}\n`);
+    },
+  });
+const report = storeKills > 0 ? await inSetting(({ store }) => matrix(store)) : await matrix(null);
 if (values.json) console.log(JSON.stringify(report, null, 2));
 else console.log(describe(report));
 process.exitCode = report.violations === 0 ? 0 : 1;

@@ -5,11 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
+import type { Bucket } from '../servers/s3.ts';
 import { Children, type Ended } from './children.ts';
 import type { Outcome } from './composition.ts';
 import type { Doom, Side } from './effects.ts';
 import { coffreAt, DAY_MS, makePlace, type Place, restoreTemplate, saveTemplate } from './place.ts';
+import { makeRandom, type Random } from './random.ts';
 import { type Operation, SCENARIOS, type Scenario } from './scenarios.ts';
+import { runInStore, type StoreOutcome } from './store.ts';
 import { checkTruths, type Moment, type Violation } from './truths.ts';
 
 const run = promisify(execFile);
@@ -26,6 +29,8 @@ export interface MatrixOptions {
   readonly operations: readonly Operation[];
   /** Installations that are worked on at once. */
   readonly lanes: number;
+  /** Opens a bucket of a real store for some of the kills; left out: folders alone. */
+  readonly store?: { readonly kills: number; readonly bucket: () => Promise<Bucket> };
   /** Only this one kill. */
   readonly at?: { readonly scenario: string; readonly number: number; readonly side: Side };
   readonly onRun?: (kills: number, found: readonly FoundViolation[]) => void;
@@ -49,7 +54,7 @@ export interface MatrixReport {
   readonly restores: number;
   readonly scenarios: readonly {
     readonly name: string;
-    readonly operation: Operation;
+    readonly operation: string;
     readonly points: number;
     readonly kills: number;
     /** How often each effect happens. */
@@ -82,6 +87,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   const tallies = chosen.map((scenario) => ({ scenario, names: [] as readonly string[], kills: 0, died: new Set<string>() }));
   let done = 0;
   let restores = 0;
+  let inStore: StoreOutcome | null = null;
   try {
     // A lane takes a scenario at a time; the kills of all of them are spread evenly.
     const share = chosen.map((_, i) => Math.floor(options.runs / chosen.length) + (i < options.runs % chosen.length ? 1 : 0));
@@ -113,19 +119,43 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
         rmSync(join(dir, `${name}-${at}`), { recursive: true, force: true });
       }
     };
+    const storeLane = async (): Promise<void> => {
+      if (!options.store) return;
+      const bucket = await options.store.bucket();
+      try {
+        inStore = await runInStore(bucket, options.store.kills, makeRandom(random(2 ** 31)), (now) => options.onRun?.(++done, now));
+        found.push(...inStore.found);
+      } finally {
+        await bucket.release();
+      }
+    };
+    const stored = storeLane();
+    stored.catch(() => {});
     await Promise.all(Array.from({ length: Math.min(options.lanes, chosen.length) }, (_, i) => lane(`lane${i}`)));
+    await stored;
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+  const scenarios = [
+    ...tallies.map(({ scenario, names, kills, died }) => ({
+      name: scenario.name,
+      operation: scenario.operation as string,
+      names,
+      kills,
+      died,
+    })),
+    ...all(inStore).map((it) => ({ ...it, operation: 'backup, prune' })),
+  ];
+  restores += sum(all(inStore).map((it) => it.restores));
   return {
-    points: tallies.reduce((sum, { names }) => sum + names.length, 0),
-    runs: done,
+    points: sum(scenarios.map(({ names }) => names.length)),
+    runs: sum(scenarios.map(({ kills }) => kills)),
     violations: found.length,
     seed: options.seed,
     durationMs: Math.round(systemClock.monotonicMs() - startedMs),
     restores,
-    scenarios: tallies.map(({ scenario, names, kills, died }) => ({
-      ...{ name: scenario.name, operation: scenario.operation, points: names.length, kills, names: died.size },
+    scenarios: scenarios.map(({ name, operation, names, kills, died }) => ({
+      ...{ name, operation, points: names.length, kills, names: died.size },
       effects: tally(names),
     })),
     found,
@@ -248,7 +278,7 @@ function jobOf({ place, scenario }: Bench, argv: readonly string[], doom: Doom |
 }
 
 /** Each effect of another name once on each side, as far as the number goes; then any. */
-function chooseKills(names: readonly string[], wanted: number, random: (below: number) => number): Kill[] {
+function chooseKills(names: readonly string[], wanted: number, random: Random): Kill[] {
   const groups = new Map<string, number[]>();
   for (const [i, name] of names.entries()) groups.set(name, [...(groups.get(name) ?? []), i + 1]);
   const first = [...groups.values()].flatMap((numbers) =>
@@ -267,7 +297,7 @@ function chooseKills(names: readonly string[], wanted: number, random: (below: n
   return kills;
 }
 
-function shuffle<T>(items: T[], random: (below: number) => number): T[] {
+function shuffle<T>(items: T[], random: Random): T[] {
   for (let i = items.length - 1; i > 0; i--) {
     const j = random(i + 1);
     [items[i], items[j]] = [items[j] as T, items[i] as T];
@@ -275,20 +305,16 @@ function shuffle<T>(items: T[], random: (below: number) => number): T[] {
   return items;
 }
 
+function all(outcome: StoreOutcome | null): StoreOutcome[] {
+  return outcome === null ? [] : [outcome];
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
 function tally(names: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
   return counts;
-}
-
-/** mulberry32: small, and the same everywhere. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below) | 0;
-  };
 }

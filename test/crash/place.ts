@@ -1,8 +1,8 @@
 // One installation for the crash matrix: two shops, two folders as vaults, keys and configuration, all below one directory that can be
 // put back as it was. The shops' trees lie outside of it: what did not change in them must look so after that, too.
 import { execFile } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
 import { makeIdentity, recipientOf } from '../../src/segment/age.ts';
@@ -18,12 +18,36 @@ export const VAULTS = ['nas', 'far'] as const;
 /** The one that things are done to, and the one that must not notice. */
 export const SHOPS = ['dupont', 'martin'] as const;
 
-export interface Place {
+/** One version of one object, as a listing without coffre tells of it. */
+export interface Stored {
+  readonly key: string;
+  readonly versionId: string;
+  readonly bytes: number;
+  /** Epoch milliseconds; null: none. */
+  readonly lockedUntil: number | null;
+}
+
+export interface Listing {
+  readonly objects: readonly Stored[];
+  readonly uploads: readonly { readonly key: string; readonly bytes: number }[];
+  /** What is neither object nor write under way, and no lock of an object. */
+  readonly litter: readonly string[];
+}
+
+/** What the truths are about: shops, vaults that can be looked into without coffre, and coffre's own files. */
+export interface Looked {
+  readonly shops: readonly string[];
+  readonly vaults: readonly string[];
+  readonly stateDir: string;
+  readonly keyDir: string;
+  list(vault: string): Promise<Listing>;
+  read(vault: string, object: Stored): Promise<Buffer>;
+}
+
+export interface Place extends Looked {
   /** What a run may change, and what is put back. */
   readonly root: string;
   readonly configFile: string;
-  readonly stateDir: string;
-  readonly keyDir: string;
   readonly vaultPath: (vault: string) => string;
   readonly tree: (shop: string) => string;
   /** Of the paper kit. */
@@ -83,7 +107,53 @@ export async function makePlace(dir: string): Promise<Place> {
     ]),
   ];
   writeFileSync(configFile, `${lines.join('\n')}\n`, { mode: 0o640 });
-  return { root, configFile, stateDir, keyDir, vaultPath, tree, recovery, identityFile, fingerprint: fingerprint(signing) };
+  return {
+    ...{ root, configFile, stateDir, keyDir, vaultPath, tree, recovery, identityFile, fingerprint: fingerprint(signing) },
+    ...{ shops: SHOPS, vaults: VAULTS },
+    list: async (vault) => listFolder(vaultPath(vault)),
+    read: async (vault, { key }) => readFileSync(join(vaultPath(vault), key)),
+  };
+}
+
+/** A folder that is a vault. */
+export function listFolder(root: string): Listing {
+  const objects: Stored[] = [];
+  const uploads: { key: string; bytes: number }[] = [];
+  const litter: string[] = [];
+  const paths = filesBelow(root);
+  const there = new Set(paths);
+  for (const path of paths) {
+    if (path === '.coffre-vault') continue;
+    if (path.startsWith('.locks/')) {
+      const key = path.slice('.locks/'.length).replace(/\.json$/, '');
+      if (!there.has(key)) litter.push(path);
+      continue;
+    }
+    const stats = statSync(join(root, path), { bigint: true });
+    const versionId = `${stats.mtimeNs}-${stats.size}`;
+    const bytes = Number(stats.size);
+    if (basename(path).startsWith('.tmp-')) uploads.push({ key: path, bytes });
+    else objects.push({ key: path, versionId, bytes, lockedUntil: lockOf(root, path, versionId) });
+  }
+  return { objects, uploads, litter };
+}
+
+function lockOf(root: string, key: string, versionId: string): number | null {
+  try {
+    const lock = JSON.parse(readFileSync(join(root, '.locks', `${key}.json`), 'utf8')) as { versionId: string; retainUntil: string };
+    return lock.versionId === versionId ? Date.parse(lock.retainUntil) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Paths of regular files, relative, in order. */
+export function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
 }
 
 /** Runs one command in this process, so many days from now. */

@@ -101,6 +101,7 @@ test.for([
   ['a stored row of what is gone', () => edit(`update objects set state = 'stored' where kind = 'segment'`), 'every row has its object'],
   ['a tombstone', () => edit(`update objects set state = 'tombstone' where kind = 'index' and state = 'stored'`), 'no tombstone stays'],
   ['an intent', () => edit(`update objects set state = 'intent' where kind = 'index' and state = 'released'`), 'no intent stays'],
+  ['a copy that is damaged', () => edit(`update snapshotVaults set verifyError = 'E_OBJECT_ALTERED'`), 'no copy stays damaged'],
   ['a run without end', () => edit(`update runs set state = 'running' where shop = 'dupont'`), 'no run goes on for ever'],
   [
     'a pin',

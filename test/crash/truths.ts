@@ -1,12 +1,12 @@
 // DESIGN.md's truths about one installation, looked at without coffre: folders with node:fs, manifests with age and zstd, the catalog
 // with SQLite. Gives what is violated; an empty list is what everybody hopes for.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { zstdDecompressSync } from 'node:zlib';
 import { Decrypter } from 'age-encryption';
-import { type Place, SHOPS, VAULTS } from './place.ts';
+import { filesBelow, type Listing, type Looked, type Stored } from './place.ts';
 
 /** What of it must hold at this moment. */
 export interface Moment {
@@ -19,6 +19,10 @@ export interface Moment {
   readonly vaults?: readonly string[];
   /** There was no snapshot before, and may be none now. */
   readonly isFirst?: boolean;
+  /** Windows are so short that locks may have ended since the last prune kept them ahead. */
+  readonly lapsed?: boolean;
+  /** Keys that begin so are left until long after. */
+  readonly kept?: string;
   /** Shops with nothing left at all, once it is over. */
   readonly erased?: readonly string[];
   /** Objects that the run's story damages: no violation. Keys. */
@@ -28,15 +32,6 @@ export interface Moment {
 export interface Violation {
   readonly truth: string;
   readonly detail: string;
-}
-
-interface Stored {
-  readonly vault: string;
-  readonly key: string;
-  readonly versionId: string;
-  readonly bytes: number;
-  /** Epoch milliseconds; null: none. */
-  readonly lockedUntil: number | null;
 }
 
 interface Named {
@@ -63,33 +58,36 @@ type Row = Record<string, string | number | null>;
 /** Opened manifests, by the hash of their sealed bytes: the same ones lie there in most runs. */
 const manifests = new Map<string, ManifestText>();
 
-export async function checkTruths(place: Place, moment: Moment): Promise<Violation[]> {
+export async function checkTruths(place: Looked, moment: Moment): Promise<Violation[]> {
   const found: Violation[] = [];
   const violated = (truth: string, detail: string): void => void found.push({ truth, detail });
   const identities = identitiesOf(place);
-  const vaults = moment.vaults ?? VAULTS;
+  const vaults = moment.vaults ?? place.vaults;
   const rows = catalogReader(place);
-  const listings = new Map(VAULTS.map((vault) => [vault as string, listFolder(place, vault)]));
+  const listings = new Map<string, Listing>();
+  for (const vault of place.vaults) listings.set(vault, await place.list(vault));
   const byVault = new Map<string, Map<string, ManifestText>>();
+
+  const find = (vault: string, named: Pick<Stored, 'key' | 'versionId'>): Stored | undefined =>
+    listings.get(vault)?.objects.find((one) => nameOf(one) === nameOf(named));
 
   // Whatever happened: a manifest in a vault names only what is there, whole, in the version that it names, and locked as promised.
   for (const [vault, { objects }] of listings) {
-    const byKey = new Map(objects.map((object) => [object.key, object]));
+    const byVersion = new Map(objects.map((object) => [nameOf(object), object]));
     const named = new Map<string, ManifestText>();
     byVault.set(vault, named);
     for (const object of objects.filter(({ key }) => key.includes('/snapshots/'))) {
-      const manifest = await openManifest(place, object, identities);
+      const manifest = await openManifest(await place.read(vault, object), identities);
       if (manifest === null) {
         if (!moment.damaged?.has(object.key)) violated('a manifest opens', `${vault}: ${object.key}`);
         continue;
       }
-      named.set(object.key, manifest);
+      named.set(nameOf(object), manifest);
       for (const it of [manifest.index, ...manifest.segments]) {
         if (moment.damaged?.has(it.key)) continue;
-        const there = byKey.get(it.key);
+        const there = byVersion.get(nameOf(it));
         if (there === undefined) violated('no manifest lacks an object', `${vault}: ${object.key} names ${it.key}, which is not there`);
-        else if (there.versionId !== it.versionId) violated('no manifest lacks an object', `${vault}: ${it.key} is another version`);
-        else if (hashOf(place, there) !== it.storedSha256) violated('what is named is unaltered', `${vault}: ${it.key}`);
+        else if (sha256(await place.read(vault, there)) !== it.storedSha256) violated('what is named is unaltered', `${vault}: ${it.key}`);
         else if (there.lockedUntil === null || there.lockedUntil < Date.parse(manifest.lock.retainUntil))
           violated('locked as promised', `${vault}: ${it.key} of ${object.key}`);
       }
@@ -102,22 +100,27 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
   }
   try {
     const committed = rows(
-      `select s.id, s.shop, s.source, s.completedAt, s.complete, v.vault, m.key as manifestKey, m.versionId as manifestVersion, m.state as manifestState
+      `select s.id, s.shop, s.source, s.completedAt, s.complete, v.vault, m.key as manifestKey, m.versionId as manifestVersion, v.verifyError
        from snapshots s join snapshotVaults v on v.snapshotId = s.id join objects m on m.id = v.manifestObject where s.state = 'committed'`,
     );
-    for (const row of committed) {
+    // a copy that the catalog itself calls damaged is vouched for by no one until it was mended
+    const isVouched = (row: Row): boolean => moment.settled || row.verifyError === null;
+    for (const row of committed.filter(isVouched)) {
       const vault = String(row.vault);
-      const object = listings.get(vault)?.objects.find((one) => one.key === row.manifestKey);
-      if (moment.damaged?.has(String(row.manifestKey))) continue;
-      if (object === undefined || object.versionId !== row.manifestVersion)
-        violated('what is committed is there', `${vault}: snapshot ${row.id} has no manifest`);
-      else if (object.lockedUntil === null || object.lockedUntil < manifestLock(byVault, vault, object.key))
+      const manifest = { key: String(row.manifestKey), versionId: String(row.manifestVersion) };
+      const object = find(vault, manifest);
+      if (moment.damaged?.has(manifest.key)) continue;
+      if (object === undefined) violated('what is committed is there', `${vault}: snapshot ${row.id} has no manifest`);
+      else if (
+        object.lockedUntil === null ||
+        object.lockedUntil < Date.parse(byVault.get(vault)?.get(nameOf(manifest))?.lock.retainUntil ?? '')
+      )
         violated('locked as promised', `${vault}: ${object.key}`);
     }
 
     // The newest good snapshot of each source.
-    for (const shop of SHOPS) {
-      if (moment.erased?.includes(shop) || moment.isFirst) continue;
+    for (const shop of place.shops) {
+      if (moment.erased?.includes(shop) || moment.isFirst || moment.lapsed) continue;
       const newest = committed
         .filter((row) => row.shop === shop && row.complete === 1)
         .sort((a, b) => Number(b.completedAt) - Number(a.completedAt))[0];
@@ -125,14 +128,15 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
         violated('the newest good snapshot is there', `${shop} has none`);
         continue;
       }
-      for (const copy of committed.filter((row) => row.id === newest.id)) {
+      for (const copy of committed.filter((row) => row.id === newest.id && isVouched(row))) {
         const vault = String(copy.vault);
-        const manifest = byVault.get(vault)?.get(String(copy.manifestKey));
+        const own = { key: String(copy.manifestKey), versionId: String(copy.manifestVersion) };
+        const manifest = byVault.get(vault)?.get(nameOf(own));
         if (manifest === undefined) continue;
-        for (const key of [String(copy.manifestKey), manifest.index.key, ...manifest.segments.map((it) => it.key)]) {
-          if (moment.damaged?.has(key)) continue;
-          const until = listings.get(vault)?.objects.find((one) => one.key === key)?.lockedUntil ?? 0;
-          if (until <= moment.nowMs) violated('the newest good snapshot is locked', `${vault}: ${key} of ${newest.id}`);
+        for (const it of [own, manifest.index, ...manifest.segments]) {
+          if (moment.damaged?.has(it.key)) continue;
+          const until = find(vault, it)?.lockedUntil ?? 0;
+          if (until <= moment.nowMs) violated('the newest good snapshot is locked', `${vault}: ${it.key} of ${newest.id}`);
         }
       }
     }
@@ -149,7 +153,7 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
     if (moment.settled) {
       for (const vault of vaults) {
         const { objects, uploads } = listings.get(vault) as Listing;
-        for (const shop of [...SHOPS, '_coffre']) {
+        for (const shop of [...place.shops, '_coffre']) {
           const own = [...objects, ...uploads].filter((one) => one.key.startsWith(`${shop}/`));
           const bytes = own.reduce((sum, one) => sum + one.bytes, 0);
           const [level] = rows(`select coalesce(sum(bytes), 0) as bytes from ledger where vault = ? and shop = ?`, vault, shop);
@@ -171,6 +175,8 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
           violated('every row has its object', `${vault}: ${row.key} is ${row.state} and not there`);
         }
       }
+      for (const row of committed.filter(({ verifyError }) => verifyError !== null))
+        violated('no copy stays damaged', `${row.vault}: snapshot ${row.id} (${row.verifyError})`);
       for (const row of rows(`select id, kind from runs where state = 'running' and shop = 'dupont'`))
         violated('no run goes on for ever', `${row.kind} ${row.id}`);
       // a manifest that came into a vault without its row may need what the dead run had pinned, until a prune has seen to it
@@ -190,7 +196,7 @@ export async function checkTruths(place: Place, moment: Moment): Promise<Violati
 }
 
 function checkNothingIsLeft(
-  place: Place,
+  place: Looked,
   moment: Moment,
   vaults: readonly string[],
   listings: ReadonlyMap<string, Listing>,
@@ -207,16 +213,18 @@ function checkNothingIsLeft(
     const { objects, uploads, litter } = listings.get(vault) as Listing;
     const needed = new Set<string>();
     for (const row of rows(
-      `select m.key from snapshots s join snapshotVaults v on v.snapshotId = s.id join objects m on m.id = v.manifestObject where s.state = 'committed' and v.vault = ?`,
+      `select m.key, m.versionId from snapshots s join snapshotVaults v on v.snapshotId = s.id join objects m on m.id = v.manifestObject where s.state = 'committed' and v.vault = ?`,
       vault,
     )) {
-      const manifest = byVault.get(vault)?.get(String(row.key));
-      for (const key of [String(row.key), ...(manifest ? [manifest.index.key, ...manifest.segments.map((it) => it.key)] : [])])
-        needed.add(key);
+      const own = { key: String(row.key), versionId: String(row.versionId) };
+      const manifest = byVault.get(vault)?.get(nameOf(own));
+      for (const it of [own, ...(manifest ? [manifest.index, ...manifest.segments] : [])]) needed.add(nameOf(it));
     }
-    for (const { key } of objects) {
+    for (const object of objects) {
+      const { key } = object;
       const shop = key.split('/')[0] as string;
-      if (key.startsWith('_coffre/state/') || needed.has(key)) continue;
+      if (key.startsWith('_coffre/state/') || needed.has(nameOf(object))) continue;
+      if (moment.kept !== undefined && key.startsWith(moment.kept)) continue;
       if (key.includes('/keys/') && !moment.erased?.includes(shop)) continue;
       violated('nothing is leaked', `${vault}: nothing needs ${key}`);
     }
@@ -237,61 +245,8 @@ function checkNothingIsLeft(
   }
 }
 
-function manifestLock(byVault: ReadonlyMap<string, ReadonlyMap<string, ManifestText>>, vault: string, key: string): number {
-  return Date.parse(byVault.get(vault)?.get(key)?.lock.retainUntil ?? '1970-01-01T00:00:00Z');
-}
-
-interface Listing {
-  readonly objects: readonly Stored[];
-  readonly uploads: readonly Stored[];
-  /** What is neither object nor write under way, and no lock of an object. */
-  readonly litter: readonly string[];
-}
-
-function listFolder(place: Place, vault: string): Listing {
-  const root = place.vaultPath(vault);
-  const objects: Stored[] = [];
-  const uploads: Stored[] = [];
-  const litter: string[] = [];
-  const paths = filesBelow(root);
-  const there = new Set(paths);
-  for (const path of paths) {
-    if (path === '.coffre-vault') continue;
-    if (path.startsWith('.locks/')) {
-      const key = path.slice('.locks/'.length).replace(/\.json$/, '');
-      if (!there.has(key)) litter.push(path);
-      continue;
-    }
-    const stats = statSync(join(root, path), { bigint: true });
-    const versionId = `${stats.mtimeNs}-${stats.size}`;
-    const bytes = Number(stats.size);
-    const name = path.split('/').at(-1) as string;
-    if (name.startsWith('.tmp-')) uploads.push({ vault, key: path, versionId, bytes, lockedUntil: null });
-    else objects.push({ vault, key: path, versionId, bytes, lockedUntil: lockOf(root, path, versionId) });
-  }
-  return { objects, uploads, litter };
-}
-
-function lockOf(root: string, key: string, versionId: string): number | null {
-  try {
-    const lock = JSON.parse(readFileSync(join(root, '.locks', `${key}.json`), 'utf8')) as { versionId: string; retainUntil: string };
-    return lock.versionId === versionId ? Date.parse(lock.retainUntil) : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Paths of regular files, relative, in order. */
-function filesBelow(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-    .sort();
-}
-
-function hashOf(place: Place, { vault, key }: Stored): string {
-  return sha256(readFileSync(join(place.vaultPath(vault), key)));
+function nameOf({ key, versionId }: { readonly key: string; readonly versionId: string }): string {
+  return `${key} ${versionId}`;
 }
 
 function sha256(bytes: Buffer): string {
@@ -299,8 +254,7 @@ function sha256(bytes: Buffer): string {
 }
 
 /** Null when nothing at hand opens it. The signature is not looked at: `coffre verify` does. */
-async function openManifest(place: Place, object: Stored, identities: readonly string[]): Promise<ManifestText | null> {
-  const sealed = readFileSync(join(place.vaultPath(object.vault), object.key));
+async function openManifest(sealed: Buffer, identities: readonly string[]): Promise<ManifestText | null> {
   const name = sha256(sealed);
   const known = manifests.get(name);
   if (known !== undefined) return known;
@@ -319,9 +273,9 @@ async function openManifest(place: Place, object: Stored, identities: readonly s
 /** The shops' identities, kept in memory: after a fire the keys' folder is empty. */
 const identitiesSeen = new Map<string, Set<string>>();
 
-function identitiesOf(place: Place): readonly string[] {
-  const seen = identitiesSeen.get(place.root) ?? new Set<string>();
-  identitiesSeen.set(place.root, seen);
+function identitiesOf(place: Looked): readonly string[] {
+  const seen = identitiesSeen.get(place.keyDir) ?? new Set<string>();
+  identitiesSeen.set(place.keyDir, seen);
   for (const path of filesBelow(place.keyDir)) {
     for (const [identity] of readFileSync(join(place.keyDir, path), 'latin1').matchAll(/AGE-SECRET-KEY-[A-Z0-9-]+/g)) seen.add(identity);
   }
@@ -334,7 +288,7 @@ interface CatalogReader {
 }
 
 /** Null when there is no catalog. */
-function catalogReader(place: Place): CatalogReader | null {
+function catalogReader(place: Looked): CatalogReader | null {
   const path = join(place.stateDir, 'catalog.db');
   if (!existsSync(path)) return null;
   const database = new DatabaseSync(path);
