@@ -14,7 +14,7 @@ import { makeWorld, type World } from '../world/world.ts';
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 /** Told by nothing but the checkpoint. */
-const STATE_TABLES = ['shopStates', 'holds', 'certificates'] as const;
+const STATE_TABLES = ['shopStates', 'holds', 'certificates', 'incidents'] as const;
 
 let world: World;
 let root: string;
@@ -39,6 +39,9 @@ beforeAll(async () => {
   database
     .prepare(`insert into certificates (shop, at, kind, final, document) values ('gone', ?, 'erasure', 1, '{"signed":true}')`)
     .run(now);
+  database
+    .prepare(`insert into incidents values (?, 'nas', 'dupont', 'missing', 'k', 'v', 1, null, ?, ?, ?, ?, 'anna', 'seen to')`)
+    .run(newId(systemClock), now, now, now, now);
   database.close();
   await world.ok(['catalog', 'checkpoint']);
   before = Object.fromEntries(STATE_TABLES.map((name) => [name, rowsOf(`select * from "${name}"`)]));
@@ -129,7 +132,7 @@ describe('from one vault, then the other', () => {
     expect(existsSync(world.configFile)).toBe(true);
   });
 
-  it('holds, states of shops and certificates - as they were', () => {
+  it('holds, states of shops, certificates and incidents - as they were', () => {
     for (const name of STATE_TABLES) expect(rowsOf(`select * from "${name}"`), name).toEqual(before[name]);
   });
 
