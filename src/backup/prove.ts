@@ -8,8 +8,9 @@ import type { Config } from '../config/config.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
 import { DAEMON_PREFIX } from '../segment/layout.ts';
-import { probeVault } from '../vault/probe.ts';
-import type { PendingProbeObject, ProbeResult } from '../vault/probe-report.ts';
+import { probeCredentials, probeVault } from '../vault/probe.ts';
+import type { PendingProbeObject, ProbeRecorder, ProbeResult } from '../vault/probe-report.ts';
+import type { CredentialRights } from '../vault/probe-rights.ts';
 import type { Vault } from '../vault/vault.ts';
 
 /** Shop name under which the ledger keeps what belongs to no shop. */
@@ -47,39 +48,47 @@ export async function proveVault(
       lockedUntil: row.retainUntil === null ? null : Temporal.Instant.fromEpochMilliseconds(row.retainUntil),
     });
   }
-  const intents = new Map<string, number>();
   const result = await probeVault(vault, clock, {
     pending,
     skewLimitMs: config.limits.clockSkewMs,
     waitForExpiry,
     signal,
-    recorder: {
-      async intent(key, expectedBytes) {
-        const id = await ledger.intent({
-          vault: vault.name,
-          shop: DAEMON_SHOP,
-          key,
-          kind: 'probe',
-          refId: null,
-          runId: null,
-          expectedBytes,
-        });
-        intents.set(key, id);
-      },
-      async stored(object) {
-        const id = intents.get(object.key);
-        if (id === undefined) throw new CoffreError('E_INTERNAL', `the probe stored ${object.key} without an intent`);
-        await ledger.stored(id, object, null);
-        rows.set(`${object.key}\0${object.versionId}`, id);
-      },
-      async released(key, versionId) {
-        const id = rows.get(`${key}\0${versionId}`);
-        if (id !== undefined) await ledger.released(id, 'probe');
-      },
-    },
+    recorder: recorderOf(ledger, vault, rows),
   });
   await recordProbe(catalog, clock, { name: vault.name, place }, result.outcome, result.steps);
   return result;
+}
+
+/** Tries what each credential of the vault can really do, every byte in the ledger. Call it before proveVault, which settles what it leaves. */
+export async function tryCredentials(
+  { config, clock }: Pick<ProveDeps, 'config' | 'clock'>,
+  ledger: Ledger,
+  vault: Vault,
+  signal: AbortSignal,
+): Promise<readonly CredentialRights[]> {
+  const skewLimitMs = config.limits.clockSkewMs;
+  return await probeCredentials(vault, clock, { skewLimitMs, signal, recorder: recorderOf(ledger, vault, new Map()) });
+}
+
+/** `rows`: what earlier probes left, by key and version id. */
+function recorderOf(ledger: Ledger, vault: Vault, rows: Map<string, number>): ProbeRecorder {
+  const intents = new Map<string, number>();
+  return {
+    async intent(key, expectedBytes) {
+      const intent = { vault: vault.name, shop: DAEMON_SHOP, key, kind: 'probe', refId: null, runId: null, expectedBytes } as const;
+      intents.set(key, await ledger.intent(intent));
+    },
+    async stored(object) {
+      const id = intents.get(object.key);
+      if (id === undefined) throw new CoffreError('E_INTERNAL', `the probe stored ${object.key} without an intent`);
+      await ledger.stored(id, object, null);
+      rows.set(`${object.key}\0${object.versionId}`, id);
+    },
+    async released(key, versionId) {
+      const id = rows.get(`${key}\0${versionId}`);
+      if (id !== undefined) await ledger.released(id, 'probe');
+    },
+  };
 }
 
 function placeOf(config: Config, vault: Vault): string {

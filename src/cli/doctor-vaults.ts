@@ -1,9 +1,10 @@
 // Doctor's look at one vault: the probe tries it for real, every byte of it in the ledger, and each of its steps is a line.
-import { proveVault } from '../backup/prove.ts';
+import { proveVault, tryCredentials } from '../backup/prove.ts';
 import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config, VaultConfig } from '../config/config.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
+import type { CredentialRights } from '../vault/probe-rights.ts';
 import type { ProbeStep } from '../vault/vault.ts';
 import type { CliContext } from './context.ts';
 import type { Check } from './doctor-check.ts';
@@ -21,7 +22,9 @@ export async function checkVault({ context, config, catalog, vault, waitForExpir
   const { clock, io } = context;
   const opened = await context.adapters.openVault(vault);
   try {
-    const result = await proveVault({ config, catalog, clock }, new Ledger(catalog, clock), opened, io.signal, waitForExpiry);
+    const ledger = new Ledger(catalog, clock);
+    const rights = await tryCredentials({ config, clock }, ledger, opened, io.signal);
+    const result = await proveVault({ config, catalog, clock }, ledger, opened, io.signal, waitForExpiry);
     const checks: Check[] = [];
     let untried = 0;
     for (const step of result.steps) {
@@ -42,10 +45,35 @@ export async function checkVault({ context, config, catalog, vault, waitForExpir
     if (result.outcome !== 'proven' && checks.every((check) => check.ok)) {
       checks.push({ name: `vault ${vault.name}`, ok: false, detail: result.outcome, hint: ERRORS.E_LOCK_UNPROVEN.hint });
     }
+    checks.push(...rights.map((it) => rightsCheck(vault, it)));
     return checks;
   } finally {
     await opened.close();
   }
+}
+
+const WORK = { writer: 'writes', pruner: 'prunes', reader: 'reads' } as const;
+
+/** Red: what its work needs is refused, or what it was separated from is allowed. One credential for everything is unwise and no fault. */
+function rightsCheck(vault: VaultConfig, { role, can, tooLittle, tooMuch, untried }: CredentialRights): Check {
+  const isAlone = vault.type === 's3' && role === 'writer' && vault.pruneCredentials === null;
+  const said = [
+    ...(tooLittle.length > 0 ? [`too little: may not ${tooLittle.join(', ')}`] : []),
+    ...(tooMuch.length > 0 ? [`too much: may ${tooMuch.join(', ')}`] : []),
+    ...(untried.length > 0 ? [`not known: ${untried.join(', ')}`] : []),
+    ...(isAlone ? ['it may delete what is not locked, since no other credential does'] : []),
+  ];
+  const ok = tooLittle.length === 0 && untried.length === 0 && (tooMuch.length === 0 || isAlone);
+  const hint = isAlone
+    ? 'give the vault pruneCredentialsFile and readCredentialsFile; coffre doctor --policies prints what each needs'
+    : 'coffre doctor --policies prints the bucket policy that gives each credential its work and no more';
+  return {
+    name: `vault ${vault.name}: credential that ${WORK[role]}`,
+    ok,
+    detail: said.length > 0 ? said.join('; ') : `may ${can.join(', ')}, and no more`,
+    ...(said.length > 0 && { hint }),
+    ...(ok && said.length > 0 && { warning: true as const }),
+  };
 }
 
 /** A step's detail may begin with its own code; else the probe's is the reason. */

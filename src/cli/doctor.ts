@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { bucketPolicy, POLICY_USERS } from '../vault/bucket-policy.ts';
 import { action, type CliContext } from './context.ts';
 import { type Check, redCheck } from './doctor-check.ts';
 import { checkKeys } from './doctor-keys.ts';
@@ -11,7 +12,7 @@ import { checkState } from './doctor-state.ts';
 import { checkVault } from './doctor-vaults.ts';
 import { prepareNewVaults } from './first-use.ts';
 import type { Io } from './io.ts';
-import { printable } from './output.ts';
+import { printable, type Result } from './output.ts';
 
 export interface Diagnosis {
   readonly ok: boolean;
@@ -28,9 +29,11 @@ export function registerDoctor(program: Command, context: CliContext): void {
     )
     .argument('[shop]', 'only this shop and what it uses')
     .option('--wait', 'wait until the lock probe has seen its own locks end (about a minute)')
-    .addHelpText('after', '\nExample:\n  coffre doctor\n  coffre doctor dupont\n  coffre --json doctor\n')
+    .option('--policies', 'check nothing: print for each S3 vault the bucket policy that gives its credentials the least rights')
+    .addHelpText('after', '\nExample:\n  coffre doctor\n  coffre doctor dupont\n  coffre --json doctor\n  coffre doctor --policies\n')
     .action(
-      action(context, async (invocation, shop: string | undefined, options: { wait?: boolean }) => {
+      action(context, async (invocation, shop: string | undefined, options: { wait?: boolean; policies?: boolean }) => {
+        if (options.policies) return policiesOf(invocation.config());
         const diagnosis = await runDoctor(context, invocation.config(), { shop: shop ?? null, waitForExpiry: options.wait === true });
         return {
           document: { ok: diagnosis.ok, checks: diagnosis.checks },
@@ -39,6 +42,19 @@ export function registerDoctor(program: Command, context: CliContext): void {
         };
       }),
     );
+}
+
+/** What each bucket's credentials need, to be pasted there. */
+function policiesOf(config: Config): Result {
+  const policies = [...config.vaults.values()].flatMap((vault) =>
+    vault.type === 's3' ? [{ vault: vault.name, bucket: vault.bucket, policy: bucketPolicy(vault) }] : [],
+  );
+  const users = Object.values(POLICY_USERS).join(', ');
+  const lines = policies.flatMap(({ vault, bucket, policy }) => [
+    `vault ${vault}: policy of bucket ${bucket}; put your users in the place of ${users}`,
+    JSON.stringify(policy, null, 2),
+  ]);
+  return { document: { policies }, text: lines.length > 0 ? lines.join('\n') : 'no S3 vault is declared' };
 }
 
 /** Checks everything, or one shop and what it uses. A check that cannot run is red. Throws E_UNKNOWN_SHOP only. */

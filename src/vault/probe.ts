@@ -4,6 +4,7 @@ import { CoffreError } from '../errors.ts';
 import { FilesystemVault } from './filesystem.ts';
 import { probeFilesystem } from './probe-filesystem.ts';
 import type { ProbeOptions, ProbeResult } from './probe-report.ts';
+import { type CredentialRights, probeRights } from './probe-rights.ts';
 import { probeS3 } from './probe-s3.ts';
 import { S3Vault } from './s3.ts';
 import type { Vault } from './vault.ts';
@@ -20,4 +21,9 @@ export async function probeVault(vault: Vault, clock: Clock, options: ProbeOptio
   if (vault instanceof S3Vault) return await probeS3(vault, clock, options, PROBE_PREFIX);
   if (vault instanceof FilesystemVault) return await probeFilesystem(vault, clock, options, PROBE_PREFIX);
   throw new CoffreError('E_INTERNAL', `vault ${vault.name} is of a kind that has no probe`);
+}
+
+/** What each credential of a bucket can really do; [] for a folder, which has none. */
+export async function probeCredentials(vault: Vault, clock: Clock, options: ProbeOptions): Promise<readonly CredentialRights[]> {
+  return vault instanceof S3Vault ? await probeRights(vault, clock, options, PROBE_PREFIX) : [];
 }
