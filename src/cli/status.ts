@@ -162,6 +162,8 @@ function restoreTime(status: ShopStatus): string {
 }
 
 function next(status: ShopStatus, timezone: string): string {
+  const { state } = status.life;
+  if (state === 'suspended' || state === 'erased') return state;
   const times = status.sources.flatMap((source) => (source.nextRun === null ? [] : Temporal.Instant.from(source.nextRun)));
   const [first] = times.sort(Temporal.Instant.compare);
   return first ? formatInstant(first, timezone) : 'nothing scheduled';
