@@ -1,10 +1,11 @@
 // The paper that brings everything back when this machine is gone: recovery identity, fingerprint, vaults, procedure.
 import { readFile } from 'node:fs/promises';
 import type { Config, VaultConfig } from '../config/config.ts';
+import { DEFAULT_CONFIG_FILE } from '../config/load.ts';
 import { CoffreError } from '../errors.ts';
 
 export interface KitContents {
-  readonly config: Pick<Config, 'vaults' | 'encryption'>;
+  readonly config: Pick<Config, 'file' | 'vaults' | 'encryption'>;
   /** The secret; null in a kit printed later, because it is on no machine any more. */
   readonly identity: string | null;
   readonly recipients: readonly string[];
@@ -45,7 +46,7 @@ function rebuildCommand(vault: VaultConfig, kit: KitContents, encrypted: boolean
   const parts = [...place, ...(encrypted ? ['--identity-file recovery.key'] : []), ...trust];
   return [
     ...(vault.type === 's3' ? [`  echo '{"accessKeyId":"…","secretAccessKey":"…"}' > reading.json`] : []),
-    `  coffre catalog rebuild --from ${vault.name} \\`,
+    `  coffre ${kit.config.file === DEFAULT_CONFIG_FILE ? '' : `--config ${kit.config.file} `}catalog rebuild --from ${vault.name} \\`,
     ...parts.map((part, at) => `    ${part}${at < parts.length - 1 ? ' \\' : ''}`),
   ];
 }
@@ -88,13 +89,13 @@ export function recoveryKitText(kit: KitContents): string {
     '',
     '4. BRINGING EVERYTHING BACK, on a new machine with coffre',
     '',
-    'Configuration, catalog, billing, keys, holds and evidence come back from any one of the vaults. In an empty folder, as root:',
+    'Configuration, catalog, billing, keys, holds and evidence come back from any one of the vaults (the others can be added afterwards). In an empty folder, as root:',
     '',
     ...(encrypted ? ['  umask 077', "  echo 'AGE-SECRET-KEY-1…' > recovery.key          # part 1"] : ['  umask 077']),
     ...[...kit.config.vaults.values()].flatMap((vault) => ['', ...rebuildCommand(vault, kit, encrypted)]),
     '',
     'It says what is newer than its last checkpoint, what is lost, who tampered with the vault, and which passwords are still to be put',
-    'in place. Then: coffre doctor; coffre restore SHOP --in-place (or --to-dir); coffre daemon. Print a new kit: it has a new signing key.',
+    'in place. Then: coffre doctor; coffre restore SHOP --to-dir DIR; coffre daemon. Print a new kit: there is a new signing key.',
     '',
     '5. BRINGING A SHOP BACK, with any Linux machine and without coffre',
     '',

@@ -137,7 +137,7 @@ class Attacker {
 /** The command that the kit prints for a vault, as one line. */
 function commandOf(kit: string, vault: string): string {
   const lines = kit.split('\n');
-  const first = lines.findIndex((line) => line.trim().startsWith(`coffre catalog rebuild --from ${vault} `));
+  const first = lines.findIndex((line) => line.includes(`catalog rebuild --from ${vault} `));
   const count = lines.slice(first).findIndex((line) => !line.endsWith('\\')) + 1;
   return lines
     .slice(first, first + count)
@@ -206,7 +206,7 @@ describe('ransomware', () => {
     const { accessKey: accessKeyId, secretKey: secretAccessKey } = world.bucket.store;
     writeFileSync(join(empty, 'recovery.key'), `${world.recovery}\n`, { mode: 0o600 });
     writeFileSync(join(empty, 'reading.json'), JSON.stringify({ accessKeyId, secretAccessKey }), { mode: 0o600 });
-    const command = commandOf(kit, 'offsite').replace('coffre catalog', `coffre --json --config ${world.configFile} catalog`);
+    const command = commandOf(kit, 'offsite').replace('coffre ', 'coffre --json ');
     const { stdout } = await run('sh', ['-c', command], {
       cwd: empty,
       env: { ...process.env, PATH: `${dirname(COFFRE)}:${process.env.PATH}` },

@@ -72,7 +72,7 @@ describe('rotated keys', () => {
     expect(await restored(first)).toBe('one');
     const kit: string = (await world.ok(['keys', 'recovery-kit'])).json.text;
     for (const fingerprint of fingerprints) expect(kit).toContain(`--fingerprint ${fingerprint}`);
-    expect(kit).toContain(`coffre catalog rebuild --from offsite`);
+    expect(kit).toContain(`coffre --config ${world.configFile} catalog rebuild --from offsite`);
     expect((await world.ok(['keys'])).json.signing).toMatchObject({ fingerprint: fingerprints[0], older: [fingerprints[1]] });
   });
 
