@@ -1,19 +1,18 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
 import { Temporal } from 'temporal-polyfill';
-import { type Gap, reasonOf } from '../backup/catch-up-plan.ts';
-import type { GapRow } from '../catalog/gaps.ts';
 import type { IncidentRow } from '../catalog/incidents.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
 import type { RunRow } from '../catalog/runs.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
-import type { SnapshotCopy, SnapshotWithCopies } from '../catalog/snapshots.ts';
+import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { toDate } from '../clock.ts';
-import type { ShopConfig, VaultConfig } from '../config/config.ts';
+import type { ShopConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
-import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
 import { isBackedUp, lifeEnd } from '../retention/policy.ts';
 import type { Consistency, SourceKind } from '../source/source.ts';
+import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
+import { text } from './status-text.ts';
 
 /** How long after its slot a backup may still be on its way before its absence is red. */
 const GRACE_MS = 6 * 3600_000;
@@ -31,17 +30,10 @@ const UNSCHEDULED_MS: Readonly<Record<SourceKind, number>> = {
 const PRUNE_MISSED_MS = 50 * 3600_000;
 const CHECKPOINT_MISSED_MS = 50 * 3600_000;
 
-export interface StatusFacts {
-  readonly nowMs: number;
-  readonly timezone: string;
-  readonly shop: ShopConfig;
-  readonly vaults: readonly VaultConfig[];
-  readonly snapshots: readonly SnapshotWithCopies[];
+export interface StatusFacts extends CopyFacts {
   /** Newest first within each kind. */
   readonly runs: readonly RunRow[];
   readonly probes: ReadonlyMap<string, Probe | null>;
-  /** What is known of each vault apart from what it holds. */
-  readonly vaultFacts: ReadonlyMap<string, VaultFacts>;
   /** Versions on our keys that are not ours and that no reconciliation has looked at yet. */
   readonly foreignVersions: number;
   /** Left out: active, and held by nobody. */
@@ -54,8 +46,6 @@ export interface StatusFacts {
   readonly reading: { readonly withinMs: number; readonly levels: readonly ReadingLevel[] } | null;
   /** When the newest checkpoint of coffre's own state in each vault is of, epoch milliseconds; null: it holds none. */
   readonly checkpoints: ReadonlyMap<string, number | null>;
-  /** What the vaults lack, and why, as whoever tried last found. */
-  readonly lacking: { readonly gaps: readonly Gap[]; readonly reasons: readonly GapRow[] };
 }
 
 export interface SourceStatus {
@@ -73,42 +63,13 @@ export interface SourceStatus {
   readonly dueSince: string | null;
 }
 
-/** What one vault has of the newest good snapshots. */
-export interface VaultCopy {
-  readonly vault: string;
-  readonly media: string;
-  readonly offsite: boolean;
-  /** All of them are there. */
-  readonly holds: boolean;
-  /** Of their manifests, as last read back, the one that ends first; null: nothing is there, or its lock is not known. */
-  readonly lock: { readonly mode: string; readonly retainUntil: string } | null;
-}
-
-export interface Lacking {
-  readonly vault: string;
-  /** Newest first. */
-  readonly missing: readonly string[];
-  readonly damaged: readonly string[];
-  /** Why the missing ones are; null: nothing was tried yet. */
-  readonly reason: { readonly code: string; readonly message: string; readonly at: string } | null;
-}
-
 export interface ShopStatus {
   readonly shop: string;
   readonly ok: boolean;
   /** `keptUntil`: from then on everything goes; null: nobody knows of an end. */
   readonly life: { readonly state: ShopLife['state']; readonly keptUntil: string | null; readonly holds: readonly string[] };
   readonly sources: readonly SourceStatus[];
-  readonly copies: {
-    readonly copies: number;
-    readonly media: readonly string[];
-    readonly offsite: readonly string[];
-    readonly immutable: readonly string[];
-    readonly verifyErrors: number;
-    readonly ok: boolean;
-    /** Each vault of the shop: what it counts for is said above. */
-    readonly vaults: readonly VaultCopy[];
-  };
+  readonly copies: Copies;
   /** Vaults that lack snapshots of the shop, or hold damaged ones: what a catch-up brings. */
   readonly lacking: readonly Lacking[];
   readonly incidents: readonly {
@@ -145,7 +106,8 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   if (sources.length === 0)
     red.push('declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor');
   noteConsistency(facts, sources, notes);
-  const copies = countCopies(facts, sources, ofBackups);
+  const newestGood = sources.map((status) => status.newestGood?.id);
+  const copies = countCopies(facts, newestGood, ofBackups);
   const lacking = whatLacks(facts, red);
   for (const vault of facts.vaults) {
     const probe = facts.probes.get(vault.name) ?? null;
@@ -380,80 +342,6 @@ function checkReading({ nowMs, reading, shop, timezone }: StatusFacts, red: stri
   if (shares.length > 0) notes.push(`read back since ${since}: ${shares.join(', ')}`);
 }
 
-/** A snapshot that is not in every vault protects less than was ordered, whether or not there is a newer one that is. */
-function whatLacks({ shop, timezone, lacking }: StatusFacts, red: string[]): Lacking[] {
-  const { gaps, reasons } = lacking;
-  return [...new Set(gaps.map((gap) => gap.vault))].map((vault) => {
-    const own = gaps.filter((gap) => gap.vault === vault);
-    const missing = own.filter((gap) => gap.damage === null);
-    const damaged = own.filter((gap) => gap.damage !== null);
-    const why = reasonOf(reasons, vault);
-    const remedy = `; the daemon does it when it can, coffre catch-up ${shop.name} now`;
-    const named = (of: readonly Gap[]): string => {
-      const newest = of[0]?.snapshot;
-      return `${of.length} ${of.length === 1 ? 'snapshot' : 'snapshots'} (${of.length === 1 ? '' : 'the newest '}${newest?.source} of ${text(newest?.asOf ?? 0, timezone)})`;
-    };
-    if (missing.length > 0) {
-      const reason =
-        why === null ? 'nobody has tried to copy them yet' : `${why.message} [${why.code}], tried at ${text(why.at, timezone)}`;
-      red.push(`vault ${vault} lacks ${named(missing)}: ${reason}; to be copied there from another vault${remedy}`);
-    }
-    if (damaged.length > 0) {
-      red.push(
-        `vault ${vault} holds ${named(damaged)} with a damaged object [${damaged[0]?.damage}]: to be stored anew from another vault${remedy}`,
-      );
-    }
-    return {
-      vault,
-      missing: missing.map((gap) => gap.snapshot.id),
-      damaged: damaged.map((gap) => gap.snapshot.id),
-      reason: why && { code: why.code, message: why.message, at: text(why.at, timezone) },
-    };
-  });
-}
-
-/** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */
-function countCopies(facts: StatusFacts, sources: readonly SourceStatus[], red: string[]): ShopStatus['copies'] {
-  const { nowMs, shop } = facts;
-  const newest = sources.map((status) => facts.snapshots.find((snapshot) => snapshot.id === status.newestGood?.id));
-  const holds = (vault: VaultConfig): boolean =>
-    newest.length > 0 && newest.every((snapshot) => snapshot?.copies.some((copy) => copy.vault === vault.name));
-  const isLocked = (vault: VaultConfig): boolean =>
-    newest.every((snapshot) =>
-      snapshot?.copies.some((copy) => copy.vault === vault.name && copy.lockMode !== 'advisory' && (copy.retainUntil ?? 0) > nowMs),
-    );
-  const holding = facts.vaults.filter(holds);
-  const rule = threeTwoOne(
-    { vaults: holding.map((vault) => vault.name) },
-    new Map(facts.vaults.map((vault) => [vault.name, vault])),
-    new Map(
-      holding.map((vault) => {
-        const known = facts.vaultFacts.get(vault.name) ?? { sharesDisk: null, lockProven: false };
-        return [vault.name, { ...known, lockProven: known.lockProven && isLocked(vault) }];
-      }),
-    ),
-  );
-  const verifyErrors = facts.snapshots.flatMap((snapshot) => snapshot.copies).filter((copy) => copy.verifyError !== null).length;
-  const which = `; coffre doctor ${shop.name} says which vaults count`;
-  red.push(...rule.reasons.map((reason) => `${reason}${which}`));
-  if (rule.immutable.length === 0) red.push(`no immutable copy${which}`);
-  if (verifyErrors > 0)
-    red.push(
-      `${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name} --read-data`,
-    );
-  const { copies, media, offsite, immutable } = rule;
-  const vaults = facts.vaults.map((vault): VaultCopy => {
-    const ends = newest.flatMap((snapshot) => snapshot?.copies.find((copy) => copy.vault === vault.name) ?? []);
-    const first = ends.reduce<SnapshotCopy | null>((a, b) => (a === null || (b.retainUntil ?? 0) < (a.retainUntil ?? 0) ? b : a), null);
-    const lock =
-      first === null || first.lockMode === null || first.retainUntil === null
-        ? null
-        : { mode: first.lockMode, retainUntil: text(first.retainUntil, facts.timezone) };
-    return { vault: vault.name, media: vault.media, offsite: vault.offsite, holds: holds(vault), lock };
-  });
-  return { copies, media, offsite, immutable, verifyErrors, ok: rule.holds && immutable.length > 0 && verifyErrors === 0, vaults };
-}
-
 /** The first step that is not right; what was not tried after it says nothing more. */
 function probeReason(probe: Probe): string {
   const reason = probe.steps.find((step) => step.outcome === 'failed') ?? probe.steps.find((step) => step.outcome !== 'ok');
@@ -501,11 +389,4 @@ function latest(values: readonly (number | null)[]): number | null {
 function earliest(values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
   return known.length === 0 ? null : Math.min(...known);
-}
-
-/** RFC 3339 with the zone's own offset, to the second. */
-function text(epochMs: number, timezone: string): string {
-  return Temporal.Instant.fromEpochMilliseconds(epochMs)
-    .toZonedDateTimeISO(timezone)
-    .toString({ smallestUnit: 'second', timeZoneName: 'never' });
 }
