@@ -34,22 +34,33 @@ describe('the policy of the README', () => {
       writeFileSync(join(world.keyDir, file), JSON.stringify({ accessKeyId: accessKey, secretAccessKey: secretKey }), { mode: 0o600 });
     secret('offsite.json', writer);
     secret('prune.json', pruner);
+    secret('read.json', reader);
     const root = join(world.dir, 'www');
     writeTree(root, { largeBytes: 70_000_000 });
     world.writeConfig({ files: { root } });
     const config = readFileSync(world.configFile, 'utf8');
     writeFileSync(
       world.configFile,
-      config.replace(/credentialsFile: (\S*)offsite\.json/, 'credentialsFile: $1offsite.json, pruneCredentialsFile: $1prune.json'),
+      config.replace(
+        /credentialsFile: (\S*)offsite\.json/,
+        'credentialsFile: $1offsite.json, pruneCredentialsFile: $1prune.json, readCredentialsFile: $1read.json',
+      ),
     );
 
     const doctor = await world.coffre(['doctor']);
     const red = doctor.json.checks.filter((check: { ok: boolean; name: string }) => !check.ok && check.name.startsWith('vault'));
     expect(red).toEqual([]);
+    expect(doctor.json.checks.filter((check: { name: string }) => check.name.includes('credential that')).length).toBe(3);
     const { json } = await world.ok(['backup', 'dupont']);
     expect(json.snapshots[0].lock).toMatchObject({ mode: 'COMPLIANCE', verified: true });
     await world.ok(['verify', 'dupont', '--read-data']);
     await world.ok(['prune']);
+    await world.ok(['reconcile']);
+    // it is what doctor prints
+    const printed = (await world.ok(['doctor', '--policies'])).json.policies.find(({ vault }: { vault: string }) => vault === 'offsite');
+    expect(JSON.parse(JSON.stringify(printed.policy).replaceAll(`${Bucket}/prod`, 'coffre').replaceAll(Bucket, 'coffre'))).toEqual(
+      JSON.parse(POLICY),
+    );
 
     // with the paper kit's credential, by hand
     const desk = mkdtempSync(join(tmpdir(), 'coffre-by-hand-'));
