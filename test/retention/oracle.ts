@@ -88,6 +88,19 @@ export class Oracle {
       if (lockMs < need.least) throw new Error(`${need.snapshot}: the lock of ${name} ends ${text(lockMs)}, needed ${text(need.least)}`);
     }
     for (const [name, { snapshot }] of needs) throw new Error(`${snapshot} lost ${name} at ${text(nowMs)}`);
+    this.#checkManifests(nowMs);
+  }
+
+  /** Whatever manifest a vault holds, kept or going: what it names is there, or a rebuilt catalog would show what does not restore. */
+  #checkManifests(nowMs: number): void {
+    const there = new Set<string>();
+    for (const { vault, refId } of this.#shop.rows.values()) there.add(`${vault} ${refId}`);
+    for (const { vault, kind, refId } of this.#shop.rows.values()) {
+      if (kind !== 'manifest') continue;
+      for (const id of this.#taken.get(refId as string)?.segmentIds ?? []) {
+        if (!there.has(`${vault} ${id}`)) throw new Error(`${vault} shows ${refId} without ${id} at ${text(nowMs)}`);
+      }
+    }
   }
 
   /** Until when a lock must last at least, as of now. */
