@@ -225,10 +225,15 @@ export class S3Requests {
       if (failedStatus === 403) throw new CoffreError('E_VAULT_DENIED', `vault ${this.config.name}: head ${key}: HTTP 403`);
       return null;
     }
-    const { ObjectLockMode: mode, ObjectLockRetainUntilDate: until } = answer;
+    const { ObjectLockMode: mode, ObjectLockRetainUntilDate: until, VersionId: answered = versionId } = answer;
+    // nothing that is said of another version may be written down as said of this one
+    if (answered !== versionId) {
+      const said = `asked about version ${versionId}, the store answered about ${answered}`;
+      throw new CoffreError('E_OBJECT_ALTERED', `vault ${this.config.name}: head ${key}: ${said}`);
+    }
     return {
       key,
-      versionId: answer.VersionId ?? versionId,
+      versionId,
       sizeBytes: answer.ContentLength ?? 0,
       lock: (mode === 'COMPLIANCE' || mode === 'GOVERNANCE') && until ? { mode, retainUntil: fromDate(until) } : null,
       legalHold: answer.ObjectLockLegalHoldStatus === 'ON',
@@ -301,7 +306,10 @@ export class S3Requests {
     return watchedStream(this.clock, answer.Body as Readable, {
       inactivityMs,
       makeTimeout: () =>
-        new CoffreError('E_VAULT_TIMEOUT', `vault ${this.config.name}: ${doing}: nothing came for ${inactivityMs / 1000} s, or next to nothing`),
+        new CoffreError(
+          'E_VAULT_TIMEOUT',
+          `vault ${this.config.name}: ${doing}: nothing came for ${inactivityMs / 1000} s, or next to nothing`,
+        ),
       mapError: (error) => vaultError(error, this.config.name, doing),
       signal,
     });

@@ -172,7 +172,7 @@ export class S3Vault implements Vault {
   async #settle(key: string, versionId: string, sizeBytes: number, lock: S3Lock | null, signal?: AbortSignal): Promise<StoredObject> {
     const head = await this.requests.head(key, versionId, signal);
     if (head === null) throw this.#missing(key, versionId);
-    if (head.sizeBytes !== sizeBytes || head.versionId !== versionId) {
+    if (head.sizeBytes !== sizeBytes) {
       throw new CoffreError('E_OBJECT_ALTERED', `vault ${this.name}: ${key}: sent ${sizeBytes} bytes, read back ${head.sizeBytes}`);
     }
     if (lock === null || holds(head.lock, lock.mode, lock.retainUntil)) return asStored(head);
