@@ -135,10 +135,9 @@ describe('a machine that burnt down', () => {
     expect(fourth.json.snapshots[0].reusedSegments).toBeGreaterThan(0);
     await world.ok(['prune']);
     expect(await levelOf(world, 'dupont', 'offsite')).toBe((await inventory(world.bucket, 'prod/dupont/')).totalBytes);
-    expect((await world.ok(['verify', 'dupont'])).json.ok).toBe(true);
     expect(rowsOf(world, `select what from audit`).map((row) => row.what)).toContain('catalog rebuild');
 
     const again = await world.coffre(args);
     expect(again.json.error.code).toBe('E_STATE_NOT_EMPTY');
-  }, 240_000);
+  }, 480_000);
 });
