@@ -14,7 +14,7 @@ import { loadConfig, parseConfig } from '../config/load.ts';
 import { CoffreError } from '../errors.ts';
 import { makeDirectory } from '../host/make-directory.ts';
 import { installIdentity, type ShopIdentity } from '../segment/identity-store.ts';
-import { writeNewFile } from '../segment/key-file.ts';
+import { sweepUnfinished, writeNewFile } from '../segment/key-file.ts';
 import { allIdentities, keepOlderIdentity, olderIdentities } from '../segment/older-identities.ts';
 import { fingerprint, trustedFingerprints, trustOlderKey } from '../segment/signing-key.ts';
 import type { RestoreAdapters } from './adapters.ts';
@@ -105,6 +105,8 @@ export async function runRebuild(
         await trustOlderKey(config.signing.keyFile, older, `# before the rebuild of ${clock.now().toString({ smallestUnit: 'second' })}`);
     }
     const written = await writeConfig(configFile, text, checkpoints, clock.now());
+    // also where an earlier call, killed, had come to nothing more to write
+    for (const folder of [...(keyDir === null ? [] : [keyDir]), dirname(configFile)]) await sweepUnfinished(folder);
     await finishPlace(config.stateDir, place, options.from);
     return report(options.from, config, checkpoints, rebuilt, { written, present, isNewSigner: !checkpoints.trusted.includes(present) });
   } finally {

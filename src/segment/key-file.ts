@@ -1,6 +1,6 @@
 // Key files on this machine: written once and durably, read only while nobody else can.
 import { randomBytes } from 'node:crypto';
-import { link, open, unlink } from 'node:fs/promises';
+import { link, open, readdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CoffreError } from '../errors.ts';
 
@@ -10,7 +10,7 @@ import { CoffreError } from '../errors.ts';
  */
 export async function writeNewFile(path: string, content: string | Uint8Array, mode: number): Promise<void> {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = join(folder, `.${basename(path)}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`);
   try {
     const file = await open(temporary, 'wx', mode);
     try {
@@ -29,6 +29,26 @@ export async function writeNewFile(path: string, content: string | Uint8Array, m
     await unlink(temporary).catch(() => {});
   }
   await syncFolder(folder);
+  await sweepUnfinished(folder);
+}
+
+const UNFINISHED = /^\..+\.(\d+)-[0-9a-f]{12}\.tmp$/;
+
+/** Removes what writers that were killed left in a folder of key files: it may be a secret. Never throws. */
+export async function sweepUnfinished(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const pid = UNFINISHED.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) await unlink(join(folder, name)).catch(() => {});
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !isCode(error, 'ESRCH');
+  }
 }
 
 export async function syncFolder(folder: string): Promise<void> {

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { type Doom, Effects } from './effects.ts';
 import { instrumentCatalog, instrumentedVault, instrumentFiles, instrumentRequests } from './instrument.ts';
+import { UnsyncedFiles } from './power-cut.ts';
 
 export interface Job {
   readonly argv: readonly string[];
@@ -10,6 +11,8 @@ export interface Job {
   readonly root: string;
   /** null: the effects are only counted. */
   readonly doom: Doom | null;
+  /** Folder for what is removed: a power cut may bring it back. */
+  readonly graves: string;
   /** Gets where the process died, or the report of one that did not. */
   readonly reportFile: string;
 }
@@ -40,11 +43,12 @@ process.once('message', (job: Job) => {
 });
 process.send?.('ready');
 
-async function run({ argv, shiftMs, root, doom, reportFile }: Job): Promise<void> {
-  const effects = new Effects(doom, reportFile);
+async function run({ argv, shiftMs, root, doom, graves, reportFile }: Job): Promise<void> {
+  const unsynced = new UnsyncedFiles(graves);
+  const effects = new Effects(doom, reportFile, () => unsynced.left());
   instrumentCatalog(effects);
   instrumentRequests(effects);
-  await instrumentFiles(effects, root);
+  await instrumentFiles(effects, root, unsynced);
   const { status, json, stderr } = await runHere(argv, shiftedClock(shiftMs), (vault) => instrumentedVault(vault, effects));
   const report: Report = { names: effects.names, status, json, stderr };
   writeUnseen(reportFile, JSON.stringify(report));

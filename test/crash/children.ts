@@ -5,9 +5,10 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Job, Report } from './child.ts';
 import type { Side } from './effects.ts';
+import type { Unsynced } from './power-cut.ts';
 
 export type Ended =
-  | { readonly died: true; readonly number: number; readonly name: string; readonly side: Side }
+  | { readonly died: true; readonly number: number; readonly name: string; readonly side: Side; readonly last: Unsynced }
   | ({ readonly died: false } & Report);
 
 export class Children implements AsyncDisposable {
@@ -20,12 +21,13 @@ export class Children implements AsyncDisposable {
   }
 
   /** Runs one job to its end or its death. `more`: another one will follow. */
-  async run(job: Omit<Job, 'reportFile'>, more = true): Promise<Ended> {
+  async run(job: Omit<Job, 'reportFile' | 'graves'>, more = true): Promise<Ended> {
     const child = this.#next ?? start();
     this.#next = null;
     const reportFile = join(this.#dir, `report-${child.pid}.json`);
     const gone = once(child, 'exit');
-    child.send({ ...job, reportFile } satisfies Job);
+    const graves = join(this.#dir, `graves-${child.pid}`);
+    child.send({ ...job, reportFile, graves } satisfies Job);
     if (more) this.#next = start();
     const [status, signal] = (await gone) as [number | null, NodeJS.Signals | null];
     let report: unknown;
@@ -35,7 +37,7 @@ export class Children implements AsyncDisposable {
       throw new Error(`crash matrix: a child ended with ${signal ?? status} and without a report`, { cause });
     }
     rmSync(reportFile);
-    if (signal === 'SIGKILL') return { died: true, ...(report as { number: number; name: string; side: Side }) };
+    if (signal === 'SIGKILL') return { died: true, ...(report as { number: number; name: string; side: Side; last: Unsynced }) };
     return { died: false, ...(report as Report) };
   }
 

@@ -14,10 +14,12 @@ export class Effects {
   readonly names: string[] = [];
   readonly #doom: Doom | null;
   readonly #diedFile: string;
+  readonly #lastWords: () => unknown;
 
-  /** `diedFile` gets the name of the effect that the process died at. */
-  constructor(doom: Doom | null, diedFile: string) {
+  /** `diedFile` gets the name of the effect that the process died at, and what `lastWords` says then. */
+  constructor(doom: Doom | null, diedFile: string, lastWords: () => unknown = () => null) {
     this.#doom = doom;
+    this.#lastWords = lastWords;
     this.#diedFile = diedFile;
   }
 
@@ -55,7 +57,7 @@ export class Effects {
   }
 
   #die(number: number, name: string, side: Side): never {
-    writeUnseen(this.#diedFile, JSON.stringify({ number, name, side }));
+    writeUnseen(this.#diedFile, JSON.stringify({ number, name, side, last: this.#lastWords() }));
     process.kill(process.pid, 'SIGKILL');
     // SIGKILL to oneself is delivered before the call returns to this thread
     throw new Error('still alive');

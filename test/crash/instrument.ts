@@ -8,6 +8,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { parseKey } from '../../src/segment/layout.ts';
 import type { Vault } from '../../src/vault/vault.ts';
 import type { Effects } from './effects.ts';
+import type { UnsyncedFiles } from './power-cut.ts';
 
 const what = (key: string): string => parseKey(key)?.type ?? 'object';
 
@@ -63,7 +64,7 @@ export function instrumentCatalog(effects: Effects): void {
 }
 
 /** Every change below `root` that is made with node:fs. Must be called before anything opens a file. */
-export async function instrumentFiles(effects: Effects, root: string): Promise<void> {
+export async function instrumentFiles(effects: Effects, root: string, unsynced: UnsyncedFiles): Promise<void> {
   const place = (path: unknown): string | null => {
     const text = path instanceof URL ? path.pathname : String(path);
     const inside = relative(root, text);
@@ -81,7 +82,20 @@ export async function instrumentFiles(effects: Effects, root: string): Promise<v
       );
       if (at === null) return inner(...args);
       const label = `file: ${name} ${at}`;
-      return isSync ? effects.aroundSync(label, () => inner(...args)) : effects.around(label, () => inner(...args));
+      if (isSync) return effects.aroundSync(label, () => inner(...args));
+      return effects.around(label, async () => {
+        const [first, second] = args.map(String) as [string, string];
+        const goes = name === 'rename' ? second : name === 'unlink' || name === 'rm' ? first : null;
+        const saved = goes === null ? null : unsynced.save(goes);
+        const wasThere = name === 'mkdir' && fs.existsSync(first);
+        const result = await inner(...args);
+        if (name === 'rename') unsynced.renamed(first, second, saved);
+        else if (name === 'unlink' || name === 'rm') unsynced.removed(first, saved);
+        else if (name === 'link') unsynced.made(second);
+        else if (name === 'mkdir' && !wasThere) unsynced.made(first);
+        else if (name === 'writeFile' || name === 'appendFile') unsynced.wrote(first);
+        return result;
+      });
     };
   };
   for (const name of ['rename', 'unlink', 'rm', 'rmdir', 'mkdir', 'link', 'symlink', 'writeFile', 'appendFile', 'copyFile', 'truncate'])
@@ -90,13 +104,19 @@ export async function instrumentFiles(effects: Effects, root: string): Promise<v
     wrap(fs as Record<string, Any>, name, true);
 
   const paths = new WeakMap<FileHandle, string>();
+  const fullPaths = new WeakMap<FileHandle, string>();
   const open = promises.open;
   promises.open = async (path: Any, flags: Any, mode: Any): Promise<FileHandle> => {
     const at = place(path);
     const makes = typeof flags === 'string' ? /[wa]/.test(flags) : typeof flags === 'number' && (flags & fs.constants.O_CREAT) !== 0;
+    const wasThere = fs.existsSync(path);
     const work = (): Promise<FileHandle> => open(path, flags, mode);
     const handle = at !== null && makes ? await effects.around(`file: create ${at}`, work) : await work();
-    if (at !== null) paths.set(handle, at);
+    if (at !== null) {
+      paths.set(handle, at);
+      fullPaths.set(handle, String(path));
+      if (makes && !wasThere) unsynced.made(String(path));
+    }
     return handle;
   };
   const sample = (await open(import.meta.filename, 'r')) as FileHandle;
@@ -106,7 +126,17 @@ export async function instrumentFiles(effects: Effects, root: string): Promise<v
     const inner = prototype[name];
     prototype[name] = function (this: FileHandle, ...args: Any[]) {
       const at = paths.get(this);
-      return at === undefined ? inner.apply(this, args) : effects.around(`file: ${name} ${at}`, () => inner.apply(this, args));
+      if (at === undefined) return inner.apply(this, args);
+      unsynced.wrote(fullPaths.get(this) as string);
+      return effects.around(`file: ${name} ${at}`, () => inner.apply(this, args));
+    };
+  }
+  for (const name of ['sync', 'datasync']) {
+    const inner = prototype[name];
+    prototype[name] = async function (this: FileHandle) {
+      await inner.apply(this);
+      const path = fullPaths.get(this);
+      if (path !== undefined) unsynced.synced(path);
     };
   }
   syncBuiltinESMExports();
@@ -137,7 +167,7 @@ function placeName(inside: string): string {
         .replace(/^\.tmp-[0-9a-f]{16}-/, '.tmp-')
         .replace(/[0-9a-z]{26}/g, 'ID')
         .replace(/\d{8}T\d{6}Z?/g, 'TIME')
-        .replace(/[0-9a-f]{12,}/g, 'HEX'),
+        .replace(/(\.\d+-)?[0-9a-f]{12,}/g, 'HEX'),
     )
     .join('/');
 }

@@ -10,6 +10,7 @@ import { Children, type Ended } from './children.ts';
 import type { Outcome } from './composition.ts';
 import type { Doom, Side } from './effects.ts';
 import { coffreAt, DAY_MS, makePlace, type Place, restoreTemplate, saveTemplate } from './place.ts';
+import { cutPower } from './power-cut.ts';
 import { makeRandom, type Random } from './random.ts';
 import { type Operation, SCENARIOS, type Scenario } from './scenarios.ts';
 import { runInStore, type StoreOutcome } from './store.ts';
@@ -22,6 +23,8 @@ const END_DAY = 70;
 const RESTORE_EVERY = 5;
 /** Of each so many runs one is killed a second time, while it makes up for the first. */
 const TWICE_EVERY = 4;
+/** Of each so many kills one is a power cut: part of what was not synced is taken away as well. */
+const CUT_EVERY = 3;
 
 export interface MatrixOptions {
   readonly runs: number;
@@ -52,6 +55,8 @@ export interface MatrixReport {
   readonly seed: number;
   readonly durationMs: number;
   readonly restores: number;
+  /** Kills that were power cuts. */
+  readonly cuts: number;
   readonly scenarios: readonly {
     readonly name: string;
     readonly operation: string;
@@ -87,6 +92,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   const tallies = chosen.map((scenario) => ({ scenario, names: [] as readonly string[], kills: 0, died: new Set<string>() }));
   let done = 0;
   let restores = 0;
+  let cuts = 0;
   let inStore: StoreOutcome | null = null;
   try {
     // A lane takes a scenario at a time; the kills of all of them are spread evenly.
@@ -108,7 +114,9 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
         for (const [i, kill] of kills.entries()) {
           const twice = options.at === undefined && i % TWICE_EVERY === TWICE_EVERY - 1 ? own(counted.names.length) + 1 : null;
           const compares = options.at !== undefined || i % RESTORE_EVERY === 0;
-          const outcome = await killOnce(bench, children, kill, { twice, compares });
+          const cut = i % CUT_EVERY === CUT_EVERY - 1 ? own : null;
+          const outcome = await killOnce(bench, children, kill, { twice, compares, cut });
+          cuts += outcome.kills > 0 && cut !== null ? 1 : 0;
           tally.kills += outcome.kills;
           for (const died of outcome.died) tally.died.add(died);
           restores += outcome.restored ? 1 : 0;
@@ -154,6 +162,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
     seed: options.seed,
     durationMs: Math.round(systemClock.monotonicMs() - startedMs),
     restores,
+    cuts,
     scenarios: scenarios.map(({ name, operation, names, kills, died }) => ({
       ...{ name, operation, points: names.length, kills, names: died.size },
       effects: tally(names),
@@ -193,7 +202,7 @@ async function killOnce(
   bench: Bench,
   children: Children,
   { number, side }: Kill,
-  { twice, compares }: { readonly twice: number | null; readonly compares: boolean },
+  { twice, compares, cut }: { readonly twice: number | null; readonly compares: boolean; readonly cut: Random | null },
 ): Promise<KillOutcome> {
   const { place, scenario } = bench;
   await restoreTemplate(place);
@@ -203,11 +212,13 @@ async function killOnce(
     if (ended.died) died.push(`${ended.side} ${ended.number}: ${ended.name}`);
     return ended;
   };
-  await dieAt(scenario.argv(place), { number, match: null, side });
+  const first = await dieAt(scenario.argv(place), { number, match: null, side });
+  if (first.died && cut !== null)
+    died.push(...cutPower(first.last, cut).map((lost) => `a power cut took: ${lost.replace(place.root, '')}`));
   const found = [...(await look(bench, died, 'killed'))];
   if (twice !== null) {
-    const [first] = scenario.again(place);
-    if (first) await dieAt(first.argv, { number: twice, match: null, side: side === 'before' ? 'after' : 'before' });
+    const [again] = scenario.again(place);
+    if (again) await dieAt(again.argv, { number: twice, match: null, side: side === 'before' ? 'after' : 'before' });
     found.push(...(await look(bench, died, 'killed')));
   }
   found.push(...(await makeUp(bench, died, compares)));
