@@ -270,7 +270,8 @@ export function answersWith(make: (body: Buffer, call: Call) => Buffer | Promise
   return async (call) => {
     const { body, headers, status } = await call.forward();
     const other = await make(body, call);
-    call.answer({ status, headers: { ...headers, 'content-length': String(other.length), etag: undefined }, body: other });
+    const own = { 'content-length': String(other.length), 'transfer-encoding': undefined, etag: undefined };
+    call.answer({ status, headers: { ...headers, ...own }, body: other });
   };
 }
 
