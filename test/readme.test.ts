@@ -39,7 +39,9 @@ describe('commands', () => {
     for (const line of said) {
       const [name = '', second = ''] = line.split(' ');
       const own =
-        ['billing', 'vault', 'keys', 'catalog', 'shop', 'hold'].includes(name) && /^[a-z]/.test(second) ? `${name} ${second}` : name;
+        ['billing', 'vault', 'keys', 'catalog', 'shop', 'hold', 'incident'].includes(name) && /^[a-z]/.test(second)
+          ? `${name} ${second}`
+          : name;
       if (!help.has(own)) help.set(own, (await coffre([...own.split(' '), '--help'])).stdout);
       expect(help.get(own), line).toContain(`Usage: coffre ${own}`);
       for (const [flag] of line.matchAll(/--[a-z][a-z0-9-]*/g)) expect(help.get(own), `${line}: ${flag}`).toContain(flag);

@@ -13,6 +13,7 @@ import { sealedIdentity, shopIdentities, trustedKeys } from '../restore/keys.ts'
 import { chooseReading, listShop, type VerifiedCopy, type VerifyDeps, verifyCopy } from '../restore/verify.ts';
 import { verifyIdentity } from '../restore/verify-identity.ts';
 import { newId } from '../segment/id.ts';
+import { checkSkew } from '../vault/clock-skew.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
 import { formatBytes, table } from './output.ts';
@@ -33,6 +34,8 @@ const HELP = `
 What is found is always reported, and the exit status is not 0 then, mended or not. Mending takes the object from
 another vault whose copy has the right hash. Where versions are kept the damaged one stays, as evidence, until its
 lock ends; in a folder it is replaced. The manifests of that vault which name it are written anew.
+--read-data=PERCENT takes what was not read for longest first, so that repeated it comes to everything; the daemon reads
+a part daily by itself (verify.readWithin of the configuration).
 
 Example:
   coffre verify dupont --read-data=10
@@ -98,6 +101,8 @@ export function registerVerify(program: Command, context: CliContext): void {
             try {
               const vault = await adapters.openVault(vaultConfig);
               try {
+                // whether a lock lasts is judged by our clock
+                await checkSkew(vault, context.clock, config.limits.clockSkewMs);
                 if (sealed !== null) {
                   await verifyIdentity(catalog, vault, { ...sealed, shop: shop.name, signal: invocation.signal }).catch(
                     (error: unknown) => {

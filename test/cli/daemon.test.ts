@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { openCatalog } from '../../src/catalog/open.ts';
+import { readableObjects } from '../../src/catalog/reading.ts';
 import { catalogSlots } from '../../src/schedule/slots.ts';
 import { startFaultProxy } from '../servers/fault-proxy.ts';
 import { until } from '../servers/rig.ts';
@@ -136,6 +138,40 @@ test('slots missed while it was down are made up for by one run', async () => {
   ]);
   const { json } = await it.ok(['snapshots']);
   expect(json.snapshots).toHaveLength(2);
+});
+
+test('its daily looks - vaults probed, somebody else’s object told of as an incident, what was not read for long read', async () => {
+  const it = await world();
+  await it.ok(['backup', 'dupont']);
+  const { client, name: Bucket } = it.bucket;
+  await client.send(new PutObjectCommand({ Bucket, Key: 'prod/dupont/segments/theirs', Body: 'x' }));
+  const catalog = await openCatalog(it.stateDir);
+  const slots = catalogSlots(catalog);
+  const { Temporal } = await import('temporal-polyfill');
+  const twoDaysAgo = Temporal.Now.instant().subtract({ hours: 48 });
+  await slots.taken('dupont', 'files', Temporal.Now.instant().add({ minutes: 30 }));
+  await slots.taken('dupont', 'reconcile', twoDaysAgo);
+  await slots.taken('_coffre', 'probe', twoDaysAgo);
+  const DAY = 86_400_000;
+  await catalog.db
+    .updateTable('objects')
+    .set((eb) => ({ createdAt: eb('createdAt', '-', 20 * DAY) }))
+    .where('shop', '=', 'dupont')
+    .execute();
+  const unread = async (): Promise<number> =>
+    (await readableObjects(catalog, 'offsite', 'dupont')).filter((row) => row.readAt === null).length;
+  expect(await unread()).toBeGreaterThan(2);
+
+  const daemon = startDaemon(it);
+  await daemon.saw('job.done', 'probe');
+  await daemon.saw('job.done', 'reconcile');
+  await daemon.saw('job.done', 'read');
+  daemon.signal('SIGTERM');
+  expect((await daemon.ended()).status).toBe(0);
+  expect(daemon.lines.filter((line) => line.event === 'incident')).toMatchObject([{ shop: 'dupont', code: 'E_INCIDENT', level: 'error' }]);
+  expect(await unread()).toBe(0);
+  expect(await catalog.db.selectFrom('probes').select('outcome').execute()).toMatchObject([{ outcome: 'proven' }, { outcome: 'proven' }]);
+  await catalog.close();
 });
 
 test('SIGTERM in the middle of a backup: interrupted in bounded time, status 0, taken up and finished at the next start', async () => {
