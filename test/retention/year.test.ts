@@ -117,7 +117,7 @@ test('the window is always full, storage is what the plan explains, and peaks ar
   for (const name of ENDED) expect(shops[names.indexOf(name)]?.levelBytes, name).toBe(0);
   expect([...(shops[names.indexOf(SUSPENDED)]?.rows.values() ?? [])].map((row) => row.kind)).toEqual(['key']);
   await checkPeaks(world.ledger, counts);
-}, 300_000);
+}, 900_000);
 
 /** What happens to some of them in the year, before the prune of that day. */
 function live(shop: SimShop, i: number, day: number, nowMs: number): void {
