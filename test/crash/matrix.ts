@@ -112,9 +112,9 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
         tally.names = counted.names;
         const kills = options.at === undefined ? chooseKills(counted.names, share[at] as number, own) : [options.at];
         for (const [i, kill] of kills.entries()) {
-          const twice = options.at === undefined && i % TWICE_EVERY === TWICE_EVERY - 1 ? own(counted.names.length) + 1 : null;
+          const twice = options.at === undefined && i % TWICE_EVERY === 0 ? own(counted.names.length) + 1 : null;
           const compares = options.at !== undefined || i % RESTORE_EVERY === 0;
-          const cut = i % CUT_EVERY === CUT_EVERY - 1 ? own : null;
+          const cut = i % CUT_EVERY === 1 ? own : null;
           const outcome = await killOnce(bench, children, kill, { twice, compares, cut });
           cuts += outcome.kills > 0 && cut !== null ? 1 : 0;
           tally.kills += outcome.kills;
