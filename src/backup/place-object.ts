@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
+import { recordLook } from '../catalog/incidents.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { type ObjectRow, recordDamagedObject } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
@@ -76,6 +77,14 @@ interface Found {
   readonly superseded: readonly ObjectRow[];
 }
 
+/** In a folder: a copy of ours has taken its place, and we died before its row said so. */
+function isReplaced(row: ObjectRow, rows: readonly ObjectRow[], listed: readonly ListedVersion[], vault: Vault): boolean {
+  if (vault.type !== 'filesystem') return false;
+  return rows.some(
+    (other) => other.id !== row.id && other.state === 'stored' && listed.some(({ versionId }) => versionId === other.versionId),
+  );
+}
+
 /** Compares what the vault has under the key with what the catalog knows, and reads what only a hash can tell. */
 async function lookAround(context: PlaceContext, wanted: WantedObject, { readFirst }: PlaceOptions): Promise<Found> {
   const { catalog, ledger, runId, shop, vault } = context;
@@ -89,6 +98,11 @@ async function lookAround(context: PlaceContext, wanted: WantedObject, { readFir
     if (!version && (await vault.stat(row.key, row.versionId ?? '')) === null) {
       // first what else needs it: a crash in between must not leave that called good
       if (isOf(row, wanted)) await recordDamagedObject(catalog, row, 'E_OBJECT_MISSING');
+      // a reconciliation would not miss it any more
+      if (!isReplaced(row, rows, listed, vault)) {
+        const sighting = { kind: 'missing', key: row.key, versionId: row.versionId ?? '', sizeBytes: row.sizeBytes } as const;
+        await recordLook(catalog, context.clock, { vault: vault.name, shop, kinds: [], sightings: [sighting], who: 'catch-up' });
+      }
       await ledger.vanished(row.id, 'the store does not have it any more');
       continue;
     }

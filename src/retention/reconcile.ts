@@ -74,6 +74,12 @@ export async function reconcile(
     .where('shop', '=', shop)
     .where(IS_LIVE)
     .execute();
+  // a folder has one file for a key: where a sound copy took the place of a damaged one, we died before the old row said so
+  const replaced = new Set(
+    live.flatMap((row) =>
+      vault.type === 'filesystem' && row.kind !== 'foreign' && listed.has(id(row.key, row.versionId ?? '')) ? [row.key] : [],
+    ),
+  );
   for (const row of live) {
     signal?.throwIfAborted();
     if (row.versionId === null) continue;
@@ -100,7 +106,7 @@ export async function reconcile(
         await ledger.released(row.id, 'the store does not have it any more');
         continue;
       }
-      if (row.kind !== 'foreign') {
+      if (row.kind !== 'foreign' && !replaced.has(row.key)) {
         // before its row says that it is gone: the next look would not miss it any more
         await note({ ...named(vault, row), what: 'missing', sizeBytes: row.sizeBytes });
         await markDamaged(catalog, row);

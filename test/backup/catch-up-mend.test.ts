@@ -77,6 +77,10 @@ it('objects gone from a store, altered in a folder - verify --repair says it, st
   const level = shops.filter((row) => row.vault === 'offsite').reduce((sum, row) => sum + row.levelBytes, 0);
   expect(level).toBe((await inventory(world.bucket)).totalBytes);
 
+  // mended, and yet somebody deleted them: two objects of the store and a file
+  const missing = inCatalog(world, (catalog) => catalog.prepare(`select count(*) n from incidents where kind = 'missing'`).get());
+  expect(missing).toEqual({ n: 3 });
+
   // each vault alone gives both back; what was replaced is a stray that prune will take, not somebody else's
   for (const vault of vaults) {
     for (const id of both) {
