@@ -12,7 +12,6 @@ import { slices } from '../catalog/segments.ts';
 import { insertSnapshot } from '../catalog/snapshots.ts';
 import type { ObjectsTable, Tables } from '../catalog/tables.ts';
 import { CoffreError } from '../errors.ts';
-import { openIdentity, recipientOf } from '../segment/age.ts';
 import { idTimeMs } from '../segment/id.ts';
 import type { ShopIdentity } from '../segment/identity-store.ts';
 import { compressIndex } from '../segment/index-file.ts';
@@ -24,18 +23,13 @@ import { inParallel } from '../vault/in-parallel.ts';
 import { READ_RETRY, retrying } from '../vault/retry.ts';
 import type { ListedVersion, Lock } from '../vault/vault.ts';
 import { writeDurably } from './commit.ts';
-import { openManifestVersion, type RebuildFinding, type RebuildVault, readVersion, sha256Of, verdictOf } from './rebuild-read.ts';
+import { openIdentities, provenIdentities, type SealedIdentity } from './rebuild-identities.ts';
+import { openManifestVersion, type RebuildFinding, type RebuildVault, sha256Of, verdictOf } from './rebuild-read.ts';
 import { indexCopyPath, manifestCopyPath } from './state-files.ts';
 
 /** Requests under way at once. */
 const IN_FLIGHT = 16;
 const ROWS_AT_ONCE = 500;
-
-export interface SealedIdentity extends ShopIdentity {
-  readonly sealed: Buffer;
-  /** null: on this machine only. */
-  readonly version: ListedVersion | null;
-}
 
 export interface ShopListing {
   readonly shop: string;
@@ -121,7 +115,7 @@ class ShopRebuild {
 
   async run(): Promise<RebuiltShop> {
     for (const version of this.#versions) if (version.isDeleteMarker) this.#note(version, 'delete marker');
-    await this.#readIdentities();
+    this.#candidates = await openIdentities(this.#request, this.#shop, this.#byKey('identity'));
     const known = await this.#request.catalog.db
       .selectFrom('objects')
       .select(['id', 'key', 'versionId'])
@@ -139,7 +133,7 @@ class ShopRebuild {
       if (manifest.encryption !== 'none') recipients.set(manifest.encryption.recipient, manifest.snapshot);
       snapshots.push(await this.#record(opened.signed, opened.version, opened.sha256));
     }
-    const proven = this.#provenIdentities(recipients);
+    const proven = provenIdentities(this.#candidates, recipients, this.#request.presentKey);
     await this.#recordRest(proven);
     return {
       shop: this.#shop,
@@ -165,26 +159,6 @@ class ShopRebuild {
       else keys.set(version.key, [version]);
     }
     return [...keys].sort(([a], [b]) => (a < b ? -1 : 1));
-  }
-
-  /** Every identity that the recovery identity opens, wherever it came from: which of them are ours the manifests tell. */
-  async #readIdentities(): Promise<void> {
-    for (const own of this.#request.ownIdentities) this.#candidates.push({ ...own, sealed: Buffer.alloc(0), version: null });
-    if (this.#request.recovery.length === 0) return;
-    for (const [key, versions] of this.#byKey('identity')) {
-      const parsed = parseKey(key);
-      if (parsed?.type !== 'identity') continue;
-      for (const version of versions) {
-        try {
-          const sealed = await readVersion(this.#request, version, 1024 * 1024);
-          const identity = await openIdentity(sealed, this.#request.recovery);
-          const recipient = await recipientOf(identity);
-          this.#candidates.push({ shop: this.#shop, keyId: parsed.keyId, recipient, identity, sealed, version });
-        } catch (error) {
-          if (verdictOf(error, '') === null && !(error instanceof CoffreError && error.code === 'E_KEY')) throw error;
-        }
-      }
-    }
   }
 
   async #chooseManifest(versions: readonly ListedVersion[]) {
@@ -446,21 +420,6 @@ class ShopRebuild {
     } finally {
       await rm(plain, { force: true });
     }
-  }
-
-  /**
-   * Of the identities that could be opened, those that a signed manifest, or the signed checkpoint, names: anybody who knows the recovery
-   * recipient can seal one to it. The present one first.
-   */
-  #provenIdentities(recipients: ReadonlyMap<string, string>): SealedIdentity[] {
-    const { presentKey } = this.#request;
-    const named = new Set([...recipients.keys(), ...(presentKey === null ? [] : [presentKey.recipient])]);
-    const newest = [...recipients].sort(([, a], [, b]) => (a < b ? 1 : -1))[0]?.[0] ?? null;
-    const present = presentKey?.recipient ?? newest;
-    const rank = (one: SealedIdentity): number => (one.recipient !== present ? 2 : one.keyId === presentKey?.keyId ? 0 : 1);
-    return this.#candidates
-      .filter(({ recipient }) => named.has(recipient))
-      .sort((a, b) => rank(a) - rank(b) || (a.keyId < b.keyId ? 1 : -1));
   }
 
   /** Everything that no manifest named: identities, what the ledger knows as ours, and what nobody vouches for. */
