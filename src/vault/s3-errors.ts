@@ -11,6 +11,16 @@ interface RawError {
   readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string };
 }
 
+/** What a store answered, as opposed to what a line or a time limit did. */
+export class AnsweredError extends CoffreError {
+  readonly status: number;
+
+  constructor(code: ErrorCode, message: string, status: number, options?: { hint: string }) {
+    super(code, message, options);
+    this.status = status;
+  }
+}
+
 const BY_S3_CODE: Readonly<Record<string, ErrorCode>> = {
   InvalidAccessKeyId: 'E_VAULT_AUTH',
   SignatureDoesNotMatch: 'E_VAULT_AUTH',
@@ -139,5 +149,6 @@ export function vaultError(error: unknown, vaultName: string, doing: string): Co
   ];
   const hint = code === 'E_CONFIG' ? { hint: 'check region and endpoint of the vault' } : undefined;
   const detail = parts.filter((part) => part).join(', ');
-  return new CoffreError(code, `vault ${vaultName}: ${doing}: ${detail === '' ? String(raw.name ?? 'failed') : detail}`, hint);
+  const message = `vault ${vaultName}: ${doing}: ${detail === '' ? String(raw.name ?? 'failed') : detail}`;
+  return status === null ? new CoffreError(code, message, hint) : new AnsweredError(code, message, status, hint);
 }

@@ -4,7 +4,9 @@ import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import type { S3VaultConfig } from '../config/config.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
+import { isTransient } from './retry.ts';
 import { type BucketLockState, bucketLockState, serverTime } from './s3-bucket.ts';
+import { AnsweredError } from './s3-errors.ts';
 import { LARGEST_PAGE, listUploads, listVersions } from './s3-listing.ts';
 import { type HeadOfVersion, type S3Lock, type S3LockMode, S3Requests } from './s3-requests.ts';
 import { uploadStream } from './s3-upload.ts';
@@ -98,7 +100,8 @@ export class S3Vault implements Vault {
     try {
       await this.requests.putRetention(key, versionId, lock);
     } catch (error) {
-      if (!isRefusal(error)) throw error;
+      // asking twice for one end changes nothing; who waited out a time limit does not wait again
+      if (!isRefusal(error) && !(error instanceof AnsweredError && isTransient(error))) throw error;
       await this.#clock.sleep(YOUNG_VERSION_MS);
       await this.requests.putRetention(key, versionId, lock);
     }
@@ -221,7 +224,11 @@ const asStored = ({ key, versionId, sizeBytes, lock }: HeadOfVersion): StoredObj
 
 const REFUSALS: readonly ErrorCode[] = ['E_VAULT_DENIED', 'E_VAULT_IO', 'E_NO_OBJECT_LOCK'];
 
-/** The store understood and said no, as opposed to not answering. */
+/** The store understood and said no, as opposed to not answering, or failing itself: a 500 proves no lock. */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof CoffreError && REFUSALS.includes(error.code);
+  return (
+    error instanceof CoffreError &&
+    REFUSALS.includes(error.code) &&
+    !(error instanceof AnsweredError && error.status >= 500 && error.status !== 501)
+  );
 }
