@@ -88,12 +88,15 @@ export async function refuseUnknownManifest(place: PlaceContext, snapshot: strin
   if (listed.length === 0) return;
   const rows = await catalog.db
     .selectFrom('objects')
-    .select(['versionId', 'state'])
+    .select(['versionId', 'state', 'kind', 'refId'])
     .where('vault', '=', vault.name)
     .where('key', '=', key)
     .execute();
   // landed a moment ago
   if (rows.some((row) => row.state === 'intent')) return;
+  // a folder has one file for a key: where ours was, what lies there was written over it
+  if (vault.type === 'filesystem' && rows.some((row) => row.kind === 'manifest' && row.refId === snapshot && row.versionId !== null))
+    return;
   if (listed.every((version) => rows.some((row) => row.versionId === version.versionId))) return;
   throw new CoffreError('E_VERSION_FOREIGN', `${vault.name}: ${key} is there, and the catalog does not know it`, {
     hint: `coffre catalog rebuild --from ${vault.name} tells whether it is ours, and takes it up`,
