@@ -4,6 +4,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Below test/, the slowest first; every other file takes less than ten seconds. A clone has no times of earlier runs to go by. */
 const SLOW = [
   'restore/database',
+  'acceptance/fault-matrix.backup',
+  'acceptance/fault-matrix.reading',
+  'acceptance/fault-matrix.filesystem',
   'crash/matrix',
   'backup/kill',
   'source/mariadb/hammer',
