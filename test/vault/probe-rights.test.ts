@@ -1,9 +1,11 @@
 // What credentials may do, tried with users of their own on a real store that knows bucket policies.
 import { randomBytes } from 'node:crypto';
+import { text } from 'node:stream/consumers';
 import { PutBucketPolicyCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { S3VaultConfig } from '../../src/config/config.ts';
+import { CoffreError } from '../../src/errors.ts';
 import { type BucketPolicy, bucketPolicy } from '../../src/vault/bucket-policy.ts';
 import { probeCredentials, probeVault } from '../../src/vault/probe.ts';
 import type { ProbeRecorder } from '../../src/vault/probe-report.ts';
@@ -129,6 +131,33 @@ describe('credentials', () => {
       { role: 'writer', tooLittle: [], tooMuch: ['put a delete marker', 'bypass a GOVERNANCE lock'], untried: [] },
     ]);
     expect(rights[0]?.can).toContain('delete a version');
+  }, 60_000);
+
+  it('each is read for its own work alone - what reads needs no other, nor does what deletes', async () => {
+    const { accessKey, secretKey } = bucket.store;
+    const good = secretOf(accessKey, secretKey);
+    const untouched = {
+      from: 'nowhere',
+      read: (): string => {
+        throw new CoffreError('E_SECRET_MISSING', 'read for work that is not its own');
+      },
+    };
+    const owner = vaultOn(bucket);
+    const { key, versionId } = await owner.put({ key: 'dupont/own', body: Buffer.from('own'), retainUntil: null });
+    await owner.close();
+    const reading = vaultOn(bucket, { credentials: untouched, pruneCredentials: untouched, readCredentials: good });
+    expect(await text(await reading.get(key, versionId))).toBe('own');
+    expect(await reading.stat(key, versionId)).toMatchObject({ sizeBytes: 3 });
+    expect(await Array.fromAsync(reading.listVersions('dupont/'))).toHaveLength(1);
+    expect(await Array.fromAsync(reading.listUploads('dupont/'))).toEqual([]);
+    expect(await reading.serverTime()).not.toBeNull();
+    await expect(reading.deleteVersion(key, versionId)).rejects.toMatchObject({ code: 'E_SECRET_MISSING' });
+    await expect(reading.put({ key, body: Buffer.from('x'), retainUntil: null })).rejects.toMatchObject({ code: 'E_SECRET_MISSING' });
+    await reading.close();
+    const pruning = vaultOn(bucket, { credentials: untouched, pruneCredentials: good, readCredentials: untouched });
+    await pruning.deleteVersion(key, versionId);
+    await pruning.close();
+    expect((await inventory(bucket, 'prod/dupont/')).versions).toEqual([]);
   }, 60_000);
 
   it('what each needs depends on what the others do', () => {
