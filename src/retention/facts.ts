@@ -46,7 +46,8 @@ export async function readFacts(tx: Kysely<Tables>, request: FactsRequest, page:
     aliveRuns: new Set(running.map((run) => run.id)),
   };
   if (page === null) return { ...head, users: new Map(), pins: new Map(), nextAfter: null };
-  const segments = await looseSegments(tx, shop, [...planSnapshots(head).going.keys()], page);
+  const { going, waiting } = planSnapshots(head);
+  const segments = await looseSegments(tx, shop, [...going.keys(), ...waiting], page);
   const ids = [...new Set(segments.flatMap((segment) => segment.refId ?? []))];
   const last = segments.at(-1);
   return {
@@ -148,15 +149,15 @@ async function readOthers(tx: Kysely<Tables>, shop: string): Promise<PlanObject[
   return found.sort((a, b) => a.id - b.id);
 }
 
-/** The segments that no snapshot uses but those that are going. */
-async function looseSegments(tx: Kysely<Tables>, shop: string, going: readonly string[], page: SegmentPage): Promise<PlanObject[]> {
+/** The segments that no snapshot uses but those that are going, or wait to. */
+async function looseSegments(tx: Kysely<Tables>, shop: string, unwanted: readonly string[], page: SegmentPage): Promise<PlanObject[]> {
   const { rows } = await sql<Pick<ObjectRow, (typeof COLUMNS)[number]>>`
     select ${sql.join(COLUMNS.map((column) => sql.ref(column)))} from "objects"
     where "vault" = ${page.vault} and "shop" = ${shop} and "kind" = 'segment' and ${IS_LIVE} and "id" > ${page.after}
       and not exists (
         select 1 from "snapshotSegments"
         where "snapshotSegments"."segmentId" = "objects"."refId"
-          and "snapshotSegments"."snapshotId" not in (select "value" from json_each(${JSON.stringify(going)}))
+          and "snapshotSegments"."snapshotId" not in (select "value" from json_each(${JSON.stringify(unwanted)}))
       )
     order by "id" limit ${page.limit}`.execute(tx);
   return rows.map(planObject);

@@ -58,6 +58,8 @@ export interface SnapshotPlan {
   readonly decisions: readonly Decision[];
   /** Snapshots to be removed, those whose removal had begun included. */
   readonly going: ReadonlyMap<string, Decision>;
+  /** Kept by their locks alone: needed where they are, and nowhere else any more. */
+  readonly waiting: ReadonlySet<string>;
 }
 
 export interface PrunePlan extends SnapshotPlan {
@@ -73,7 +75,11 @@ export function planSnapshots(facts: SnapshotFacts): SnapshotPlan {
 function decideAll(facts: SnapshotFacts, manifests: ReadonlyMap<string, readonly PlanObject[]>): SnapshotPlan {
   const snapshots = new Map(facts.snapshots.map((snapshot) => [snapshot.id, snapshot]));
   const decisions = decide(facts.snapshots, facts.nowMs, facts).map((decision) => waitForLocks(decision, facts, snapshots, manifests));
-  return { decisions, going: new Map(decisions.filter((decision) => !decision.keep).map((decision) => [decision.snapshot, decision])) };
+  return {
+    decisions,
+    going: new Map(decisions.filter((decision) => !decision.keep).map((decision) => [decision.snapshot, decision])),
+    waiting: new Set(decisions.filter((decision) => decision.why === 'waits').map((decision) => decision.snapshot)),
+  };
 }
 
 /**
@@ -82,11 +88,12 @@ function decideAll(facts: SnapshotFacts, manifests: ReadonlyMap<string, readonly
  */
 export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
   const manifests = liveManifests(facts);
-  const { decisions, going } = decideAll(facts, manifests);
+  const { decisions, going, waiting } = decideAll(facts, manifests);
   const context: Context = {
     facts,
     snapshots: new Set(facts.snapshots.map((snapshot) => snapshot.id)),
     going,
+    waiting,
     gone: new Set(),
     manifests,
     orphans: [],
@@ -100,7 +107,7 @@ export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
     if (object.kind === 'manifest' && !context.snapshots.has(object.refId ?? '')) context.orphans.push(object);
     if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) + 1);
   }
-  if (!optimistic) return { decisions, going, verdicts: facts.objects.map((object) => judge(context, object)) };
+  if (!optimistic) return { decisions, going, waiting, verdicts: facts.objects.map((object) => judge(context, object)) };
   const verdicts = new Map<number, Verdict>();
   for (const stage of STAGES) {
     for (const object of facts.objects) {
@@ -112,13 +119,14 @@ export function planPrune(facts: PlanFacts, optimistic: boolean): PrunePlan {
       if (isSealed(object)) context.needKey.set(object.vault, (context.needKey.get(object.vault) ?? 0) - 1);
     }
   }
-  return { decisions, going, verdicts: facts.objects.map((object) => verdicts.get(object.id) as Verdict) };
+  return { decisions, going, waiting, verdicts: facts.objects.map((object) => verdicts.get(object.id) as Verdict) };
 }
 
 interface Context {
   readonly facts: PlanFacts;
   readonly snapshots: ReadonlySet<string>;
   readonly going: ReadonlyMap<string, Decision>;
+  readonly waiting: ReadonlySet<string>;
   readonly gone: Set<number>;
   /** `vault`, NUL, snapshot id → versions on that manifest's key. */
   readonly manifests: ReadonlyMap<string, readonly PlanObject[]>;
@@ -244,9 +252,10 @@ interface Say {
 }
 
 function judgeSegment(context: Context, object: PlanObject, { stays, waits, release, age, underWay }: Say): Verdict {
-  const { facts, going } = context;
+  const { facts, going, waiting } = context;
   const users = object.refId === null ? [] : (facts.users.get(object.refId) ?? []);
-  const keeper = users.find((id) => !going.has(id));
+  // what one vault lacks is brought there while a snapshot is wanted, not while it only waits for its locks elsewhere
+  const keeper = users.find((id) => !going.has(id) && (!waiting.has(id) || manifestStillThere(context, object.vault, id)));
   if (keeper !== undefined) return stays(`used by snapshot ${keeper}`);
   for (const id of users) {
     const holder = manifestStillThere(context, object.vault, id);
