@@ -138,9 +138,10 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
       }
     };
     const stored = storeLane();
-    stored.catch(() => {});
-    await Promise.all(Array.from({ length: Math.min(options.lanes, chosen.length) }, (_, i) => lane(`lane${i}`)));
-    await stored;
+    const lanes = Array.from({ length: Math.min(options.lanes, chosen.length) }, (_, i) => lane(`lane${i}`));
+    // all of them are waited for: what one of them works in is not taken from under it
+    const ended = await Promise.allSettled([...lanes, stored]);
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
