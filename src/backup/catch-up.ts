@@ -61,6 +61,22 @@ export interface CatchUpRequest {
   readonly signal: AbortSignal;
 }
 
+/** Removes manifests on their way that came to nothing while their snapshot lasted, or that had arrived when their writer was killed. */
+async function sweepPending(catalog: Catalog, shop: string, gaps: readonly Gap[]): Promise<void> {
+  const open = new Set(gaps.map(({ snapshot, vault }) => `${snapshot.id}.${vault}`));
+  const folder = dirname(catchUpPath(catalog.stateDir, 'x'));
+  for (const name of await readdir(folder).catch(() => [])) {
+    const row = await catalog.db
+      .selectFrom('snapshots')
+      .select(['shop', 'state'])
+      .where('id', '=', name.split('.')[0] ?? '')
+      .executeTakeFirst();
+    // another shop's catch-up may be under way
+    const isOver = row?.state !== 'committed' || (row.shop === shop && !open.has(name.replace(/\.[a-z]+$/, '')));
+    if (isOver) await rm(join(folder, name), { force: true });
+  }
+}
+
 /**
  * Catches one shop up while holding its lock, all vaults at once, each from the newest snapshot on. What cannot be brought to its place now is in
  * `left` and written down with its reason. Killed anywhere it is taken up by the next one: what had arrived is adopted.
@@ -76,6 +92,7 @@ export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): P
     await markInterrupted(catalog, clock, shop.name);
     const plan = await readCatchUpPlan(catalog, deps.config, shop, clock.nowMs());
     if (plan.gaps.length === 0) {
+      await sweepPending(catalog, shop.name, []);
       return { shop: shop.name, dryRun: false, copied: [], left: [], passed: plan.passed, problems: [] };
     }
     await startRun(catalog, clock, { id: runId, kind: 'catch-up', shop: shop.name, source: null });
@@ -146,7 +163,7 @@ class CatchUp {
         const plan = await readCatchUpPlan(catalog, config, shop, clock.nowMs());
         gaps = plan.gaps.filter((gap) => !tried.has(nameOf(gap)));
       }
-      await this.#sweep();
+      await sweepPending(catalog, shop.name, this.#plan.gaps);
     } finally {
       await sources.close();
     }
@@ -261,20 +278,6 @@ class CatchUp {
     const { shop } = this.#request;
     const endsAt = lifeEnd(await readLife(catalog.db, shop.name));
     return { now: clock.now(), ceilingMs: config.limits.lockCeilingMs, retentionMs: shop.plan.retentionMs, endsAt };
-  }
-
-  /** Manifests on their way of which nothing came while their snapshot lasted. */
-  async #sweep(): Promise<void> {
-    const { catalog } = this.#deps;
-    const folder = dirname(catchUpPath(catalog.stateDir, 'x'));
-    for (const name of await readdir(folder).catch(() => [])) {
-      const row = await catalog.db
-        .selectFrom('snapshots')
-        .select('state')
-        .where('id', '=', name.split('.')[0] ?? '')
-        .executeTakeFirst();
-      if (row?.state !== 'committed') await rm(join(folder, name), { force: true });
-    }
   }
 
   #copiedSegment({ snapshot, vault }: Gap, key: string, bytes: number): void {

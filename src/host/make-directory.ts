@@ -1,5 +1,5 @@
 // mkdir -p that always ends: Node's own goes round for ever where a file system answers ENOENT although the parent exists (/proc).
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
@@ -22,5 +22,13 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
       // somebody else made it meanwhile
       if (error.code !== 'EEXIST') throw error;
     });
+    await syncFolder(dirname(folder));
   }
+}
+
+/** What is made here holds what must last: a power cut must not take the whole of it. Where the parent cannot be synced, so be it. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch(() => null);
+  await folder?.sync().catch(() => {});
+  await folder?.close();
 }
