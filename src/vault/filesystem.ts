@@ -18,6 +18,8 @@ import { watchedStream } from './watched-stream.ts';
 
 /** A disk that spins up, a share under load: still far from this. */
 const CALL_LIMIT_MS = 60_000;
+/** So long a write that failed may take to remove what it wrote. */
+const CLEAN_UP_MS = 5_000;
 /** 1 MiB/s: below this rate a write is taken for stuck. */
 const SLOWEST_BYTES_PER_MS = 1_049;
 /** Time and size tell versions apart: a careless copy of a whole vault looks as if every object had been altered. */
@@ -114,20 +116,31 @@ export class FilesystemVault implements Vault {
    * shows; dying after it leaves an object without lock that no manifest names, which listVersions shows.
    */
   async #write(
-    { key, retainUntil, replace = false }: Pick<PutRequest, 'key' | 'retainUntil' | 'replace'>,
+    { key, retainUntil, replace = false, signal }: Pick<PutRequest, 'key' | 'retainUntil' | 'replace' | 'signal'>,
     fill: (unfinished: UnfinishedFile) => Promise<number>,
   ): Promise<StoredObject> {
     const path = objectPath(this.root, key);
     const doing = `put ${key}`;
-    const unfinished = await this.#bounded(doing, 0, async () => {
+    const start = async (): Promise<UnfinishedFile> => {
       await this.ready();
       await makeFolders(this.root, dirname(path));
       return await startFile(path);
+    };
+    let starting: Promise<UnfinishedFile> | undefined;
+    const begin = (): Promise<UnfinishedFile> => {
+      starting = start();
+      return starting;
+    };
+    const unfinished = await this.#bounded(doing, 0, begin, signal).catch((error: unknown) => {
+      // given up, and yet it may begin once the disk goes on
+      starting?.then((late) => late.discard()).catch(() => {});
+      throw error;
     });
+    let committing: Promise<StoredObject> | undefined;
     let renamed = false;
     try {
       const sizeBytes = await fill(unfinished);
-      return await this.#bounded(doing, sizeBytes, async () => {
+      const commit = async (): Promise<StoredObject> => {
         // Keys are random and written once: something is there only if somebody else put it there, or we did and lost
         // the answer. Not replaced unless it is known to be damaged: what lies there may be locked.
         if (!replace && (await lstat(path).catch(() => null))) {
@@ -142,12 +155,22 @@ export class FilesystemVault implements Vault {
         }
         if (retainUntil) await writeAdvisoryLock(this.root, key, versionId, retainUntil);
         return { key, versionId, sizeBytes, lock: await readAdvisoryLock(this.root, key, versionId) };
-      });
+      };
+      const finish = (): Promise<StoredObject> => {
+        committing = commit();
+        return committing;
+      };
+      return await this.#bounded(doing, sizeBytes, finish, signal);
     } catch (error) {
-      await this.#bounded(doing, 0, async () => {
+      const cleanUp = async (): Promise<void> => {
+        // a commit that was given up goes on all the same: only after it is it known what there is to remove
+        await committing?.catch(() => {});
         await unfinished.discard();
         if (renamed) await unlink(path);
-      }).catch(() => {});
+      };
+      // who gave up because the disk hangs must not wait for it as long once more; what stays is listed, and prune takes it
+      const limitMs = Math.min(CLEAN_UP_MS, this.#callLimitMs);
+      await withDeadline(this.#clock, limitMs, () => this.#late(doing, limitMs), cleanUp).catch(() => {});
       throw filesystemError(error, this.name, doing);
     }
   }
