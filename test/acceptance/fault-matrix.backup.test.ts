@@ -64,7 +64,7 @@ async function failsAt(it: Scene, kind: Kind, code: ErrorCode, before: string | 
   else await it.ok('verify', 'dupont', '--read-data');
 }
 
-describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a checkpoint', () => {
+describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a checkpoint', { timeout: 300_000 }, () => {
   const once: [string, Lie['tell']][] = [
     ['500', refuses(500, 'InternalError')],
     ['503 with SlowDown', refuses(503, 'SlowDown')],
@@ -133,7 +133,7 @@ describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a 
   });
 });
 
-describe.concurrent('a store that hangs', () => {
+describe.concurrent('a store that hangs', { timeout: 300_000 }, () => {
   const ways: [Kind, string, Lie['tell']][] = [
     ['segment', 'takes the body and never answers', hangs()],
     ['segment', 'stores it and never answers', hangs(true)],
@@ -152,7 +152,7 @@ describe.concurrent('a store that hangs', () => {
   });
 });
 
-describe.concurrent('a large segment, a multipart upload of two parts', () => {
+describe.concurrent('a large segment, a multipart upload of two parts', { timeout: 300_000 }, () => {
   it('500, SlowDown, a reset and a lost answer, once each at the parts - success after a retry', async () => {
     await using it = await scene(gateway, trees.large);
     const [on, key] = ['UploadPart', KINDS.segment] as const;
@@ -193,7 +193,7 @@ describe.concurrent('a large segment, a multipart upload of two parts', () => {
   }
 });
 
-describe('two vaults, one of which lies', () => {
+describe('two vaults, one of which lies', { timeout: 300_000 }, () => {
   it('each lie - E_DEGRADED names it, status says what is missing, and a catch-up under further lies copies nothing that is not there', async () => {
     await using it = await scene(gateway, trees.small, { vaults: ['nas', 'offsite'] });
     await it.ok(...FULL);

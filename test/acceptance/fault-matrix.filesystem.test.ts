@@ -58,7 +58,7 @@ async function restores(scene: Scene, code: ErrorCode | null, ...more: readonly 
   rmSync(directory, { recursive: true, force: true });
 }
 
-describe('a file that changed behind our back', () => {
+describe('a file that changed behind our back', { timeout: 300_000 }, () => {
   const ways: [string, (path: string) => void, ErrorCode][] = [
     ['other bytes', (path) => writeFileSync(path, flipped(readFileSync(path))), 'E_OBJECT_ALTERED'],
     ['cut short', (path) => truncateSync(path, 10), 'E_OBJECT_ALTERED'],

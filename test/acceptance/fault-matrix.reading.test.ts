@@ -57,7 +57,7 @@ async function restores(it: Scene, code: ErrorCode | null, ...more: readonly str
   rmSync(directory, { recursive: true, force: true });
 }
 
-describe.concurrent('a GET', () => {
+describe.concurrent('a GET', { timeout: 300_000 }, () => {
   const ways: [string, Lie['tell'], ErrorCode][] = [
     ['500', refuses(500, 'InternalError'), 'E_VAULT_IO'],
     ['503 with SlowDown', refuses(503, 'SlowDown'), 'E_VAULT_UNREACHABLE'],
@@ -109,7 +109,7 @@ function circles(): Lie['tell'] {
   };
 }
 
-describe.concurrent('a listing', () => {
+describe.concurrent('a listing', { timeout: 300_000 }, () => {
   const on = 'ListObjectVersions';
   const ways: [string, () => Lie['tell'], ErrorCode][] = [
     ['500', () => refuses(500, 'InternalError'), 'E_VAULT_IO'],
@@ -175,7 +175,7 @@ describe.concurrent('a listing', () => {
   });
 });
 
-describe.concurrent('a DELETE during prune', () => {
+describe.concurrent('a DELETE during prune', { timeout: 300_000 }, () => {
   it('that fails, hangs, or whose answer is lost - its code, and the next prune goes on; that is not done - found by the next look', async () => {
     await using it = await scene(gateway, trees.small, { retention: '12s' });
     const removed: string = (await it.ok(...BACKUP)).json.snapshots[0].id;
