@@ -72,7 +72,10 @@ export function registerRestore(program: Command, context: CliContext): void {
       'allow a database that is not empty: loaded beside it, then swapped; and a directory that is not: only what differs (size, time, mode, owner; not extended attributes and ACLs) is fetched and replaced. Until all of that has arrived, both stay as they are',
     )
     .option('--delete', 'with --overwrite, of files: remove what the snapshot does not have; what the configuration excludes stays')
-    .option('--checksum', 'of files that are there: compare contents too, not size and time alone; not extended attributes and ACLs (a new directory gets them all)')
+    .option(
+      '--checksum',
+      'of files that are there: compare contents too, not size and time alone; not extended attributes and ACLs (a new directory gets them all)',
+    )
     .option(
       '--keep-old',
       'with --overwrite: keep the replaced tables in a database beside (NAME_coffre_old); with --to-host the replaced tree too (beside DIR, as DIR.coffre-old-…)',
