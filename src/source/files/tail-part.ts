@@ -9,8 +9,11 @@ import type { ScannedDirectory, Scratch } from './scratch.ts';
 import { packWithTar } from './tar-pack.ts';
 import type { Found } from './walk.ts';
 
-/** Directories whose entries one tail part holds in memory; larger trees get several, to be extracted one after the other. */
-export const DIRECTORIES_PER_TAIL = 32_768;
+/**
+ * Directories whose entries one tail part holds in memory; larger trees get several, to be extracted one after the other. So few that
+ * their part is no large one as a rule: that would be streamed, and stored again each time.
+ */
+export const DIRECTORIES_PER_TAIL = 16_384;
 /** Header, extended header and its records. */
 const BYTES_PER_DIRECTORY = 1536 + 512;
 const HEADERS_AT_ONCE = 64;
