@@ -281,7 +281,7 @@ describe('the database that is opened', () => {
   it('a database written out - is left as it is', async () => {
     const root = await place({});
     const shop = shopOf(root, '{ name: n, user: u, host: h }');
-    expect(await resolveDatabase(shop, localHost)).toEqual({ config: shop.database, file: null });
+    expect(await resolveDatabase(shop, localHost)).toEqual({ config: shop.database, file: null, noSockets: [] });
   });
 
   it('is not part of the configuration before it is asked for', async () => {
