@@ -1,5 +1,7 @@
 // Makes the S3 clients of a vault: portable settings, time limits, credentials read late, signatures dated by our clock.
 import { createHash } from 'node:crypto';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { type Clock, toDate } from '../clock.ts';
@@ -42,6 +44,8 @@ function parseCredentials(secret: Secret): Credentials {
  * (downloads: the socket cannot tell a stalled store from a consumer that takes its time).
  */
 export function makeS3Client(config: S3VaultConfig, secret: Secret, clock: Clock, inactivityMs: number): S3Client {
+  // an upload has no large answer
+  const downloads = inactivityMs === 0;
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: IDLE_SOCKET_MS };
   const client = new S3Client({
     endpoint: config.endpoint,
@@ -62,8 +66,8 @@ export function makeS3Client(config: S3VaultConfig, secret: Secret, clock: Clock
     requestHandler: new NodeHttpHandler({
       connectionTimeout: config.timeouts.connectMs,
       socketTimeout: inactivityMs,
-      httpAgent: new InPlaceHttpAgent(sockets),
-      httpsAgent: new InPlaceHttpsAgent(sockets),
+      httpAgent: downloads ? new InPlaceHttpAgent(sockets) : new HttpAgent(sockets),
+      httpsAgent: downloads ? new InPlaceHttpsAgent(sockets) : new HttpsAgent(sockets),
     }),
   });
   signWithClock(client, clock);

@@ -164,10 +164,30 @@ export class S3Requests {
     { signal, held }: UploadOptions,
     send: (abortSignal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    if (this.#bandwidth === null) return await this.call(doing, { bytes, signal }, send);
-    const own = new HeldBack(this.clock);
-    paceBody(command, this.#bandwidth, held ? [own, held] : [own]);
-    return await this.call(doing, { bytes, signal, held: own }, send);
+    let own: HeldBack | null = null;
+    if (this.#bandwidth !== null) {
+      own = new HeldBack(this.clock);
+      paceBody(command, this.#bandwidth, held ? [own, held] : [own]);
+    }
+    try {
+      return await this.call(doing, { bytes, signal, ...(own ? { held: own } : {}) }, send);
+    } catch (error) {
+      if (error instanceof CoffreError && /EPIPE|ECONNRESET/.test(error.message)) await this.#tellMissingBucket(doing);
+      throw error;
+    }
+  }
+
+  /**
+   * A store that refuses a body before its end says why and hangs up, and what it said is lost when the hanging up is noticed first. Throws
+   * E_BUCKET_MISSING when that was why.
+   */
+  async #tellMissingBucket(doing: string): Promise<void> {
+    const command = new GetBucketVersioningCommand({ Bucket: this.bucket });
+    try {
+      await this.call(doing, {}, (abortSignal) => this.reader.send(command, { abortSignal }));
+    } catch (error) {
+      if (error instanceof CoffreError && error.code === 'E_BUCKET_MISSING') throw error;
+    }
   }
 
   /** PUT of a whole object; its version id. Throws E_NO_OBJECT_LOCK when the store gives none. */

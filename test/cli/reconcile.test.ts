@@ -18,7 +18,7 @@ it('a stranger’s file in a folder - 6 and E_INCIDENT, red in status, named by 
   writeFileSync(stranger, 'x'.repeat(77));
 
   const found = await world.coffre(['reconcile']);
-  expect(found.json.results).toMatchObject([{ shop: 'dupont' }, { shop: '_coffre', vaults: [{ found: [] }] }]);
+  expect(found.json.results).toMatchObject([{ shop: 'dupont' }, { shop: '_coffre', vaults: [{ found: [] }, { found: [] }] }]);
   expect(found).toMatchObject({ status: 6, json: { ok: false, error: { code: 'E_INCIDENT' } } });
   expect(found.json.results[0].vaults[0].found).toEqual([
     expect.objectContaining({ kind: 'foreign version', key: 'dupont/segments/holiday.jpg', sizeBytes: 77 }),
