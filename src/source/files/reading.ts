@@ -138,7 +138,15 @@ export class FilesReading implements Reading {
     if (this.#scratch.moved > 0) yield new MovedPart(this.#scratch);
     for (let from = 0; from < this.#scratch.directories; from += DIRECTORIES_PER_TAIL) {
       const to = Math.min(from + DIRECTORIES_PER_TAIL, this.#scratch.directories);
-      const deps = { tree: this.#tree, scratch: this.#scratch, clock: this.#clock, extended: this.#extended, onOutcome: this.#take };
+      // one at a time: each holds the entries of its directories
+      await this.#allRead();
+      this.#unread += 1;
+      const onOutcome = (outcome: PartOutcome): void => {
+        this.#unread -= 1;
+        this.#take(outcome);
+        this.#wake();
+      };
+      const deps = { tree: this.#tree, scratch: this.#scratch, clock: this.#clock, extended: this.#extended, onOutcome };
       yield new TailPart(deps, from, to, this.#racyFromNs);
     }
   }
