@@ -27,7 +27,7 @@ export interface PackedReading {
   readonly asOf: Temporal.Instant;
 }
 
-/** Opens the first reading of a run, in a scratch folder of the run's own. Throws what the source throws. */
+/** Opens a reading in the scratch folder of the run, emptied. Throws what the source throws. */
 export async function openReading(
   source: Source,
   stateDir: string,

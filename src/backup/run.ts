@@ -158,7 +158,8 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     deps.log.error({ ...tell, event: 'vault.left', vault, code: error.code }, error.message),
   );
   const provisionalMs = provisionalLockMs(config.limits.runDeadlineMs, shop.plan.retentionMs);
-  const findReusable = async (): Promise<ReuseBase> => {
+  // Whatever can refuse the run does so in here: afterwards the source holds locks of the shop, and only the reading lets go of them.
+  const findReusable = async () => {
     await admitVaults(deps, ledger, vaults, opened, signal);
     await vaults.each(signal, (vault) => ledger.resolveIntents(vault, shop.name, { signal }));
 
@@ -176,11 +177,12 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     } as const;
     const choice = await chooseReuse(catalog, rules);
     if (choice.passedOver !== null) deps.log.warn({ ...tell, event: 'snapshot.passed-over' }, choice.passedOver);
-    return await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
+    const reuse = await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
       deps.log.error({ ...tell, event: 'segment.missing', vault, key }, 'a stored segment is gone from its vault: it is stored anew'),
     );
+    return { reuse, shopEndsAt: await requireOpen(catalog, clock, shop.name) };
   };
-  const reuse = await findReusable().catch(async (error: unknown) => {
+  const { reuse, shopEndsAt } = await findReusable().catch(async (error: unknown) => {
     previous.reject(error);
     await reading.then((opened) => opened.close()).catch(() => {});
     throw error;
@@ -202,7 +204,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
       vaultDeadlineMs: config.limits.vaultDeadlineMs,
       reuse,
       memory: deps.memory.share(),
-      provisionalUntil: capped(startedAt.add({ milliseconds: provisionalMs }), await requireOpen(catalog, clock, shop.name)),
+      provisionalUntil: capped(startedAt.add({ milliseconds: provisionalMs }), shopEndsAt),
       lastPlainBytes: last?.plainBytes ?? null,
       signal,
       abort: (reason) => stop.abort(asCoffreError(reason)),

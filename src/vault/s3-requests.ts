@@ -172,7 +172,7 @@ export class S3Requests {
     try {
       return await this.call(doing, { bytes, signal, ...(own ? { held: own } : {}) }, send);
     } catch (error) {
-      if (error instanceof CoffreError && /EPIPE|ECONNRESET/.test(error.message)) await this.#tellMissingBucket(doing);
+      if (error instanceof CoffreError && /EPIPE|ECONNRESET/.test(error.message)) await this.#tellMissingBucket(doing, signal);
       throw error;
     }
   }
@@ -181,10 +181,10 @@ export class S3Requests {
    * A store that refuses a body before its end says why and hangs up, and what it said is lost when the hanging up is noticed first. Throws
    * E_BUCKET_MISSING when that was why.
    */
-  async #tellMissingBucket(doing: string): Promise<void> {
+  async #tellMissingBucket(doing: string, signal: AbortSignal | undefined): Promise<void> {
     const command = new GetBucketVersioningCommand({ Bucket: this.bucket });
     try {
-      await this.call(doing, {}, (abortSignal) => this.reader.send(command, { abortSignal }));
+      await this.call(doing, { signal }, (abortSignal) => this.reader.send(command, { abortSignal }));
     } catch (error) {
       if (error instanceof CoffreError && error.code === 'E_BUCKET_MISSING') throw error;
     }
