@@ -7,7 +7,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { insertSegment, type SegmentRow } from '../catalog/segments.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
-import { newId } from '../segment/id.ts';
+import { idTimeMs, newId } from '../segment/id.ts';
 import { segmentKey } from '../segment/layout.ts';
 import type { SealedFacts } from '../segment/manifest-types.ts';
 import { type SealOptions, sealStream } from '../segment/seal.ts';
@@ -69,7 +69,8 @@ export function newSegment(context: StoreContext, part: Part, facts: SealedFacts
     sealedTo: sealedTo(context.to),
     load: load ? JSON.stringify(load) : null,
     runId: context.runId,
-    createdAt: context.clock.nowMs(),
+    // The time in the id, not that of this line: a rebuilt catalog knows only the id, and must say the same.
+    createdAt: idTimeMs(id),
   };
   return { row, fresh: true, partial: false, liveBytes: 0, copies: new Map() };
 }
