@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Kysely, Migrator } from 'kysely';
+import { Kysely, Migrator, sql } from 'kysely';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { makeDirectory } from '../host/make-directory.ts';
 import { MIGRATIONS } from './migrations/migrations.ts';
@@ -83,6 +83,7 @@ export async function openCatalog(stateDir: string): Promise<Catalog> {
 }
 
 async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
+  if (await isMigrated(db)) return;
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return;
@@ -91,6 +92,15 @@ async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
     hint: 'a newer coffre may have written it: run that version; or move stateDir aside, then coffre catalog rebuild --from VAULT',
     cause: error,
   });
+}
+
+/** Asked first, because the Migrator writes even when nothing is to be done: who only reads would wait for whoever writes. */
+async function isMigrated(db: Kysely<Tables>): Promise<boolean> {
+  const known = await sql`select 1 from sqlite_master where name = 'kysely_migration'`.execute(db);
+  if (known.rows.length === 0) return false;
+  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
+  const done = rows.map((row) => row.name);
+  return done.join() === Object.keys(MIGRATIONS).sort().join();
 }
 
 function isNoSpace(error: unknown): boolean {

@@ -32,6 +32,18 @@ describe('opening', () => {
     expect(await second.db.selectFrom('slots').selectAll().execute()).toEqual([{ shop: 'dupont', job: 'files', lastDueAt: 7 }]);
   });
 
+  test('another process is writing - opened and read meanwhile', async () => {
+    const stateDir = await tempDir();
+    await (await openCatalog(stateDir)).close();
+    const writer = new DatabaseSync(catalogPath(stateDir));
+    writer.exec(`begin immediate; insert into slots values ('dupont', 'files', 7)`);
+    const catalog = await open(stateDir);
+    expect(await catalog.db.selectFrom('slots').selectAll().execute()).toEqual([]);
+    writer.exec('commit');
+    writer.close();
+    expect(await catalog.db.selectFrom('slots').selectAll().execute()).toHaveLength(1);
+  });
+
   test('a file that is no database - E_CATALOG', async () => {
     const stateDir = await tempDir();
     await writeFile(catalogPath(stateDir), 'x'.repeat(5000));
