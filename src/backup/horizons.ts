@@ -11,19 +11,22 @@ import type { SourceKind } from '../source/source.ts';
 export interface Horizons {
   /** End of the snapshot's window: what it promises. */
   readonly promisedUntil: Temporal.Instant;
-  /** Lock end of index, manifest and fresh segments. */
+  /** Lock end of index and manifest. */
   readonly snapshotUntil: Temporal.Instant;
+  /** What a segment that this run stored needs, and how far its lock is moved. */
+  readonly own: LockNeed;
   /** What a reused segment needs, and how far it is moved when it falls short. */
   reused(createdAtMs: number): LockNeed;
 }
 
-/** `endsAt`: of a closing shop. Throws E_LOCK_CEILING. */
+/** `endsAt`: of a closing shop. `full`: everything is read, and planned increments will rely on it. Throws E_LOCK_CEILING. */
 export function planHorizons(
   config: Config,
   shop: ShopConfig,
   source: SourceKind,
   completedAt: Temporal.Instant,
   endsAt: Temporal.Instant | null = null,
+  full = false,
 ): Horizons {
   const base = {
     notAfter: endsAt,
@@ -33,19 +36,22 @@ export function planHorizons(
     ceilingMs: config.limits.lockCeilingMs,
   };
   const lastAt = lastReuse(shop, source, config.timezone, completedAt);
+  const maxAgeMs = reuseMaxAgeMs(config, shop, source);
+  const reused = (createdAt: Temporal.Instant): LockNeed => segmentHorizon({ ...base, reused: { lastAt, createdAt, maxAgeMs } });
   return {
     promisedUntil: keepUntil(completedAt, shop.plan.retentionMs, endsAt),
     snapshotUntil: snapshotHorizon(base),
-    reused: (createdAtMs) =>
-      segmentHorizon({
-        ...base,
-        reused: {
-          lastAt,
-          createdAt: Temporal.Instant.fromEpochMilliseconds(createdAtMs),
-          maxAgeMs: reuseMaxAgeMs(config, shop, source),
-        },
-      }),
+    own: full && source === 'files' && hasIncrements(shop) ? reused(completedAt) : segmentHorizon({ ...base, reused: null }),
+    reused: (createdAtMs) => reused(Temporal.Instant.fromEpochMilliseconds(createdAtMs)),
   };
+}
+
+/**
+ * Whether a full archive of the files is certain to be reused: its increments are planned. Its locks are then moved as far as they will need
+ * while they are being set anyway, and the first increment does not ask the store once for each of its segments.
+ */
+function hasIncrements({ plan }: ShopConfig): boolean {
+  return plan.schedule.files !== null && plan.schedule.increments !== null;
 }
 
 /** A plan that reads everything each week, and stores what differs, keeps equal content for two months. */

@@ -223,11 +223,10 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   const completedAt = clock.now();
   // asked once more: a shop that was suspended or erased meanwhile gets no snapshot, one that closes no lock beyond its end
   const endsAt = await requireOpen(catalog, clock, shop.name);
-  const horizons = planHorizons(config, shop, source, completedAt, endsAt);
-  const own = { atLeast: horizons.snapshotUntil, extendTo: horizons.snapshotUntil };
+  const horizons = planHorizons(config, shop, source, completedAt, endsAt, mode !== 'increment');
   // what a cut-off run stored was never used: to take it up is to store it, and a lock for a week of increments would be too long
   const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.interruptedRuns.includes(segment.row.runId);
-  const needOf = (segment: RunSegment): LockNeed => (isOwn(segment) ? own : horizons.reused(segment.row.createdAt));
+  const needOf = (segment: RunSegment): LockNeed => (isOwn(segment) ? horizons.own : horizons.reused(segment.row.createdAt));
   //    Meanwhile our own copy of the index is made, which is of no use before there is a snapshot.
   const indexCopy = indexCopyPath(catalog.stateDir, shop.name, runId);
   await mkdir(dirname(indexCopy), { recursive: true, mode: 0o700 });

@@ -62,6 +62,18 @@ shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont
     expect(need.extendTo.toString()).toBe(over.add({ milliseconds: 14 * DAY_MS + horizonMarginMs(14 * DAY_MS) }).toString());
   });
 
+  test('a full archive whose increments are planned - locked at once as far as they will need; nothing else is', () => {
+    const { parsed, shop } = config('fresh', '{}');
+    const sunday = Temporal.Instant.from('2026-05-31T02:10:00Z');
+    const own = (source: 'files' | 'database', full: boolean) => planHorizons(parsed, shop, source, sunday, null, full).own;
+    const reused = planHorizons(parsed, shop, 'files', sunday).reused(sunday.epochMilliseconds);
+    const window = sunday.add({ milliseconds: 14 * DAY_MS + horizonMarginMs(14 * DAY_MS) }).toString();
+    expect(own('files', true).extendTo.toString()).toBe(reused.extendTo.toString());
+    expect(own('files', true).atLeast.toString()).toBe(window);
+    expect(own('files', false).extendTo.toString()).toBe(window);
+    expect(own('database', true).extendTo.toString()).toBe(window);
+  });
+
   test('full: reread - equal content is kept for two months, as far as the ceiling allows; a number that is given counts', () => {
     const ageDays = (full: string, limits: string, source: 'files' | 'database' = 'files'): number => {
       const { parsed, shop } = config(full, limits);

@@ -133,7 +133,7 @@ export class SimShop {
     if (order.dieAfter === 'segments') return null;
     clock.advance(60_000);
     const completedAt = this.#now;
-    const horizons = this.#planHorizons(source, completedAt, endsAt);
+    const horizons = this.#planHorizons(source, completedAt, endsAt, order.full);
     const id = this.#id('s');
     const segmentIds = [...reused, ...fresh];
     const copies: { vault: string; manifestKey: string }[] = [];
@@ -141,9 +141,7 @@ export class SimShop {
       for (const row of this.rows.values()) {
         if (row.kind !== 'segment' || row.vault !== vault.name || !segmentIds.includes(row.refId as string)) continue;
         const isFresh = fresh.includes(row.refId as string);
-        const need = isFresh
-          ? { atLeast: horizons.snapshotUntil, extendTo: horizons.snapshotUntil }
-          : horizons.reused(this.#segmentsAt.get(row.refId as string) ?? 0);
+        const need = isFresh ? horizons.own : horizons.reused(this.#segmentsAt.get(row.refId as string) ?? 0);
         if ((row.retainUntil ?? 0) < need.atLeast.epochMilliseconds) await this.#extend(vault, row, need.extendTo.epochMilliseconds);
       }
       await this.#put(vault, 'index', id, runId, 1, horizons.snapshotUntil);
@@ -245,11 +243,11 @@ export class SimShop {
   }
 
   /** The schedule's part of it changes with the hour at most: cron expressions are what takes time here. */
-  #planHorizons(source: 'database' | 'files', completedAt: Temporal.Instant, endsAt: Temporal.Instant | null): Horizons {
-    const name = `${source} ${completedAt} ${this.plan.name} ${endsAt}`;
+  #planHorizons(source: 'database' | 'files', completedAt: Temporal.Instant, endsAt: Temporal.Instant | null, full: boolean): Horizons {
+    const name = `${source} ${completedAt} ${this.plan.name} ${endsAt} ${full}`;
     let known = this.#horizons.get(name);
     if (!known) {
-      known = planHorizons(this.#world.config, { ...this.#shop, plan: this.plan }, source, completedAt, endsAt);
+      known = planHorizons(this.#world.config, { ...this.#shop, plan: this.plan }, source, completedAt, endsAt, full);
       this.#horizons.clear();
       this.#horizons.set(name, known);
     }
