@@ -1,5 +1,6 @@
 // Legal holds: what they name stays, and stays locked, until somebody says otherwise. A hold's row is never deleted.
 import type { Kysely, Selectable } from 'kysely';
+import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
@@ -81,4 +82,13 @@ export async function listHolds(
   if (filter.shop !== undefined) query = query.where('shop', '=', filter.shop);
   if (!filter.released) query = query.where('releasedAt', 'is', null);
   return await query.orderBy('placedAt').orderBy('id').execute();
+}
+
+/** As JSON tells it, on the command line and in the API. */
+export function holdDocument(row: HoldRow) {
+  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
+  return {
+    ...{ id: row.id, shop: row.shop, snapshot: row.snapshotId, reason: row.reason, placedAt: when(row.placedAt), placedBy: row.placedBy },
+    ...{ releasedAt: when(row.releasedAt), releasedBy: row.releasedBy, releaseReason: row.releaseReason },
+  };
 }

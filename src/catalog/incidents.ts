@@ -1,5 +1,6 @@
 // Incidents: what was found in a vault that coffre cannot explain, since when, and whether somebody has looked into it.
 import type { Insertable, Kysely, Selectable } from 'kysely';
+import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
@@ -166,4 +167,15 @@ export async function acknowledgedVersions(
     .where('acknowledgedAt', 'is not', null)
     .execute();
   return rows.map((row) => row.versionId);
+}
+
+/** As JSON tells it, on the command line and in the API. */
+export function incidentDocument(row: IncidentRow) {
+  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
+  const { id, shop, vault, kind, key, versionId, sizeBytes, detail, acknowledgedBy, reason } = row;
+  return {
+    ...{ id, shop, vault, kind, key, versionId, sizeBytes, detail },
+    ...{ firstSeenAt: when(row.firstSeenAt), lastSeenAt: when(row.lastSeenAt), goneAt: when(row.goneAt) },
+    ...{ acknowledgedAt: when(row.acknowledgedAt), acknowledgedBy, reason },
+  };
 }

@@ -1,11 +1,8 @@
 // Doctor's look at the shops: what each source finds, and whether 3-2-1 holds.
-
 import type { Catalog } from '../catalog/open.ts';
-import { lastProbe } from '../catalog/probes.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
-import { vaultPlace } from '../config/vault-place.ts';
-import { disksUnder } from '../host/block-device.ts';
+import { threeTwoOne } from '../config/three-two-one.ts';
+import { vaultFacts } from '../schedule/read-status.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext } from './context.ts';
 import { type Check, redCheck } from './doctor-check.ts';
@@ -61,28 +58,4 @@ export async function checkCopies(config: Config, catalog: Catalog | null, shop:
       }),
     },
   ];
-}
-
-/** What is known of each of the shop's vaults: disks shared with the shop, and the last lock probe. */
-export async function vaultFacts(config: Config, catalog: Catalog | null, shop: ShopConfig): Promise<ReadonlyMap<string, VaultFacts>> {
-  const facts = new Map<string, VaultFacts>();
-  const shopDisks = shop.host.type === 'local' ? await disksOfShop(shop) : new Set<string>();
-  for (const name of shop.vaults) {
-    const vault = config.vaults.get(name);
-    if (!vault) continue;
-    if (vault.type === 's3') {
-      const probe = catalog === null ? null : await lastProbe(catalog, vaultPlace(vault));
-      facts.set(name, { sharesDisk: false, lockProven: probe?.outcome === 'proven' });
-    } else {
-      const vaultDisks = await disksUnder(vault.path).catch(() => null);
-      const sharesDisk = shopDisks === null || vaultDisks === null ? null : [...vaultDisks].some((disk) => shopDisks.has(disk));
-      facts.set(name, { sharesDisk, lockProven: false });
-    }
-  }
-  return facts;
-}
-
-/** Of its files; a local database without files is taken to lie where its socket's server keeps it: unknown, so the root disk. */
-async function disksOfShop(shop: ShopConfig): Promise<ReadonlySet<string> | null> {
-  return await disksUnder(shop.files?.root ?? '/var/lib/mysql').catch(() => null);
 }

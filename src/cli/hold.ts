@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
-import { type HoldRow, listHolds, placeHold, releaseHold } from '../catalog/holds.ts';
+import { type HoldRow, holdDocument, listHolds, placeHold, releaseHold } from '../catalog/holds.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { getSnapshot } from '../catalog/snapshots.ts';
@@ -47,7 +47,7 @@ export function registerHold(program: Command, context: CliContext): void {
         const deps = pruneDeps(config, catalog, context.clock, context.adapters);
         const { extended, failure } = await lockNow(deps, pruneTarget(config, shop), invocation.signal);
         return {
-          document: { hold: document(row), extended: extended.map((it) => ({ ...it, until: it.until.toString() })) },
+          document: { hold: holdDocument(row), extended: extended.map((it) => ({ ...it, until: it.until.toString() })) },
           text: [
             `held as ${row.id}: ${described(row)}`,
             ...extended.map(
@@ -70,7 +70,7 @@ export function registerHold(program: Command, context: CliContext): void {
         await using catalog = await openCatalog(config.stateDir);
         const full = await fullId(await listHolds(catalog.db), id);
         const row = await releaseHold(catalog, context.clock, full, { who: operatorName(context.io), reason: options.reason });
-        return { document: { hold: document(row) }, text: `released ${row.id}: ${described(row)}` };
+        return { document: { hold: holdDocument(row) }, text: `released ${row.id}: ${described(row)}` };
       }),
     );
   hold
@@ -86,7 +86,7 @@ export function registerHold(program: Command, context: CliContext): void {
         const rows = await listHolds(catalog.db, { shop, released: options.all === true });
         const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
         return {
-          document: { holds: rows.map(document) },
+          document: { holds: rows.map(holdDocument) },
           text: table(
             ['id', 'shop', 'holds', 'since', 'by', 'reason', 'released'].map((title) => ({ title })),
             rows.map((row) => [
@@ -135,12 +135,4 @@ async function lockNow(
 
 function described({ shop, snapshotId, reason }: HoldRow): string {
   return `${snapshotId === null ? `everything of ${shop}` : `snapshot ${snapshotId} of ${shop}`} (${reason})`;
-}
-
-function document(row: HoldRow): object {
-  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
-  return {
-    ...{ id: row.id, shop: row.shop, snapshot: row.snapshotId, reason: row.reason, placedAt: when(row.placedAt), placedBy: row.placedBy },
-    ...{ releasedAt: when(row.releasedAt), releasedBy: row.releasedBy, releaseReason: row.releaseReason },
-  };
 }

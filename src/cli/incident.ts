@@ -1,7 +1,7 @@
 // `coffre incident`: what was found in the vaults that coffre cannot explain, and who has looked into it.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { acknowledgeIncident, type IncidentRow, listIncidents } from '../catalog/incidents.ts';
+import { acknowledgeIncident, type IncidentRow, incidentDocument, listIncidents } from '../catalog/incidents.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
@@ -27,7 +27,7 @@ export function registerIncident(program: Command, context: CliContext): void {
           return [known, row.goneAt === null ? '' : `gone ${when(row.goneAt)}`].filter(Boolean).join('; ') || 'open';
         };
         return {
-          document: { incidents: rows.map(document) },
+          document: { incidents: rows.map(incidentDocument) },
           text: table(
             ['id', 'shop', 'vault', 'what', 'object', 'first seen', 'last seen', 'state'].map((title) => ({ title })),
             rows.map((row) => [
@@ -55,17 +55,10 @@ export function registerIncident(program: Command, context: CliContext): void {
           throw new CoffreError('E_USAGE', `several incidents begin with ${id}`, { hint: 'give more of the id' });
         const by = { who: operatorName(context.io), reason: options.reason };
         const row = await acknowledgeIncident(catalog, context.clock, (exact ?? matching[0])?.id ?? id, by);
-        return { document: { incident: document(row) }, text: `acknowledged ${row.id}: ${row.shop}: ${row.vault}: ${row.kind} ${row.key}` };
+        return {
+          document: { incident: incidentDocument(row) },
+          text: `acknowledged ${row.id}: ${row.shop}: ${row.vault}: ${row.kind} ${row.key}`,
+        };
       }),
     );
-}
-
-function document(row: IncidentRow): object {
-  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
-  const { id, shop, vault, kind, key, versionId, sizeBytes, detail, acknowledgedBy, reason } = row;
-  return {
-    ...{ id, shop, vault, kind, key, versionId, sizeBytes, detail },
-    ...{ firstSeenAt: when(row.firstSeenAt), lastSeenAt: when(row.lastSeenAt), goneAt: when(row.goneAt) },
-    ...{ acknowledgedAt: when(row.acknowledgedAt), acknowledgedBy, reason },
-  };
 }

@@ -7,6 +7,7 @@ import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '.
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
+import { lifeDocument } from '../retention/life-document.ts';
 import { lifeEnd } from '../retention/policy.ts';
 import { failedPrune, pruneShortfall } from '../retention/result.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
@@ -173,20 +174,6 @@ function describe({ certificate: it }: SignedCertificate, timezone: string): str
   if (it.final) lines.push(`  nothing of ${it.shop} is left (${when(it.at)})`);
   else if (it.remains.length === 0) lines.push('  no lock outlasts the end');
   return lines.join('\n');
-}
-
-function lifeDocument(life: ShopLife): object {
-  const end = lifeEnd(life);
-  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
-  return {
-    state: life.state,
-    since: life === ACTIVE ? null : when(life.since),
-    endsAt: when(life.endsAt),
-    /** When everything of it begins to go. */
-    keptUntil: when(end),
-    who: life === ACTIVE ? null : life.who,
-    reason: life.reason,
-  };
 }
 
 async function listShops(config: Config, catalog: Catalog): Promise<Result> {

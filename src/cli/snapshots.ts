@@ -4,9 +4,10 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
-import { type GapRow, gapsOf } from '../catalog/gaps.ts';
+import { gapsOf } from '../catalog/gaps.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { getSnapshot, listSnapshots, requiredVaults, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { lackingIn, snapshotDocument, stateOf } from '../catalog/snapshot-document.ts';
+import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
 import { compilePaths } from '../restore/paths.ts';
@@ -62,50 +63,6 @@ export function registerSnapshots(program: Command, context: CliContext): void {
         };
       }),
     );
-}
-
-/** good, incomplete, degraded or damaged: one word for one snapshot. */
-export function stateOf(snapshot: SnapshotWithCopies): 'good' | 'incomplete' | 'damaged' | 'degraded' {
-  if (snapshot.good) return 'good';
-  if (snapshot.complete !== 1) return 'incomplete';
-  if (snapshot.copies.some((copy) => copy.verifyError !== null)) return 'damaged';
-  return 'degraded';
-}
-
-/** Vaults that were to have it and do not. */
-function lackingIn(snapshot: SnapshotWithCopies): string[] {
-  return requiredVaults(snapshot).filter((vault) => !snapshot.copies.some((copy) => copy.vault === vault));
-}
-
-function snapshotDocument(snapshot: SnapshotWithCopies, gaps: readonly GapRow[]): object {
-  const reason = (vault: string): GapRow | undefined => gaps.find((gap) => gap.snapshotId === snapshot.id && gap.vault === vault);
-  return {
-    id: snapshot.id,
-    shop: snapshot.shop,
-    source: snapshot.source,
-    state: stateOf(snapshot),
-    asOf: instantText(snapshot.asOf),
-    completedAt: instantText(snapshot.completedAt),
-    keepUntil: instantText(snapshot.keepUntil),
-    full: snapshot.full === 1,
-    plainBytes: snapshot.plainBytes,
-    storedBytes: snapshot.storedBytes,
-    segments: snapshot.segments,
-    reusedSegments: snapshot.reusedSegments,
-    vaults: snapshot.copies.map((copy) => ({
-      vault: copy.vault,
-      lock: copy.retainUntil === null ? null : { mode: copy.lockMode, retainUntil: instantText(copy.retainUntil) },
-      verifiedAt: copy.verifiedAt === null ? null : instantText(copy.verifiedAt),
-      verifyError: copy.verifyError,
-    })),
-    lacking: lackingIn(snapshot).map((vault) => ({ vault, code: reason(vault)?.code ?? null, message: reason(vault)?.message ?? null })),
-    ...(JSON.parse(snapshot.counts) as object),
-    consistency: snapshot.consistency === null ? null : JSON.parse(snapshot.consistency),
-  };
-}
-
-export function instantText(epochMs: number): string {
-  return Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
 }
 
 /** The end of the lock that counts: the longest real one; an advisory one is said to be advisory. */

@@ -1,0 +1,114 @@
+// Reads from the catalog what the status of a shop is told from.
+import { readCatchUpPlan } from '../backup/catch-up-result.ts';
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
+import { gapsOf } from '../catalog/gaps.ts';
+import { listHolds } from '../catalog/holds.ts';
+import { listIncidents } from '../catalog/incidents.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { lastProbe, type Probe } from '../catalog/probes.ts';
+import { readingLevels } from '../catalog/reading.ts';
+import { isRunAlive, lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
+import { readLife } from '../catalog/shop-life.ts';
+import { listSnapshots } from '../catalog/snapshots.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
+import type { VaultFacts } from '../config/three-two-one.ts';
+import { vaultPlace } from '../config/vault-place.ts';
+import { disksUnder } from '../host/block-device.ts';
+import { type ShopStatus, shopStatus } from './status.ts';
+
+/** How the shop stands at `nowMs`, from the catalog alone: no vault and no host is asked. */
+export async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, nowMs: number): Promise<ShopStatus> {
+  const vaults = shop.vaults.flatMap((name) => config.vaults.get(name) ?? []);
+  const probes = new Map<string, Probe | null>();
+  for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vaultPlace(vault)));
+  const checkpoints = new Map<string, number | null>();
+  for (const { name } of vaults) checkpoints.set(name, (await lastCheckpoint(catalog.db, name))?.at ?? null);
+  const withinMs = config.verify.readWithinMs;
+  const foreign = await catalog.db
+    .selectFrom('objects')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('shop', '=', shop.name)
+    .where('kind', '=', 'foreign')
+    .where('state', '=', 'stored')
+    .where(({ exists, not, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('incidents')
+            .select('incidents.id')
+            .whereRef('incidents.vault', '=', 'objects.vault')
+            .whereRef('incidents.key', '=', 'objects.key')
+            .whereRef('incidents.versionId', '=', 'objects.versionId')
+            .where('incidents.goneAt', 'is', null),
+        ),
+      ),
+    )
+    .executeTakeFirstOrThrow();
+  return shopStatus({
+    nowMs,
+    timezone: config.timezone,
+    shop,
+    vaults,
+    snapshots: await listSnapshots(catalog, shop.name),
+    runs: await runsThatMatter(catalog, shop.name),
+    probes,
+    vaultFacts: await vaultFacts(config, catalog, shop),
+    foreignVersions: Number(foreign.count),
+    life: await readLife(catalog.db, shop.name),
+    holds: (await listHolds(catalog.db, { shop: shop.name })).map((hold) => hold.reason),
+    // what was found among the daemon's own objects concerns whoever uses the vault
+    incidents: (await listIncidents(catalog.db, { shops: [shop.name, DAEMON_SHOP] })).filter(
+      (row) => row.shop === shop.name || shop.vaults.includes(row.vault),
+    ),
+    reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
+    checkpoints,
+    lacking: {
+      gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
+      reasons: await gapsOf(catalog, shop.name),
+    },
+  });
+}
+
+/** The last of each kind, however many others came since; of restores some, since only one that went well was measured. */
+async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]> {
+  const filters: RunFilter[] = [
+    { kind: 'backup', source: 'database', limit: 1 },
+    { kind: 'backup', source: 'files', limit: 1 },
+    { kind: 'backup', source: 'server', limit: 1 },
+    { kind: 'prune', limit: 2 },
+    { kind: 'reconcile', limit: 2 },
+    { kind: 'restore', limit: 100 },
+  ];
+  const runs = await Promise.all(filters.map((filter) => lastRuns(catalog, { shop, ...filter })));
+  return await Promise.all(runs.flat().map((run) => asItIs(catalog, run)));
+}
+
+/** A run whose process was killed still says that it runs: until the next one notices, status does. */
+async function asItIs(catalog: Catalog, run: RunRow): Promise<RunRow> {
+  if (run.state !== 'running' || (await isRunAlive(catalog, run.id))) return run;
+  return { ...run, state: 'interrupted', errorCode: 'E_INTERRUPTED', errorMessage: 'its process ended without a word' };
+}
+
+/** What is known of each of the shop's vaults: disks shared with the shop, and the last lock probe. */
+export async function vaultFacts(config: Config, catalog: Catalog | null, shop: ShopConfig): Promise<ReadonlyMap<string, VaultFacts>> {
+  const facts = new Map<string, VaultFacts>();
+  const shopDisks = shop.host.type === 'local' ? await disksOfShop(shop) : new Set<string>();
+  for (const name of shop.vaults) {
+    const vault = config.vaults.get(name);
+    if (!vault) continue;
+    if (vault.type === 's3') {
+      const probe = catalog === null ? null : await lastProbe(catalog, vaultPlace(vault));
+      facts.set(name, { sharesDisk: false, lockProven: probe?.outcome === 'proven' });
+    } else {
+      const vaultDisks = await disksUnder(vault.path).catch(() => null);
+      const sharesDisk = shopDisks === null || vaultDisks === null ? null : [...vaultDisks].some((disk) => shopDisks.has(disk));
+      facts.set(name, { sharesDisk, lockProven: false });
+    }
+  }
+  return facts;
+}
+
+/** Of its files; a local database without files is taken to lie where its socket's server keeps it: unknown, so the root disk. */
+async function disksOfShop(shop: ShopConfig): Promise<ReadonlySet<string> | null> {
+  return await disksUnder(shop.files?.root ?? '/var/lib/mysql').catch(() => null);
+}
