@@ -8,8 +8,8 @@ import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import { lastNeeds, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
@@ -85,8 +85,7 @@ async function sweepPending(catalog: Catalog, shop: string, gaps: readonly Gap[]
 export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): Promise<CatchUpResult> {
   const { catalog, clock } = deps;
   const { shop } = request;
-  const lock = await acquireLock(catalog.stateDir, `shop-${shop.name}`);
-  if (!lock) throw new CoffreError('E_BUSY', `${shop.name}: a backup, prune or catch-up of this shop is under way`);
+  const lock = await lockShop(catalog.stateDir, clock, shop.name, 'a catch-up');
   const runId = newId(clock);
   try {
     await markInterrupted(catalog, clock, shop.name);
@@ -145,7 +144,8 @@ class CatchUp {
     const nearestFirst = [...config.vaults.values()].sort((a, b) => Number(a.type === 's3') - Number(b.type === 's3'));
     const onProblem = (problem: Problem): void => {
       this.#problems.push(problem);
-      this.#deps.log.error({ ...this.#tell(), event: 'copy.damaged', ...problem }, problem.message);
+      const { vault, key, code, message } = problem;
+      this.#deps.log.error({ ...this.#tell(), event: 'copy.damaged', vault, key, code }, message);
     };
     const sources = new CopySources({ catalog, openVault, vaults: nearestFirst, memory: memory.share(), signal, onProblem });
     let { gaps } = this.#plan;
@@ -253,7 +253,7 @@ class CatchUp {
       ...{ objects: copies.length, bytes: copies.reduce((sum, it) => sum + it.sizeBytes, 0), adopted: all.length - copies.length },
       lock: { mode: first.lock.mode, retainUntil: first.lock.retainUntil.toString() },
     });
-    log.info({ ...this.#tell(), event: 'vault.committed', vault: vault.name, snapshot: snapshot.id }, 'snapshot caught up');
+    log.info({ ...this.#tell(), event: 'copy.made', vault: vault.name, snapshot: snapshot.id }, 'snapshot caught up');
   }
 
   /** How much there is to do; and until when each segment is locked, once for every snapshot that needs it, whichever of them brings it. */

@@ -7,7 +7,7 @@ import { Ledger } from '../billing/ledger.ts';
 import { BEFORE_FIRST, ledgerPage } from '../billing/ledger-page.ts';
 import { lastCheckpoint, type Positions, readTables } from '../catalog/checkpoint-tables.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
@@ -82,8 +82,7 @@ export async function dueCheckpoints(
  */
 export async function writeCheckpoints(deps: CheckpointDeps, vaults: readonly string[], signal: AbortSignal): Promise<CheckpointResult> {
   const { catalog, clock, config } = deps;
-  const lock = await acquireLock(catalog.stateDir, `shop-${DAEMON_SHOP}`);
-  if (!lock) throw new CoffreError('E_BUSY', 'another checkpoint, or a prune of the daemon’s own objects, is under way');
+  const lock = await lockShop(catalog.stateDir, clock, DAEMON_SHOP, 'a checkpoint of the daemon’s state');
   const opened: Vault[] = [];
   const ledger = new Ledger(catalog, clock);
   const written: WrittenCheckpoint[] = [];

@@ -6,8 +6,8 @@ import { Ledger } from '../billing/ledger.ts';
 import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import { listSnapshots, recordSnapshot } from '../catalog/snapshots.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
@@ -65,8 +65,7 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
   const { catalog, config } = deps;
   const { shop } = request;
   // Nobody else writes, prunes or resolves for this shop meanwhile; the operating system frees the lock when we die.
-  const lock = await acquireLock(catalog.stateDir, `shop-${shop.name}`);
-  if (!lock) throw new CoffreError('E_BUSY', `${shop.name}: another backup or prune of this shop is under way`);
+  const lock = await lockShop(catalog.stateDir, deps.clock, shop.name, `a backup of ${request.source}`);
   const runId = newId(deps.clock);
   const opened: Vault[] = [];
   try {

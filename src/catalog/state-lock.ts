@@ -1,7 +1,8 @@
 // Locks between processes that end with the process that holds them, however it ends.
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { createPrivateFile } from './private-file.ts';
 import { isBusy, sqliteError } from './sqlite.ts';
@@ -13,12 +14,26 @@ export interface StateLock extends Disposable {
   release(): void;
 }
 
+/** What the holder of a lock said of itself when it took it. */
+export interface LockHolder {
+  readonly pid: number;
+  /** In words: `a backup of files`. */
+  readonly doing: string;
+  /** Wall clock, epoch milliseconds. */
+  readonly sinceMs: number;
+}
+
 /**
  * Takes the lock `name`, or returns null at once when another process, or this one, holds it. Throws E_STATE, E_STATE_SPACE.
+ * `told` is what `lockHolder` then tells others.
  * Node has no flock(2). An exclusive transaction on an SQLite file of its own is a set of fcntl locks that the kernel frees when
  * the process dies, SIGKILL included, and SQLite keeps apart two connections of one process, which bare fcntl does not.
  */
-export async function acquireLock(stateDir: string, name: string): Promise<StateLock | null> {
+export async function acquireLock(
+  stateDir: string,
+  name: string,
+  told?: { readonly doing: string; readonly clock: Clock },
+): Promise<StateLock | null> {
   const path = lockPath(stateDir, name);
   try {
     await mkdir(join(stateDir, 'locks'), { recursive: true, mode: 0o700 });
@@ -30,22 +45,42 @@ export async function acquireLock(stateDir: string, name: string): Promise<State
   try {
     database = new DatabaseSync(path, { timeout: 0 });
     database.exec('begin exclusive');
-    return new HeldLock(name, database);
   } catch (error) {
     database?.close();
     if (isBusy(error)) return null;
     throw sqliteError(error, path);
+  }
+  if (told) {
+    const holder: LockHolder = { pid: process.pid, doing: told.doing, sinceMs: told.clock.nowMs() };
+    // a courtesy to whoever is refused: a full disk is found out by those who need it
+    await writeFile(holderPath(stateDir, name), JSON.stringify(holder), { mode: 0o600 }).catch(() => {});
+  }
+  return new HeldLock(name, database);
+}
+
+/** What the last holder said of itself: to be asked after a refusal, since it is not withdrawn. null: it said nothing that can be read. */
+export async function lockHolder(stateDir: string, name: string): Promise<LockHolder | null> {
+  try {
+    const { pid, doing, sinceMs } = JSON.parse(await readFile(holderPath(stateDir, name), 'utf8')) as Partial<LockHolder>;
+    return typeof pid === 'number' && typeof doing === 'string' && typeof sinceMs === 'number' ? { pid, doing, sinceMs } : null;
+  } catch {
+    return null;
   }
 }
 
 /** Removes the file of a lock that nobody will ever take again. The file of any other lock stays: unlinking it would split it in two. */
 export async function forgetLock(stateDir: string, name: string): Promise<void> {
   await rm(lockPath(stateDir, name), { force: true });
+  await rm(holderPath(stateDir, name), { force: true });
 }
 
 function lockPath(stateDir: string, name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) throw new CoffreError('E_INTERNAL', `no name for a lock: ${JSON.stringify(name)}`);
   return join(stateDir, 'locks', `${name}.lock`);
+}
+
+function holderPath(stateDir: string, name: string): string {
+  return lockPath(stateDir, name).replace(/\.lock$/, '.holder');
 }
 
 class HeldLock implements StateLock {

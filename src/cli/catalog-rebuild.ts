@@ -8,7 +8,9 @@ import { type Rebuilt, rebuildCatalog } from '../backup/rebuild.ts';
 import { type FoundCheckpoints, readCheckpoints } from '../backup/rebuild-checkpoints.ts';
 import { audit } from '../catalog/audit.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
-import { acquireLock, type StateLock } from '../catalog/state-lock.ts';
+import { lockDaemon, lockShop } from '../catalog/shop-lock.ts';
+import type { StateLock } from '../catalog/state-lock.ts';
+import type { Clock } from '../clock.ts';
 import type { Config, Secret, VaultConfig } from '../config/config.ts';
 import { loadConfig, parseConfig } from '../config/load.ts';
 import { CoffreError } from '../errors.ts';
@@ -27,6 +29,7 @@ import { beginAddition, finishPlace, preparePlace } from './rebuild-place.ts';
 /** Of tampering this much is printed; --json has all of it. */
 const MOST_LINES = 40;
 const MOST_AUDITED = 1_000;
+const REBUILD = 'a rebuild of the catalog';
 
 /** The action. */
 export async function runRebuild(
@@ -64,7 +67,7 @@ export async function runRebuild(
         hint: `its vaults are ${[...config.vaults.keys()].join(', ')}: give the name that the recovery kit gives it`,
       });
     }
-    await lockState(config, locks);
+    await lockState(config, clock, locks);
     const place = await preparePlace(config.stateDir, options.from);
     const keyDir = config.encryption === 'none' ? null : config.encryption.keyDir;
     // 3. The catalog, in a place of its own. Killed in here, the state is as empty as before.
@@ -158,16 +161,10 @@ async function refuseKnownVault(catalog: Catalog, vault: string): Promise<void> 
 }
 
 /** Nobody may work on the state meanwhile. Throws E_DAEMON_RUNNING, E_BUSY. */
-async function lockState(config: Config, locks: StateLock[]): Promise<void> {
+async function lockState(config: Config, clock: Clock, locks: StateLock[]): Promise<void> {
   await makeDirectory(config.stateDir, 0o700);
-  const daemon = await acquireLock(config.stateDir, 'daemon');
-  if (daemon === null) throw new CoffreError('E_DAEMON_RUNNING', `a daemon runs on ${config.stateDir}, or another rebuild`);
-  locks.push(daemon);
-  for (const shop of config.shops.keys()) {
-    const lock = await acquireLock(config.stateDir, `shop-${shop}`);
-    if (lock === null) throw new CoffreError('E_BUSY', `${shop}: a backup or prune is under way`);
-    locks.push(lock);
-  }
+  locks.push(await lockDaemon(config.stateDir, clock, REBUILD));
+  for (const shop of config.shops.keys()) locks.push(await lockShop(config.stateDir, clock, shop, REBUILD));
 }
 
 async function ownIdentities(keyDir: string, shop: string): Promise<readonly ShopIdentity[]> {

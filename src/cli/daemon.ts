@@ -11,8 +11,8 @@ import { shortfallOf } from '../backup/snapshot-result.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { readLife } from '../catalog/shop-life.ts';
+import { lockDaemon } from '../catalog/shop-lock.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
 import type { Config, VaultConfig } from '../config/config.ts';
 import { CoffreError, ERRORS } from '../errors.ts';
 import { isReadingDue, type ReadDueRequest, readDue, readShortfall } from '../restore/read-due.ts';
@@ -40,8 +40,7 @@ export function registerDaemon(program: Command, context: CliContext): void {
         const config = invocation.config();
         // a daemon's log is what it is read by: more than the warnings that are enough beside a command's result
         const log = program.getOptionValue('logLevel') === undefined ? createLogger('info') : invocation.log;
-        using lock = await acquireLock(config.stateDir, 'daemon');
-        if (!lock) throw new CoffreError('E_DAEMON_RUNNING', `a daemon already runs on ${config.stateDir}`);
+        using _lock = await lockDaemon(config.stateDir, context.clock, 'the daemon');
         await using catalog = await openCatalog(config.stateDir);
         const clean = await runDaemon(context, config, catalog, log, invocation.signal);
         return { document: { stopped: true, interrupted: !clean }, text: '' };

@@ -3,7 +3,7 @@ import { rename, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { audit } from '../catalog/audit.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { rotateIdentity } from '../segment/rotate-identity.ts';
@@ -56,8 +56,7 @@ async function rotateShops(context: CliContext, config: Config, shops: readonly 
   const rotated: { shop: string; keyId: string; recipient: string }[] = [];
   for (const shop of shops) {
     // no run may seal to one identity and store the other
-    using lock = await acquireLock(catalog.stateDir, `shop-${shop}`);
-    if (!lock) throw new CoffreError('E_BUSY', `${shop}: a backup or prune of this shop is under way`);
+    using _lock = await lockShop(catalog.stateDir, context.clock, shop, 'a rotation of its identity');
     const what = reseal ? 'reseal' : 'new';
     const { keyId, recipient } = await rotateIdentity({ keyDir, shop, recoveryRecipients: recovery, what, clock: context.clock });
     await audit(catalog, context.clock, {

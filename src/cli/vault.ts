@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError } from '../errors.ts';
 import { forgetReplacedDisk, type LostWithDisk, shopsIn } from '../retention/replaced-disk.ts';
@@ -76,9 +76,7 @@ export function registerVault(program: Command, context: CliContext): void {
         const shops = (await holdsNothing(declared.path)) ? await shopsIn(catalog, name) : [];
         using locks = new DisposableStack();
         for (const shop of shops) {
-          const lock = await acquireLock(config.stateDir, `shop-${shop}`);
-          if (lock === null) throw new CoffreError('E_BUSY', `${shop}: a backup or prune of this shop is under way`);
-          locks.use(lock);
+          locks.use(await lockShop(config.stateDir, context.clock, shop, `the replacement of vault ${name}`));
         }
         // First the vault: die here, and the next call finds it as empty as it was and writes down the rest.
         await context.adapters.prepareVault(declared);

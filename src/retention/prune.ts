@@ -10,7 +10,7 @@ import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import type { IncidentKind } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
@@ -89,8 +89,7 @@ export async function planShop(catalog: Catalog, clock: Clock, request: Pick<Pru
  */
 export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
   const { catalog, clock } = deps;
-  const lock = await acquireLock(catalog.stateDir, `shop-${request.shop}`);
-  if (!lock) throw new CoffreError('E_BUSY', `${request.shop}: a backup or another prune of this shop is under way`);
+  const lock = await lockShop(catalog.stateDir, clock, request.shop, 'a prune');
   const runId = newId(clock);
   const opened: Vault[] = [];
   let planner: Planner | null = null;

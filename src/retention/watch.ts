@@ -6,8 +6,8 @@ import { type IncidentRow, type Look, recordLook, type Sighting } from '../catal
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { lockShop } from '../catalog/shop-lock.ts';
 import type { ObjectRow } from '../catalog/snapshots.ts';
-import { acquireLock } from '../catalog/state-lock.ts';
 import type { IncidentKind } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
@@ -74,8 +74,7 @@ export interface WatchResult {
 export async function watchShop(deps: WatchDeps, request: WatchRequest): Promise<WatchResult> {
   const { catalog, clock } = deps;
   const { shop, signal } = request;
-  const lock = await acquireLock(catalog.stateDir, `shop-${shop}`);
-  if (!lock) throw new CoffreError('E_BUSY', `${shop}: a backup, prune or catch-up of this shop is under way`);
+  const lock = await lockShop(catalog.stateDir, clock, shop, 'a reconciliation');
   const runId = newId(clock);
   try {
     await markInterrupted(catalog, clock, shop);
