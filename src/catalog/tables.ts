@@ -1,19 +1,48 @@
 // The catalog's tables as Kysely sees them. Instants are epoch milliseconds, sizes are bytes, booleans are 0 or 1, JSON is text.
 import type { Generated } from 'kysely';
 
-/** One attempt to do something for a shop. `interrupted` is set by whoever finds it without its process. */
+/**
+ * One attempt to do something for a shop. `queued`: somebody asked for it, and the daemon has not begun. `interrupted` is set by whoever
+ * finds it without its process.
+ */
 export interface RunsTable {
   id: string;
-  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile';
+  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile' | 'probe' | 'checkpoint';
   shop: string;
   source: 'database' | 'files' | 'server' | null;
-  state: 'running' | 'done' | 'failed' | 'interrupted';
+  state: 'queued' | 'running' | 'done' | 'failed' | 'interrupted' | 'cancelled';
+  /** While it is queued: since when. */
   startedAt: number;
   endedAt: number | null;
   errorCode: string | null;
   errorMessage: string | null;
   /** JSON, for status and the auditor. */
   detail: string | null;
+  /** Who asked for it: a user, a token, `schedule`; null: not written down. */
+  who: string | null;
+  /** JSON: what was asked for, of a run that was submitted to the daemon; null: nobody submitted it. */
+  task: string | null;
+  /** The interrupted run of the same task that this one goes on with. */
+  takesUp: string | null;
+}
+
+/** A step that a run began; it lasted until the next one, or the run's end. */
+export interface RunStepsTable {
+  runId: string;
+  /** From 1. */
+  seq: number;
+  step: string;
+  at: number;
+}
+
+/** A shop whose scheduled backups wait until somebody resumes it, or until the instant is there. */
+export interface PausesTable {
+  shop: string;
+  since: number;
+  /** null: until somebody resumes it. */
+  until: number | null;
+  who: string;
+  reason: string | null;
 }
 
 /** What was sealed, whatever the vault. A segment's row is written with its first intent. */
@@ -288,6 +317,8 @@ export type IncidentKind =
 
 export interface Tables {
   runs: RunsTable;
+  runSteps: RunStepsTable;
+  pauses: PausesTable;
   segments: SegmentsTable;
   objects: ObjectsTable;
   snapshots: SnapshotsTable;

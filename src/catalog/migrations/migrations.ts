@@ -8,6 +8,7 @@ import { catchUp } from './005-catch-up.ts';
 import { shopLife } from './006-shop-life.ts';
 import { checkpoints } from './007-checkpoints.ts';
 import { watch } from './008-watch.ts';
+import { service } from './009-service.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -18,4 +19,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '006-shop-life': shopLife,
   '007-checkpoints': checkpoints,
   '008-watch': watch,
+  '009-service': service,
 };
