@@ -21,6 +21,7 @@ const ORDER = [
   'host',
   'config',
   'clock.ts',
+  'events.ts',
   'errors.ts',
 ] as const;
 

@@ -1,10 +1,4 @@
-// The one line of logging that a run needs: an object of fields and a message, as pino has it.
+// The log of a run: any event that is declared.
+import type { EventLog } from '../events.ts';
 
-type Write = (fields: object, message: string) => void;
-
-export interface RunLog {
-  readonly debug: Write;
-  readonly info: Write;
-  readonly warn: Write;
-  readonly error: Write;
-}
+export type RunLog = EventLog;

@@ -45,7 +45,7 @@ function lineOf(progress: BackupProgress, estimator: Estimator, nowMs: number) {
   return {
     shop,
     source,
-    event: 'run.progress',
+    event: 'run.progress' as const,
     doneBytes: plainBytes,
     carriedBytes,
     totalBytes: expectedBytes,

@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { DEFAULT_CONFIG_FILE, loadConfig } from '../config/load.ts';
+import type { LogLevel } from '../events.ts';
 import type { Adapters, RestoreAdapters, RestoreSide } from './adapters.ts';
 import type { Io } from './io.ts';
-import { createLogger, type Logger, type LogLevel } from './log.ts';
+import { createLogger, type Logger, writesToJournal } from './log.ts';
 import { printResult, type Result } from './output.ts';
 import { createProgress, type Progress } from './progress.ts';
 
@@ -55,7 +56,7 @@ export function action<A extends unknown[]>(
       json,
       configFile,
       // a command's result says what went wrong; its log is for whoever asks for it
-      log: createLogger(globals.logLevel ?? 'silent'),
+      log: createLogger(globals.logLevel ?? 'silent', { journal: writesToJournal(context.io.env) }),
       signal: context.io.signal,
       config() {
         config ??= loadConfig(configFile, context.io.env);

@@ -1,13 +1,13 @@
 // The log of a command: JSON lines on stderr, made by pino, with anything that may hold a secret taken out.
-
-import type { Logger } from 'pino';
-import { pino } from 'pino';
+import { fstatSync } from 'node:fs';
+import { type DestinationStream, pino } from 'pino';
 import { CoffreError } from '../errors.ts';
+import { declaredFields, type EventLog, type LogLevel } from '../events.ts';
 
-export type { Logger } from 'pino';
-
-export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+/** Its level may be changed at any time, and counts from the next line on. */
+export interface Logger extends EventLog {
+  level: string;
+}
 
 const SECRET_FIELDS = [
   'password',
@@ -33,17 +33,55 @@ function describeError(error: unknown): object {
   };
 }
 
-/** Writes to file descriptor 2, synchronously: what was logged before a crash is there after it. */
-export function createLogger(level: LogLevel): Logger {
+/** What `journalctl -p` and its colours go by (sd-daemon(3)). */
+const PRIORITIES: readonly (readonly [atLeast: number, priority: number])[] = [
+  [60, 2],
+  [50, 3],
+  [40, 4],
+  [30, 6],
+  [0, 7],
+];
+
+/** Whether what is written to standard error goes into the journal: systemd says of which device and inode its end is. */
+export function writesToJournal(env: Readonly<Record<string, string | undefined>>, fd = 2): boolean {
+  const [device, inode] = (env.JOURNAL_STREAM ?? '').split(':');
+  if (!device || !inode) return false;
+  try {
+    const stats = fstatSync(fd, { bigint: true });
+    return String(stats.dev) === device && String(stats.ino) === inode;
+  } catch {
+    return false;
+  }
+}
+
+/** Puts `<N>` before each line; the journal takes it off again and keeps it as the entry's priority. */
+function withPriorities(stream: DestinationStream): DestinationStream {
+  const prefixed: DestinationStream & { lastLevel: number } = {
+    // pino sets it before each line, because of the mark below
+    lastLevel: 30,
+    write(line) {
+      const [, priority] = PRIORITIES.find(([atLeast]) => this.lastLevel >= atLeast) ?? [0, 7];
+      stream.write(`<${priority}>${line}`);
+    },
+  };
+  return Object.assign(prefixed, { [Symbol.for('pino.metadata')]: true });
+}
+
+/**
+ * Writes to file descriptor 2, synchronously: what was logged before a crash is there after it. Only declared fields get through.
+ * `journal`: each line begins with its priority.
+ */
+export function createLogger(level: LogLevel, { journal = false }: { readonly journal?: boolean } = {}): Logger {
+  const stderr = pino.destination({ dest: 2, sync: true });
   return pino(
     {
       name: 'coffre',
       level,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label }), log: declaredFields },
       serializers: { err: describeError, error: describeError },
       redact: { paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '[secret]' },
     },
-    pino.destination({ dest: 2, sync: true }),
+    journal ? withPriorities(stderr) : stderr,
   );
 }

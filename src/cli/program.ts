@@ -1,8 +1,8 @@
 // The command line as a whole: global options, one line for each command, and how a failure becomes an exit status.
 import { Command, CommanderError, Option } from 'commander';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { LOG_LEVELS } from '../events.ts';
 import type { CliContext } from './context.ts';
-import { LOG_LEVELS } from './log.ts';
 import { printError } from './output.ts';
 
 type Register = (program: Command, context: CliContext) => void;
@@ -24,22 +24,28 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   hold: async () => (await import('./hold.ts')).registerHold,
   status: async () => (await import('./status.ts')).registerStatus,
   billing: async () => (await import('./billing.ts')).registerBilling,
+  token: async () => (await import('./token.ts')).registerToken,
   vault: async () => (await import('./vault.ts')).registerVault,
   catalog: async () => (await import('./catalog.ts')).registerCatalog,
   keys: async () => (await import('./keys.ts')).registerKeys,
   daemon: async () => (await import('./daemon.ts')).registerDaemon,
   errors: async () => (await import('./errors.ts')).registerErrors,
+  completion: async () => (await import('./completion.ts')).registerCompletion,
+  'completion-words': async () => (await import('./completion.ts')).registerCompletionWords,
 };
 
+/** What tells of all the others. */
+const OF_ALL = ['help', 'completion'];
+
 /**
- * Loads the commands that the command line may mean, all of them for help and for what is none: S3, age and SQL together take
+ * Loads the commands that the command line may mean, all of them for what tells of them and for what is none: S3, age and SQL together take
  * longer to load than most commands take to run.
  */
 async function registerCommands(program: Command, context: CliContext, argv: readonly string[]): Promise<void> {
   const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
   // the unit reads the same command line: what it loads need not be loaded here first
   if (named.join() === 'restore' && !argv.includes('help') && !context.restore.here) context.restore.become();
-  const wanted = named.length === 0 || argv.includes('help') ? Object.keys(COMMANDS) : named;
+  const wanted = named.length === 0 || OF_ALL.some((name) => argv.includes(name)) ? Object.keys(COMMANDS) : named;
   for (const name of wanted) {
     const register = await COMMANDS[name]?.();
     register?.(program, context);

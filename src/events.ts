@@ -1,0 +1,219 @@
+// One table for every event that coffre logs: its level, its fields, what it means. Code that logs another one does not compile, and a
+// field that is not declared never reaches the journal.
+
+export type EventLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** What can be asked for; `silent` logs nothing. */
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+type FieldType = 'text' | 'number' | 'flag' | 'text or null' | 'number or null';
+
+interface Field {
+  readonly type: FieldType;
+  readonly means: string;
+}
+
+const field = <const T extends FieldType>(type: T, means: string) => ({ type, means });
+
+/** A name means one thing and has one type, whatever the event: instants are RFC 3339 text, sizes bytes, durations milliseconds. */
+export const FIELDS = {
+  run: field('text', 'id of the run, as in coffre run list'),
+  shop: field('text', 'the shop; _coffre: what the daemon does for itself'),
+  source: field('text', 'database, files or server'),
+  job: field('text', 'what was planned: database, files, increments, server, prune, probe …'),
+  kind: field('text', 'what sort of thing it is about'),
+  vault: field('text', 'the vault'),
+  key: field('text', 'the object’s key in the vault'),
+  code: field('text', 'code of the error table: coffre errors CODE'),
+  hint: field('text', 'what can be done about it'),
+  state: field('text', 'the state that it is in'),
+  who: field('text', 'the user or token that asked for it'),
+  due: field('text', 'when it was to run'),
+  since: field('text', 'since when'),
+  takenUpTo: field('text', 'the slot up to which the job was written down as done'),
+  retryAt: field('text or null', 'when it is tried again; null: not before its next slot'),
+  snapshot: field('text', 'id of the snapshot'),
+  segment: field('text', 'id of the segment'),
+  segments: field('number', 'how many segments'),
+  incident: field('text', 'id of the incident: coffre incident list'),
+  version: field('text', 'of coffre; of an object its version id in the vault'),
+  bytes: field('number', 'bytes'),
+  attempt: field('number', 'which attempt, from 1'),
+  doneBytes: field('number', 'bytes read so far'),
+  carriedBytes: field('number', 'of these, bytes that an older segment holds already'),
+  totalBytes: field('number or null', 'bytes that are expected; null: unknown'),
+  totalIsGuess: field('flag', 'whether totalBytes comes from the last run'),
+  storedBytes: field('number', 'bytes stored so far'),
+  files: field('number', 'files read so far'),
+  bytesPerSecond: field('number or null', 'rate; null: not known yet'),
+  leftMs: field('number or null', 'time left; null: not known yet'),
+  budgetBytes: field('number', 'memory that runs may use together'),
+  peakInFlightBytes: field('number', 'the most that was in use of it'),
+  rssBytes: field('number', 'resident memory of the process'),
+  peakRssBytes: field('number', 'the most that it ever was'),
+  config: field('text', 'the configuration file'),
+  timezone: field('text', 'zone of the schedules'),
+  pid: field('number', 'process id'),
+  shops: field('number', 'how many shops are declared, or are concerned'),
+  jobs: field('number', 'how many jobs are planned'),
+  clean: field('flag', 'whether nothing was left unfinished'),
+  logLevel: field('text', 'the level that is logged from now on'),
+} as const satisfies Record<string, Field>;
+
+export type FieldName = keyof typeof FIELDS;
+
+interface EventKind {
+  readonly level: EventLevel;
+  readonly means: string;
+  /** Always there. */
+  readonly fields: readonly FieldName[];
+  /** There when they are known. */
+  readonly optional: readonly FieldName[];
+}
+
+// not one function with an optional parameter: what is left out would be inferred as any field
+const event = <const L extends EventLevel, const F extends readonly FieldName[]>(level: L, means: string, fields: F) => ({
+  level,
+  means,
+  fields,
+  optional: [] as const,
+});
+const eventWith = <const L extends EventLevel, const F extends readonly FieldName[], const O extends readonly FieldName[]>(
+  level: L,
+  means: string,
+  fields: F,
+  optional: O,
+) => ({ level, means, fields, optional });
+
+const RUN = ['run', 'shop', 'source'] as const;
+const JOB = ['shop', 'job'] as const;
+const DUE = ['shop', 'job', 'due'] as const;
+
+export const EVENTS = {
+  'daemon.started': event('info', 'the daemon runs', ['version', 'config', 'pid', 'timezone', 'shops', 'jobs']),
+  'daemon.stopped': event('info', 'the daemon ended', ['clean']),
+  'config.warning': event('warn', 'the configuration allows something unwise', []),
+  'log.level': event('info', 'another level is logged from now on', ['logLevel', 'who']),
+
+  'job.first': event('info', 'a shop has no snapshot yet: its first backup starts at once', JOB),
+  'job.clock': event('warn', 'a slot in the future was written down as done: the clock was wrong then', ['shop', 'job', 'takenUpTo']),
+  'job.missed': event('info', 'slots passed while nothing ran: one run makes up for them', ['shop', 'job', 'since']),
+  'job.skipped': event('info', 'nothing to do: the shop is not backed up', ['shop', 'job', 'state']),
+  'job.started': event('info', 'a planned job began', DUE),
+  'job.done': event('info', 'a planned job succeeded', DUE),
+  'job.interrupted': event('info', 'the daemon stops: the job goes on at its next start', [...DUE, 'code']),
+  'job.gaveWay': event('info', 'a job that is not urgent made room for one that is due', DUE),
+  'job.degraded': event('error', 'a snapshot was kept that is not in every vault', [...DUE, 'code', 'hint']),
+  'job.failed': event('error', 'a planned job failed', [...DUE, 'code', 'hint', 'retryAt']),
+
+  'run.started': event('info', 'a backup began', RUN),
+  'run.progress': eventWith(
+    'info',
+    'a backup goes on',
+    ['shop', 'source', 'doneBytes', 'carriedBytes', 'totalBytes', 'totalIsGuess', 'storedBytes', 'bytesPerSecond', 'leftMs'],
+    ['files'],
+  ),
+  'run.done': event('info', 'a backup ended with a snapshot', [...RUN, 'snapshot']),
+  'run.failed': event('error', 'a backup failed', [...RUN, 'code']),
+  'run.memory': event('debug', 'what a backup took of memory', [...RUN, 'budgetBytes', 'peakInFlightBytes', 'rssBytes', 'peakRssBytes']),
+  'snapshot.passed-over': event('warn', 'a newer snapshot was no base for the increment', RUN),
+  'snapshot.redone': event('warn', 'the source changed under the reading: all of it is read again', [...RUN, 'attempt', 'code']),
+  'segment.stored': event('debug', 'a segment is in every vault', [...RUN, 'segment', 'bytes']),
+  'segment.missing': event('error', 'a stored segment is gone from its vault: it is stored anew', [...RUN, 'vault', 'key']),
+  'segment.copied': event('debug', 'a catch-up copied a segment', ['run', 'shop', 'vault', 'bytes']),
+  'lock.started': event('debug', 'locks are extended', [...RUN, 'segments']),
+  'lock.done': event('debug', 'locks were read back', RUN),
+  'manifest.stored': eventWith('debug', 'a manifest is in a vault', ['run', 'shop', 'vault'], ['source']),
+  'vault.committed': event('debug', 'a snapshot is in a vault', [...RUN, 'vault']),
+  'vault.left': eventWith('error', 'a vault left the run: the snapshot lacks there', ['run', 'shop', 'vault', 'code'], ['source']),
+  'copy.made': event('info', 'a catch-up brought a snapshot to a vault that lacked it', ['run', 'shop', 'vault', 'snapshot']),
+  'copy.damaged': event('error', 'a copy is not what was written: another one is read', ['run', 'shop', 'vault', 'key', 'code']),
+
+  'checkpoint.done': event('info', 'a checkpoint of the daemon’s state is in a vault', ['vault', 'key']),
+  'checkpoint.failed': eventWith('error', 'a vault has no new checkpoint of the daemon’s state', ['code'], ['vault']),
+  'probe.failed': event('error', 'the lock of a vault was not proven', ['vault', 'code', 'hint']),
+  incident: event('error', 'something in a vault is not as coffre left it', [
+    'incident',
+    'shop',
+    'vault',
+    'kind',
+    'key',
+    'version',
+    'code',
+    'hint',
+  ]),
+  'object.damaged': event('error', 'stored bytes are not what was written', ['shop', 'vault', 'key', 'code']),
+} as const satisfies Record<string, EventKind>;
+
+export type EventName = keyof typeof EVENTS;
+
+type ValueOf<T extends FieldType> = T extends 'text'
+  ? string
+  : T extends 'number'
+    ? number
+    : T extends 'flag'
+      ? boolean
+      : T extends 'text or null'
+        ? string | null
+        : number | null;
+
+type NamesAt<L extends EventLevel> = { [E in EventName]: (typeof EVENTS)[E]['level'] extends L ? E : never }[EventName];
+
+/** What is logged with an event. */
+export type EventFields<E extends EventName> = {
+  readonly [F in (typeof EVENTS)[E]['fields'][number]]: ValueOf<(typeof FIELDS)[F]['type']>;
+} & {
+  readonly [F in (typeof EVENTS)[E]['optional'][number]]?: ValueOf<(typeof FIELDS)[F]['type']>;
+};
+
+type Write<L extends EventLevel> = <E extends NamesAt<L>>(fields: { readonly event: E } & EventFields<E>, message: string) => void;
+
+/** Takes an event at its own level, with its own fields; the message is for people. */
+export interface EventLog {
+  readonly debug: Write<'debug'>;
+  readonly info: Write<'info'>;
+  readonly warn: Write<'warn'>;
+  readonly error: Write<'error'>;
+}
+
+/** Written on every line by the logger itself. */
+const OWN: ReadonlySet<string> = new Set(['event', 'err', 'error']);
+
+/**
+ * The fields that are declared, for the journal. What is not declared (an object spread into a line, a value of another type) stays out
+ * and is named under `undeclared`: it may be anything, a secret too.
+ */
+export function declaredFields(line: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const kept: Record<string, unknown> = {};
+  const kind =
+    typeof line.event === 'string' && Object.hasOwn(EVENTS, line.event) ? (EVENTS as Record<string, EventKind>)[line.event] : undefined;
+  const undeclared = kind === undefined ? ['event'] : [];
+  for (const [name, value] of Object.entries(line)) {
+    if (value === undefined) continue;
+    if (OWN.has(name) || (isDeclared(kind, name) && hasType(FIELDS[name].type, value))) kept[name] = value;
+    else undeclared.push(name);
+  }
+  for (const name of kind?.fields ?? []) if (line[name] === undefined) undeclared.push(`no ${name}`);
+  return undeclared.length === 0 ? kept : { ...kept, undeclared };
+}
+
+function isDeclared(kind: EventKind | undefined, name: string): name is FieldName {
+  if (kind === undefined) return Object.hasOwn(FIELDS, name);
+  return kind.fields.includes(name as FieldName) || kind.optional.includes(name as FieldName);
+}
+
+function hasType(type: FieldType, value: unknown): boolean {
+  switch (type) {
+    case 'text':
+      return typeof value === 'string';
+    case 'number':
+      return typeof value === 'number';
+    case 'flag':
+      return typeof value === 'boolean';
+    case 'text or null':
+      return value === null || typeof value === 'string';
+    case 'number or null':
+      return value === null || typeof value === 'number';
+  }
+}
