@@ -25,6 +25,13 @@ export const ERRORS = {
   E_RED: kind(1, 'operator', 'a check found something red', 'read the red lines; coffre doctor says how to mend what it can check'),
   E_INTERRUPTED: kind(1, 'backoff', 'stopped by a signal before the end', 'run it again: it takes up what is already stored'),
   E_DEADLINE: kind(1, 'backoff', 'the run passed its deadline', 'raise limits.runDeadline or find what was slow in the log'),
+  E_CANCELLED: kind(1, 'never', 'somebody cancelled the run', 'start it again if it was not meant: it takes up what is already stored'),
+  E_RUN_HUNG: kind(
+    1,
+    'operator',
+    'a run did not end when it was told to',
+    'nothing else is done for its shop until it ends; what it waits for does not answer (the log, df, dmesg): restart coffre once it does',
+  ),
   // 2: usage or configuration
   E_USAGE: kind(2, 'never', 'the command line is wrong', 'see --help'),
   E_CONFIG: kind(2, 'operator', 'the configuration is wrong', 'correct the named line; config/coffre.example.yaml documents every key'),
@@ -51,6 +58,8 @@ export const ERRORS = {
   E_UNKNOWN_SHOP: kind(2, 'never', 'no such shop', 'coffre status lists the shops; they are declared under shops:'),
   E_UNKNOWN_SNAPSHOT: kind(2, 'never', 'no such snapshot', 'coffre snapshots SHOP lists them'),
   E_UNKNOWN_VAULT: kind(2, 'never', 'no such vault', 'vaults are declared under vaults:'),
+  E_UNKNOWN_TOKEN: kind(2, 'never', 'no such token in force', 'coffre token list shows them'),
+  E_UNKNOWN_RUN: kind(2, 'never', 'no such run', 'coffre run list shows them'),
   // 3: the source cannot be read
   E_DB_CONNECT: kind(3, 'backoff', 'the database server does not answer', 'check host, port or socketPath, and that the server runs'),
   E_DB_AUTH: kind(3, 'operator', 'the database refused the user or password', 'check user and passwordFile of the shop'),
@@ -240,6 +249,12 @@ export const ERRORS = {
     'coffre shop list shows the state of every shop; coffre shop resume takes it back',
   ),
   E_HELD: kind(12, 'operator', 'a legal hold forbids this', 'coffre hold list shows who placed it and why; coffre hold release lifts it'),
+  // 13: the daemon's API refuses the request
+  E_REQUEST: kind(13, 'never', 'the request is not one that the API understands', '/openapi.json says what it understands'),
+  E_NOT_FOUND: kind(13, 'never', 'there is no such thing', '/openapi.json lists what can be asked for'),
+  E_TOKEN: kind(13, 'operator', 'a valid token is missing', 'send Authorization: Bearer TOKEN; coffre token create makes one'),
+  E_FORBIDDEN: kind(13, 'operator', 'this token may not do that', 'ask an administrator for a token with another role'),
+  E_RATE: kind(13, 'backoff', 'too many requests', 'wait as long as Retry-After says'),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -315,6 +315,31 @@ export type IncidentKind =
   /** The store holds another number of bytes than the ledger says. */
   | 'drift';
 
+/**
+ * A token of the API. Rows are never deleted: the audit names them. Not in the checkpoint: a rebuilt machine would take a token again
+ * that was revoked after it.
+ */
+export interface TokensTable {
+  id: string;
+  /** Unique among those in force. */
+  name: string;
+  /** Hex SHA-256 of the whole token. */
+  hash: string;
+  /** client: some shops. billing, monitor: what these read. */
+  role: 'admin' | 'client' | 'billing' | 'monitor';
+  /** JSON list of shop names, of `client` alone. */
+  shops: string | null;
+  createdAt: number;
+  createdBy: string;
+  expiresAt: number | null;
+  /** Written at most once a minute. */
+  lastUsedAt: number | null;
+  /** Address of the caller then. */
+  lastUsedFrom: string | null;
+  revokedAt: number | null;
+  revokedBy: string | null;
+}
+
 export interface Tables {
   runs: RunsTable;
   runSteps: RunStepsTable;
@@ -335,4 +360,5 @@ export interface Tables {
   certificates: CertificatesTable;
   checkpoints: CheckpointsTable;
   incidents: IncidentsTable;
+  tokens: TokensTable;
 }

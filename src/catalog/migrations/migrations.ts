@@ -9,6 +9,7 @@ import { shopLife } from './006-shop-life.ts';
 import { checkpoints } from './007-checkpoints.ts';
 import { watch } from './008-watch.ts';
 import { service } from './009-service.ts';
+import { tokens } from './010-tokens.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -20,4 +21,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '007-checkpoints': checkpoints,
   '008-watch': watch,
   '009-service': service,
+  '010-tokens': tokens,
 };
