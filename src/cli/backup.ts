@@ -1,20 +1,14 @@
-// `coffre backup`: takes snapshots of a shop now.
+// `coffre backup`: takes snapshots of a shop now, through the daemon when it runs.
 import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import type { CheckpointResult } from '../backup/checkpoint.ts';
-import { MemoryBudget } from '../backup/memory.ts';
-import { type BackupDeps, backupSource } from '../backup/run.ts';
-import { type SnapshotResult, shortfallOf } from '../backup/snapshot-result.ts';
-import { openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { asCoffreError, CoffreError } from '../errors.ts';
+import { CoffreError } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
-import { afterRun } from './checkpoint.ts';
+import type { BackupDocument } from './backup-alone.ts';
 import { action, type CliContext } from './context.ts';
-import { prepareNewVaults } from './first-use.ts';
-import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
+import { formatBytes, formatDuration, formatInstant, type Result, table } from './output.ts';
 import { findShop } from './shop.ts';
-import { toolVersions } from './tools.ts';
 
 interface BackupOptions {
   readonly source?: SourceKind;
@@ -39,68 +33,20 @@ export function registerBackup(program: Command, context: CliContext): void {
       action(context, async (invocation, shopName: string, options: BackupOptions) => {
         const config = invocation.config();
         const shop = findShop(config, shopName);
-        const sources = options.source ? [options.source] : sourcesOf(shop);
-        const catalog = await openCatalog(config.stateDir);
-        const bar = invocation.progress(shop.name);
-        const deps: BackupDeps = {
-          config,
-          catalog,
-          clock: context.clock,
-          openVault: context.adapters.openVault,
-          openSource: context.adapters.openSource,
-          log: invocation.log,
-          tools: await toolVersions(),
-          // one run at a time, whatever the daemon may do
-          memory: MemoryBudget.forProcess(config.limits.memoryBytes, 1),
-          onProgress: (progress) => {
-            bar.title(`${progress.shop} ${progress.source}`);
-            bar.update({
-              doneBytes: progress.plainBytes,
-              carriedBytes: progress.carriedBytes,
-              totalBytes: progress.expectedBytes,
-              totalIsGuess: !progress.expectedExactly,
-              storedBytes: progress.storedBytes,
-              current: progress.current,
-              ...(progress.source === 'database' ? {} : { doneFiles: progress.files }),
-            });
-          },
-        };
-        await prepareNewVaults(context.adapters, config, catalog, shop.vaults);
-        const snapshots: SnapshotResult[] = [];
-        let checkpoint: CheckpointResult | null = null;
-        const failures: { source: SourceKind; error: CoffreError }[] = [];
-        try {
-          // One source's failure does not cost the others their snapshot.
-          for (const source of sources) {
-            invocation.signal.throwIfAborted();
-            try {
-              const result = await backupSource(deps, { shop, source, full: options.full === true, signal: invocation.signal });
-              snapshots.push(result);
-              const shortfall = shortfallOf(shop.name, result);
-              if (shortfall) failures.push({ source, error: shortfall });
-            } catch (error) {
-              failures.push({ source, error: asCoffreError(error) });
-            }
-          }
-          const vaults = [...new Set(snapshots.flatMap((snapshot) => snapshot.vaults))];
-          checkpoint = await afterRun(context, config, catalog, invocation.log, vaults, invocation.signal);
-        } finally {
-          bar.stop();
-          await catalog.close();
-        }
-        const first = failures[0]?.error;
-        return {
-          document: {
-            shop: shop.name,
-            snapshots,
-            failures: failures.map(({ source, error }) => ({ source, code: error.code, message: error.message, hint: error.hint })),
-            checkpoint,
-          },
-          text: [describe(config, snapshots, failures), ...(checkpoint?.failed ?? []).map(notWritten)].join('\n'),
-          ...(first ? { failure: first } : {}),
-        };
+        const order = { shop, sources: options.source ? [options.source] : sourcesOf(shop), full: options.full === true };
+        const { backupAlone } = await import('./backup-alone.ts');
+        return backupResult(await backupAlone(context, invocation, order), config);
       }),
     );
+}
+
+function backupResult(document: BackupDocument, config: Config): Result {
+  const [first] = document.failures;
+  return {
+    document,
+    text: [describe(config, document), ...(document.checkpoint?.failed ?? []).map(notWritten)].join('\n'),
+    ...(first ? { failure: new CoffreError(first.code, first.message, { hint: first.hint }) } : {}),
+  };
 }
 
 function notWritten({ vault, message, code }: CheckpointResult['failed'][number]): string {
@@ -117,11 +63,7 @@ export function sourcesOf(shop: ShopConfig): SourceKind[] {
   return sources;
 }
 
-function describe(
-  config: Config,
-  snapshots: readonly SnapshotResult[],
-  failures: readonly { source: SourceKind; error: CoffreError }[],
-): string {
+function describe(config: Config, { snapshots, failures }: BackupDocument): string {
   const rows = snapshots.map((snapshot) => [
     snapshot.source,
     snapshot.id,
@@ -149,7 +91,7 @@ function describe(
       );
     if (snapshot.warnings.length > 20) lines.push(`… and ${snapshot.warnings.length - 20} more: coffre show ${snapshot.id}`);
   }
-  for (const { source, error } of failures.slice(1)) lines.push(`failed: ${source}: ${error.message} [${error.code}]`);
+  for (const { source, message, code } of failures.slice(1)) lines.push(`failed: ${source}: ${message} [${code}]`);
   if (config.encryption === 'none') lines.push('note: encryption is none: whoever reads the vault reads the shop');
   return lines.join('\n');
 }
