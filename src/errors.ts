@@ -255,6 +255,21 @@ export const ERRORS = {
   E_TOKEN: kind(13, 'operator', 'a valid token is missing', 'send Authorization: Bearer TOKEN; coffre token create makes one'),
   E_FORBIDDEN: kind(13, 'operator', 'this token may not do that', 'ask an administrator for a token with another role'),
   E_RATE: kind(13, 'backoff', 'too many requests', 'wait as long as Retry-After says'),
+  // 14: the daemon could not be asked, or not to the end
+  E_DAEMON_UNREACHABLE: kind(14, 'backoff', 'the daemon does not answer', 'systemctl status coffre, and its journal, say why'),
+  E_DAEMON_LOST: kind(
+    14,
+    'backoff',
+    'the daemon ended, or was cut off, while a command followed its run',
+    'start the daemon again: it takes up what was interrupted; coffre run list shows how the run ended',
+  ),
+  E_DAEMON_VERSION: kind(
+    14,
+    'operator',
+    'the daemon and this command are of versions that do not understand each other',
+    'restart the daemon after an upgrade, or use the command of the daemon’s version',
+  ),
+  E_DETACHED: kind(14, 'never', 'the command was told to stop, and its run goes on in the daemon', 'coffre run list shows it'),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;
