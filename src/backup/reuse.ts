@@ -6,8 +6,8 @@ import type { Catalog } from '../catalog/open.ts';
 import { pinSegments, type SegmentRow } from '../catalog/segments.ts';
 import { latestIn, listSnapshots, objectsOf } from '../catalog/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
-import { readIndex } from '../segment/index-file.ts';
-import { type IndexEntry, isFileEntry, type SourceKind } from '../source/source.ts';
+import { readIndexLines } from '../segment/index-file.ts';
+import { type IndexEntry, isFileEntry, type PreviousIndex, type SourceKind } from '../source/source.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { Lock } from '../vault/vault.ts';
 import { aheadPath, indexCopyPath, journalPath } from './state-files.ts';
@@ -62,7 +62,7 @@ export interface ReuseBase {
   /** A stored segment with this part name and plaintext, or null. */
   find(name: string, plainSha256: string): Candidate | null;
   /** Indexes for the source to compare with, newest knowledge first. */
-  readonly previous: readonly AsyncIterable<IndexEntry>[];
+  readonly previous: readonly PreviousIndex[];
   /** The source reads every content, and takes from these indexes only what it has found equal. */
   readonly reread: boolean;
   readonly interruptedRuns: readonly string[];
@@ -82,7 +82,7 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
       .where('shop', '=', rules.shop)
       .where('source', '=', rules.source)
       .where('kind', '=', 'backup')
-      .where('state', 'in', ['interrupted', 'failed'])
+      .where('state', 'in', ['interrupted', 'failed', 'cancelled'])
       .where('startedAt', '>=', rules.nowMs - rules.adoptWithinMs)
       .orderBy('id', 'desc')
       .execute();
@@ -201,12 +201,12 @@ export async function confirmCopies(
     const content = `${candidate.row.name}\0${candidate.row.plainSha256}`;
     if (!byContent.has(content)) byContent.set(content, candidate);
   }
-  const previous: AsyncIterable<IndexEntry>[] = [];
+  const previous: PreviousIndex[] = [];
   if (rules.source !== 'database') {
     const indexes = choice.interruptedRuns.flatMap((run) => [journalPath(catalog.stateDir, run), aheadPath(catalog.stateDir, run)]);
     if (rules.mode !== 'fresh' && choice.baseSnapshot !== null)
       indexes.push(indexCopyPath(catalog.stateDir, rules.shop, choice.baseSnapshot));
-    for (const path of indexes) if (existsSync(path)) previous.push(onlyReusable(readIndex(path), byId));
+    for (const path of indexes) if (existsSync(path)) previous.push(onlyReusable(readIndexLines(path), byId));
   }
   return {
     byId,
@@ -224,9 +224,10 @@ function lockOf(object: { readonly lockMode: string | null; readonly retainUntil
 }
 
 /** What lies in a segment that may be reused. Directories too, although they are packed anew each time: the source learns which have attributes. */
-async function* onlyReusable(entries: AsyncIterable<IndexEntry>, byId: ReadonlyMap<string, Candidate>): AsyncIterable<IndexEntry> {
-  for await (const entry of entries) {
-    if (!isFileEntry(entry)) continue;
-    if (entry.type === 'directory' || (entry.segment !== undefined && byId.has(entry.segment))) yield entry;
+async function* onlyReusable(index: AsyncIterable<readonly IndexEntry[]>, byId: ReadonlyMap<string, Candidate>): PreviousIndex {
+  for await (const entries of index) {
+    yield entries
+      .filter(isFileEntry)
+      .filter((entry) => entry.type === 'directory' || (entry.segment !== undefined && byId.has(entry.segment)));
   }
 }

@@ -14,36 +14,46 @@ export interface NewRun {
   readonly kind: RunsTable['kind'];
   readonly shop: string;
   readonly source: RunsTable['source'];
+  /** Who asked for it. Of a queued run its own row says it. */
+  readonly who?: string | undefined;
 }
 
 const lockName = (runId: string): string => `run-${runId}`;
 
 /**
- * Writes the run's row and takes the lock `run-<id>`, by which any process can tell that this one still works on it: restores and
- * verifications do not hold the shop's lock. The lock comes first, so that no row is ever seen running without it.
+ * Writes the run's row, or takes the queued one out of its queue, and takes the lock `run-<id>`, by which any process can tell that this
+ * one still works on it: restores and verifications do not hold the shop's lock. The lock comes first, so that no row is ever seen
+ * running without it. Throws E_CANCELLED when the queued run was cancelled meanwhile.
  */
 export async function startRun(catalog: Catalog, clock: Clock, run: NewRun): Promise<void> {
   const lock = await acquireLock(catalog.stateDir, lockName(run.id));
   if (!lock) throw new CoffreError('E_INTERNAL', `run ${run.id} was started twice`);
   catalog.runLocks.set(run.id, lock);
+  const begun = { state: 'running', startedAt: clock.nowMs() } as const;
   const row: Insertable<RunsTable> = {
     ...run,
-    state: 'running',
-    startedAt: clock.nowMs(),
+    who: run.who ?? null,
+    ...begun,
     endedAt: null,
     errorCode: null,
     errorMessage: null,
     detail: null,
   };
   try {
-    await catalog.transaction((tx) => tx.insertInto('runs').values(row).execute());
+    await catalog.transaction(async (tx) => {
+      const queued = await tx.updateTable('runs').set(begun).where('id', '=', run.id).where('state', '=', 'queued').executeTakeFirst();
+      if (queued.numUpdatedRows > 0n) return;
+      const known = await tx.selectFrom('runs').select('state').where('id', '=', run.id).executeTakeFirst();
+      if (known?.state === 'cancelled') throw new CoffreError('E_CANCELLED', `run ${run.id} was cancelled before it began`);
+      await tx.insertInto('runs').values(row).execute();
+    });
   } catch (error) {
     await letGo(catalog, run.id);
     throw error;
   }
 }
 
-/** Writes how the run ended, drops its pins, and lets its lock go. `detail` is kept as JSON. */
+/** Writes how the run ended (with E_CANCELLED: as cancelled), drops its pins, and lets its lock go. `detail` is kept as JSON. */
 export async function finishRun(
   catalog: Catalog,
   clock: Clock,
@@ -56,7 +66,7 @@ export async function finishRun(
     await tx
       .updateTable('runs')
       .set({
-        state,
+        state: error?.code === 'E_CANCELLED' ? 'cancelled' : state,
         endedAt: clock.nowMs(),
         errorCode: error?.code ?? null,
         errorMessage: error?.message ?? null,
@@ -142,9 +152,9 @@ export interface RunFilter {
   readonly limit?: number;
 }
 
-/** Newest first. */
+/** Newest first: what is being tried, and what was tried to its end. What waits for its turn or was called off says nothing of the shop. */
 export async function lastRuns(catalog: Catalog, filter: RunFilter = {}): Promise<RunRow[]> {
-  let query = catalog.db.selectFrom('runs').selectAll();
+  let query = catalog.db.selectFrom('runs').selectAll().where('state', 'not in', ['queued', 'cancelled']);
   if (filter.shop !== undefined) query = query.where('shop', '=', filter.shop);
   if (filter.kind !== undefined) query = query.where('kind', '=', filter.kind);
   if (filter.source !== undefined) query = query.where('source', '=', filter.source);

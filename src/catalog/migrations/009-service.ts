@@ -25,6 +25,8 @@ const STATEMENTS = [
   `create index "runsOfShop" on "runs" ("shop", "kind", "source", "startedAt")`,
   `create index "runsRunning" on "runs" ("shop") where "state" = 'running'`,
   `create index "runsQueued" on "runs" ("id") where "state" = 'queued'`,
+  `create index "runsSubmitted" on "runs" ("startedAt") where "task" is not null`,
+  `create index "runsPages" on "runs" ("shop", "id")`,
 
   `create table "runSteps" (
     "runId" text not null,
