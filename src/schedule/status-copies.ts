@@ -4,6 +4,7 @@ import type { GapRow } from '../catalog/gaps.ts';
 import type { SnapshotCopy, SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig, VaultConfig } from '../config/config.ts';
 import { threeTwoOne, type VaultFacts } from '../config/three-two-one.ts';
+import { type Alarm, raise } from './alarm.ts';
 import { text } from './status-text.ts';
 
 /** What is asked about where a shop's snapshots are. */
@@ -51,7 +52,7 @@ export interface Lacking {
 }
 
 /** A snapshot that is not in every vault protects less than was ordered, whether or not there is a newer one that is. */
-export function whatLacks({ shop, timezone, lacking }: CopyFacts, red: string[]): Lacking[] {
+export function whatLacks({ shop, timezone, lacking }: CopyFacts, red: Alarm[]): Lacking[] {
   const { gaps, reasons } = lacking;
   return [...new Set(gaps.map((gap) => gap.vault))].map((vault) => {
     const own = gaps.filter((gap) => gap.vault === vault);
@@ -66,10 +67,14 @@ export function whatLacks({ shop, timezone, lacking }: CopyFacts, red: string[])
     if (missing.length > 0) {
       const reason =
         why === null ? 'nobody has tried to copy them yet' : `${why.message} [${why.code}], tried at ${text(why.at, timezone)}`;
-      red.push(`vault ${vault} lacks ${named(missing)}: ${reason}; to be copied there from another vault${remedy}`);
+      const said = `vault ${vault} lacks ${named(missing)}: ${reason}; to be copied there from another vault${remedy}`;
+      raise(red, 'lacking', { vault, code: why?.code }, said);
     }
     if (damaged.length > 0) {
-      red.push(
+      raise(
+        red,
+        'damaged',
+        { vault, code: damaged[0]?.damage },
         `vault ${vault} holds ${named(damaged)} with a damaged object [${damaged[0]?.damage}]: to be stored anew from another vault${remedy}`,
       );
     }
@@ -83,7 +88,7 @@ export function whatLacks({ shop, timezone, lacking }: CopyFacts, red: string[])
 }
 
 /** 3-2-1-1-0: what doctor says of the vaults, counted only where the newest good snapshots really are, locked and unharmed. */
-export function countCopies(facts: CopyFacts, newestGood: readonly (string | undefined)[], red: string[]): Copies {
+export function countCopies(facts: CopyFacts, newestGood: readonly (string | undefined)[], red: Alarm[]): Copies {
   const { nowMs, shop } = facts;
   const newest = newestGood.map((id) => facts.snapshots.find((snapshot) => snapshot.id === id));
   const holds = (vault: VaultConfig): boolean =>
@@ -105,10 +110,13 @@ export function countCopies(facts: CopyFacts, newestGood: readonly (string | und
   );
   const verifyErrors = facts.snapshots.flatMap((snapshot) => snapshot.copies).filter((copy) => copy.verifyError !== null).length;
   const which = `; coffre doctor ${shop.name} says which vaults count`;
-  red.push(...rule.reasons.map((reason) => `${reason}${which}`));
-  if (rule.immutable.length === 0) red.push(`no immutable copy${which}`);
+  for (const reason of rule.reasons) raise(red, 'copies', {}, `${reason}${which}`);
+  if (rule.immutable.length === 0) raise(red, 'immutable', {}, `no immutable copy${which}`);
   if (verifyErrors > 0)
-    red.push(
+    raise(
+      red,
+      'verification',
+      {},
       `${verifyErrors} stored ${verifyErrors === 1 ? 'copy' : 'copies'} failed verification: coffre verify ${shop.name} --read-data`,
     );
   const { copies, media, offsite, immutable } = rule;

@@ -1,6 +1,5 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
 import { Temporal } from 'temporal-polyfill';
-import type { IncidentRow } from '../catalog/incidents.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
 import type { RunRow } from '../catalog/runs.ts';
@@ -11,8 +10,10 @@ import type { ShopConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
 import { isBackedUp, lifeEnd } from '../retention/policy.ts';
 import type { Consistency, SourceKind } from '../source/source.ts';
+import { type Alarm, raise } from './alarm.ts';
 import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
 import { text } from './status-text.ts';
+import { checkCheckpoints, checkIncidents, checkPrune, checkReading, checkReconcile, type UpkeepFacts } from './status-upkeep.ts';
 
 /** How long after its slot a backup may still be on its way before its absence is red. */
 const GRACE_MS = 6 * 3600_000;
@@ -26,13 +27,8 @@ const UNSCHEDULED_MS: Readonly<Record<SourceKind, number>> = {
   files: 7 * 24 * 3600_000,
   server: 7 * 24 * 3600_000,
 };
-/** Prune runs daily; one missed day is not red yet. Nor is one missed checkpoint. */
-const PRUNE_MISSED_MS = 50 * 3600_000;
-const CHECKPOINT_MISSED_MS = 50 * 3600_000;
 
-export interface StatusFacts extends CopyFacts {
-  /** Newest first within each kind. */
-  readonly runs: readonly RunRow[];
+export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly probes: ReadonlyMap<string, Probe | null>;
   /** Versions on our keys that are not ours and that no reconciliation has looked at yet. */
   readonly foreignVersions: number;
@@ -40,12 +36,6 @@ export interface StatusFacts extends CopyFacts {
   readonly life?: ShopLife;
   /** Reasons of the holds in force. */
   readonly holds?: readonly string[];
-  /** Open, and acknowledged by nobody. */
-  readonly incidents: readonly IncidentRow[];
-  /** Of each vault, for the period; null: no reading is asked for. */
-  readonly reading: { readonly withinMs: number; readonly levels: readonly ReadingLevel[] } | null;
-  /** When the newest checkpoint of coffre's own state in each vault is of, epoch milliseconds; null: it holds none. */
-  readonly checkpoints: ReadonlyMap<string, number | null>;
 }
 
 export interface SourceStatus {
@@ -90,13 +80,15 @@ export interface ShopStatus {
   readonly rto: { readonly targetMs: number; readonly measured: { readonly bytes: number; readonly durationMs: number } | null };
   /** What is red, in words. */
   readonly red: readonly string[];
+  /** The same, each by its kind. */
+  readonly alarms: readonly Alarm[];
   /** Worth knowing, not red. */
   readonly notes: readonly string[];
 }
 
 export function shopStatus(facts: StatusFacts): ShopStatus {
   const { shop, nowMs } = facts;
-  const red: string[] = [];
+  const red: Alarm[] = [];
   const notes: string[] = [];
   const life = facts.life ?? ACTIVE;
   // what is not to be backed up is not late, and its copies become fewer as they should
@@ -104,7 +96,12 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const keptUntil = noteLife(facts, life, notes);
   const sources = declaredSources(shop).map((source) => sourceStatus(facts, source, ofBackups));
   if (sources.length === 0)
-    red.push('declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor');
+    raise(
+      red,
+      'undeclared',
+      {},
+      'declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor',
+    );
   noteConsistency(facts, sources, notes);
   const newestGood = sources.map((status) => status.newestGood?.id);
   const copies = countCopies(facts, newestGood, ofBackups);
@@ -112,17 +109,28 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   for (const vault of facts.vaults) {
     const probe = facts.probes.get(vault.name) ?? null;
     const again = `; coffre doctor ${shop.name} probes it`;
-    if (probe === null) red.push(`vault ${vault.name} was never probed${again}`);
-    else if (probe.outcome !== 'proven') red.push(`vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}${again}`);
+    if (probe === null) raise(red, 'probe', { vault: vault.name }, `vault ${vault.name} was never probed${again}`);
+    else if (probe.outcome !== 'proven')
+      raise(red, 'probe', { vault: vault.name }, `vault ${vault.name}: the probe says ${probe.outcome}: ${probeReason(probe)}${again}`);
     else if (probe.at - nowMs > FUTURE_MS)
-      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}, by a clock that was wrong${again}`);
+      raise(
+        red,
+        'clock',
+        { vault: vault.name },
+        `vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}, by a clock that was wrong${again}`,
+      );
     else if (nowMs - probe.at > PROBE_VALID_MS)
-      red.push(`vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}: too long ago${again}`);
+      raise(
+        red,
+        'probe',
+        { vault: vault.name },
+        `vault ${vault.name} was last probed at ${text(probe.at, facts.timezone)}: too long ago${again}`,
+      );
   }
   checkPrune(facts, red);
   checkCheckpoints(facts, red);
   if (facts.foreignVersions > 0)
-    red.push(`${facts.foreignVersions} version(s) on our keys are not ours: coffre reconcile ${shop.name} names them`);
+    raise(red, 'foreign', {}, `${facts.foreignVersions} version(s) on our keys are not ours: coffre reconcile ${shop.name} names them`);
   checkReconcile(facts, red);
   checkIncidents(facts, red);
   checkReading(facts, red, notes);
@@ -152,7 +160,8 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     reading: facts.reading && { withinMs: facts.reading.withinMs, vaults: facts.reading.levels },
     quota: { usedBytes, limitBytes },
     rto: { targetMs: shop.plan.rto.targetMs, measured },
-    red,
+    red: red.map((alarm) => alarm.text),
+    alarms: red,
     notes,
   };
 }
@@ -194,7 +203,7 @@ function declaredSources(shop: ShopConfig): SourceKind[] {
   ];
 }
 
-function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): SourceStatus {
+function sourceStatus(facts: StatusFacts, source: SourceKind, red: Alarm[]): SourceStatus {
   const { shop, nowMs } = facts;
   const own = facts.snapshots.filter((snapshot) => snapshot.source === source);
   const good = own.find((snapshot) => snapshot.good) ?? null;
@@ -206,26 +215,43 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: string[]): So
       : latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
   const retry = `coffre backup ${shop.name} --source ${source}`;
   const others = ` (there are some that are not good: coffre snapshots ${shop.name})`;
-  if (!good) red.push(`${source}: no good snapshot${own.length > 0 ? others : ''}; ${retry} takes one`);
+  if (!good) raise(red, 'snapshot', { source }, `${source}: no good snapshot${own.length > 0 ? others : ''}; ${retry} takes one`);
   else if (dueSinceMs !== null && good.asOf < dueSinceMs)
-    red.push(
+    raise(
+      red,
+      'snapshot',
+      { source },
       `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, one was due at ${text(dueSinceMs, facts.timezone)}; ${retry} takes one now`,
     );
   if (good && good.asOf - nowMs > FUTURE_MS)
-    red.push(
+    raise(
+      red,
+      'clock',
+      { source },
       `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come; coffre doctor ${shop.name} compares the clocks`,
     );
   checkFull(facts, source, own, red);
   if (run && (run.state === 'failed' || run.state === 'interrupted') && !isCaughtUp(facts, run)) {
-    red.push(
+    raise(
+      red,
+      'run',
+      { source, code: run.errorCode },
       `${source}: the last backup ${run.state === 'failed' ? 'failed' : 'was cut off'} at ${text(run.endedAt ?? run.startedAt, facts.timezone)}: ${run.errorMessage ?? ''} [${run.errorCode ?? 'unknown'}]; once that is mended, ${retry} tries again`,
     );
   }
   const lock = good ? lockEnd(good) : null;
   if (good && lock === null)
-    red.push(`${source}: whether the newest good snapshot is locked is not known; coffre verify ${shop.name} asks the vaults`);
+    raise(
+      red,
+      'lock',
+      { source },
+      `${source}: whether the newest good snapshot is locked is not known; coffre verify ${shop.name} asks the vaults`,
+    );
   else if (good && lock !== null && lock <= nowMs && good.copies.some((copy) => copy.lockMode !== 'advisory')) {
-    red.push(
+    raise(
+      red,
+      'lock',
+      { source },
       `${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)}); coffre prune ${shop.name} locks it again`,
     );
   }
@@ -253,93 +279,19 @@ function isCaughtUp({ snapshots, lacking }: StatusFacts, run: RunRow): boolean {
 }
 
 /** Increments alone must not hide that the full archive, which is to be read and stored anew, has not come for weeks. */
-function checkFull(facts: StatusFacts, source: SourceKind, own: readonly SnapshotWithCopies[], red: string[]): void {
+function checkFull(facts: StatusFacts, source: SourceKind, own: readonly SnapshotWithCopies[], red: Alarm[]): void {
   const { full, schedule } = facts.shop.plan;
   // `reread` fulls reuse what is equal: their snapshots do not tell
   if (source !== 'files' || full !== 'fresh' || schedule.files === null || own.length === 0) return;
   const dueMs = lastDue(schedule.files, facts.timezone, facts.nowMs - GRACE_MS);
   const newest = own.find((snapshot) => snapshot.good && snapshot.full === 1);
   if (dueMs === null || (newest && newest.asOf >= dueMs)) return;
-  red.push(
+  raise(
+    red,
+    'full',
+    { source: 'files' },
     `files: a full archive was due at ${text(dueMs, facts.timezone)}, ${newest ? `the newest good one is of ${text(newest.asOf, facts.timezone)}` : 'and none is good'}; coffre backup ${facts.shop.name} --source files --full takes one`,
   );
-}
-
-/** Without prune locks are not kept ahead, tampering is not seen, and what is past its window is paid for. */
-function checkPrune(facts: StatusFacts, red: string[]): void {
-  const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running');
-  if (last && last.state !== 'done') {
-    red.push(
-      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]; coffre prune ${facts.shop.name} tries again`,
-    );
-    return;
-  }
-  const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
-  const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS)
-    red.push(`prune has not run since ${text(since, facts.timezone)}: is the daemon running? coffre prune ${facts.shop.name} does it now`);
-}
-
-/** Without one a lost machine comes back without its ledger, holds and evidence. */
-function checkCheckpoints({ checkpoints, nowMs, snapshots, timezone, vaults }: StatusFacts, red: string[]): void {
-  for (const { name } of vaults) {
-    const at = checkpoints.get(name) ?? null;
-    const committed = snapshots.flatMap((snapshot) =>
-      snapshot.copies.filter((copy) => copy.vault === name).map((copy) => copy.committedAt),
-    );
-    // a vault in which there is nothing yet has nothing to come back to
-    if (committed.length === 0 || nowMs - Math.max(at ?? 0, Math.min(...committed)) <= CHECKPOINT_MISSED_MS) continue;
-    const which =
-      at === null ? 'no checkpoint of coffre’s own state' : `its last checkpoint of coffre’s own state is of ${text(at, timezone)}`;
-    red.push(`vault ${name}: ${which}; coffre catalog checkpoint writes one`);
-  }
-}
-
-/** Without it tampering, shortened locks and lost bytes are not seen. */
-function checkReconcile(facts: StatusFacts, red: string[]): void {
-  const last = facts.runs.find((run) => run.kind === 'reconcile' && run.state !== 'running');
-  const now = `coffre reconcile ${facts.shop.name}`;
-  if (last && last.state !== 'done') {
-    red.push(
-      `the last reconciliation ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]; ${now} tries again`,
-    );
-    return;
-  }
-  const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
-  const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS)
-    red.push(
-      `what the vaults hold was not compared with the catalog since ${text(since, facts.timezone)}: is the daemon running? ${now} does it`,
-    );
-}
-
-/** Each kind in each vault is one line. */
-function checkIncidents({ incidents, shop, timezone }: StatusFacts, red: string[]): void {
-  const groups = new Map<string, IncidentRow[]>();
-  for (const row of incidents)
-    groups.set(`${row.shop}\0${row.vault}\0${row.kind}`, [...(groups.get(`${row.shop}\0${row.vault}\0${row.kind}`) ?? []), row]);
-  for (const [first, ...more] of groups.values()) {
-    if (!first) continue;
-    const what = [first.key, first.detail].filter(Boolean).join(': ');
-    const others = more.length > 0 ? `, and ${more.length} more` : '';
-    const list = `coffre incident list ${first.shop === shop.name ? shop.name : first.shop}`;
-    red.push(`vault ${first.vault}: ${first.kind}: ${what} (first seen ${text(first.firstSeenAt, timezone)})${others}; ${list} names them`);
-  }
-}
-
-/** Rot shows in the bytes alone: what was not read for too long is not known to be good. */
-function checkReading({ nowMs, reading, shop, timezone }: StatusFacts, red: string[], notes: string[]): void {
-  if (reading === null) return;
-  const since = text(nowMs - reading.withinMs, timezone);
-  const levels = reading.levels.filter(({ storedBytes }) => storedBytes > 0);
-  for (const { vault, overdueBytes } of levels) {
-    if (overdueBytes === 0) continue;
-    red.push(
-      `vault ${vault}: ${overdueBytes} bytes were neither read nor stored since ${since}: is the daemon running? coffre verify ${shop.name} --read-data reads them`,
-    );
-  }
-  const shares = levels.map(({ vault, storedBytes, readBytes }) => `${Math.floor((readBytes / storedBytes) * 100)} % of ${vault}`);
-  if (shares.length > 0) notes.push(`read back since ${since}: ${shares.join(', ')}`);
 }
 
 /** The first step that is not right; what was not tried after it says nothing more. */
