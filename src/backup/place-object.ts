@@ -168,12 +168,12 @@ async function isWhole(context: PlaceContext, wanted: WantedObject, versionId: s
 }
 
 async function lockFor(context: PlaceContext, row: ObjectRow, need: LockNeed): Promise<PlacedObject> {
-  const { ledger, vault } = context;
+  const { ledger, signal, vault } = context;
   const versionId = row.versionId as string;
   const known = lockOf(row);
   const placed = { objectId: row.id, versionId, copied: false, sizeBytes: row.sizeBytes };
   if (known && holds(vault, known, need.atLeast)) return { ...placed, lock: known };
-  const lock = await vault.extendLock(row.key, versionId, need.extendTo);
+  const lock = await vault.extendLock(row.key, versionId, need.extendTo, signal);
   requireHeld(vault, row.key, lock, need);
   await ledger.lockRead(row.id, lock);
   return { ...placed, lock };

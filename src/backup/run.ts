@@ -231,9 +231,10 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   await mkdir(dirname(indexCopy), { recursive: true, mode: 0o700 });
   const sealing = sealIndex(journalPath(catalog.stateDir, runId), indexCopy, runDir(catalog.stateDir, runId), keys.to, signal);
   deps.log.debug({ ...tell, event: 'lock.started', segments: packed.segments.length }, 'extending locks');
-  const locking = vaults.each(signal, async (vault) => {
-    await lockSegments(ledger, vault, packed.segments, needOf, signal);
-    await storeIdentity(deps, ledger, vault, keys, { shop: shop.name, runId, until: horizons.snapshotUntil, signal });
+  const locking = vaults.each(signal, async (vault, vaultSignal) => {
+    const { vaultDeadlineMs } = config.limits;
+    await lockSegments({ ledger, clock, vaultDeadlineMs, signal: vaultSignal }, vault, packed.segments, needOf);
+    await storeIdentity(deps, ledger, vault, keys, { shop: shop.name, runId, until: horizons.snapshotUntil, signal: vaultSignal });
   });
   // both are waited for, whichever fails: nothing of a run goes on after it
   await Promise.allSettled([sealing, locking]);

@@ -86,7 +86,7 @@ async function storeSealed(
     // under a weaker lock than the vault gives by now: stored anew, since no extension changes the mode
     if (known.lockMode !== null && !isAsStrong(known.lockMode as LockMode, vault.lockMode)) continue;
     if (known.versionId === null || !(await isWhole(vault, known.key, known.versionId, sha256, request.signal))) continue;
-    const lock = await vault.extendLock(key, known.versionId, until);
+    const lock = await vault.extendLock(key, known.versionId, until, request.signal);
     if (!holds(vault, lock, until)) {
       throw new CoffreError('E_LOCK_DROPPED', `${vault.name}: ${key} is locked until ${lock.retainUntil}, needed until ${until}`);
     }

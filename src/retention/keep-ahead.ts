@@ -50,7 +50,7 @@ export async function keepAhead(catalog: Catalog, ledger: Ledger, vault: Vault, 
     const short = rows.filter((row) => isShort(row, row.kind === 'key' ? target : needed));
     for (const row of short) {
       request.signal?.throwIfAborted();
-      await extend(ledger, vault, row, instant(target), instant(needed));
+      await extend(ledger, vault, row, { wanted: instant(target), needed: instant(needed), signal: request.signal });
     }
     extensions.push({ snapshot, vault: vault.name, until: instant(target), objects: short.length });
   }
@@ -77,8 +77,14 @@ async function objectsToLock(catalog: Catalog, vault: Vault, shop: string, snaps
   ];
 }
 
-async function extend(ledger: Ledger, vault: Vault, row: ObjectRow, wanted: Temporal.Instant, needed: Temporal.Instant): Promise<void> {
-  const lock: Lock = await vault.extendLock(row.key, row.versionId ?? '', wanted);
+interface Ends {
+  readonly wanted: Temporal.Instant;
+  readonly needed: Temporal.Instant;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function extend(ledger: Ledger, vault: Vault, row: ObjectRow, { wanted, needed, signal }: Ends): Promise<void> {
+  const lock: Lock = await vault.extendLock(row.key, row.versionId ?? '', wanted, signal);
   await ledger.lockRead(row.id, lock);
   // what was promised when it was stored: the vault's mode may have been changed since
   const promised = (row.lockMode as LockMode | null) ?? vault.lockMode;

@@ -197,15 +197,15 @@ async function readLocks(
     const detail = `${was}, ${promised.mode} until ${until} was read back before`;
     // said first: once it is locked again nobody would see it
     await say({ ...sighting, detail });
-    found.push({ ...sighting, detail: `${detail}; ${await lockAgain(vault, row, promised.mode, until)}` });
+    found.push({ ...sighting, detail: `${detail}; ${await lockAgain(vault, row, promised.mode, until, signal)}` });
   });
   await ledger.locksRead(longer);
   return found;
 }
 
-async function lockAgain(vault: Vault, row: ObjectRow, mode: LockMode, until: Temporal.Instant): Promise<string> {
+async function lockAgain(vault: Vault, row: ObjectRow, mode: LockMode, until: Temporal.Instant, signal?: AbortSignal): Promise<string> {
   try {
-    const lock = await vault.extendLock(row.key, row.versionId ?? '', until);
+    const lock = await vault.extendLock(row.key, row.versionId ?? '', until, signal);
     const said = `${lock.mode} until ${lock.retainUntil}`;
     return isAsStrong(lock.mode, mode) ? `locked again, ${said}` : `could only be locked ${said}`;
   } catch (error) {

@@ -184,8 +184,8 @@ export class FilesystemVault implements Vault {
     });
   }
 
-  async extendLock(key: string, versionId: string, retainUntil: Temporal.Instant): Promise<Lock> {
-    return await this.#bounded(`lock ${key}`, 0, async () => {
+  async extendLock(key: string, versionId: string, retainUntil: Temporal.Instant, signal?: AbortSignal): Promise<Lock> {
+    const extend = async (): Promise<Lock> => {
       await this.ready();
       const found = await this.#find(key);
       if (found === null || versionIdOf(found) !== versionId) throw this.#notOurs(key, versionId, found);
@@ -195,7 +195,8 @@ export class FilesystemVault implements Vault {
       const readBack = await readAdvisoryLock(this.root, key, versionId);
       if (readBack === null) throw new CoffreError('E_LOCK_DROPPED', `vault ${this.name}: the lock of ${key} was not kept`);
       return readBack;
-    });
+    };
+    return await this.#bounded(`lock ${key}`, 0, extend, signal);
   }
 
   async get(key: string, versionId: string, signal?: AbortSignal): Promise<Readable> {

@@ -173,7 +173,7 @@ async function tryShorten(vault: S3Vault, object: StoredObject, asked: S3Lock, l
   }
   for (const { lock, bypass } of attempts) {
     try {
-      await vault.requests.putRetention(key, versionId, lock, bypass);
+      await vault.requests.putRetention(key, versionId, lock, { bypass });
     } catch (error) {
       if (!isRefusal(error)) throw error;
     }

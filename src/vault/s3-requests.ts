@@ -241,7 +241,7 @@ export class S3Requests {
     if (answer === null) {
       // The answer to a HEAD has no body, so a wrong secret, a missing bucket and a missing object look alike: a request
       // whose answer has one tells them apart. 405 is a delete marker, 400 a version id the store cannot even parse.
-      await this.#explainRefusal(`head ${key}`);
+      await this.#explainRefusal(`head ${key}`, signal);
       if (failedStatus === 403) throw new CoffreError('E_VAULT_DENIED', `vault ${this.config.name}: head ${key}: HTTP 403`);
       return null;
     }
@@ -260,9 +260,9 @@ export class S3Requests {
     };
   }
 
-  async #explainRefusal(doing: string): Promise<void> {
+  async #explainRefusal(doing: string, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await this.call(doing, { repeat: true }, (abortSignal) =>
+      await this.call(doing, { repeat: true, signal }, (abortSignal) =>
         this.reader.send(new GetBucketVersioningCommand({ Bucket: this.bucket }), { abortSignal }),
       );
     } catch (error) {
@@ -293,8 +293,13 @@ export class S3Requests {
     });
   }
 
-  async putRetention(key: string, versionId: string, lock: S3Lock, bypass = false): Promise<void> {
-    await this.call(`lock ${key}`, {}, (abortSignal) =>
+  async putRetention(
+    key: string,
+    versionId: string,
+    lock: S3Lock,
+    { bypass = false, signal }: { readonly bypass?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    await this.call(`lock ${key}`, { signal }, (abortSignal) =>
       (bypass ? this.pruner : this.writer).send(
         new PutObjectRetentionCommand({
           Bucket: this.bucket,

@@ -84,10 +84,10 @@ export class S3Vault implements Vault {
     return head === null ? null : asStored(head);
   }
 
-  async extendLock(key: string, versionId: string, retainUntil: Temporal.Instant): Promise<Lock> {
-    const before = await this.requests.head(key, versionId);
+  async extendLock(key: string, versionId: string, retainUntil: Temporal.Instant, signal?: AbortSignal): Promise<Lock> {
+    const before = await this.requests.head(key, versionId, signal);
     if (before === null) throw this.#missing(key, versionId);
-    const current = before.lock ?? (await this.requests.retention(key, versionId));
+    const current = before.lock ?? (await this.requests.retention(key, versionId, signal));
     let until = ceilToSecond(retainUntil);
     if (current !== null) {
       const laterMs = until.epochMilliseconds - current.retainUntil.epochMilliseconds;
@@ -98,14 +98,14 @@ export class S3Vault implements Vault {
     // (Ceph 16 also from GOVERNANCE to COMPLIANCE). The caller sees the mode that was read back.
     const lock: S3Lock = { mode: current?.mode ?? this.lockMode, retainUntil: until };
     try {
-      await this.requests.putRetention(key, versionId, lock);
+      await this.requests.putRetention(key, versionId, lock, { signal });
     } catch (error) {
       // asking twice for one end changes nothing; who waited out a time limit does not wait again
       if (!isRefusal(error) && !(error instanceof AnsweredError && isTransient(error))) throw error;
-      await this.#clock.sleep(YOUNG_VERSION_MS);
-      await this.requests.putRetention(key, versionId, lock);
+      await this.#clock.sleep(YOUNG_VERSION_MS, signal);
+      await this.requests.putRetention(key, versionId, lock, { signal });
     }
-    const readBack = await this.#readLock(key, versionId);
+    const readBack = await this.#readLock(key, versionId, signal);
     if (!holds(readBack, lock.mode, until)) throw this.#dropped(key, lock, readBack);
     return readBack as S3Lock;
   }
@@ -181,16 +181,16 @@ export class S3Vault implements Vault {
     if (lock === null || holds(head.lock, lock.mode, lock.retainUntil)) return asStored(head);
     let readBack = head.lock ?? (await this.requests.retention(key, versionId, signal));
     if (!holds(readBack, lock.mode, lock.retainUntil)) {
-      await this.requests.putRetention(key, versionId, lock);
-      readBack = await this.#readLock(key, versionId);
+      await this.requests.putRetention(key, versionId, lock, { signal });
+      readBack = await this.#readLock(key, versionId, signal);
     }
     if (!holds(readBack, lock.mode, lock.retainUntil)) throw this.#dropped(key, lock, readBack);
     return { key, versionId, sizeBytes, lock: readBack };
   }
 
-  async #readLock(key: string, versionId: string): Promise<S3Lock | null> {
-    const head = await this.requests.head(key, versionId);
-    return head?.lock ?? (await this.requests.retention(key, versionId));
+  async #readLock(key: string, versionId: string, signal: AbortSignal | undefined): Promise<S3Lock | null> {
+    const head = await this.requests.head(key, versionId, signal);
+    return head?.lock ?? (await this.requests.retention(key, versionId, signal));
   }
 
   /** A bucket without Object Lock answers a lock header with a bare InvalidRequest: ask it what it is. */

@@ -113,8 +113,11 @@ export interface Vault {
   /** What the store says of one version; null when it has no such version. */
   stat(key: string, versionId: string): Promise<StoredObject | null>;
 
-  /** Moves a lock's end to `retainUntil` (never earlier: a lock that already lasts longer is left) and reads it back. */
-  extendLock(key: string, versionId: string, retainUntil: Temporal.Instant): Promise<Lock>;
+  /**
+   * Moves a lock's end to `retainUntil` (never earlier: a lock that already lasts longer is left) and reads it back. Stopped by `signal`
+   * with its reason; the lock may have been moved all the same.
+   */
+  extendLock(key: string, versionId: string, retainUntil: Temporal.Instant, signal?: AbortSignal): Promise<Lock>;
 
   /**
    * Bytes of one version. Throws E_OBJECT_MISSING, or E_OBJECT_ALTERED where there is one version of a key (a folder) and it is another.

@@ -28,8 +28,8 @@ export function instrumentedVault(vault: Vault, effects: Effects): Vault {
         }),
       );
     }) as Vault['putStream'],
-    extendLock: ((key, versionId, until) =>
-      effects.around(named('lock', key), () => extendLock.call(vault, key, versionId, until))) as Vault['extendLock'],
+    extendLock: ((key, versionId, until, signal) =>
+      effects.around(named('lock', key), () => extendLock.call(vault, key, versionId, until, signal))) as Vault['extendLock'],
     abortUpload: ((key, uploadId) =>
       effects.around(named('abort upload of', key), () => abortUpload.call(vault, key, uploadId))) as Vault['abortUpload'],
     deleteVersion: ((key, versionId) =>

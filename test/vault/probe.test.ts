@@ -146,7 +146,7 @@ describe('probe of an S3 vault', () => {
     const [put, putRetention] = [requests.put.bind(requests), requests.putRetention.bind(requests)];
     // a GOVERNANCE lock, which the owner of the bypass may shorten, under the name of COMPLIANCE
     requests.put = (key, body, lock, signal) => put(key, body, lock && { ...lock, mode: 'GOVERNANCE' }, signal);
-    requests.putRetention = (key, versionId, lock) => putRetention(key, versionId, { ...lock, mode: 'GOVERNANCE' }, true);
+    requests.putRetention = (key, versionId, lock) => putRetention(key, versionId, { ...lock, mode: 'GOVERNANCE' }, { bypass: true });
     const result = await probeVault(vault, systemClock, { ...short, recorder: bookkeeper().recorder });
     expect(result).toMatchObject({ outcome: 'refused', code: 'E_LOCK_DROPPED' });
     expect(outcomes(result)).toMatchObject({ lock: 'failed', 'shortening refused': 'failed', 'bypass refused': 'failed' });
