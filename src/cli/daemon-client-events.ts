@@ -1,0 +1,109 @@
+// Server-sent events as the daemon sends them: parsed, and followed across cuts of the connection.
+import type { Clock } from '../clock.ts';
+import { CoffreError } from '../errors.ts';
+import type { DaemonHttp } from './daemon-client-http.ts';
+
+export interface ServerEvent {
+  /** Of this event, or the last one that came with one; empty: none did. */
+  readonly id: string;
+  /** `message` when it has no name. */
+  readonly name: string;
+  readonly data: string;
+}
+
+/** Events are short: a longer line is not one of ours. */
+const LONGEST_LINE = 4 * 1024 * 1024;
+
+/** The events of a stream (WHATWG HTML 9.2.6): comments and what an unfinished last block holds are left out. Throws E_DAEMON_VERSION. */
+export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  let id = '';
+  let name = '';
+  let data: string[] = [];
+  for await (const chunk of chunks) {
+    rest += decoder.decode(chunk, { stream: true });
+    // a CR at the end may be half of a CRLF
+    const lines = rest.split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() ?? '';
+    if (rest.length > LONGEST_LINE) throw new CoffreError('E_DAEMON_VERSION', 'the daemon sends a line that has no end');
+    for (const line of lines) {
+      if (line === '') {
+        if (data.length > 0) yield { id, name: name === '' ? 'message' : name, data: data.join('\n') };
+        name = '';
+        data = [];
+        continue;
+      }
+      const colon = line.indexOf(':');
+      const field = colon < 0 ? line : line.slice(0, colon);
+      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      if (field === 'data') data.push(value);
+      else if (field === 'event') name = value;
+      else if (field === 'id' && !value.includes('\0')) id = value;
+    }
+  }
+}
+
+/** The daemon says something at least this often (a comment): silence means that nobody is there any more. */
+const LONGEST_SILENCE_MS = 60_000;
+/** As long as a supervisor may take to start it again. */
+const RETURNS_WITHIN_MS = 10_000;
+const RETRY_EVERY_MS = 500;
+
+/**
+ * Follows the events at `path`, and takes them up again after the last one when the connection is cut or the daemon is started again within
+ * ten seconds; `onReturn` is then called first. Ends when the consumer leaves. Throws E_DAEMON_LOST when the daemon does not come back, its own
+ * refusals, and the signal's reason.
+ */
+export async function* followEvents(
+  http: DaemonHttp,
+  clock: Clock,
+  path: string,
+  signal: AbortSignal,
+  onReturn: () => Promise<void> = async () => {},
+): AsyncGenerator<ServerEvent> {
+  let lastId = '';
+  let lostAtMs: number | null = null;
+  for (;;) {
+    try {
+      const response = await http.stream({ path, signal, headers: lastId === '' ? {} : { 'last-event-id': lastId } });
+      const stop = (): void => void response.destroy(signal.reason);
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        if (lostAtMs !== null) await onReturn();
+        for await (const event of parseEvents(heard(response, clock))) {
+          lostAtMs = null;
+          lastId = event.id;
+          yield event;
+        }
+      } finally {
+        signal.removeEventListener('abort', stop);
+        response.destroy();
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof CoffreError && error.code !== 'E_DAEMON_UNREACHABLE') throw error;
+    }
+    // ended or cut
+    lostAtMs ??= clock.monotonicMs();
+    if (clock.monotonicMs() - lostAtMs > RETURNS_WITHIN_MS) {
+      throw new CoffreError('E_DAEMON_LOST', `the daemon at ${http.where} ended, or was cut off`);
+    }
+    await clock.sleep(RETRY_EVERY_MS, signal);
+  }
+}
+
+/** The chunks, until there is none for too long: then the response ends as if it had been cut. */
+async function* heard(response: AsyncIterable<Uint8Array> & { destroy(error?: Error): unknown }, clock: Clock): AsyncGenerator<Uint8Array> {
+  const silent = (): void => void response.destroy(new Error('silent'));
+  let timer = clock.after(LONGEST_SILENCE_MS, silent, { unref: true });
+  try {
+    for await (const chunk of response) {
+      timer.cancel();
+      timer = clock.after(LONGEST_SILENCE_MS, silent, { unref: true });
+      yield chunk;
+    }
+  } finally {
+    timer.cancel();
+  }
+}
