@@ -65,7 +65,7 @@ export async function cancelQueued(catalog: Catalog, clock: Clock, runId: string
       .updateTable('runs')
       .set({
         state: error.code === 'E_CANCELLED' ? 'cancelled' : 'failed',
-        ...{ endedAt: clock.nowMs(), errorCode: error.code, errorMessage: error.message },
+        ...{ endedAt: clock.nowMs(), errorCode: error.code, errorMessage: error.message, errorHint: error.hint },
       })
       .where('id', '=', runId)
       .where('state', '=', 'queued')

@@ -37,6 +37,7 @@ export async function startRun(catalog: Catalog, clock: Clock, run: NewRun): Pro
     endedAt: null,
     errorCode: null,
     errorMessage: null,
+    errorHint: null,
     detail: null,
   };
   try {
@@ -70,6 +71,7 @@ export async function finishRun(
         endedAt: clock.nowMs(),
         errorCode: error?.code ?? null,
         errorMessage: error?.message ?? null,
+        errorHint: error?.hint ?? null,
         ...(detail === undefined ? {} : { detail: JSON.stringify(detail) }),
       })
       .where('id', '=', runId)

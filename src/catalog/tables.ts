@@ -16,6 +16,8 @@ export interface RunsTable {
   endedAt: number | null;
   errorCode: string | null;
   errorMessage: string | null;
+  /** What could be done about it; null of runs from before this was written down. */
+  errorHint: string | null;
   /** JSON, for status and the auditor. */
   detail: string | null;
   /** Who asked for it: a user, a token, `schedule`; null: not written down. */

@@ -45,7 +45,7 @@ const snapshot = (asOf: number, rest: Partial<SnapshotWithCopies> = {}): Snapsho
 
 const run = (kind: RunRow['kind'], endedAt: number, rest: Partial<RunRow> = {}): RunRow => ({
   ...{ id: `r${endedAt}`, kind, shop: 'dupont', source: kind === 'backup' ? 'files' : null, state: 'done', startedAt: endedAt, endedAt },
-  ...{ errorCode: null, errorMessage: null, detail: null, who: null, task: null, takesUp: null },
+  ...{ errorCode: null, errorMessage: null, errorHint: null, detail: null, who: null, task: null, takesUp: null },
   ...rest,
 });
 

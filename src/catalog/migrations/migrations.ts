@@ -10,6 +10,7 @@ import { checkpoints } from './007-checkpoints.ts';
 import { watch } from './008-watch.ts';
 import { service } from './009-service.ts';
 import { tokens } from './010-tokens.ts';
+import { errorHint } from './011-error-hint.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -22,4 +23,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '008-watch': watch,
   '009-service': service,
   '010-tokens': tokens,
+  '011-error-hint': errorHint,
 };
