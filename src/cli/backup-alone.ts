@@ -1,5 +1,6 @@
 // A backup of a shop in this process: its sources one after the other, and the checkpoint when one is due.
 import type { CheckpointResult } from '../backup/checkpoint.ts';
+import { prepareNewVaults } from '../backup/first-use.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { type BackupDeps, backupSource } from '../backup/run.ts';
 import { type SnapshotResult, shortfallOf } from '../backup/snapshot-result.ts';
@@ -9,7 +10,6 @@ import { asCoffreError, type CoffreError, type ErrorCode } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
 import { afterRun } from './checkpoint.ts';
 import type { CliContext, Invocation } from './context.ts';
-import { prepareNewVaults } from './first-use.ts';
 import { toolVersions } from './tools.ts';
 
 /** What is to be backed up. */

@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type CatchUpDeps, catchUpShop } from '../backup/catch-up.ts';
 import { type CatchUpResult, catchUpShortfall, failedCatchUp, previewCatchUp } from '../backup/catch-up-result.ts';
+import { prepareNewVaults } from '../backup/first-use.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { asCoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
-import { prepareNewVaults } from './first-use.ts';
 import { formatBytes, formatInstant } from './output.ts';
 import { chosenShops } from './shop.ts';
 

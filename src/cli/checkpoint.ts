@@ -8,12 +8,12 @@ import {
   checkpointVaults,
   writeCheckpoints,
 } from '../backup/checkpoint.ts';
+import { prepareNewVaults } from '../backup/first-use.ts';
 import type { RunLog } from '../backup/log.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { CliContext, Invocation } from './context.ts';
-import { prepareNewVaults } from './first-use.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
 import { coffreVersion } from './tools.ts';
 

@@ -3,11 +3,13 @@ import type { Command } from 'commander';
 import { catchUpShop } from '../backup/catch-up.ts';
 import { catchUpShortfall, needsCatchUp } from '../backup/catch-up-result.ts';
 import { checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
+import { prepareNewVaults } from '../backup/first-use.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { progressLog } from '../backup/progress-log.ts';
 import { proveVault, unproven } from '../backup/prove.ts';
 import { type BackupDeps, backupSource } from '../backup/run.ts';
 import { shortfallOf } from '../backup/snapshot-result.ts';
+import { pruneAndCertify, pruneTarget, watchDeps } from '../backup/upkeep-deps.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { readLife } from '../catalog/shop-life.ts';
@@ -23,10 +25,8 @@ import { Scheduler } from '../schedule/scheduler.ts';
 import { catalogSlots } from '../schedule/slots.ts';
 import { afterRun, checkpointDeps } from './checkpoint.ts';
 import { action, type CliContext } from './context.ts';
-import { prepareNewVaults } from './first-use.ts';
 import { createLogger, type Logger } from './log.ts';
-import { pruneAndCertify, pruneFailure, pruneTarget } from './prune.ts';
-import { watchDeps } from './reconcile.ts';
+import { pruneFailure } from './prune.ts';
 import { undeclaredShops } from './shop.ts';
 import { coffreVersion, toolVersions } from './tools.ts';
 
@@ -135,7 +135,11 @@ async function catchUp(context: CliContext, deps: BackupDeps, job: Job, signal: 
 }
 
 async function prune(context: CliContext, { config, catalog }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
-  const result = await pruneAndCertify(config, catalog, context, { ...pruneTarget(config, job.shop), who: 'daemon', signal });
+  const result = await pruneAndCertify(config, catalog, context.clock, context.adapters, {
+    ...pruneTarget(config, job.shop),
+    who: 'daemon',
+    signal,
+  });
   const failure = pruneFailure([result]);
   if (failure) throw failure;
 }
@@ -164,7 +168,7 @@ async function probe(context: CliContext, { config, catalog, clock, log, openVau
 /** Incidents are logged, each once, and are no failure of the job. Throws when a vault could not be looked at. */
 async function reconcile(context: CliContext, { config, catalog, log }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
   const deps: WatchDeps = {
-    ...watchDeps(config, catalog, context),
+    ...watchDeps(config, catalog, context.clock, context.adapters),
     onIncident: ({ id, vault, shop, kind, key, versionId, detail }) => {
       const { hint } = ERRORS.E_INCIDENT;
       const said = `${kind} in ${vault}${key === '' ? '' : `: ${key}`}${detail === null ? '' : ` (${detail})`}`;
@@ -183,7 +187,7 @@ const readingOf = (config: Config, shop: string): Pick<ReadDueRequest, 'shop' | 
 
 /** Throws the damage that it found: a catch-up follows by itself. */
 async function read(context: CliContext, { config, catalog, clock, log }: BackupDeps, job: Job, signal: AbortSignal): Promise<void> {
-  const { openVault } = watchDeps(config, catalog, context);
+  const { openVault } = watchDeps(config, catalog, context.clock, context.adapters);
   const result = await readDue({ catalog, clock, openVault }, { ...readingOf(config, job.shop), who: 'daemon', signal });
   for (const { vault, key, code, message } of result.damaged) {
     log.error({ event: 'object.damaged', shop: job.shop, vault, key, code }, message);

@@ -1,5 +1,6 @@
 // `coffre doctor`: one line for each thing that must be right, green or red with a hint.
 import type { Command } from 'commander';
+import { prepareNewVaults } from '../backup/first-use.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
@@ -10,7 +11,6 @@ import { checkKeys } from './doctor-keys.ts';
 import { checkCopies, checkSources } from './doctor-shops.ts';
 import { checkState } from './doctor-state.ts';
 import { checkVault } from './doctor-vaults.ts';
-import { prepareNewVaults } from './first-use.ts';
 import type { Io } from './io.ts';
 import { printable, type Result } from './output.ts';
 

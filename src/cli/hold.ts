@@ -1,6 +1,7 @@
 // `coffre hold`: legal holds on a shop or on one snapshot.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { pruneDeps, pruneTarget } from '../backup/upkeep-deps.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { type HoldRow, holdDocument, listHolds, placeHold, releaseHold } from '../catalog/holds.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
@@ -14,7 +15,6 @@ import { checkSkew } from '../vault/clock-skew.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, table } from './output.ts';
-import { pruneDeps, pruneTarget } from './prune.ts';
 import { knownShop } from './shop.ts';
 
 interface AddOptions {

@@ -1,18 +1,13 @@
 // `coffre prune`: what goes and why, what stays and why, what waits for its lock; then does it, unless asked only to say.
-import { rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
-import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
+import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
-import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import { asCoffreError, CoffreError } from '../errors.ts';
-import { certifyEnd } from '../retention/certificate.ts';
-import { type PruneDeps, type PruneRequest, planShop, pruneShop } from '../retention/prune.ts';
+import { asCoffreError, type CoffreError } from '../errors.ts';
+import { planShop } from '../retention/prune.ts';
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
-import { loadSigningKey } from '../segment/signing-key.ts';
-import type { Adapters } from './adapters.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant } from './output.ts';
 import { knownShop, undeclaredShops } from './shop.ts';
@@ -20,9 +15,6 @@ import { knownShop, undeclaredShops } from './shop.ts';
 interface PruneOptions {
   readonly dryRun?: boolean;
 }
-
-/** What belongs to no shop (probe objects) has no window: it goes as soon as its lock has ended. */
-const DAEMON_RETENTION_MS = 24 * 3600_000;
 
 export function registerPrune(program: Command, context: CliContext): void {
   program
@@ -44,7 +36,11 @@ export function registerPrune(program: Command, context: CliContext): void {
           if (options.dryRun) results.push(await planShop(catalog, context.clock, target));
           else {
             // One shop that is busy, or whose prune fails, does not cost the others theirs.
-            const pruned = pruneAndCertify(config, catalog, context, { ...target, who: 'cli', signal: invocation.signal });
+            const pruned = pruneAndCertify(config, catalog, context.clock, context.adapters, {
+              ...target,
+              who: 'cli',
+              signal: invocation.signal,
+            });
             results.push(await pruned.catch((error: unknown) => failedPrune(target.shop, asCoffreError(error))));
           }
         }
@@ -61,52 +57,6 @@ export function registerPrune(program: Command, context: CliContext): void {
 /** Whatever may hold something: declared shops, those that are declared no more, and the daemon itself. */
 export async function prunedShops(config: Config, catalog: Catalog): Promise<readonly string[]> {
   return [...config.shops.keys(), ...(await undeclaredShops(config, catalog)), DAEMON_SHOP];
-}
-
-/** Prunes, and says so in a signed certificate once nothing is left of a shop that has ended. */
-export async function pruneAndCertify(
-  config: Config,
-  catalog: Catalog,
-  context: Pick<CliContext, 'clock' | 'adapters'>,
-  request: PruneRequest,
-): Promise<PruneResult> {
-  const { clock, adapters } = context;
-  const result = await pruneShop(pruneDeps(config, catalog, clock, adapters), request);
-  await certifyEnd(catalog, clock, request.shop, () => loadSigningKey(config.signing.keyFile));
-  return result;
-}
-
-/** What a prune of this shop (or of DAEMON_SHOP) looks at. */
-export function pruneTarget(config: Config, name: string): Omit<PruneRequest, 'who' | 'signal'> {
-  const shop = config.shops.get(name);
-  return {
-    shop: name,
-    vaults: shop?.vaults ?? [...config.vaults.keys()],
-    retentionMs: shop?.plan.retentionMs ?? DAEMON_RETENTION_MS,
-    ceilingMs: config.limits.lockCeilingMs,
-    clockSkewMs: config.limits.clockSkewMs,
-  };
-}
-
-/** What a prune needs. */
-export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, adapters: Pick<Adapters, 'openVault'>): PruneDeps {
-  return {
-    catalog,
-    clock,
-    openVault: async (name) => {
-      const vault = config.vaults.get(name);
-      if (!vault) {
-        throw new CoffreError('E_UNKNOWN_VAULT', `vault ${name} still holds objects and is not in ${config.file}`, {
-          hint: 'declare it again until it is empty',
-        });
-      }
-      return await adapters.openVault(vault);
-    },
-    forgetSnapshot: async (shop, snapshot) => {
-      await rm(indexCopyPath(config.stateDir, shop, snapshot), { force: true });
-      for (const vault of config.vaults.keys()) await rm(manifestCopyPath(config.stateDir, shop, snapshot, vault), { force: true });
-    },
-  };
 }
 
 /** The first trouble of any shop. */

@@ -1,13 +1,13 @@
 // `coffre reconcile`: everything that the vaults hold, against catalog and ledger; the daemon does the same daily.
 import type { Command } from 'commander';
-import { type Catalog, openCatalog } from '../catalog/open.ts';
-import type { Config } from '../config/config.ts';
+import { pruneTarget, watchDeps } from '../backup/upkeep-deps.ts';
+import { openCatalog } from '../catalog/open.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import { type WatchDeps, type WatchResult, watchShop, watchShortfall } from '../retention/watch.ts';
+import { type WatchResult, watchShop, watchShortfall } from '../retention/watch.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, table } from './output.ts';
-import { pruneDeps, prunedShops, pruneTarget } from './prune.ts';
+import { prunedShops } from './prune.ts';
 import { knownShop } from './shop.ts';
 
 const HELP = `
@@ -42,18 +42,17 @@ export function registerReconcile(program: Command, context: CliContext): void {
           bar.title(`reconcile ${shop}`);
           const request = { ...pruneTarget(config, shop), who: operatorName(context.io), signal: invocation.signal };
           // one shop that is busy does not cost the others theirs
-          results.push(await watchShop(watchDeps(config, catalog, context), request).catch((error: unknown) => failed(shop, error)));
+          results.push(
+            await watchShop(watchDeps(config, catalog, context.clock, context.adapters), request).catch((error: unknown) =>
+              failed(shop, error),
+            ),
+          );
         }
         invocation.signal.throwIfAborted();
         const failure = reconcileFailure(results);
         return { document: { ok: failure === null, results }, text: describe(results), ...(failure ? { failure } : {}) };
       }),
     );
-}
-
-export function watchDeps(config: Config, catalog: Catalog, context: Pick<CliContext, 'clock' | 'adapters'>): WatchDeps {
-  const { openVault } = pruneDeps(config, catalog, context.clock, context.adapters);
-  return { catalog, clock: context.clock, openVault };
 }
 
 function failed(shop: string, error: unknown): WatchResult {

@@ -1,6 +1,7 @@
 // `coffre shop`: the tenant's life, from suspending to the certificate that nothing is left.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
 import { listHolds } from '../catalog/holds.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '../catalog/shop-life.ts';
@@ -14,7 +15,6 @@ import { loadSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
-import { pruneAndCertify, pruneTarget } from './prune.ts';
 import { knownShop, undeclaredShops } from './shop.ts';
 
 interface Reason {
@@ -121,7 +121,7 @@ async function erase(context: CliContext, invocation: Invocation, name: string, 
   const who = operatorName(context.io);
   const life = await changeLife(catalog, context.clock, name, { verb: 'erase' }, { who, reason: reason ?? null });
   const request = { ...pruneTarget(config, name), who, signal: invocation.signal };
-  const pruned = await pruneAndCertify(config, catalog, context, request).catch((error: unknown) =>
+  const pruned = await pruneAndCertify(config, catalog, context.clock, context.adapters, request).catch((error: unknown) =>
     failedPrune(name, asCoffreError(error)),
   );
   const [last] = await listCertificates(catalog.db, name);

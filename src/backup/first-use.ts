@@ -1,9 +1,11 @@
 // Makes a filesystem vault of a folder the first time it is used, and never again: later, a folder without its marker is an unmounted disk.
 import { readdir } from 'node:fs/promises';
 import type { Catalog } from '../catalog/open.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, FilesystemVaultConfig } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
-import type { Adapters } from './adapters.ts';
+
+/** Makes a vault of a folder; leaves one that it is already. */
+export type PrepareVault = (vault: FilesystemVaultConfig) => Promise<void>;
 
 /**
  * Prepares those of the vaults named that the catalog has never seen anything in and whose folder is absent or empty.
@@ -11,7 +13,7 @@ import type { Adapters } from './adapters.ts';
  * Returns what could not be prepared, by vault: it stays what it is, and whoever opens it finds it so. Throws E_CATALOG only.
  */
 export async function prepareNewVaults(
-  adapters: Pick<Adapters, 'prepareVault'>,
+  adapters: { readonly prepareVault: PrepareVault },
   config: Config,
   catalog: Catalog,
   names: Iterable<string>,
