@@ -8,7 +8,8 @@ import { listIncidents } from '../catalog/incidents.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { readingLevels } from '../catalog/reading.ts';
-import { isRunAlive, lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
+import { asItIs } from '../catalog/run-document.ts';
+import { lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
@@ -81,12 +82,6 @@ async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]>
   ];
   const runs = await Promise.all(filters.map((filter) => lastRuns(catalog, { shop, ...filter })));
   return await Promise.all(runs.flat().map((run) => asItIs(catalog, run)));
-}
-
-/** A run whose process was killed still says that it runs: until the next one notices, status does. */
-async function asItIs(catalog: Catalog, run: RunRow): Promise<RunRow> {
-  if (run.state !== 'running' || (await isRunAlive(catalog, run.id))) return run;
-  return { ...run, state: 'interrupted', errorCode: 'E_INTERRUPTED', errorMessage: 'its process ended without a word' };
 }
 
 /** What is known of each of the shop's vaults: disks shared with the shop, and the last lock probe. */
