@@ -58,6 +58,10 @@ export interface CatchUpProgress {
 
 export interface CatchUpRequest {
   readonly shop: ShopConfig;
+  /** Of the run that is queued for this; a new one when left out. */
+  readonly runId?: string | undefined;
+  /** Who asked for it. */
+  readonly who?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -86,7 +90,7 @@ export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): P
   const { catalog, clock } = deps;
   const { shop } = request;
   const lock = await lockShop(catalog.stateDir, clock, shop.name, 'a catch-up');
-  const runId = newId(clock);
+  const runId = request.runId ?? newId(clock);
   try {
     await markInterrupted(catalog, clock, shop.name);
     const plan = await readCatchUpPlan(catalog, deps.config, shop, clock.nowMs());
@@ -94,7 +98,7 @@ export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): P
       await sweepPending(catalog, shop.name, []);
       return { shop: shop.name, dryRun: false, copied: [], left: [], passed: plan.passed, problems: [] };
     }
-    await startRun(catalog, clock, { id: runId, kind: 'catch-up', shop: shop.name, source: null });
+    await startRun(catalog, clock, { id: runId, kind: 'catch-up', shop: shop.name, source: null, who: request.who });
     try {
       const result = await new CatchUp(deps, request, runId, plan).run();
       const failure = catchUpShortfall(result);

@@ -53,6 +53,10 @@ export interface BackupRequest {
   readonly source: SourceKind;
   /** Read everything, whatever was stored before. */
   readonly full: boolean;
+  /** Of the run that is queued for this; a new one when left out. */
+  readonly runId?: string | undefined;
+  /** Who asked for it. */
+  readonly who?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -66,13 +70,13 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
   const { shop } = request;
   // Nobody else writes, prunes or resolves for this shop meanwhile; the operating system frees the lock when we die.
   const lock = await lockShop(catalog.stateDir, deps.clock, shop.name, `a backup of ${request.source}`);
-  const runId = newId(deps.clock);
+  const runId = request.runId ?? newId(deps.clock);
   const opened: Vault[] = [];
   try {
     await requireOpen(catalog, deps.clock, shop.name);
     // Runs of this shop that claim to be running are dead, since we hold the lock.
     await markInterrupted(catalog, deps.clock, shop.name);
-    await startRun(catalog, deps.clock, { id: runId, kind: 'backup', shop: shop.name, source: request.source });
+    await startRun(catalog, deps.clock, { id: runId, kind: 'backup', shop: shop.name, source: request.source, who: request.who });
     deps.log.info({ run: runId, shop: shop.name, source: request.source, event: 'run.started' }, 'backup started');
     try {
       const result = await withinDeadline(deps, request, (signal) => takeSnapshot(deps, { ...request, signal }, runId, opened));

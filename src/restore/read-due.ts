@@ -25,6 +25,8 @@ export interface ReadDueRequest {
   readonly withinMs: number;
   /** For the audit log. */
   readonly who: string;
+  /** Of the run that is queued for this; a new one when left out. */
+  readonly runId?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -55,8 +57,8 @@ export async function isReadingDue(catalog: Catalog, nowMs: number, request: Pic
 export async function readDue(deps: ReadDueDeps, request: ReadDueRequest): Promise<ReadDueResult> {
   const { catalog, clock, openVault } = deps;
   const { shop, signal, withinMs, who } = request;
-  const runId = newId(clock);
-  await startRun(catalog, clock, { id: runId, kind: 'verify', shop, source: null });
+  const runId = request.runId ?? newId(clock);
+  await startRun(catalog, clock, { id: runId, kind: 'verify', shop, source: null, who });
   const damaged: { vault: string; key: string; code: string; message: string }[] = [];
   const errors: { vault: string; code: string; message: string; hint: string }[] = [];
   let [objects, bytes] = [0, 0];

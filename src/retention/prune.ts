@@ -70,6 +70,8 @@ export interface PruneRequest {
   readonly clockSkewMs: number;
   /** For the audit log. */
   readonly who: string;
+  /** Of the run that is queued for this; a new one when left out. */
+  readonly runId?: string | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -90,12 +92,12 @@ export async function planShop(catalog: Catalog, clock: Clock, request: Pick<Pru
 export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
   const { catalog, clock } = deps;
   const lock = await lockShop(catalog.stateDir, clock, request.shop, 'a prune');
-  const runId = newId(clock);
+  const runId = request.runId ?? newId(clock);
   const opened: Vault[] = [];
   let planner: Planner | null = null;
   try {
     await markInterrupted(catalog, clock, request.shop);
-    await startRun(catalog, clock, { id: runId, kind: 'prune', shop: request.shop, source: null });
+    await startRun(catalog, clock, { id: runId, kind: 'prune', shop: request.shop, source: null, who: request.who });
     try {
       planner = await openPlanner(catalog, request.shop);
       const result = await new Prune(deps, request, planner, opened).run();

@@ -42,6 +42,8 @@ export interface WatchRequest {
   readonly clockSkewMs: number;
   /** For the audit log. */
   readonly who: string;
+  /** Of the run that is queued for this; a new one when left out. */
+  readonly runId?: string | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -75,10 +77,10 @@ export async function watchShop(deps: WatchDeps, request: WatchRequest): Promise
   const { catalog, clock } = deps;
   const { shop, signal } = request;
   const lock = await lockShop(catalog.stateDir, clock, shop, 'a reconciliation');
-  const runId = newId(clock);
+  const runId = request.runId ?? newId(clock);
   try {
     await markInterrupted(catalog, clock, shop);
-    await startRun(catalog, clock, { id: runId, kind: 'reconcile', shop, source: null });
+    await startRun(catalog, clock, { id: runId, kind: 'reconcile', shop, source: null, who: request.who });
     try {
       const vaults: WatchedVault[] = [];
       const errors: { vault: string; code: string; message: string; hint: string }[] = [];
