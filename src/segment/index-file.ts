@@ -1,10 +1,11 @@
 // A snapshot's index as a local file: written line by line as the run's journal, compressed when complete, read at speed.
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CoffreError } from '../errors.ts';
 import type { IndexEntry } from '../source/source.ts';
+import { EntryLine, EntryLines } from './entry-line.ts';
 import { decodeEntry, encodeEntry } from './index-line.ts';
 import { compress, decompress } from './zstd.ts';
 
@@ -61,7 +62,7 @@ export class IndexWriter {
     return this.#inTurn(async () => {
       let text = '';
       for (const entry of entries) {
-        text += encodeEntry(entry);
+        text += entry instanceof EntryLine ? `${entry.line}\n` : encodeEntry(entry);
         this.#entries += 1;
         if (text.length >= WRITE_CHARACTERS) {
           await this.#file.appendFile(text);
@@ -108,6 +109,27 @@ export async function* readIndex(path: string, options: ReadIndexOptions = {}): 
   const compressed = options.compressed ?? path.endsWith('.zst');
   const file = createReadStream(path, { highWaterMark: READ_BYTES });
   yield* readLines(compressed ? decompress(readable(file, path)) : readable(file, path), path, compressed);
+}
+
+/**
+ * The same many at a time, for whoever compares nearly all of them with what is there now: most are `EntryLine`, decoded and checked no
+ * further than to their path and segment.
+ */
+export async function* readIndexLines(path: string): AsyncGenerator<readonly IndexEntry[]> {
+  const compressed = path.endsWith('.zst');
+  const file = readable(createReadStream(path, { highWaterMark: READ_BYTES }), path);
+  const lines = new EntryLines();
+  let number = 0;
+  const where = (): string => `${path}: line ${number}`;
+  for await (const { text, ascii } of texts(compressed ? decompress(file) : file, path, compressed, where)) {
+    const entries: IndexEntry[] = [];
+    for (let start = 0, end = text.indexOf('\n'); end !== -1; start = end + 1, end = text.indexOf('\n', start)) {
+      number += 1;
+      const line = text.slice(start, end);
+      entries.push(lines.read(line, ascii) ?? decodeEntry(line, where));
+    }
+    yield entries;
+  }
 }
 
 /** The entries of an index's plaintext, as a restore gets it from a vault. Throws E_FORMAT and the stream's errors. */
@@ -159,17 +181,24 @@ export async function writeWhole<T>(target: string, write: (append: (chunk: Uint
 async function* readLines(source: AsyncIterable<Uint8Array>, what: string, endsWhole: boolean): AsyncGenerator<IndexEntry> {
   let number = 0;
   const where = (): string => `${what}: line ${number}`;
+  for await (const { text } of texts(source, what, endsWhole, where)) {
+    for (let start = 0, end = text.indexOf('\n'); end !== -1; start = end + 1, end = text.indexOf('\n', start)) {
+      number += 1;
+      yield decodeEntry(text.slice(start, end), where);
+    }
+  }
+}
+
+/** Whole lines together. `where`: the last line of those before. */
+async function* texts(source: AsyncIterable<Uint8Array>, what: string, endsWhole: boolean, where: () => string) {
   for await (const { bytes, whole } of blocks(source, what)) {
     if (!whole) {
       if (endsWhole) throw new CoffreError('E_FORMAT', `${what}: the last line is not complete`);
       return;
     }
-    if (!isUtf8(bytes)) throw new CoffreError('E_FORMAT', `${what}: after line ${number}: not UTF-8`);
-    const text = bytes.toString('utf8');
-    for (let start = 0, end = text.indexOf('\n'); end !== -1; start = end + 1, end = text.indexOf('\n', start)) {
-      number += 1;
-      yield decodeEntry(text.slice(start, end), where);
-    }
+    const ascii = isAscii(bytes);
+    if (!ascii && !isUtf8(bytes)) throw new CoffreError('E_FORMAT', `${where()}: not UTF-8 after it`);
+    yield { text: bytes.toString(ascii ? 'latin1' : 'utf8'), ascii };
   }
 }
 

@@ -35,7 +35,7 @@ interface RawLine {
   readonly sg?: unknown;
 }
 
-const NOT_ASCII = /[\u0080-\uffff]/;
+export const NOT_ASCII = /[\u0080-\uffff]/;
 const SHA256 = /^[0-9a-f]{64}$/;
 const DECIMAL = /^-?[0-9]{1,20}$/;
 
@@ -155,7 +155,7 @@ function decodePath(text: unknown, base64: unknown): BytePath | undefined {
 }
 
 /** No empty, absolute or NUL-bearing path and none with a `..` component: an index cannot point out of the tree. */
-function isRelative(path: BytePath): boolean {
+export function isRelative(path: BytePath): boolean {
   if (path === '' || path.charCodeAt(0) === 0x2f || path.includes('\0')) return false;
   return !path.includes('..') || !path.split('/').includes('..');
 }

@@ -170,6 +170,18 @@ export interface Reading {
   close(): Promise<void>;
 }
 
+/** What is looked at to know an unchanged file. */
+export type FileStat = Pick<FileEntry, 'type' | 'sizeBytes' | 'mode' | 'uid' | 'gid' | 'mtimeNs' | 'ctimeNs' | 'inode'>;
+
+/** An entry of an older index. */
+export interface OlderEntry extends FileEntry {
+  /** Whether its text says exactly this, which is found out without reading it; false: its fields tell. */
+  saysOf?(found: FileStat): boolean;
+}
+
+/** Entries of an older index, many at a time. */
+export type PreviousIndex = AsyncIterable<readonly OlderEntry[]>;
+
 export interface OpenOptions {
   readonly signal: AbortSignal;
   /**
@@ -177,7 +189,7 @@ export interface OpenOptions {
    * preferred one first. A files source carries every file that did not change; empty for a fresh full. While they are awaited the
    * vaults are still being asked, and may all refuse: a source may begin to look, but must not lock or hold anything of the shop.
    */
-  readonly previous: readonly AsyncIterable<IndexEntry>[] | Promise<readonly AsyncIterable<IndexEntry>[]>;
+  readonly previous: readonly PreviousIndex[] | Promise<readonly PreviousIndex[]>;
   /** Every content is read, also where size and times say that nothing changed; what is stored already is found by its hash alone. Default: false. */
   readonly reread?: boolean;
   /** A scratch directory that the caller removes afterwards. */

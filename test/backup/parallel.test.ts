@@ -223,7 +223,7 @@ describe('a part of a tree that is stored while one before it is not', () => {
     const source: Source = {
       kind: 'files',
       async open(options) {
-        for (const index of await options.previous) for await (const entry of index) previous.push(entry);
+        for (const index of await options.previous) for await (const entries of index) previous.push(...entries);
         return {
           asOf: systemClock.now(),
           expectedBytes: null,

@@ -1,6 +1,6 @@
 // What older readings knew of each path: the first so many entries in memory, the rest of a very large tree in the scratch database.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { BytePath, FileEntry } from '../source.ts';
+import type { BytePath, FileEntry, OlderEntry } from '../source.ts';
 import type { Found } from './walk.ts';
 
 /** A content that an older segment holds. */
@@ -28,7 +28,7 @@ export function placeOf(stored: Stored, path: BytePath, mtimeNs: bigint): Pick<F
 }
 
 export class OlderEntries {
-  readonly #memory = new Map<BytePath, FileEntry>();
+  readonly #memory = new Map<BytePath, OlderEntry>();
   /** Of those in memory, by size and mtime; made when first asked for: most readings find nothing new. */
   #likes: Map<string, FileEntry[]> | null = null;
   readonly #db: DatabaseSync;
@@ -39,7 +39,7 @@ export class OlderEntries {
   }
 
   /** Of several entries for one path the first one added serves. */
-  add(entry: FileEntry): void {
+  add(entry: OlderEntry): void {
     if (this.#memory.has(entry.path)) return;
     if (this.#memory.size < MOST_IN_MEMORY) {
       this.#memory.set(entry.path, entry);
@@ -53,13 +53,14 @@ export class OlderEntries {
     return this.#memory.size === 0;
   }
 
-  #find(path: BytePath): FileEntry | null {
+  #find(path: BytePath): OlderEntry | null {
     return this.#memory.get(path) ?? this.#rest?.find(path) ?? null;
   }
 
   /** The entry of a path whose type, size, times and inode are still the same; null when there is none. */
   unchanged(found: Found): FileEntry | null {
     const entry = this.#find(found.path);
+    if (entry?.saysOf?.(found) === true) return entry;
     if (!entry || entry.ctimeNs !== found.ctimeNs || entry.inode !== found.inode || entry.mtimeNs !== found.mtimeNs) return null;
     if (entry.type !== 'hardlink' && entry.type !== found.type) return null;
     // A symbolic link's text cannot change without its ctime; mode and owner neither.
@@ -157,9 +158,11 @@ function storedOf({ path, member, mtimeNs, sha256, segment }: FileEntry): Stored
   return { path, member: member ?? path, restamped: member !== undefined, mtimeNs, sha256: sha256 as string, segment: segment as string };
 }
 
-/** Bigints as text: three known fields. */
+/** Bigints as text: three known fields. Fields are named, for an entry may be one that reads them from its line. */
 function encode(entry: FileEntry): string {
-  return JSON.stringify({ ...entry, mtimeNs: String(entry.mtimeNs), ctimeNs: String(entry.ctimeNs), inode: String(entry.inode) });
+  const { type, path, sizeBytes, mode, uid, gid, target, sha256, segment, member, extended } = entry;
+  const text = { mtimeNs: String(entry.mtimeNs), ctimeNs: String(entry.ctimeNs), inode: String(entry.inode) };
+  return JSON.stringify({ type, path, sizeBytes, mode, uid, gid, target, sha256, segment, member, extended, ...text });
 }
 
 function decode(text: string): FileEntry {

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { type BytePath, type IndexEntry, isFileEntry } from '../source.ts';
+import type { BytePath, PreviousIndex } from '../source.ts';
 import { OlderEntries } from './older-entries.ts';
 import type { Found } from './walk.ts';
 
@@ -53,9 +53,9 @@ export class Scratch {
   }
 
   /** Reads an older index in, whatever its order: entries of one part stand together in it, not those of one directory. */
-  async remember(entries: AsyncIterable<IndexEntry>): Promise<void> {
-    for await (const entry of entries) {
-      if (isFileEntry(entry) && entry.segment !== undefined && !entry.unstable) this.older.add(entry);
+  async remember(index: PreviousIndex): Promise<void> {
+    for await (const entries of index) {
+      for (const entry of entries) if (entry.segment !== undefined && !entry.unstable) this.older.add(entry);
     }
   }
 

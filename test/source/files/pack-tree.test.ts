@@ -160,7 +160,7 @@ test('a reading that is to read everything - carries no hard links either', asyn
   const first = await take(root, new Map());
   const source = new FilesSource({ root, profile: 'generic', exclude: [] }, localHost, systemClock);
   const previous = async function* () {
-    yield* first.entries;
+    yield first.entries;
   };
   const signal = new AbortController().signal;
   const reading = await source.open({ signal, previous: [previous()], scratchDir: await tempDir(), reread: true });

@@ -8,7 +8,7 @@ import type { FilesConfig } from '../../../src/config/config.ts';
 import type { Host } from '../../../src/host/host.ts';
 import { localHost } from '../../../src/host/local.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
-import type { FileEntry, IndexEntry, Phase, SourceSummary } from '../../../src/source/source.ts';
+import { type FileEntry, type IndexEntry, isFileEntry, type Phase, type SourceSummary } from '../../../src/source/source.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -134,7 +134,7 @@ export async function take(root: string, segments: Segments, options: TakeOption
     options.clock ?? systemClock,
   );
   const previous = (options.previous ?? []).map(async function* (entries) {
-    yield* entries;
+    yield entries.filter(isFileEntry);
   });
   const reading = await source.open({ signal: NEVER, previous, scratchDir }).catch((error: unknown) => {
     rmSync(scratchDir, { recursive: true, force: true });
