@@ -13,10 +13,13 @@ export async function createPrivateFile(path: string, stateDir: string): Promise
     if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'EEXIST') return false;
     throw error;
   }
-  // The CLI is often root's, the daemon's user is not: what root makes here must stay usable by the daemon.
-  if (process.geteuid?.() === 0) {
-    const { uid, gid } = await stat(stateDir);
-    await lchown(path, uid, gid);
-  }
+  await ownAs(path, stateDir);
   return true;
+}
+
+/** The CLI is often root's, the daemon's user is not: what root makes in `stateDir` must stay usable by the daemon. */
+export async function ownAs(path: string, stateDir: string): Promise<void> {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = await stat(stateDir);
+  await lchown(path, uid, gid);
 }

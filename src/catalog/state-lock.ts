@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import { createPrivateFile } from './private-file.ts';
+import { createPrivateFile, ownAs } from './private-file.ts';
 import { isBusy, sqliteError } from './sqlite.ts';
 
 /** A held lock. Keep a reference for as long as it must hold: a collected one is a released one. */
@@ -36,7 +36,8 @@ export async function acquireLock(
 ): Promise<StateLock | null> {
   const path = lockPath(stateDir, name);
   try {
-    await mkdir(join(stateDir, 'locks'), { recursive: true, mode: 0o700 });
+    const made = await mkdir(join(stateDir, 'locks'), { recursive: true, mode: 0o700 });
+    if (made !== undefined) await ownAs(made, stateDir);
     await createPrivateFile(path, stateDir);
   } catch (error) {
     throw asCoffreError(error, 'E_STATE', `cannot make ${path}`);
@@ -53,9 +54,15 @@ export async function acquireLock(
   if (told) {
     const holder: LockHolder = { pid: process.pid, doing: told.doing, sinceMs: told.clock.nowMs() };
     // a courtesy to whoever is refused: a full disk is found out by those who need it
-    await writeFile(holderPath(stateDir, name), JSON.stringify(holder), { mode: 0o600 }).catch(() => {});
+    await writeHolder(stateDir, name, holder).catch(() => {});
   }
   return new HeldLock(name, database);
+}
+
+async function writeHolder(stateDir: string, name: string, holder: LockHolder): Promise<void> {
+  const path = holderPath(stateDir, name);
+  await createPrivateFile(path, stateDir);
+  await writeFile(path, JSON.stringify(holder));
 }
 
 /** What the last holder said of itself: to be asked after a refusal, since it is not withdrawn. null: it said nothing that can be read. */
