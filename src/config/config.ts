@@ -1,4 +1,5 @@
 // The configuration after loading: every default filled in, durations in milliseconds, sizes in bytes, paths absolute.
+import type { MaintenanceWindow } from './maintenance.ts';
 
 export interface Secret {
   /** Reads the secret now. Throws E_SECRET_MISSING, E_SECRET_MODE. Never kept in the configuration itself. */
@@ -54,6 +55,8 @@ export interface PlanConfig {
     readonly increments: string | null;
     readonly server: string | null;
   };
+  /** No scheduled backup begins inside: its own, and those of the whole configuration. */
+  readonly maintenance: readonly MaintenanceWindow[];
 }
 
 export interface ContractConfig {
@@ -155,6 +158,8 @@ export interface ShopConfig {
 
 export interface Limits {
   readonly concurrency: number;
+  /** What is due at the same time begins spread over this. */
+  readonly jitterMs: number;
   /** Bytes a second to all vaults together; null: no limit. */
   readonly bandwidthBytes: number | null;
   readonly memoryBytes: number;

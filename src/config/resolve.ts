@@ -15,6 +15,7 @@ import type {
   VaultConfig,
 } from './config.ts';
 import { LOCK_ALLOWANCE_DAY_MS, REUSE_MAX_AGE_MS } from './lock-room.ts';
+import { coverTheWeek } from './maintenance.ts';
 import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
 import { checkVaultPlaces, overlaps, within } from './overlap.ts';
 import { type KeyPath, nearestName, type Problem, printPath } from './problems.ts';
@@ -149,6 +150,10 @@ export function resolveConfig(
     if (value.retention < SHORT_RETENTION_MS) {
       warn([...at, 'retention'], `is ${printDuration(value.retention)}, less than a day: good for tests only`);
     }
+    const maintenance = [...written.maintenance, ...value.maintenance];
+    if (coverTheWeek(maintenance)) {
+      report([...at, 'maintenance'], 'leaves no time: with those of the whole configuration its windows cover the week');
+    }
     const country = value.rto.country ?? null;
     if (value.rto.calendar === 'business' && country === null) {
       warn([...at, 'rto'], 'counts business hours without a country: public holidays count as working days');
@@ -160,6 +165,7 @@ export function resolveConfig(
       quotaBytes: value.quota ?? null,
       full: value.full,
       schedule: value.schedule,
+      maintenance,
     };
   });
 
@@ -328,6 +334,7 @@ export function resolveConfig(
     shops,
     limits: {
       concurrency: written.limits.concurrency,
+      jitterMs: written.limits.jitter,
       bandwidthBytes: written.limits.bandwidth === 'none' ? null : written.limits.bandwidth,
       memoryBytes: written.limits.memory ?? defaultMemoryBytes(written.limits.concurrency),
       lockCeilingMs: written.limits.lockCeiling,
@@ -355,4 +362,5 @@ const NO_PLAN: PlanConfig = {
   quotaBytes: null,
   full: 'fresh',
   schedule: { database: null, files: null, increments: null, server: null },
+  maintenance: [],
 };

@@ -3,6 +3,7 @@
 import { Encrypter } from 'age-encryption';
 import * as z from 'zod';
 import { makeCron } from './cron.ts';
+import { DAYS, parseTimeOfDay, TIME_EXPECTED } from './maintenance.ts';
 import { DURATION_EXPECTED, parseDuration, parseRate, parseSize, RATE_EXPECTED, SIZE_EXPECTED } from './quantity.ts';
 
 /** Marks the issue of a secret that was written into the file itself: its value must not be repeated. */
@@ -150,6 +151,25 @@ const vault = z.discriminatedUnion('type', [s3Vault, filesystemVault], {
   error: (issue) => (issue.note === undefined ? 'a mapping of keys to values is expected' : 's3 or filesystem is expected'),
 });
 
+const timeOfDay = parsed(parseTimeOfDay, TIME_EXPECTED);
+/** When no scheduled backup begins. */
+const maintenance = listOf(
+  strict({
+    from: timeOfDay,
+    to: timeOfDay,
+    days: listOf(oneOf(...DAYS), 'a list of days is expected, such as [mon, tue]')
+      .min(1, { error: 'at least one day is expected' })
+      .default([...DAYS]),
+  }).transform(({ from, to, days }, context) => {
+    // 24:00 to something is 00:00 of the next day, which nobody means
+    if (from === to || from === 1440) context.addIssue({ code: 'custom', message: 'from and to must be two times of the day' });
+    return { fromMinute: from, toMinute: to, days: days.map((day) => DAYS.indexOf(day) + 1) };
+  }),
+  'a list of windows is expected, such as [{ from: "08:00", to: "20:00" }]',
+)
+  .nullish()
+  .transform((windows) => windows ?? []);
+
 const plan = strict({
   retention: positiveDuration,
   rto: strict({
@@ -168,6 +188,7 @@ const plan = strict({
     increments: cron.prefault('0 4 * * 1-6'),
     server: cron.prefault('0 5 * * 0'),
   }).prefault({}),
+  maintenance,
 });
 
 const decimal = parsed((value) => (/^\d+(\.\d+)?$/.test(value) ? value : null), 'a decimal number in quotes is expected, such as "23.00"');
@@ -288,8 +309,15 @@ const uploadRate = parsed((value) => {
   return bytes !== null && bytes >= 100e3 ? bytes : null;
 }, 'a rate of 100kB/s or more is expected, such as 50MB/s, or none').prefault('none');
 
+/** More would be another schedule than the one that was written. */
+const jitter = parsed((value) => {
+  const ms = parseDuration(value);
+  return ms !== null && ms <= 6 * 3_600_000 ? ms : null;
+}, 'a duration up to 6h is expected, such as 10m, or 0s for none').prefault('5m');
+
 const limits = strict({
   concurrency: wholeNumber(1, 64).default(2),
+  jitter,
   bandwidth: uploadRate,
   // whether it is enough depends on concurrency
   memory: size.nullish(),
@@ -364,6 +392,7 @@ export const configFileSchema = strict({
   contracts: named(contract, 'contracts'),
   shops: named(shop, 'shops'),
   limits: limits.prefault({}),
+  maintenance,
   verify: strict({ readWithin: readPeriod.prefault('14d') }).prefault({}),
   notify: notify.prefault({}),
 });
