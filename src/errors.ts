@@ -162,6 +162,12 @@ export const ERRORS = {
     'repair time synchronisation (chrony, systemd-timesyncd); lock dates are absolute',
   ),
   E_LOCKED: kind(5, 'backoff', 'the object is locked until a later date', 'wait for the date; nothing else can delete it'),
+  E_NOT_DELETED: kind(
+    5,
+    'backoff',
+    'the store says that it deleted what it still has',
+    'it stays metered, and the next prune tries again; if it stays, ask whoever runs the store',
+  ),
   // 6: what was stored is not what is there
   E_OBJECT_MISSING: kind(6, 'operator', 'a stored object is gone', 'restore from another vault and look for who deleted it'),
   E_OBJECT_ALTERED: kind(

@@ -1,5 +1,5 @@
 // Prunes one shop: tombstones in the catalog, then manifests, indexes, segments, each released in the ledger once its deletion is
-// confirmed. A crash anywhere leaves tombstones, and the next prune goes on from them.
+// confirmed by a listing. A crash anywhere leaves tombstones, and the next prune goes on from them.
 import { sql } from 'kysely';
 import type { Temporal } from 'temporal-polyfill';
 import { uploadId } from '../billing/entries.ts';
@@ -19,6 +19,7 @@ import { checkSkew } from '../vault/clock-skew.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Chosen, SEGMENTS_AT_ONCE } from './choose.ts';
+import { stillThere } from './confirm.ts';
 import type { FactsRequest, SegmentPage } from './facts.ts';
 import { keepAhead } from './keep-ahead.ts';
 import { inFlightMarginMs } from './margins.ts';
@@ -254,20 +255,49 @@ class Prune {
 
   async #deleteAll(vault: Vault, chosen: readonly PlanObject[]): Promise<void> {
     const own = chosen.filter((object) => object.vault === vault.name);
-    await inParallel(own, DELETIONS_IN_FLIGHT, async (object) => {
-      this.#request.signal?.throwIfAborted();
-      try {
-        await this.#delete(vault, object);
-      } catch (error) {
-        const failure = asCoffreError(error, 'E_VAULT_IO', `${vault.name}: delete ${object.key}`);
-        // the vault as a whole: the guard takes it out
-        if (VAULT_IS_LOST.has(failure.code) || this.#request.signal?.aborted) throw failure;
-        this.#result.error(vault.name, failure, object.key);
-      }
-    });
+    const deleted: PlanObject[] = [];
+    try {
+      await inParallel(own, DELETIONS_IN_FLIGHT, async (object) => {
+        this.#request.signal?.throwIfAborted();
+        try {
+          if (await this.#delete(vault, object)) deleted.push(object);
+        } catch (error) {
+          const failure = asCoffreError(error, 'E_VAULT_IO', `${vault.name}: delete ${object.key}`);
+          // the vault as a whole: the guard takes it out
+          if (VAULT_IS_LOST.has(failure.code) || this.#request.signal?.aborted) throw failure;
+          this.#result.error(vault.name, failure, object.key);
+        }
+      });
+    } catch (error) {
+      // what is gone is released now if the vault will say so; else it is a tombstone, and the next prune finds it gone
+      if (!this.#request.signal?.aborted) await this.#releaseGone(vault, deleted).catch(() => {});
+      throw error;
+    }
+    await this.#releaseGone(vault, deleted);
   }
 
-  async #delete(vault: Vault, object: PlanObject): Promise<void> {
+  /** A store may say that it deleted and not have done it: its bytes are billed until a listing shows that they are gone. */
+  async #releaseGone(vault: Vault, deleted: readonly PlanObject[]): Promise<void> {
+    const kept = await stillThere(vault, deleted, this.#request.signal);
+    for (const object of deleted) {
+      const lock = kept.get(object);
+      if (lock === undefined) {
+        await this.#ledger.released(object.id);
+        this.#result.released(object);
+        await this.#step({ step: 'released', vault: vault.name, key: object.key });
+      } else if (lock !== null && lock.retainUntil.epochMilliseconds > this.#deps.clock.nowMs()) {
+        // refused without a word, for a lock longer than we knew: its true end is what the next prune waits for
+        await this.#ledger.lockRead(object.id, lock);
+      } else {
+        const what = object.kind === 'upload' ? 'was aborted' : 'was deleted';
+        const said = `${vault.name}: ${object.key} ${what}, says the store, and is still there (${object.versionId})`;
+        this.#result.error(vault.name, new CoffreError('E_NOT_DELETED', said), object.key);
+      }
+    }
+  }
+
+  /** false: its lock is longer than we knew. */
+  async #delete(vault: Vault, object: PlanObject): Promise<boolean> {
     try {
       if (object.kind === 'upload') await vault.abortUpload(object.key, uploadId(object.versionId));
       else await vault.deleteVersion(object.key, object.versionId);
@@ -277,12 +307,10 @@ class Prune {
       const lock = (await vault.stat(object.key, object.versionId))?.lock ?? null;
       if (lock === null) throw error;
       await this.#ledger.lockRead(object.id, lock);
-      return;
+      return false;
     }
     await this.#step({ step: 'deleted', vault: vault.name, key: object.key });
-    await this.#ledger.released(object.id);
-    this.#result.released(object);
-    await this.#step({ step: 'released', vault: vault.name, key: object.key });
+    return true;
   }
 
   /** With the manifests went what held their segments. */

@@ -1,4 +1,4 @@
-import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
@@ -8,10 +8,11 @@ import { pruneShop } from '../../src/retention/prune.ts';
 import type { PruneResult } from '../../src/retention/result.ts';
 import { newId } from '../../src/segment/id.ts';
 import { segmentKey } from '../../src/segment/layout.ts';
+import { type Lie, pretends, startLyingStore } from '../servers/lying-store.ts';
 import { until } from '../servers/rig.ts';
 import { type Bucket, freshBucket, inventory } from '../servers/s3.ts';
 import { tempDir } from '../temp-dir.ts';
-import { s3Config, vaultOn } from '../vault/s3-bench.ts';
+import { movedClock, s3Config, vaultOn } from '../vault/s3-bench.ts';
 import { expectLevel, expectNothingMissing, SHOP, take, type World } from './world.ts';
 
 const RETENTION_MS = 6_000;
@@ -142,4 +143,88 @@ test('a credential that the store refuses - the vault is left alone, said with i
   expect(result.errors).toEqual([expect.objectContaining({ vault: 'offsite', code: 'E_VAULT_AUTH' })]);
   expect((await listSnapshots(catalog)).length).toBe(2);
   await expectLevel(catalog, vault, (await inventory(bucket, 'refused/')).totalBytes);
+});
+
+test('a store that says it deleted and did not - E_NOT_DELETED, all of it metered, no segment gone before its manifest; then all goes, one listing for many', async () => {
+  const prefix = 'pretending';
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const gateway = await startLyingStore(bucket.store.endpoint);
+  onTestFinished(() => gateway.stop());
+  const vault = vaultOn(bucket, { prefix });
+  onTestFinished(() => vault.close());
+  const retentionMs = 2_000;
+  const ledger = new Ledger(catalog, systemClock);
+  const stray = async (folder: string): Promise<void> => {
+    const key = `${SHOP}/${folder}/${newId(systemClock)}.tar.zst`;
+    const row = await ledger.intent({ vault: 'offsite', shop: SHOP, key, kind: 'stray', refId: null, runId: 'gone', expectedBytes: 70 });
+    await ledger.stored(row, await vault.put({ key, body: Buffer.alloc(70, 1), retainUntil: null }), 'aa');
+  };
+  for (let i = 0; i < 30; i++) await stray('segments');
+  const streamed = segmentKey(SHOP, newId(systemClock), 'tar', false);
+  const uploadOf = { vault: 'offsite', shop: SHOP, key: streamed, kind: 'segment', refId: 'x', runId: 'gone', expectedBytes: 9e6 } as const;
+  const intent = await ledger.intent(uploadOf);
+  const { UploadId = '' } = await bucket.client.send(
+    new CreateMultipartUploadCommand({ Bucket: bucket.name, Key: `${prefix}/${streamed}` }),
+  );
+  const part = { Bucket: bucket.name, Key: `${prefix}/${streamed}`, UploadId, PartNumber: 1, Body: Buffer.alloc(500) };
+  await bucket.client.send(new UploadPartCommand(part));
+  await ledger.partsStored(intent, UploadId, 500);
+  const world: World = { catalog, clock: systemClock, vaults: [vault], retentionMs };
+  const old = await take(world, { fresh: [1000] });
+  const kept = await take(world, { fresh: [2000] });
+  const held = () => inventory(bucket, `${prefix}/`);
+  const before = await held();
+  await until('the locks of the older one end', 30_000, async () => {
+    const { last } = (await catalog.db
+      .selectFrom('objects')
+      .select((eb) => eb.fn.max('retainUntil').as('last'))
+      .executeTakeFirstOrThrow()) as { last: number };
+    return systemClock.nowMs() > last;
+  });
+
+  // an hour later: what nothing names is old enough to go
+  const clock = movedClock(3_600_000);
+  const prune = (): Promise<PruneResult> =>
+    pruneShop(
+      { catalog, clock, openVault: async () => vaultOn(bucket, { prefix, endpoint: gateway.endpoint }) },
+      { shop: SHOP, vaults: ['offsite'], retentionMs, ceilingMs: 7_200_000, clockSkewMs: 7_200_000, who: 'test' },
+    );
+  const versionIds = async (): Promise<string[]> => (await held()).versions.map((row) => row.versionId).sort();
+  gateway.lie(bucket.name, { on: ['DeleteObject', 'AbortMultipartUpload'], tell: pretends });
+  const pretended = await prune();
+  expect(pretended).toMatchObject({ deletedObjects: 0, abortedUploads: 0, releasedBytes: 0, removed: [] });
+  // its strays, its upload, and the manifest of the older one, which keeps everything that it names
+  expect(pretended.errors).toHaveLength(30 + 1 + 1);
+  expect(pretended.errors).toEqual(pretended.errors.map((error) => expect.objectContaining({ code: 'E_NOT_DELETED', vault: error.vault })));
+  expect(pretended.errors.filter(({ key }) => key?.includes('/snapshots/'))).toHaveLength(1);
+  expect(await versionIds()).toEqual(before.versions.map((row) => row.versionId).sort());
+  await expectLevel(catalog, vault, before.totalBytes);
+
+  // once more, every third time
+  let turn = 0;
+  const sometimes: Lie['tell'] = async (call) => (turn++ % 3 === 0 ? await pretends(call) : call.answer(await call.forward()));
+  gateway.lie(bucket.name, { on: 'DeleteObject', key: /segments/, tell: sometimes });
+  const some = await prune();
+  expect(some.deletedObjects).toBeGreaterThan(15);
+  expect(some.errors.length).toBeGreaterThan(8);
+  await expectLevel(catalog, vault, (await held()).totalBytes);
+  await expectNothingMissing(catalog, [vault]);
+
+  let listings = 0;
+  const counts: Lie['tell'] = async (call) => {
+    listings++;
+    call.answer(await call.forward());
+  };
+  gateway.lie(bucket.name, { on: 'ListObjectVersions', tell: counts });
+  const last = await prune();
+  expect(last.errors).toEqual([]);
+  expect(last.deletedObjects).toBe(some.errors.length);
+  // at the beginning the key of the intent and everything, at the end what was deleted
+  expect(listings).toBe(3);
+  expect((await held()).uploads).toEqual([]);
+  await expectLevel(catalog, vault, (await held()).totalBytes);
+  await expectNothingMissing(catalog, [vault]);
+  expect((await listSnapshots(catalog)).map(({ id }) => id)).toEqual([kept.snapshot]);
+  expect(old.snapshot).not.toBe(kept.snapshot);
 });
