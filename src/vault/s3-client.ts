@@ -1,12 +1,11 @@
 // Makes the S3 clients of a vault: portable settings, time limits, credentials read late, signatures dated by our clock.
 import { createHash } from 'node:crypto';
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { type Clock, toDate } from '../clock.ts';
 import type { S3VaultConfig, Secret } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { HttpAgent, HttpsAgent } from '../host/node-http.ts';
 import { InPlaceHttpAgent, InPlaceHttpsAgent } from './in-place-agent.ts';
 
 /** Free sockets close after this: stores close idle ones too, and a PUT sent into a closing one has an unknown outcome. */

@@ -29,6 +29,8 @@ export interface PaxMember {
 /** Of the headers of a member without dumpdir: more than a path and a target of the longest kind take. */
 export const MOST_HEADER_BYTES = 2 * BLOCK_BYTES + 12 * 1024;
 
+const HEADER_BLOCK_BYTES = 256 * 1024;
+
 /** Content is padded to whole blocks. */
 export function paddedBytes(sizeBytes: number): number {
   return Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
@@ -77,6 +79,22 @@ export function writeHeaders(into: Buffer, at: number, member: PaxMember): numbe
     target: member.target.slice(0, NAME_BYTES),
   });
   return end;
+}
+
+/** The headers of members that have no content, many in one buffer. */
+export function* headerBlocks(members: Iterable<PaxMember>): Generator<Buffer> {
+  let block = Buffer.alloc(0);
+  let end = 0;
+  for (const member of members) {
+    const mostBytes = MOST_HEADER_BYTES + member.path.length + (member.dumpdir?.length ?? 0);
+    if (end + mostBytes > block.length) {
+      if (end > 0) yield block.subarray(0, end);
+      block = Buffer.allocUnsafeSlow(Math.max(HEADER_BLOCK_BYTES, mostBytes));
+      end = 0;
+    }
+    end = writeHeaders(block, end, member);
+  }
+  if (end > 0) yield block.subarray(0, end);
 }
 
 interface Header {

@@ -4,7 +4,7 @@ import { printable } from '../../host/gnu-tar.ts';
 import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
 import { entryOf, type PartDeps, warningKind } from './part.ts';
-import { MOST_HEADER_BYTES, writeHeaders } from './pax-header.ts';
+import { headerBlocks, type PaxMember } from './pax-header.ts';
 import type { ScannedDirectory, Scratch } from './scratch.ts';
 import { packWithTar } from './tar-pack.ts';
 import type { Found } from './walk.ts';
@@ -16,7 +16,6 @@ import type { Found } from './walk.ts';
 export const DIRECTORIES_PER_TAIL = 16_384;
 /** Header, extended header and its records. */
 const BYTES_PER_DIRECTORY = 1536 + 512;
-const HEADERS_AT_ONCE = 64;
 
 /** As any part of a tree, but for contents that are stored already: a directory has none. */
 export interface TailDeps extends Omit<PartDeps, 'stored'> {
@@ -76,19 +75,20 @@ export class TailPart implements Part {
   /** As the scan saw them. */
   async *#packPlain(signal: AbortSignal): AsyncGenerator<Buffer, FileEntry[]> {
     const entries: FileEntry[] = [];
-    for (const ancestor of this.#ancestorsOfFirst()) yield headersOf(ancestor, null);
-    let gathered: Buffer[] = [];
-    for (const { found, dumpdir } of this.#scratch.listDumpdirs(this.#from, this.#to)) {
-      gathered.push(headersOf(found, dumpdir));
-      if (gathered.length === HEADERS_AT_ONCE) {
-        signal.throwIfAborted();
-        yield Buffer.concat(gathered);
-        gathered = [];
-      }
-      entries.push(this.#entry(found));
+    for (const block of headerBlocks(this.#members(entries))) {
+      signal.throwIfAborted();
+      yield block;
     }
-    yield Buffer.concat(gathered);
     return entries;
+  }
+
+  /** The ancestors of the first one, then those whose entries it adds to `entries`. */
+  *#members(entries: FileEntry[]): Generator<PaxMember> {
+    for (const ancestor of this.#ancestorsOfFirst()) yield memberOf(ancestor, null);
+    for (const { found, dumpdir } of this.#scratch.listDumpdirs(this.#from, this.#to)) {
+      entries.push(this.#entry(found));
+      yield memberOf(found, dumpdir);
+    }
   }
 
   #entry({ path, mode, uid, gid, mtimeNs, ctimeNs, inode }: Found): FileEntry {
@@ -161,10 +161,8 @@ export class TailPart implements Part {
   }
 }
 
-function headersOf(found: Found, dumpdir: Buffer | null): Buffer {
-  const buffer = Buffer.allocUnsafe(MOST_HEADER_BYTES + found.path.length + (dumpdir?.length ?? 0));
+function memberOf(found: Found, dumpdir: Buffer | null): PaxMember {
   const list = dumpdir === null ? {} : { dumpdir: dumpdir.toString('latin1') };
   const { path, mode, uid, gid, mtimeNs } = found;
-  const member = { type: 'directory', path: `${path}/`, target: '', sizeBytes: 0, mode, uid, gid, mtimeNs, ...list } as const;
-  return buffer.subarray(0, writeHeaders(buffer, 0, member));
+  return { type: 'directory', path: `${path}/`, target: '', sizeBytes: 0, mode, uid, gid, mtimeNs, ...list };
 }
