@@ -2,7 +2,7 @@
 import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
-import { acquireLock, type LockHolder, lockHolder, type StateLock } from './state-lock.ts';
+import { acquireLock, type LockHolder, lockHolder, type StateLock, wasEverTaken } from './state-lock.ts';
 
 const DAEMON = 'daemon';
 /** How often, and how long after one another, a daemon that starts tries to have its lock. */
@@ -51,6 +51,7 @@ export async function lockDaemon(stateDir: string, clock: Clock, doing: string):
 
 /** Whether a daemon, or a rebuild of the catalog, has this state for itself, and which. Throws E_STATE…. */
 export async function daemonRunning(stateDir: string): Promise<LockHolder | null> {
+  if (!(await wasEverTaken(stateDir, DAEMON))) return null;
   const lock = await acquireLock(stateDir, DAEMON);
   if (lock) {
     lock.release();

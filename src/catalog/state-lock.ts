@@ -1,5 +1,5 @@
 // Locks between processes that end with the process that holds them, however it ends.
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../clock.ts';
@@ -73,6 +73,14 @@ export async function lockHolder(stateDir: string, name: string): Promise<LockHo
   } catch {
     return null;
   }
+}
+
+/** Whether anybody ever took this lock; asking makes nothing. */
+export async function wasEverTaken(stateDir: string, name: string): Promise<boolean> {
+  return await access(lockPath(stateDir, name)).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT' && error.code !== 'ENOTDIR',
+  );
 }
 
 /** Removes the file of a lock that nobody will ever take again. The file of any other lock stays: unlinking it would split it in two. */

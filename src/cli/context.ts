@@ -3,10 +3,13 @@ import type { Command } from 'commander';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { DEFAULT_CONFIG_FILE, loadConfig } from '../config/load.ts';
+import { CoffreError } from '../errors.ts';
 import type { LogLevel } from '../events.ts';
 import type { Adapters, RestoreAdapters, RestoreSide } from './adapters.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import type { Io } from './io.ts';
 import { createLogger, type Logger, writesToJournal } from './log.ts';
+import { operatorName } from './operator.ts';
 import { printResult, type Result } from './output.ts';
 import { createProgress, type Progress } from './progress.ts';
 
@@ -25,8 +28,12 @@ export interface Invocation {
   readonly log: Logger;
   /** Aborts with E_INTERRUPTED at the first signal. */
   readonly signal: AbortSignal;
-  /** Loads the configuration (once). Throws E_CONFIG, E_CONFIG_MISSING, E_LOCK_CEILING. */
+  /** --url or $COFFRE_URL: the work is for the daemon of another machine, and neither configuration nor catalog are here. */
+  readonly isRemote: boolean;
+  /** Loads the configuration (once). Throws E_CONFIG, E_CONFIG_MISSING, E_LOCK_CEILING, and E_USAGE when it is not here. */
   config(): Config;
+  /** The daemon that is to do the work; null: none runs, or --alone, and this process does it. Throws E_DAEMON_…, and E_USAGE, E_SECRET_… with --url. */
+  daemon(): Promise<DaemonClient | null>;
   /** A bar on stderr, silent where stderr is no terminal. `action` stops it whatever happens. */
   progress(title: string): Progress;
 }
@@ -35,6 +42,9 @@ interface GlobalOptions {
   readonly config?: string;
   readonly json?: boolean;
   readonly logLevel?: LogLevel;
+  readonly alone?: boolean;
+  readonly url?: string;
+  readonly tokenFile?: string;
 }
 
 /**
@@ -52,15 +62,31 @@ export function action<A extends unknown[]>(
     const configFile = globals.config ?? (context.io.env.COFFRE_CONFIG || DEFAULT_CONFIG_FILE);
     const bars: Progress[] = [];
     let config: Config | undefined;
+    const { url } = globals;
     const invocation: Invocation = {
       json,
       configFile,
       // a command's result says what went wrong; its log is for whoever asks for it
       log: createLogger(globals.logLevel ?? 'silent', { journal: writesToJournal(context.io.env) }),
       signal: context.io.signal,
+      isRemote: url !== undefined,
       config() {
+        if (url !== undefined) {
+          throw new CoffreError('E_USAGE', 'this is done on the machine of the daemon, not through --url', {
+            hint: 'leave out --url (and $COFFRE_URL), and run it there',
+          });
+        }
         config ??= loadConfig(configFile, context.io.env);
         return config;
+      },
+      async daemon() {
+        const { clock, io } = context;
+        if (globals.alone && url !== undefined) throw new CoffreError('E_USAGE', '--alone and --url exclude each other');
+        if (globals.alone) return null;
+        const { localDaemon, remoteDaemon } = await import('./daemon-client.ts');
+        if (url === undefined) return await localDaemon(this.config(), clock, operatorName(io), io.signal);
+        const { remoteAddress } = await import('./daemon-remote.ts');
+        return await remoteDaemon(remoteAddress(url, globals.tokenFile, io.env), clock, io.signal);
       },
       progress(title) {
         const bar = createProgress(context.io, context.clock, json, title);

@@ -32,9 +32,12 @@ const LARGEST_ANSWER = 64 * 1024 * 1024;
 export class DaemonHttp {
   readonly #address: DaemonAddress;
   readonly #clock: Clock;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(address: DaemonAddress, clock: Clock) {
+  /** `headers` go with every request. */
+  constructor(address: DaemonAddress, clock: Clock, headers: Readonly<Record<string, string>> = {}) {
     this.#address = address;
+    this.#headers = headers;
     this.#clock = clock;
   }
 
@@ -95,7 +98,12 @@ export class DaemonHttp {
       method,
       // one request, one connection: nothing is left open that would keep the process
       agent: false,
-      headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        accept: 'application/json',
+        ...this.#headers,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
     };
     if ('socketPath' in this.#address) return plainRequest({ ...options, socketPath: this.#address.socketPath, path, host: 'localhost' });
     const { url, token, ca } = this.#address;

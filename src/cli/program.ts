@@ -75,6 +75,9 @@ export async function runProgram(argv: readonly string[], version: string, conte
     .option('-c, --config <file>', 'configuration file (else $COFFRE_CONFIG, else /etc/coffre/coffre.yaml)')
     .option('--json', 'print exactly one JSON document on stdout')
     .addOption(new Option('--log-level <level>', 'what is logged on stderr').choices([...LOG_LEVELS]).env('COFFRE_LOG'))
+    .option('--alone', 'work in this process even beside a daemon; a shop that the daemon is busy with is refused')
+    .addOption(new Option('--url <url>', 'use the daemon of another machine, https://…, with a token').env('COFFRE_URL'))
+    .addOption(new Option('--token-file <file>', 'file with the token for --url (else it is in $COFFRE_TOKEN)').env('COFFRE_TOKEN_FILE'))
     .addHelpText('after', '\nExample:\n  coffre doctor\n  coffre backup dupont\n  coffre --json status dupont\n');
   try {
     await registerCommands(program, context, argv);

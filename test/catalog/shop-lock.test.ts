@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { daemonRunning, lockDaemon, lockShop } from '../../src/catalog/shop-lock.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -34,6 +35,7 @@ describe('lock of the daemon', () => {
   test('none runs - null, and asking leaves it free; one runs - who it is, and a second one is refused', async () => {
     const stateDir = await tempDir();
     expect(await daemonRunning(stateDir)).toBeNull();
+    expect(await readdir(stateDir)).toEqual([]);
     using _daemon = await lockDaemon(stateDir, systemClock, 'the daemon');
     expect(await daemonRunning(stateDir)).toMatchObject({ pid: process.pid, doing: 'the daemon' });
     await expect(lockDaemon(stateDir, systemClock, 'a rebuild of the catalog')).rejects.toMatchObject({
