@@ -1,5 +1,6 @@
 // What one event does to a row of `objects` and to the ledger, always both in the caller's transaction.
 import type { Insertable, Kysely, Selectable } from 'kysely';
+import type { Temporal } from 'temporal-polyfill';
 import type { LedgerTable, ObjectsTable, Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
@@ -35,6 +36,8 @@ export interface FoundUpload {
   readonly uploadId: string;
   /** Bytes of its parts, as the store lists them. */
   readonly sizeBytes: number;
+  /** Its age counts from then: nobody knew of it before. */
+  readonly startedAt: Temporal.Instant;
   /** A row of the same key that coffre wrote; null: the key is not ours. */
   readonly ours: ObjectRow | null;
 }
@@ -150,15 +153,17 @@ export async function markReleased(
   await append(tx, clock, { ...object, versionId: object.versionId ?? '', event, bytes: -object.sizeBytes, cause });
 }
 
-/** Brings the upload's row to `totalPartBytes`, by a `part` row of the difference. `object` is any row of the same key. */
+/**
+ * Brings the upload's row to `totalPartBytes`, by a `part` row of the difference. `object` is any row of the same key. `found`: the store
+ * listed it.
+ */
 export async function meterUpload(
   tx: Kysely<Tables>,
   clock: Clock,
   object: Pick<ObjectRow, 'vault' | 'shop' | 'key' | 'refId' | 'runId' | 'expectedBytes'>,
   uploadId: string,
   totalPartBytes: number,
-  cause: string | null,
-  kind: 'upload' | 'foreign' = 'upload',
+  found: { readonly cause: string; readonly startedAt: Temporal.Instant; readonly kind?: 'foreign' } | null,
 ): Promise<void> {
   const versionId = uploadVersion(uploadId);
   const known = await uploadRow(tx, object, uploadId);
@@ -166,10 +171,22 @@ export async function meterUpload(
   if (known) await tx.updateTable('objects').set({ sizeBytes: totalPartBytes }).where('id', '=', known.id).execute();
   else {
     const nowMs = clock.nowMs();
-    const row = { ...blank({ ...object, kind }, nowMs), state: 'stored' as const, versionId, resolvedAt: nowMs };
+    const createdAt = Math.min(nowMs, found?.startedAt.epochMilliseconds ?? nowMs);
+    const row = {
+      ...blank({ ...object, kind: found?.kind ?? 'upload' }, createdAt),
+      state: 'stored' as const,
+      versionId,
+      resolvedAt: nowMs,
+    };
     await insertObject(tx, { ...row, expectedBytes: object.expectedBytes, sizeBytes: totalPartBytes });
   }
-  await append(tx, clock, { ...object, versionId, event: 'part', bytes: totalPartBytes - (known?.sizeBytes ?? 0), cause });
+  await append(tx, clock, {
+    ...object,
+    versionId,
+    event: 'part',
+    bytes: totalPartBytes - (known?.sizeBytes ?? 0),
+    cause: found?.cause ?? null,
+  });
 }
 
 /** The counterpart of markReleased: state stored and the positive row. */
@@ -187,9 +204,10 @@ export async function markReappeared(tx: Kysely<Tables>, clock: Clock, objectId:
 }
 
 export async function insertFoundUpload(tx: Kysely<Tables>, clock: Clock, found: FoundUpload): Promise<void> {
-  const { vault, shop, key } = found;
+  const { vault, shop, key, startedAt } = found;
   const as = found.ours ?? { vault, shop, key, refId: null, runId: null, expectedBytes: found.sizeBytes };
-  await meterUpload(tx, clock, as, found.uploadId, found.sizeBytes, 'as the store lists it', found.ours ? 'upload' : 'foreign');
+  const listed = { cause: 'as the store lists it', startedAt, ...(found.ours ? {} : { kind: 'foreign' as const }) };
+  await meterUpload(tx, clock, as, found.uploadId, found.sizeBytes, listed);
 }
 
 export async function insertFound(tx: Kysely<Tables>, clock: Clock, found: FoundVersion): Promise<number> {

@@ -125,7 +125,8 @@ async function resolveKey(catalog: Catalog, clock: Clock, vault: Vault, key: str
       await markStored(tx, clock, intent.id, object, null, cause);
       (wanted ? result.stored : result.strays).push(intent.id);
     }
-    for (const upload of uploads) await meterUpload(tx, clock, first, upload.uploadId, upload.sizeBytes, 'as the store lists it');
+    for (const { uploadId, sizeBytes, startedAt } of uploads)
+      await meterUpload(tx, clock, first, uploadId, sizeBytes, { cause: 'as the store lists it', startedAt });
     const listed = new Set(uploads.map((upload) => uploadVersion(upload.uploadId)));
     for (const row of rows) {
       if (row.kind !== 'upload' || row.versionId === null || listed.has(row.versionId)) continue;

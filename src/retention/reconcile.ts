@@ -1,10 +1,10 @@
 // Compares what a vault lists under a shop with what the catalog says it holds, and writes the difference down.
-import { uploadId, uploadVersion } from '../billing/entries.ts';
+import { uploadVersion } from '../billing/entries.ts';
 import type { Ledger } from '../billing/ledger.ts';
 import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { type ObjectRow, recordDamagedObject, recordDamagedSegment, recordVerification } from '../catalog/snapshots.ts';
-import type { ListedVersion, Vault } from '../vault/vault.ts';
+import type { ListedUpload, ListedVersion, Vault } from '../vault/vault.ts';
 
 /** Something on a shop's keys that coffre did not put there, or did not take away. */
 export interface Finding {
@@ -60,9 +60,9 @@ export async function reconcile(
     if (version.isDeleteMarker) findings.push({ ...named(vault, version), what: 'delete marker', sizeBytes: 0 });
     else listed.set(id(version.key, version.versionId), version);
   }
-  const uploads = new Map<string, number>();
+  const uploads = new Map<string, ListedUpload>();
   for await (const upload of vault.listUploads(prefix)) {
-    uploads.set(id(upload.key, uploadVersion(upload.uploadId)), upload.sizeBytes);
+    uploads.set(id(upload.key, uploadVersion(upload.uploadId)), upload);
     storedBytes += upload.sizeBytes;
   }
 
@@ -85,7 +85,7 @@ export async function reconcile(
     if (row.versionId === null) continue;
     const isUpload = row.versionId.startsWith(uploadVersion(''));
     const name = id(row.key, row.versionId);
-    const sizeBytes = isUpload ? uploads.get(name) : listed.get(name)?.sizeBytes;
+    const sizeBytes = isUpload ? uploads.get(name)?.sizeBytes : listed.get(name)?.sizeBytes;
     listed.delete(name);
     if (sizeBytes !== undefined) {
       if (row.kind !== 'foreign') {
@@ -148,10 +148,10 @@ export async function reconcile(
   }
 
   const metered = new Set(live.map((row) => id(row.key, row.versionId ?? '')));
-  for (const [both, sizeBytes] of uploads) {
-    const [key = '', versionId = ''] = both.split('\0');
+  for (const [both, { key, uploadId, sizeBytes, startedAt }] of uploads) {
     const ours = (await rowsOf(catalog, vault, key)).find((row) => row.kind !== 'foreign') ?? null;
-    await ledger.foundUpload({ vault: vault.name, shop, key, uploadId: uploadId(versionId), sizeBytes, ours });
+    await ledger.foundUpload({ vault: vault.name, shop, key, uploadId, sizeBytes, startedAt, ours });
+    const versionId = uploadVersion(uploadId);
     if (!ours && !metered.has(both)) findings.push({ vault: vault.name, key, versionId, what: 'foreign upload', sizeBytes });
   }
   return { findings, present, versions, storedBytes, unsettledBytes };

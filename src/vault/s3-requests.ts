@@ -41,7 +41,7 @@ interface CallOptions {
   /** Bytes sent with the request: they lengthen its deadline. */
   readonly bytes?: number;
   readonly signal?: AbortSignal | undefined;
-  /** Repeat on transient errors, within the one deadline. Only for requests that change nothing. */
+  /** Repeat on transient errors, within the one deadline. Only for requests that store nothing. */
   readonly repeat?: boolean;
   /** Time that our own limit takes, which the deadline does not count. */
   readonly held?: HeldBack;

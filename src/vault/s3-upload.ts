@@ -66,8 +66,11 @@ export async function uploadStream(requests: S3Requests, request: PutStreamReque
     return await requests.sendPut(`put ${key}`, command, body.length, { signal, held: request.held });
   };
   const sendCreate = async (command: CreateMultipartUploadCommand) => {
-    // Not stopped by any signal: an upload whose id never reached us could not be aborted.
-    const answer = await requests.call(`start upload of ${key}`, {}, (abortSignal) => requests.writer.send(command, { abortSignal }));
+    // Not stopped by any signal: an upload whose id never reached us could not be aborted. One that an attempt began although its answer
+    // was lost has no parts, and the listing tells prune of it.
+    const answer = await requests.call(`start upload of ${key}`, { repeat: true }, (abortSignal) =>
+      requests.writer.send(command, { abortSignal }),
+    );
     uploadId = answer.UploadId ?? null;
     if (uploadId === null) throw new CoffreError('E_VAULT_IO', `vault ${requests.config.name}: upload of ${key}: no upload id`);
     await request.onUpload?.(uploadId);

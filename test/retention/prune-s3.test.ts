@@ -1,5 +1,7 @@
+import { Readable } from 'node:stream';
 import { CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { storeStream } from '../../src/backup/store.ts';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { listSnapshots } from '../../src/catalog/snapshots.ts';
@@ -8,7 +10,7 @@ import { pruneShop } from '../../src/retention/prune.ts';
 import type { PruneResult } from '../../src/retention/result.ts';
 import { newId } from '../../src/segment/id.ts';
 import { segmentKey } from '../../src/segment/layout.ts';
-import { type Lie, pretends, startLyingStore } from '../servers/lying-store.ts';
+import { type Lie, pretends, refuses, resets, startLyingStore } from '../servers/lying-store.ts';
 import { until } from '../servers/rig.ts';
 import { type Bucket, freshBucket, inventory } from '../servers/s3.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -227,4 +229,42 @@ test('a store that says it deleted and did not - E_NOT_DELETED, all of it metere
   await expectNothingMissing(catalog, [vault]);
   expect((await listSnapshots(catalog)).map(({ id }) => id)).toEqual([kept.snapshot]);
   expect(old.snapshot).not.toBe(kept.snapshot);
+});
+
+test('the start of an upload fails once and its answer is lost once - it is stored, and the upload that nobody knows of goes with the next prune', async () => {
+  const prefix = 'begun-twice';
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const gateway = await startLyingStore(bucket.store.endpoint);
+  onTestFinished(() => gateway.stop());
+  const vault = vaultOn(bucket, { prefix, endpoint: gateway.endpoint });
+  onTestFinished(() => vault.close());
+  const ledger = new Ledger(catalog, systemClock);
+  const body = Buffer.alloc(9_000_000, 1);
+  const on = 'CreateMultipartUpload';
+  gateway.lie(bucket.name, { on, times: 1, tell: refuses(503, 'SlowDown') }, { on, times: 1, tell: resets(true) });
+  const key = segmentKey(SHOP, newId(systemClock), 'tar', false);
+  const retainUntil = systemClock.now().add({ minutes: 3 });
+  const request = {
+    shop: SHOP,
+    key,
+    kind: 'segment',
+    refId: 'x',
+    runId: 'gone',
+    retainUntil,
+    signal: new AbortController().signal,
+  } as const;
+  const facts = () => ({ storedBytes: body.length, storedSha256: 'aa' });
+  await storeStream(ledger, vault, request, Readable.from([body]), body.length, facts);
+  expect(gateway.told(bucket.name)).toBe(2);
+  const held = () => inventory(bucket, `${prefix}/`);
+  expect(await held()).toMatchObject({ totalBytes: body.length, uploads: [{ key: `${prefix}/${key}` }] });
+  await expectLevel(catalog, vault, body.length);
+  const result = await pruneShop(
+    { catalog, clock: movedClock(60_000), openVault: async () => vaultOn(bucket, { prefix }) },
+    { shop: SHOP, vaults: ['offsite'], retentionMs: 2_000, ceilingMs: 600_000, clockSkewMs: 120_000, who: 'test' },
+  );
+  expect(result).toMatchObject({ abortedUploads: 1, errors: [] });
+  expect(await held()).toMatchObject({ totalBytes: body.length, uploads: [] });
+  await expectLevel(catalog, vault, body.length);
 });
