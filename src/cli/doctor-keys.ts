@@ -1,10 +1,10 @@
 // Doctor's look at the keys: the signing key, one identity a shop, sealed copies, and that the secrets are nobody else's.
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Config, Secret, ShopConfig } from '../config/config.ts';
 import { secretFileProblem } from '../config/secret.ts';
 import { CoffreError } from '../errors.ts';
-import { loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
+import { identityFolder, identityPaths, loadRecipient, loadSealedIdentity } from '../segment/identity-store.ts';
 import { fingerprint, loadSigningKey } from '../segment/signing-key.ts';
 import { type Check, redCheck } from './doctor-check.ts';
 
@@ -22,6 +22,7 @@ export async function checkKeys(config: Config, shops: readonly ShopConfig[]): P
   }
   if (config.encryption !== 'none') {
     for (const shop of shops) checks.push(await checkIdentity(config.encryption.keyDir, shop.name));
+    checks.push(await checkIdentityFolder(config.encryption.keyDir, config.stateDir));
   }
   checks.push(...checkSecrets(config, shops));
   return checks;
@@ -36,8 +37,14 @@ async function checkIdentity(keyDir: string, shop: string): Promise<Check> {
     if (!sealed.subarray(0, 22).equals(Buffer.from('age-encryption.org/v1\n'))) {
       throw new CoffreError('E_KEY', `${join(keyDir, `${shop}.age`)} is no age file`);
     }
-    const path = join(keyDir, `${shop}.key`);
+    const path = identityPaths(keyDir, shop).secret;
     const stats = await stat(path).catch(() => null);
+    const older = join(keyDir, `${shop}.key`);
+    if (stats === null && (await stat(older).catch(() => null)) !== null) {
+      throw new CoffreError('E_KEY', `${older} is where the daemon reads it`, {
+        hint: `mkdir -m 700 ${dirname(path)}; mv ${older} ${path}`,
+      });
+    }
     if (stats === null) {
       return {
         name,
@@ -53,6 +60,28 @@ async function checkIdentity(keyDir: string, shop: string): Promise<Check> {
     const check = redCheck(name, error);
     return error instanceof CoffreError && error.code === 'E_KEY' ? { ...check, hint: `coffre keys make ${shop}` } : check;
   }
+}
+
+/** The folder that is the restore unit's alone. The daemon's user owns stateDir, and must not own this. */
+async function checkIdentityFolder(keyDir: string, stateDir: string): Promise<Check> {
+  const name = 'identities';
+  const folder = identityFolder(keyDir);
+  const stats = await stat(folder).catch(() => null);
+  if (stats === null) return { name, ok: true, warning: true, detail: `${folder} does not exist: restores need the recovery kit` };
+  const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
+  if ((stats.mode & 0o077) !== 0) {
+    return redCheck(name, new CoffreError('E_SECRET_MODE', `${folder} has mode ${mode}`, { hint: `chmod 700 ${folder}` }));
+  }
+  const daemon = await stat(stateDir).catch(() => null);
+  if (stats.uid !== 0 && stats.uid === daemon?.uid) {
+    return {
+      name,
+      ok: true,
+      warning: true,
+      detail: `${folder} belongs to uid ${stats.uid}, as ${stateDir} does: whoever is the daemon reads backups`,
+    };
+  }
+  return { name, ok: true, detail: `${folder}, of uid ${stats.uid} alone` };
 }
 
 /** Every secret that the configuration names is there and private. */

@@ -318,7 +318,7 @@ export function resolveConfig(
   }
   for (const name of shops.keys()) {
     // The shop's identity would be the signing key's file.
-    if (resolve(keyDir, `${name}.key`) === signingKeyFile)
+    if (resolve(keyDir, 'identities', `${name}.key`) === signingKeyFile)
       report(['shops', name], `cannot be named so: ${signingKeyFile} is the signing key`);
   }
   const config: Config = {

@@ -1,8 +1,9 @@
-// The shops' age identities on this machine: the daemon reads `.pub` and `.age`, the restore unit alone reads `.key`.
+// The shops' age identities on this machine: the daemon reads `.pub` and `.age`, the restore unit alone reads what is in `identities`.
 import { access } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock } from '../clock.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { makeDirectory } from '../host/make-directory.ts';
 import { identityInText, makeIdentity, recipientOf, sealIdentity } from './age.ts';
 import { isId, newId } from './id.ts';
 import { readPublicFile, readSecretFile, writeNewFile } from './key-file.ts';
@@ -31,7 +32,7 @@ export interface NewIdentity {
 }
 
 /**
- * Makes a shop's identity, or returns the one it has. Three files: `<shop>.key` (the identity, 0600), `<shop>.age` (the
+ * Makes a shop's identity, or returns the one it has. Three files: `identities/<shop>.key` (the identity, 0600), `<shop>.age` (the
  * same sealed to the recovery recipients, for the vaults) and `<shop>.pub`.
  * Throws E_KEY (no recovery recipient, a damaged file), E_SECRET_MODE, E_STATE.
  */
@@ -46,6 +47,7 @@ export async function createIdentity({ keyDir, shop, recoveryRecipients, clock }
   } else {
     const identity = await makeIdentity();
     made = { shop, keyId: newId(clock), recipient: await recipientOf(identity), identity };
+    await makeIdentityFolder(paths.secret);
     await writeNewFile(paths.secret, identityText(made), 0o600);
   }
   if (!(await exists(paths.sealed))) {
@@ -82,7 +84,7 @@ export async function identityIn(text: string, shop: string, path: string): Prom
   return { shop, keyId: keyIdIn(text, path), recipient: await recipientOf(identity), identity };
 }
 
-/** Content of `<shop>.key`. */
+/** Content of `identities/<shop>.key`. */
 export function identityText(identity: ShopIdentity): string {
   return `${publicLines(identity)}${identity.identity}\n`;
 }
@@ -99,7 +101,10 @@ export function recipientText(identity: ShopRecipient): string {
 export async function installIdentity(keyDir: string, identity: ShopIdentity, sealed: Uint8Array): Promise<boolean> {
   const paths = identityPaths(keyDir, identity.shop);
   // `.pub` last, as createIdentity does: only it lets anyone encrypt
-  if (!(await exists(paths.secret))) await writeNewFile(paths.secret, identityText(identity), 0o600);
+  if (!(await exists(paths.secret))) {
+    await makeIdentityFolder(paths.secret);
+    await writeNewFile(paths.secret, identityText(identity), 0o600);
+  }
   if ((await loadIdentity(keyDir, identity.shop)).identity !== identity.identity) return false;
   if (!(await exists(paths.sealed))) await writeNewFile(paths.sealed, sealed, 0o644);
   if (!(await exists(paths.public))) await writeNewFile(paths.public, recipientText(identity), 0o644);
@@ -109,7 +114,21 @@ export async function installIdentity(keyDir: string, identity: ShopIdentity, se
 /** Where the three files of a shop's present identity are. Throws E_UNKNOWN_SHOP. */
 export function identityPaths(keyDir: string, shop: string): { secret: string; sealed: string; public: string } {
   if (!isShopName(shop)) throw new CoffreError('E_UNKNOWN_SHOP', `${JSON.stringify(shop)} cannot be a shop's name`);
-  return { secret: join(keyDir, `${shop}.key`), sealed: join(keyDir, `${shop}.age`), public: join(keyDir, `${shop}.pub`) };
+  return { secret: join(identityFolder(keyDir), `${shop}.key`), sealed: join(keyDir, `${shop}.age`), public: join(keyDir, `${shop}.pub`) };
+}
+
+/** Holds every secret that opens a backup and nothing else, so that one mount can hide them all from the daemon (systemd/RIGHTS.md). */
+export function identityFolder(keyDir: string): string {
+  return join(keyDir, 'identities');
+}
+
+/** Makes the folder of a secret, 0700, when it is missing. Throws E_STATE. */
+export async function makeIdentityFolder(secret: string): Promise<void> {
+  try {
+    await makeDirectory(dirname(secret), 0o700);
+  } catch (error) {
+    throw asCoffreError(error, 'E_STATE', `cannot make ${dirname(secret)}`);
+  }
 }
 
 function publicLines({ shop, keyId, recipient }: ShopRecipient): string {

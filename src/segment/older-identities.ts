@@ -1,13 +1,20 @@
 // Identities that a shop had before its present one: nothing new is sealed to them, and what was stays readable.
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import { makeDirectory } from '../host/make-directory.ts';
 import { isId } from './id.ts';
-import { identityIn, identityText, loadIdentity, type ShopIdentity } from './identity-store.ts';
+import { identityFolder, identityIn, identityText, loadIdentity, makeIdentityFolder, type ShopIdentity } from './identity-store.ts';
 import { isCode, readPublicFile, readSecretFile, writeNewFile } from './key-file.ts';
 
+/** Of their sealed forms, which the daemon stores. */
 function folderOf(keyDir: string, shop: string): string {
   return join(keyDir, 'older', shop);
+}
+
+/** Of the secrets. */
+function secretFolderOf(keyDir: string, shop: string): string {
+  return folderOf(identityFolder(keyDir), shop);
 }
 
 /**
@@ -15,15 +22,18 @@ function folderOf(keyDir: string, shop: string): string {
  * get; null: they have it. Throws E_STATE.
  */
 export async function keepOlderIdentity(keyDir: string, identity: ShopIdentity, sealed: Uint8Array | null = null): Promise<void> {
+  const secret = join(secretFolderOf(keyDir, identity.shop), `${identity.keyId}.key`);
+  await makeIdentityFolder(secret);
+  // the secret first: a sealed form whose secret is not here would be stored for nobody
+  await writeOnce(secret, identityText(identity), 0o600);
+  if (sealed === null) return;
   const folder = folderOf(keyDir, identity.shop);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeDirectory(folder, 0o755);
   } catch (error) {
     throw asCoffreError(error, 'E_STATE', `cannot make ${folder}`);
   }
-  // the secret first: a sealed form whose secret is not here would be stored for nobody
-  await writeOnce(join(folder, `${identity.keyId}.key`), identityText(identity), 0o600);
-  if (sealed !== null) await writeOnce(join(folder, `${identity.keyId}.age`), sealed, 0o644);
+  await writeOnce(join(folder, `${identity.keyId}.age`), sealed, 0o644);
 }
 
 async function writeOnce(path: string, content: string | Uint8Array, mode: number): Promise<void> {
@@ -52,7 +62,7 @@ async function namesIn(folder: string): Promise<string[]> {
 
 /** Newest first. Throws E_KEY, E_SECRET_MODE. */
 export async function olderIdentities(keyDir: string, shop: string): Promise<ShopIdentity[]> {
-  const folder = folderOf(keyDir, shop);
+  const folder = secretFolderOf(keyDir, shop);
   const names = await namesIn(folder);
   const found: ShopIdentity[] = [];
   for (const name of names

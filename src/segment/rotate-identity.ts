@@ -6,10 +6,12 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { makeIdentity, recipientOf, sealIdentity } from './age.ts';
 import { newId } from './id.ts';
 import {
+  identityFolder,
   identityPaths,
   identityText,
   loadIdentity,
   loadRecipient,
+  makeIdentityFolder,
   recipientText,
   type ShopIdentity,
   type ShopRecipient,
@@ -49,18 +51,21 @@ export async function rotateIdentity({ keyDir, shop, recoveryRecipients, what, c
       await keepOlderIdentity(keyDir, { ...older, keyId: newId(clock) }, await sealIdentity(older.identity, recoveryRecipients));
     }
   }
-  // The three new files are made whole beside the old ones; the folder's rename is the decision. Die before it and nothing happened,
-  // die after it and the next call, or the next run, moves what is left.
+  // The three new files are made whole beside the old ones; the rename of the folder with the two that are no secret is the decision, and the
+  // daemon sees it. Die before it and nothing happened, die after it and the next call, or the next run, moves what is left.
   const draft = join(keyDir, '.rotate-draft', shop);
   const decided = decidedFolder(keyDir, shop);
+  const secret = rotatedSecret(keyDir, shop);
+  await makeIdentityFolder(secret);
   try {
+    await rm(secret, { force: true });
     await rm(draft, { recursive: true, force: true });
-    await mkdir(draft, { recursive: true, mode: 0o700 });
-    await mkdir(dirname(decided), { recursive: true, mode: 0o700 });
+    await mkdir(draft, { recursive: true, mode: 0o755 });
+    await mkdir(dirname(decided), { recursive: true, mode: 0o755 });
   } catch (error) {
     throw asCoffreError(error, 'E_STATE', `cannot make ${draft}`);
   }
-  await writeNewFile(join(draft, 'key'), identityText(after), 0o600);
+  await writeNewFile(secret, identityText(after), 0o600);
   await writeNewFile(join(draft, 'age'), sealed, 0o644);
   await writeNewFile(join(draft, 'pub'), recipientText(after), 0o644);
   await moved(async () => {
@@ -87,13 +92,14 @@ async function finishRotation(keyDir: string, shop: string): Promise<void> {
   if (!(await exists(decided))) return;
   const paths = identityPaths(keyDir, shop);
   await moved(async () => {
-    for (const [name, path] of [
-      ['key', paths.secret],
-      ['age', paths.sealed],
-      ['pub', paths.public],
+    for (const [from, to] of [
+      [rotatedSecret(keyDir, shop), paths.secret],
+      [join(decided, 'age'), paths.sealed],
+      [join(decided, 'pub'), paths.public],
     ] as const) {
-      if (await exists(join(decided, name))) await rename(join(decided, name), path);
+      if (await exists(from)) await rename(from, to);
     }
+    await syncFolder(dirname(paths.secret));
     await syncFolder(keyDir);
     await rm(decided, { recursive: true, force: true });
     await syncFolder(dirname(decided));
@@ -103,6 +109,10 @@ async function finishRotation(keyDir: string, shop: string): Promise<void> {
 function decidedFolder(keyDir: string, shop: string): string {
   identityPaths(keyDir, shop);
   return join(keyDir, '.rotate', shop);
+}
+
+function rotatedSecret(keyDir: string, shop: string): string {
+  return join(identityFolder(keyDir), '.rotate', `${shop}.key`);
 }
 
 async function moved(work: () => Promise<void>): Promise<void> {

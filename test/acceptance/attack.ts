@@ -134,7 +134,7 @@ export async function replaceVersion(world: World, row: StoredRow, content: Buff
 
 /** The plaintext of a sealed object, by `age` and `zstd` alone. */
 export function unseal(world: World, stored: Buffer): Buffer {
-  const compressed = execFileSync('age', ['-d', '-i', join(world.keyDir, 'dupont.key')], { input: stored, maxBuffer: 1 << 30 });
+  const compressed = execFileSync('age', ['-d', '-i', join(world.keyDir, 'identities/dupont.key')], { input: stored, maxBuffer: 1 << 30 });
   return execFileSync('zstd', ['-dc'], { input: compressed, maxBuffer: 1 << 30 });
 }
 

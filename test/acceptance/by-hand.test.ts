@@ -33,7 +33,7 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 
 /** With `age` and `zstd` alone, as an attacker who holds the shop's keys would. */
 function unseal(stored: Buffer): Buffer {
-  const compressed = execFileSync('age', ['-d', '-i', join(world.keyDir, 'dupont.key')], { input: stored, maxBuffer: 1 << 28 });
+  const compressed = execFileSync('age', ['-d', '-i', join(world.keyDir, 'identities/dupont.key')], { input: stored, maxBuffer: 1 << 28 });
   return execFileSync('zstd', ['-dc'], { input: compressed, maxBuffer: 1 << 28 });
 }
 

@@ -84,7 +84,7 @@ describe('a shop, snapshot or vault that does not exist', () => {
 });
 
 describe('keys that are not right', () => {
-  for (const file of ['signing.key', 'dupont.key'] as const) {
+  for (const file of ['signing.key', 'identities/dupont.key'] as const) {
     it(`${file} that others can read - E_SECRET_MODE`, async () => {
       const path = join(world.keyDir, file);
       chmodSync(path, 0o640);

@@ -284,7 +284,7 @@ describe('two vaults, the folder is attacked', () => {
 
   it('read without the identity - what is altered is still found by its hash, and what could not be checked is said', async () => {
     const { world, second } = here;
-    const identity = join(world.keyDir, 'dupont.key');
+    const identity = join(world.keyDir, 'identities/dupont.key');
     renameSync(identity, `${identity}.aside`);
     try {
       for (const row of objectsOf(world, second, 'nas')) {

@@ -45,7 +45,7 @@ beforeAll(async () => {
     files: { root },
     database: { socketPath: server.socketPath, user: 'coffre', name: 'shop', password: DB_PASSWORD },
   });
-  const identity = /AGE-SECRET-KEY-1\S+/.exec(readFileSync(join(world.keyDir, 'dupont.key'), 'utf8'))?.[0] ?? '';
+  const identity = /AGE-SECRET-KEY-1\S+/.exec(readFileSync(join(world.keyDir, 'identities/dupont.key'), 'utf8'))?.[0] ?? '';
   secrets = [
     textSecret('database password', DB_PASSWORD),
     textSecret('wrong database password', WRONG_DB_PASSWORD),
@@ -157,7 +157,7 @@ describe('no secret is told', () => {
     await loudly(['backup', 'dupont']);
     writeFileSync(credentials, rightCredentials);
     // nor a key file that is damaged
-    const keyFile = join(world.keyDir, 'dupont.key');
+    const keyFile = join(world.keyDir, 'identities/dupont.key');
     const rightKey = readFileSync(keyFile, 'utf8');
     writeFileSync(keyFile, rightKey.replace('AGE-SECRET-KEY-1', 'AGE-SECRET-KEY-1X'));
     await loudly(['restore', 'dupont', '--to-dir', target('b')]);
@@ -203,7 +203,7 @@ describe('no secret is told', () => {
     for (const part of ['catalog.db', '/snapshots/', '/index/', '/keys/', 'opened', 'unpacked']) expect(names).toContain(part);
     expect(kept.flatMap(({ what, content }) => secretsIn(secrets, content).map((name) => `${name} in ${what}`))).toEqual([]);
     // and the search finds what it looks for
-    expect(secretsIn(secrets, readFileSync(join(world.keyDir, 'dupont.key')))).toEqual(['identity of the shop']);
+    expect(secretsIn(secrets, readFileSync(join(world.keyDir, 'identities/dupont.key')))).toEqual(['identity of the shop']);
     expect(secretsIn(secrets, readFileSync(join(world.keyDir, 'signing.key')))).toEqual(['signing key']);
     expect(secretsIn(secrets, Buffer.from(`xy${DB_PASSWORD}`).toString('base64'))).toEqual(['database password']);
   });
@@ -231,7 +231,7 @@ describe('no secret is told', () => {
     const identity = /AGE-SECRET-KEY-1\S+/.exec(kit)?.[0] ?? '';
     const made = [
       textSecret('recovery identity of the kit', identity),
-      textSecret('new identity', /AGE-SECRET-KEY-1\S+/.exec(readFileSync(join(dir, 'keys/martin.key'), 'utf8'))?.[0] ?? ''),
+      textSecret('new identity', /AGE-SECRET-KEY-1\S+/.exec(readFileSync(join(dir, 'keys/identities/martin.key'), 'utf8'))?.[0] ?? ''),
       signingSecret('new signing key', readFileSync(join(dir, 'keys/signing.key'), 'utf8')),
       ...secrets,
     ];
@@ -242,7 +242,7 @@ describe('no secret is told', () => {
       .map((entry) => join(entry.parentPath, entry.name))
       .flatMap((path) => secretsIn(made, readFileSync(path)).map((name) => `${name} in ${path.slice(dir.length + 1)}`));
     expect(onDisk.sort()).toEqual([
-      'new identity in keys/martin.key',
+      'new identity in keys/identities/martin.key',
       'new signing key in keys/signing.key',
       'recovery identity of the kit in recovery-kit.txt',
     ]);

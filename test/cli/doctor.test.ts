@@ -178,7 +178,7 @@ describe('doctor', () => {
       ),
     );
     await rm(join(dir, 'etc/keys/signing.key'));
-    await chmod(join(dir, 'etc/keys/dupont.key'), 0o644);
+    await chmod(join(dir, 'etc/keys/identities/dupont.key'), 0o644);
     const { checks, stdout, stderr } = await doctor();
     expect(checks.find((check) => check.name === 'signing key')?.code).toBe('E_KEY');
     expect(checks.find((check) => check.name === 'key of dupont')?.code).toBe('E_SECRET_MODE');

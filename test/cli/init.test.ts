@@ -30,7 +30,7 @@ describe('a new installation', () => {
     expect(await modeOf(join(dir, 'etc/recovery-kit.txt'))).toBe('600');
     expect(await modeOf(join(dir, 'etc/keys'))).toBe('700');
     expect(await modeOf(join(dir, 'etc/keys/signing.key'))).toBe('600');
-    expect(await modeOf(join(dir, 'etc/keys/dupont.key'))).toBe('600');
+    expect(await modeOf(join(dir, 'etc/keys/identities/dupont.key'))).toBe('600');
     expect(await modeOf(join(dir, 'state'))).toBe('700');
     const kit = await readFile(join(dir, 'etc/recovery-kit.txt'), 'utf8');
     expect(kit).toContain(json.signingFingerprint);
@@ -47,7 +47,7 @@ describe('a new installation', () => {
     const identity = /secret: (AGE-SECRET-KEY-\S+)/.exec(kit)?.[1] ?? '';
     await writeFile(join(dir, 'recovery.txt'), `${identity}\n`, { mode: 0o600 });
     const opened = execFileSync('age', ['-d', '-i', join(dir, 'recovery.txt'), join(dir, 'etc/keys/dupont.age')], { encoding: 'utf8' });
-    const kept = await readFile(join(dir, 'etc/keys/dupont.key'), 'utf8');
+    const kept = await readFile(join(dir, 'etc/keys/identities/dupont.key'), 'utf8');
     expect(kept).toContain(/AGE-SECRET-KEY-\S+/.exec(opened)?.[0]);
   });
 

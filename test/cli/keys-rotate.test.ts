@@ -96,7 +96,7 @@ describe('rotated keys', () => {
     ]);
     expect(json).toMatchObject({ snapshots: 5, ledger: { from: null } });
     expect(json.ledger.rows).toBeGreaterThan(ledger);
-    expect(readdirSync(join(world.keyDir, 'older/dupont'))).toHaveLength(1);
+    expect(readdirSync(join(world.keyDir, 'identities/older/dupont'))).toHaveLength(1);
     expect(json.tampering.map(({ what }: { what: string }) => what)).not.toContain('delete marker');
   });
 });

@@ -160,12 +160,12 @@ describe('from one vault, then the other', () => {
 describe('from a folder', () => {
   it('the configuration and the keys are still there, only the state is lost - both stay, and no flag but the vault is needed', async () => {
     const config = readFileSync(world.configFile, 'utf8');
-    const key = readFileSync(join(world.keyDir, 'dupont.key'), 'utf8');
+    const key = readFileSync(join(world.keyDir, 'identities/dupont.key'), 'utf8');
     rmSync(world.stateDir, { recursive: true });
     const { json } = await world.ok(['catalog', 'rebuild', '--from', 'nas', '--identity-file', kit.identity]);
     expect(json).toMatchObject({ snapshots: 2, lost: [], tampering: [], config: { written: false }, signing: { isNew: false } });
     expect(readFileSync(world.configFile, 'utf8')).toBe(config);
-    expect(readFileSync(join(world.keyDir, 'dupont.key'), 'utf8')).toBe(key);
+    expect(readFileSync(join(world.keyDir, 'identities/dupont.key'), 'utf8')).toBe(key);
     await world.ok(['restore', 'dupont', '--to-dir', join(world.dir, 'back')]);
     expect(readFileSync(join(world.dir, 'back', '7.jpg'), 'utf8')).toBe(readFileSync(join(root, '7.jpg'), 'utf8'));
   });

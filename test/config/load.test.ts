@@ -399,8 +399,10 @@ describe('resolution', () => {
   });
 
   it('a shop named like the signing key - refused when its identity would be that file', () => {
-    const { message } = refusal(GOOD.replace('dupont:', 'signing:'));
-    expect(message).toBe('coffre.yaml:7: shops.signing cannot be named so: /etc/coffre/keys/signing.key is the signing key');
+    const { message } = refusal(`${GOOD.replace('dupont:', 'signing:')}
+signing: { keyFile: keys/identities/signing.key }
+`);
+    expect(message).toContain('shops.signing cannot be named so: /etc/coffre/keys/identities/signing.key is the signing key');
   });
 });
 

@@ -22,8 +22,13 @@ describe('identity store', () => {
   it('a new identity has three files: secret, sealed, public', async () => {
     const made = await create();
     expect(isId(made.keyId)).toBe(true);
-    expect((await readdir(keyDir)).sort()).toEqual(['dupont.age', 'dupont.key', 'dupont.pub']);
-    expect((await stat(join(keyDir, 'dupont.key'))).mode & 0o7777).toBe(0o600);
+    expect((await readdir(keyDir, { recursive: true })).sort()).toEqual([
+      'dupont.age',
+      'dupont.pub',
+      'identities',
+      'identities/dupont.key',
+    ]);
+    expect((await stat(join(keyDir, 'identities/dupont.key'))).mode & 0o7777).toBe(0o600);
     const loaded = await loadIdentity(keyDir, 'dupont');
     expect(loaded).toMatchObject(made);
     expect(await loadRecipient(keyDir, 'dupont')).toEqual(made);
@@ -37,7 +42,7 @@ describe('identity store', () => {
   it('the age command uses the files as they are', async () => {
     await create();
     const stored = await run('age', ['-R', join(keyDir, 'dupont.pub')], Buffer.from('hello'));
-    expect((await run('age', ['-d', '-i', join(keyDir, 'dupont.key')], stored)).toString()).toBe('hello');
+    expect((await run('age', ['-d', '-i', join(keyDir, 'identities/dupont.key')], stored)).toString()).toBe('hello');
   });
 
   it('a shop that has an identity keeps it', async () => {
@@ -48,7 +53,7 @@ describe('identity store', () => {
 
   it('the recipient is read without the identity', async () => {
     const made = await create();
-    await unlink(join(keyDir, 'dupont.key'));
+    await unlink(join(keyDir, 'identities/dupont.key'));
     expect(await loadRecipient(keyDir, 'dupont')).toEqual(made);
     expect(await create()).toEqual(made);
   });
@@ -67,7 +72,7 @@ describe('identity store', () => {
 
   it('an identity that others can read is E_SECRET_MODE', async () => {
     await create();
-    await chmod(join(keyDir, 'dupont.key'), 0o644);
+    await chmod(join(keyDir, 'identities/dupont.key'), 0o644);
     await expect(loadIdentity(keyDir, 'dupont')).rejects.toMatchObject({ code: 'E_SECRET_MODE' });
   });
 
@@ -75,7 +80,7 @@ describe('identity store', () => {
     await expect(loadRecipient(keyDir, 'dupont')).rejects.toMatchObject({ code: 'E_KEY' });
     await expect(loadIdentity(keyDir, 'dupont')).rejects.toMatchObject({ code: 'E_KEY' });
     const { identity } = await create().then(() => loadIdentity(keyDir, 'dupont'));
-    const path = join(keyDir, 'dupont.key');
+    const path = join(keyDir, 'identities/dupont.key');
     const text = await readFile(path, 'utf8');
     await writeFile(path, text.replace(identity, identity.slice(0, -3)));
     const error = await loadIdentity(keyDir, 'dupont').catch((problem) => problem);
