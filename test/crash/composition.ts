@@ -4,6 +4,7 @@ import type { CliContext } from '../../src/cli/context.ts';
 import type { Io } from '../../src/cli/io.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
+import type { S3VaultConfig } from '../../src/config/config.ts';
 import { CoffreError } from '../../src/errors.ts';
 import { localHost } from '../../src/host/local.ts';
 import { FilesSource } from '../../src/source/files/files-source.ts';
@@ -11,7 +12,6 @@ import { ShopTreeSource } from '../../src/source/shop/shop-tree.ts';
 import { DirectoryTarget } from '../../src/target/files/directory-target.ts';
 import { LandingDirectory } from '../../src/target/files/landing-directory.ts';
 import { FilesystemVault } from '../../src/vault/filesystem.ts';
-import { S3Vault } from '../../src/vault/s3.ts';
 import type { Vault } from '../../src/vault/vault.ts';
 
 export interface Outcome {
@@ -28,6 +28,12 @@ export function shiftedClock(shiftMs: number): Clock {
     now: () => Temporal.Instant.fromEpochMilliseconds(systemClock.nowMs() + shiftMs),
     nowMs: () => systemClock.nowMs() + shiftMs,
   };
+}
+
+/** The SDK is loaded when it is needed: most children work in folders. */
+async function openStore(vault: S3VaultConfig, clock: Clock): Promise<Vault> {
+  const { S3Vault } = await import('../../src/vault/s3.ts');
+  return new S3Vault(vault, clock);
 }
 
 const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a part of the crash matrix'));
@@ -56,7 +62,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
     },
   };
   const openVault: CliContext['adapters']['openVault'] = async (vault) =>
-    wrap(vault.type === 's3' ? new S3Vault(vault, clock) : new FilesystemVault(vault, clock));
+    wrap(vault.type === 's3' ? await openStore(vault, clock) : new FilesystemVault(vault, clock));
   const context: CliContext = {
     clock,
     io,

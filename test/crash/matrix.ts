@@ -1,49 +1,41 @@
 // The matrix: counts an operation's effects, then kills it before and after each of them, runs it again, and looks at the truths.
-import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
 import type { Bucket } from '../servers/s3.ts';
-import { Children, type Ended } from './children.ts';
-import type { Outcome } from './composition.ts';
-import type { Doom, Side } from './effects.ts';
-import { coffreAt, DAY_MS, makePlace, type Place, restoreTemplate, saveTemplate } from './place.ts';
-import { cutPower } from './power-cut.ts';
+import { Bench, type ChainOutcome, type FoundViolation, type Kill } from './bench.ts';
 import { makeRandom, type Random } from './random.ts';
 import { type Operation, SCENARIOS, type Scenario } from './scenarios.ts';
 import { runInStore, type StoreOutcome } from './store.ts';
-import { checkTruths, type Moment, type Violation } from './truths.ts';
 
-const run = promisify(execFile);
-/** All windows and all locks that a run gave are over by then. */
-const END_DAY = 70;
-/** Of each so many runs one restores the newest snapshot and compares it, byte by byte. */
-const RESTORE_EVERY = 5;
-/** Of each so many runs one is killed a second time, while it makes up for the first. */
-const TWICE_EVERY = 4;
+/** Of each so many worlds coffre itself restores one, and verifies another, besides what is read by hand in all of them. */
+const ASK_EVERY = 10;
+/** Of each so many worlds one sees a second kill, or more of them, while it makes up for the first. */
+const CHAIN_EVERY = 3;
+const LONGEST_CHAIN = 5;
 /** Of each so many kills one is a power cut: part of what was not synced is taken away as well. */
 const CUT_EVERY = 3;
+/** A scenario with more kills than this is shared by lanes. */
+const SHARE_KILLS = 100;
+/** Folders of worlds fit into memory on nearly any machine: nothing in them lasts. */
+const MEMORY = '/dev/shm';
+const ROOM_BYTES = 1024 ** 3;
 
 export interface MatrixOptions {
+  /** Kills, at least. */
   readonly runs: number;
   readonly seed: number;
   readonly operations: readonly Operation[];
   /** Installations that are worked on at once. */
   readonly lanes: number;
-  /** Opens a bucket of a real store for some of the kills; left out: folders alone. */
+  /** Opens a bucket of a real store for some more kills; left out: folders alone. */
   readonly store?: { readonly kills: number; readonly bucket: () => Promise<Bucket> };
-  /** Only this one kill. */
-  readonly at?: { readonly scenario: string; readonly number: number; readonly side: Side };
+  /** Only these kills, in one world. */
+  readonly at?: { readonly scenario: string; readonly kills: readonly Kill[] };
+  /** Ends it early, with what has been found so far. */
+  readonly signal?: AbortSignal;
   readonly onRun?: (kills: number, found: readonly FoundViolation[]) => void;
-}
-
-export interface FoundViolation extends Violation {
-  readonly scenario: string;
-  readonly killed: readonly string[];
-  /** after the kill, when it had been made up for, or at the end of all windows. */
-  readonly when: 'killed' | 'settled' | 'over';
 }
 
 export interface MatrixReport {
@@ -54,6 +46,8 @@ export interface MatrixReport {
   readonly violations: number;
   readonly seed: number;
   readonly durationMs: number;
+  /** Worlds that were killed in and looked at, and what coffre restored of them; what is stored is put together by hand each time. */
+  readonly worlds: number;
   readonly restores: number;
   /** Kills that were power cuts. */
   readonly cuts: number;
@@ -70,75 +64,93 @@ export interface MatrixReport {
   readonly found: readonly FoundViolation[];
 }
 
-interface Kill {
-  readonly number: number;
-  readonly side: Side;
+interface Tally {
+  readonly scenario: Scenario;
+  readonly seed: number;
+  /** Of a run without a kill, by name; the lane that comes first counts them. */
+  effects: Promise<readonly string[]> | null;
+  names: readonly string[];
+  kills: number;
+  readonly died: Set<string>;
 }
 
-/** Everything one lane needs for one scenario. */
-interface Bench {
-  readonly place: Place;
-  readonly scenario: Scenario;
+/** What a lane does at a time: a scenario, or a part of its kills. */
+interface Share {
+  readonly tally: Tally;
+  readonly kills: number;
+  readonly part: number;
+  readonly parts: number;
 }
 
 export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
+  const { at, onRun, signal } = options;
   const startedMs = systemClock.monotonicMs();
   const random = makeRandom(options.seed);
   const chosen = SCENARIOS.filter((scenario) =>
-    options.at === undefined ? options.operations.includes(scenario.operation) : scenario.name === options.at.scenario,
+    at === undefined ? options.operations.includes(scenario.operation) : scenario.name === at.scenario,
   );
-  const dir = mkdtempSync(join(tmpdir(), 'coffre-crash-'));
+  const dir = mkdtempSync(join(memoryOrDisk(), 'coffre-crash-'));
   const found: FoundViolation[] = [];
-  const tallies = chosen.map((scenario) => ({ scenario, names: [] as readonly string[], kills: 0, died: new Set<string>() }));
-  let done = 0;
-  let restores = 0;
-  let cuts = 0;
+  const tallies = chosen.map(
+    (scenario): Tally => ({ scenario, seed: random(2 ** 31), effects: null, names: [], kills: 0, died: new Set() }),
+  );
+  const total = { kills: 0, worlds: 0, restores: 0, cuts: 0 };
   let inStore: StoreOutcome | null = null;
+  const add = (tally: Tally, { kills, cuts, died, found: now }: ChainOutcome): void => {
+    tally.kills += kills;
+    for (const name of died) tally.died.add(name);
+    total.worlds++;
+    total.cuts += cuts;
+    total.kills += kills;
+    found.push(...now);
+    onRun?.(total.kills, now);
+  };
   try {
-    // A lane takes a scenario at a time; the kills of all of them are spread evenly.
-    const share = chosen.map((_, i) => Math.floor(options.runs / chosen.length) + (i < options.runs % chosen.length ? 1 : 0));
-    const seeds = chosen.map(() => random(2 ** 31));
-    let next = 0;
+    const shares = at === undefined ? shareOut(tallies, options.runs) : tallies.map((tally) => ({ tally, kills: 1, part: 0, parts: 1 }));
     const lane = async (name: string): Promise<void> => {
-      await using children = new Children(dir);
+      await using bench = new Bench(join(dir, name));
       for (;;) {
-        const at = next++;
-        const tally = tallies[at];
-        if (tally === undefined) return;
-        const { scenario } = tally;
-        const own = makeRandom(seeds[at] as number);
-        const bench = await build(join(dir, `${name}-${at}`), scenario, children);
-        const counted = await count(bench, children);
-        tally.names = counted.names;
-        const kills = options.at === undefined ? chooseKills(counted.names, share[at] as number, own) : [options.at];
-        for (const [i, kill] of kills.entries()) {
-          const twice = options.at === undefined && i % TWICE_EVERY === 0 ? own(counted.names.length) + 1 : null;
-          const compares = options.at !== undefined || i % RESTORE_EVERY === 0;
-          const cut = i % CUT_EVERY === 1 ? own : null;
-          const outcome = await killOnce(bench, children, kill, { twice, compares, cut });
-          cuts += outcome.kills > 0 && cut !== null ? 1 : 0;
-          tally.kills += outcome.kills;
-          for (const died of outcome.died) tally.died.add(died);
-          restores += outcome.restored ? 1 : 0;
-          found.push(...outcome.found);
-          done += outcome.kills;
-          options.onRun?.(done, outcome.found);
+        const share = shares.shift();
+        if (share === undefined || signal?.aborted) return;
+        const { tally } = share;
+        await bench.prepare(tally.scenario);
+        tally.effects ??= bench.count();
+        tally.names = await tally.effects;
+        if (at !== undefined) {
+          add(tally, await bench.run({ kills: at.kills, cuts: [], random, asks: 'restore' }));
+          total.restores++;
+          continue;
         }
-        rmSync(join(dir, `${name}-${at}`), { recursive: true, force: true });
+        const own = makeRandom(tally.seed + share.part);
+        const first = chooseKills(tally.names, makeRandom(tally.seed)).filter((_, i) => i % share.parts === share.part);
+        for (let world = 0, killed = 0; killed < share.kills && world < 2 * share.kills + 10; world++) {
+          const kills = [first[world % first.length] as Kill];
+          if (own(CHAIN_EVERY) === 0) for (let more = own(LONGEST_CHAIN - 1) + 1; more > 0; more--) kills.push(anyKill(tally.names, own));
+          const cuts = kills.map(() => own(CUT_EVERY) === 0);
+          if (signal?.aborted) return;
+          const turn = total.worlds % ASK_EVERY;
+          const asks = turn === 0 ? 'restore' : turn === ASK_EVERY / 2 ? 'verify' : null;
+          const outcome = await bench.run({ kills, cuts, random: own, asks });
+          killed += outcome.kills;
+          if (asks === 'restore') total.restores++;
+          add(tally, outcome);
+        }
       }
     };
     const storeLane = async (): Promise<void> => {
       if (!options.store) return;
       const bucket = await options.store.bucket();
       try {
-        inStore = await runInStore(bucket, options.store.kills, makeRandom(random(2 ** 31)), (now) => options.onRun?.(++done, now));
+        inStore = await runInStore(bucket, options.store.kills, makeRandom(random(2 ** 31)), signal ?? null, (now) =>
+          onRun?.(++total.kills, now),
+        );
         found.push(...inStore.found);
       } finally {
         await bucket.release();
       }
     };
     const stored = storeLane();
-    const lanes = Array.from({ length: Math.min(options.lanes, chosen.length) }, (_, i) => lane(`lane${i}`));
+    const lanes = Array.from({ length: Math.min(options.lanes, shares.length) }, (_, i) => lane(`lane${i}`));
     // all of them are waited for: what one of them works in is not taken from under it
     const ended = await Promise.allSettled([...lanes, stored]);
     for (const one of ended) if (one.status === 'rejected') throw one.reason;
@@ -146,24 +158,20 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
     rmSync(dir, { recursive: true, force: true });
   }
   const scenarios = [
-    ...tallies.map(({ scenario, names, kills, died }) => ({
-      name: scenario.name,
-      operation: scenario.operation as string,
-      names,
-      kills,
-      died,
+    ...tallies.map(({ scenario: { name, operation }, names, kills, died }) => ({
+      ...{ name, operation: operation as string, names, kills, died },
     })),
     ...all(inStore).map((it) => ({ ...it, operation: 'backup, prune' })),
   ];
-  restores += sum(all(inStore).map((it) => it.restores));
   return {
     points: sum(scenarios.map(({ names }) => names.length)),
     runs: sum(scenarios.map(({ kills }) => kills)),
     violations: found.length,
     seed: options.seed,
     durationMs: Math.round(systemClock.monotonicMs() - startedMs),
-    restores,
-    cuts,
+    worlds: total.worlds,
+    restores: total.restores + sum(all(inStore).map((it) => it.restores)),
+    cuts: total.cuts,
     scenarios: scenarios.map(({ name, operation, names, kills, died }) => ({
       ...{ name, operation, points: names.length, kills, names: died.size },
       effects: tally(names),
@@ -172,141 +180,45 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   };
 }
 
-async function build(dir: string, scenario: Scenario, children: Children): Promise<Bench> {
-  mkdirSync(dir);
-  const place = await makePlace(dir);
-  await scenario.build(place, children);
-  await saveTemplate(place);
-  return { place, scenario };
-}
-
-/** The operation without a kill, but watched; what it leads to must be right too, or nothing that follows means anything. */
-async function count(bench: Bench, children: Children): Promise<{ readonly names: readonly string[] }> {
-  const { place, scenario } = bench;
-  await restoreTemplate(place);
-  const ended = await children.run(jobOf(bench, scenario.argv(place), null));
-  if (ended.died) throw new Error(`crash matrix: ${scenario.name}: a run that was not killed died`);
-  const found = await makeUp(bench, ['counted'], true);
-  if (found.length > 0)
-    throw new Error(`crash matrix: ${scenario.name}: wrong without any kill: ${JSON.stringify(found.slice(0, 5), null, 2)}`);
-  return { names: ended.names };
-}
-
-interface KillOutcome {
-  readonly kills: number;
-  readonly died: readonly string[];
-  readonly restored: boolean;
-  readonly found: readonly FoundViolation[];
-}
-
-async function killOnce(
-  bench: Bench,
-  children: Children,
-  { number, side }: Kill,
-  { twice, compares, cut }: { readonly twice: number | null; readonly compares: boolean; readonly cut: Random | null },
-): Promise<KillOutcome> {
-  const { place, scenario } = bench;
-  await restoreTemplate(place);
-  const died: string[] = [];
-  const dieAt = async (argv: readonly string[], doom: Doom): Promise<Ended> => {
-    const ended = await children.run(jobOf(bench, argv, doom));
-    if (ended.died) died.push(`${ended.side} ${ended.number}: ${ended.name}`);
-    return ended;
-  };
-  const first = await dieAt(scenario.argv(place), { number, match: null, side });
-  if (first.died && cut !== null)
-    died.push(...cutPower(first.last, cut).map((lost) => `a power cut took: ${lost.replace(place.root, '')}`));
-  const found = [...(await look(bench, died, 'killed'))];
-  if (twice !== null) {
-    const [again] = scenario.again(place);
-    if (again) await dieAt(again.argv, { number: twice, match: null, side: side === 'before' ? 'after' : 'before' });
-    found.push(...(await look(bench, died, 'killed')));
+function memoryOrDisk(): string {
+  try {
+    accessSync(MEMORY, constants.W_OK);
+    const { bavail, bsize } = statfsSync(MEMORY);
+    return bavail * bsize >= ROOM_BYTES ? MEMORY : tmpdir();
+  } catch {
+    return tmpdir();
   }
-  found.push(...(await makeUp(bench, died, compares)));
-  return {
-    kills: died.length,
-    died: died.map((one) => one.replace(/ \d+:/, ':')),
-    restored: compares && scenario.erased === undefined,
-    found,
-  };
 }
 
-/** Runs again what was killed, to its end; then, when everything is over, a prune. */
-async function makeUp(bench: Bench, killed: readonly string[], compares: boolean): Promise<FoundViolation[]> {
-  const { place, scenario } = bench;
-  const found: FoundViolation[] = [];
-  const violated = (when: FoundViolation['when'], truth: string, detail: string): void =>
-    void found.push({ scenario: scenario.name, killed, when, truth, detail });
-  const runAt = async (
-    day: number,
-    argv: readonly string[],
-    when: FoundViolation['when'],
-    isRight = (it: Outcome): boolean => it.status === 0,
-  ) => {
-    const outcome = await coffreAt(place, day, argv);
-    if (isRight(outcome)) return;
-    const why = outcome.json?.error ?? outcome.json ?? outcome.stderr;
-    violated(
-      when,
-      'what was killed comes to its end',
-      `coffre ${argv[0]} ended with ${outcome.status}: ${JSON.stringify(why).slice(0, 1500)}`,
-    );
-  };
-  const hour = scenario.day + 1 / 24;
-  for (const { argv, isRight } of scenario.again(place)) await runAt(hour, argv, 'settled', isRight);
-  found.push(...(await look(bench, killed, 'settled')));
-  if (compares && scenario.erased === undefined) {
-    const back = `${place.root}.back`;
-    await runAt(hour, ['restore', 'dupont', '--to-dir', back], 'settled');
-    const different = await run('diff', ['-r', place.tree('dupont'), back]).then(
-      () => null,
-      (error: { stdout?: string }) => String(error.stdout ?? error),
-    );
-    if (different !== null && scenario.operation !== 'prune') violated('settled', 'the newest snapshot restores', different.slice(0, 500));
-    rmSync(back, { recursive: true, force: true });
-    await runAt(hour, ['verify', '--read-data'], 'settled');
-  }
-  await runAt(END_DAY, ['prune'], 'over');
-  await runAt(END_DAY, ['billing', 'ledger', '--check'], 'over');
-  found.push(...(await look(bench, killed, 'over')));
-  return found;
+/** The same number of kills for each scenario, the first part of all of them before the second of any. */
+function shareOut(tallies: readonly Tally[], runs: number): Share[] {
+  const shares = tallies.flatMap((tally, i) => {
+    const kills = Math.floor(runs / tallies.length) + (i < runs % tallies.length ? 1 : 0);
+    const parts = Math.max(1, Math.ceil(kills / SHARE_KILLS));
+    return Array.from({ length: kills === 0 ? 0 : parts }, (_, part) => ({
+      ...{ tally, part, parts },
+      kills: Math.floor(kills / parts) + (part < kills % parts ? 1 : 0),
+    }));
+  });
+  return shares.sort((a, b) => a.part - b.part);
 }
 
-async function look({ place, scenario }: Bench, killed: readonly string[], when: FoundViolation['when']): Promise<FoundViolation[]> {
-  const day = when === 'over' ? END_DAY : scenario.day;
-  const moment: Moment = {
-    nowMs: systemClock.nowMs() + day * DAY_MS,
-    settled: when !== 'killed',
-    over: when === 'over',
-    ...(scenario.erased ? { erased: scenario.erased } : {}),
-    ...(when === 'killed' && scenario.isFirst ? { isFirst: true } : {}),
-    ...(when === 'killed' && scenario.damaged ? { damaged: scenario.damaged(place) } : {}),
-  };
-  return (await checkTruths(place, moment)).map((violation) => ({ scenario: scenario.name, killed, when, ...violation }));
-}
-
-function jobOf({ place, scenario }: Bench, argv: readonly string[], doom: Doom | null) {
-  return { argv: ['--config', place.configFile, ...argv], shiftMs: Math.round(scenario.day * DAY_MS), root: place.root, doom };
-}
-
-/** Each effect of another name once on each side, as far as the number goes; then any. */
-function chooseKills(names: readonly string[], wanted: number, random: Random): Kill[] {
+/** Each effect of another name once on each side, then all the others. */
+function chooseKills(names: readonly string[], random: Random): Kill[] {
   const groups = new Map<string, number[]>();
   for (const [i, name] of names.entries()) groups.set(name, [...(groups.get(name) ?? []), i + 1]);
   const first = [...groups.values()].flatMap((numbers) =>
     (['before', 'after'] as const).map((side) => ({ number: numbers[random(numbers.length)] as number, side })),
   );
-  shuffle(first, random);
   const taken = new Set(first.map(({ number, side }) => `${number} ${side}`));
   const rest = names
     .flatMap((_, i) => (['before', 'after'] as const).map((side) => ({ number: i + 1, side })))
     .filter(({ number, side }) => !taken.has(`${number} ${side}`));
-  const kills: Kill[] = [];
-  while (kills.length < wanted) {
-    const round = kills.length === 0 ? [...first, ...shuffle(rest, random)] : shuffle([...first, ...rest], random);
-    kills.push(...round.slice(0, wanted - kills.length));
-  }
-  return kills;
+  return [...shuffle(first, random), ...shuffle(rest, random)];
+}
+
+function anyKill(names: readonly string[], random: Random): Kill {
+  return { number: random(names.length) + 1, side: random(2) === 0 ? 'before' : 'after' };
 }
 
 function shuffle<T>(items: T[], random: Random): T[] {

@@ -37,9 +37,12 @@ export interface Listing {
 /** What the truths are about: shops, vaults that can be looked into without coffre, and coffre's own files. */
 export interface Looked {
   readonly shops: readonly string[];
+  readonly sources: readonly string[];
   readonly vaults: readonly string[];
   readonly stateDir: string;
   readonly keyDir: string;
+  /** The folder that a shop's files are in. */
+  tree?(shop: string): string;
   list(vault: string): Promise<Listing>;
   read(vault: string, object: Stored): Promise<Buffer>;
 }
@@ -109,7 +112,7 @@ export async function makePlace(dir: string): Promise<Place> {
   writeFileSync(configFile, `${lines.join('\n')}\n`, { mode: 0o640 });
   return {
     ...{ root, configFile, stateDir, keyDir, vaultPath, tree, recovery, identityFile, fingerprint: fingerprint(signing) },
-    ...{ shops: SHOPS, vaults: VAULTS },
+    ...{ shops: SHOPS, sources: ['files'], vaults: VAULTS },
     list: async (vault) => listFolder(vaultPath(vault)),
     read: async (vault, { key }) => readFileSync(join(vaultPath(vault), key)),
   };
@@ -172,11 +175,22 @@ export async function okAt(place: Place, day: number, argv: readonly string[]): 
 }
 
 /** With the times of files to the nanosecond: a folder's version ids are made of them. */
-export async function saveTemplate(place: Place): Promise<void> {
-  await run('cp', ['-a', place.root, `${place.root}.template`]);
+export async function saveTemplate(place: Place, name = 'template'): Promise<void> {
+  rmSync(`${place.root}.${name}`, { recursive: true, force: true });
+  await run('cp', ['-a', place.root, `${place.root}.${name}`]);
 }
 
-export async function restoreTemplate(place: Place): Promise<void> {
+export async function restoreTemplate(place: Place, name = 'template'): Promise<void> {
   rmSync(place.root, { recursive: true, force: true });
-  await run('cp', ['-a', `${place.root}.template`, place.root]);
+  await run('cp', ['-a', `${place.root}.${name}`, place.root]);
+}
+
+/** Takes out of the shops' trees what came after `kept` was listed. What stays is not touched: it must look unchanged. */
+export function clearTrees(place: Place, kept: ReadonlySet<string>): void {
+  for (const path of treePaths(place)) if (!kept.has(path)) rmSync(path);
+}
+
+/** All files of the shops' trees. */
+export function treePaths(place: Place): string[] {
+  return SHOPS.flatMap((shop) => filesBelow(place.tree(shop)).map((path) => join(place.tree(shop), path)));
 }

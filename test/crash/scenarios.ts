@@ -1,11 +1,13 @@
 // What is killed: for each operation what came before it, its command, and what has to be run again after a kill.
 import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Temporal } from 'temporal-polyfill';
+import { systemClock } from '../../src/clock.ts';
 import type { Children } from './children.ts';
 import type { Outcome } from './composition.ts';
 import { coffreAt, DAY_MS, okAt, type Place } from './place.ts';
 
-export const OPERATIONS = ['backup', 'prune', 'catch-up', 'rebuild', 'erase', 'verify'] as const;
+export const OPERATIONS = ['backup', 'prune', 'catch-up', 'rebuild', 'erase', 'close', 'verify'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
 interface Step {
@@ -19,7 +21,9 @@ export interface Scenario {
   readonly operation: Operation;
   /** Days from now. */
   readonly day: number;
-  /** Everything up to the operation. */
+  /** What it begins with: nothing, or `firstDays`. */
+  readonly from: 'empty' | 'days';
+  /** Everything from there to the operation. Files of the trees that are there already must stay as they are. */
   build(place: Place, children: Children): Promise<void>;
   argv(place: Place): readonly string[];
   /** After the kill: the operation again, and what belongs to it. Must succeed. */
@@ -27,6 +31,8 @@ export interface Scenario {
   /** Of the moment between the kill and that. */
   readonly damaged?: (place: Place) => ReadonlySet<string>;
   readonly erased?: readonly string[];
+  /** As `erased`, from the end of all windows on. */
+  readonly ends?: readonly string[];
   /** There is no snapshot yet. */
   readonly isFirst?: boolean;
 }
@@ -36,15 +42,14 @@ function write(place: Place, name: string, content: string | Buffer): void {
 }
 
 /** A full snapshot of both shops, an increment of one. */
-async function firstDays(place: Place): Promise<void> {
+export async function firstDays(place: Place): Promise<void> {
   await okAt(place, 0, ['backup', 'martin']);
   await okAt(place, 0, ['backup', 'dupont']);
   write(place, 'first.txt', 'came on the first day');
   await okAt(place, 1, ['backup', 'dupont']);
 }
 
-async function changed(place: Place, day: number): Promise<void> {
-  await firstDays(place);
+function change(place: Place, day: number): void {
   for (let i = 0; i < 3; i++) write(place, `day-${day}-${i}.txt`, `came on day ${day} `.repeat(20 + i));
 }
 
@@ -62,6 +67,12 @@ const rebuild = (place: Place, vault: string): string[] => [
   ...['--identity-file', place.identityFile, '--fingerprint', place.fingerprint],
 ];
 
+/** `shop close` of dupont, on a day so many days from now. */
+const close = (days: number): string[] => {
+  const on = Temporal.Instant.fromEpochMilliseconds(systemClock.nowMs() + days * DAY_MS);
+  return ['shop', 'close', 'dupont', '--on', on.toString(), '--reason', 'contract ends'];
+};
+
 /** Done already: the kill came after its last step. */
 const orThere = ({ status, json }: Outcome): boolean => status === 0 || json?.error?.code === 'E_STATE_NOT_EMPTY';
 
@@ -76,7 +87,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'backup',
     operation: 'backup',
     day: 2,
-    build: (place) => changed(place, 2),
+    from: 'days',
+    build: async (place) => change(place, 2),
     argv: () => ['backup', 'dupont'],
     again: () => [{ argv: ['backup', 'dupont'] }],
   },
@@ -84,6 +96,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'backup, first of all, with a file that is streamed',
     operation: 'backup',
     day: 0,
+    from: 'empty',
     async build(place) {
       write(place, 'large.bin', Buffer.alloc(34 << 20, 'large '));
     },
@@ -96,8 +109,9 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'backup after a killed one',
     operation: 'backup',
     day: 2,
+    from: 'days',
     async build(place, children) {
-      await changed(place, 2);
+      change(place, 2);
       await killedBackup(place, children, 2);
     },
     argv: () => ['backup', 'dupont', '--full'],
@@ -107,12 +121,15 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'prune',
     operation: 'prune',
     day: 25,
+    from: 'days',
     async build(place, children) {
-      await changed(place, 2);
+      write(place, 'story.txt', 'begins');
+      await okAt(place, 1.5, ['backup', 'dupont']);
+      change(place, 2);
       await killedBackup(place, children, 2);
-      write(place, 'first.txt', 'changed');
+      write(place, 'story.txt', 'goes on');
       await okAt(place, 22, ['backup', 'dupont', '--full']);
-      write(place, 'first.txt', 'changed again');
+      write(place, 'story.txt', 'ends');
       await okAt(place, 23, ['backup', 'dupont']);
       // as any day: the other shop's newest snapshot is locked ahead
       await okAt(place, 24, ['prune', 'martin']);
@@ -124,8 +141,9 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'catch-up',
     operation: 'catch-up',
     day: 3,
+    from: 'days',
     async build(place) {
-      await changed(place, 2);
+      change(place, 2);
       const far = place.vaultPath('far');
       renameSync(far, `${far}.away`);
       for (const day of [2, 2.5]) {
@@ -143,8 +161,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'catch-up that mends',
     operation: 'catch-up',
     day: 3,
+    from: 'days',
     async build(place) {
-      await firstDays(place);
       const path = join(place.vaultPath('far'), aSegment(place, 'far'));
       rmSync(path);
       writeFileSync(path, 'rotten');
@@ -159,8 +177,9 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'rebuild',
     operation: 'rebuild',
     day: 3,
+    from: 'days',
     async build(place) {
-      await changed(place, 2);
+      change(place, 2);
       await okAt(place, 2, ['backup', 'dupont']);
       for (const path of [place.stateDir, place.keyDir, place.configFile]) rmSync(path, { recursive: true, force: true });
     },
@@ -171,8 +190,9 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'rebuild, the second vault',
     operation: 'rebuild',
     day: 3,
+    from: 'days',
     async build(place) {
-      await changed(place, 2);
+      change(place, 2);
       await okAt(place, 2, ['backup', 'dupont']);
       for (const path of [place.stateDir, place.keyDir, place.configFile]) rmSync(path, { recursive: true, force: true });
       await okAt(place, 3, rebuild(place, 'nas'));
@@ -184,8 +204,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'erase, everything locked',
     operation: 'erase',
     day: 3,
+    from: 'days',
     async build(place) {
-      await firstDays(place);
       await okAt(place, 3, ['backup', 'martin', '--full']);
     },
     argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
@@ -196,8 +216,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'erase, nothing locked',
     operation: 'erase',
     day: 50,
+    from: 'days',
     async build(place) {
-      await firstDays(place);
       await okAt(place, 50, ['backup', 'martin', '--full']);
     },
     argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
@@ -205,11 +225,36 @@ export const SCENARIOS: readonly Scenario[] = [
     erased: ['dupont'],
   },
   {
+    name: 'close',
+    operation: 'close',
+    day: 3,
+    from: 'days',
+    build: async (place) => void (await okAt(place, 3, ['backup', 'martin', '--full'])),
+    argv: () => close(5),
+    again: () => [{ argv: close(5) }],
+    ends: ['dupont'],
+  },
+  {
+    name: 'close, past its end',
+    operation: 'close',
+    day: 50,
+    from: 'days',
+    async build(place) {
+      await okAt(place, 3, close(5));
+      write(place, 'last.txt', 'came before the end');
+      await okAt(place, 4, ['backup', 'dupont']);
+      await okAt(place, 50, ['backup', 'martin', '--full']);
+    },
+    argv: () => ['prune'],
+    again: () => [{ argv: ['prune'] }],
+    erased: ['dupont'],
+  },
+  {
     name: 'verify',
     operation: 'verify',
     day: 2,
+    from: 'days',
     async build(place) {
-      await firstDays(place);
       const path = join(place.vaultPath('far'), aSegment(place, 'far'));
       rmSync(path);
       writeFileSync(path, 'rotten');

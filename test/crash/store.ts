@@ -10,9 +10,9 @@ import { GetObjectCommand, GetObjectRetentionCommand } from '@aws-sdk/client-s3'
 import { systemClock } from '../../src/clock.ts';
 import { type Bucket, inventory } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
+import type { FoundViolation } from './bench.ts';
 import { Children } from './children.ts';
 import { runHere } from './composition.ts';
-import type { FoundViolation } from './matrix.ts';
 import { type Looked, listFolder, type Stored } from './place.ts';
 import type { Random } from './random.ts';
 import { checkTruths, type Moment } from './truths.ts';
@@ -35,18 +35,19 @@ export interface StoreOutcome {
   readonly found: readonly FoundViolation[];
 }
 
-/** Kills backups and prunes in turn. `onKill` is told of each. */
+/** Kills backups and prunes in turn, until the signal. `onKill` is told of each. */
 export async function runInStore(
   bucket: Bucket,
   kills: number,
   random: Random,
+  signal: AbortSignal | null,
   onKill: (found: readonly FoundViolation[]) => void,
 ): Promise<StoreOutcome> {
   await using world = await makeWorld({ bucket, vaults: ['nas', 'offsite'] });
   await using children = new Children(world.dir);
   const root = join(world.dir, 'shop');
   world.writeConfig({ vaults: ['nas', 'offsite'], files: { root }, retention: RETENTION, limits: { runDeadline: RUN_DEADLINE } });
-  const looked = lookedOf(world, bucket);
+  const looked = lookedOf(world, bucket, root);
   const found: FoundViolation[] = [];
   const died = new Set<string>();
   const count = { kills: 0 };
@@ -79,7 +80,7 @@ export async function runInStore(
     if (ended.died) throw new Error(`crash matrix: ${NAME}: a run that was not killed died`);
     names[operation] = ended.names;
   }
-  for (let i = 0; i < kills; i++) {
+  for (let i = 0; i < kills && !signal?.aborted; i++) {
     const operation = i % 2 === 0 ? 'backup' : 'prune';
     if (operation === 'backup') change(root, String(i));
     // what goes to the store is what this is for
@@ -132,12 +133,19 @@ function change(root: string, content: string): void {
 }
 
 /** The bucket with the SDK alone, the folder with node:fs. */
-function lookedOf(world: World, bucket: Bucket): Looked {
+function lookedOf(world: World, bucket: Bucket, root: string): Looked {
   const { client, name: Bucket } = bucket;
   const bodies = new Map<string, Buffer>();
   const keyOf = (key: string): string => key.slice('prod/'.length);
   return {
-    ...{ shops: ['dupont'], vaults: ['nas', 'offsite'], stateDir: world.stateDir, keyDir: world.keyDir },
+    ...{
+      shops: ['dupont'],
+      sources: ['files'],
+      tree: () => root,
+      vaults: ['nas', 'offsite'],
+      stateDir: world.stateDir,
+      keyDir: world.keyDir,
+    },
     async list(vault) {
       // time is the real one here: what is left of locks goes a day later
       if (vault === 'nas') return { ...listFolder(world.nasPath), litter: [] };

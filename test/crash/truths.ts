@@ -1,11 +1,9 @@
 // DESIGN.md's truths about one installation, looked at without coffre: folders with node:fs, manifests with age and zstd, the catalog
 // with SQLite. Gives what is violated; an empty list is what everybody hopes for.
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { zstdDecompressSync } from 'node:zlib';
-import { Decrypter } from 'age-encryption';
+import { type Contents, contentsByHand, contentsOf, differences, openByHand, remember, sha256 } from './by-hand.ts';
 import { filesBelow, type Listing, type Looked, type Stored } from './place.ts';
 
 /** What of it must hold at this moment. */
@@ -50,13 +48,15 @@ interface ManifestText {
   readonly revision?: number;
   readonly lock: { readonly retainUntil: string };
   readonly index: Named;
-  readonly segments: readonly Named[];
+  readonly segments: readonly (Named & { readonly id: string })[];
 }
 
 type Row = Record<string, string | number | null>;
 
 /** Opened manifests, by the hash of their sealed bytes: the same ones lie there in most runs. */
 const manifests = new Map<string, ManifestText>();
+/** What snapshots of files give back by hand, by the hash of the sealed index. */
+const restored = new Map<string, Awaited<ReturnType<typeof contentsByHand>>>();
 
 export async function checkTruths(place: Looked, moment: Moment): Promise<Violation[]> {
   const found: Violation[] = [];
@@ -67,6 +67,8 @@ export async function checkTruths(place: Looked, moment: Moment): Promise<Violat
   const listings = new Map<string, Listing>();
   for (const vault of place.vaults) listings.set(vault, await place.list(vault));
   const byVault = new Map<string, Map<string, ManifestText>>();
+  /** By name of the manifest. */
+  const byHand = new Map<string, Contents>();
 
   const find = (vault: string, named: Pick<Stored, 'key' | 'versionId'>): Stored | undefined =>
     listings.get(vault)?.objects.find((one) => nameOf(one) === nameOf(named));
@@ -83,14 +85,24 @@ export async function checkTruths(place: Looked, moment: Moment): Promise<Violat
         continue;
       }
       named.set(nameOf(object), manifest);
+      const bodies = new Map<string, Buffer>();
       for (const it of [manifest.index, ...manifest.segments]) {
         if (moment.damaged?.has(it.key)) continue;
         const there = byVersion.get(nameOf(it));
-        if (there === undefined) violated('no manifest lacks an object', `${vault}: ${object.key} names ${it.key}, which is not there`);
-        else if (sha256(await place.read(vault, there)) !== it.storedSha256) violated('what is named is unaltered', `${vault}: ${it.key}`);
+        if (there === undefined) {
+          violated('no manifest lacks an object', `${vault}: ${object.key} names ${it.key}, which is not there`);
+          continue;
+        }
+        const body = await place.read(vault, there);
+        if (sha256(body) === it.storedSha256) bodies.set(it.key, body);
+        if (!bodies.has(it.key)) violated('what is named is unaltered', `${vault}: ${it.key}`);
         else if (there.lockedUntil === null || there.lockedUntil < Date.parse(manifest.lock.retainUntil))
           violated('locked as promised', `${vault}: ${it.key} of ${object.key}`);
       }
+      if (manifest.source !== 'files' || bodies.size !== manifest.segments.length + 1) continue;
+      const given = await restoredByHand(manifest, bodies, identities);
+      byHand.set(nameOf(object), given.contents);
+      for (const problem of given.problems) violated('a snapshot restores by hand', `${vault}: ${manifest.snapshot}: ${problem}`);
     }
   }
 
@@ -119,24 +131,31 @@ export async function checkTruths(place: Looked, moment: Moment): Promise<Violat
     }
 
     // The newest good snapshot of each source.
-    for (const shop of place.shops) {
-      if (moment.erased?.includes(shop) || moment.isFirst || moment.lapsed) continue;
-      const newest = committed
-        .filter((row) => row.shop === shop && row.complete === 1)
-        .sort((a, b) => Number(b.completedAt) - Number(a.completedAt))[0];
-      if (newest === undefined) {
-        violated('the newest good snapshot is there', `${shop} has none`);
-        continue;
-      }
-      for (const copy of committed.filter((row) => row.id === newest.id && isVouched(row))) {
-        const vault = String(copy.vault);
-        const own = { key: String(copy.manifestKey), versionId: String(copy.manifestVersion) };
-        const manifest = byVault.get(vault)?.get(nameOf(own));
-        if (manifest === undefined) continue;
-        for (const it of [own, manifest.index, ...manifest.segments]) {
-          if (moment.damaged?.has(it.key)) continue;
-          const until = find(vault, it)?.lockedUntil ?? 0;
-          if (until <= moment.nowMs) violated('the newest good snapshot is locked', `${vault}: ${it.key} of ${newest.id}`);
+    for (const shop of place.shops.filter((one) => !moment.erased?.includes(one) && !moment.isFirst && !moment.lapsed)) {
+      for (const source of place.sources) {
+        const newest = committed
+          .filter((row) => row.shop === shop && row.source === source && row.complete === 1)
+          .sort((a, b) => Number(b.completedAt) - Number(a.completedAt))[0];
+        if (newest === undefined) {
+          violated('the newest good snapshot is there', `${shop} has none of its ${source}`);
+          continue;
+        }
+        for (const copy of committed.filter((row) => row.id === newest.id && isVouched(row))) {
+          const vault = String(copy.vault);
+          const own = { key: String(copy.manifestKey), versionId: String(copy.manifestVersion) };
+          const manifest = byVault.get(vault)?.get(nameOf(own));
+          if (manifest === undefined) continue;
+          for (const it of [own, manifest.index, ...manifest.segments]) {
+            if (moment.damaged?.has(it.key)) continue;
+            const until = find(vault, it)?.lockedUntil ?? 0;
+            if (until <= moment.nowMs) violated('the newest good snapshot is locked', `${vault}: ${it.key} of ${newest.id}`);
+          }
+          if (!moment.settled || source !== 'files' || place.tree === undefined) continue;
+          const contents = byHand.get(nameOf(own));
+          if (contents === undefined) violated('the newest good snapshot is the tree', `${vault}: ${newest.id} gave nothing by hand`);
+          else
+            for (const line of differences(contents, contentsOf(place.tree(shop))))
+              violated('the newest good snapshot is the tree', `${vault}: ${newest.id}: ${line}`);
         }
       }
     }
@@ -247,25 +266,32 @@ function nameOf({ key, versionId }: { readonly key: string; readonly versionId: 
   return `${key} ${versionId}`;
 }
 
-function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
 /** Null when nothing at hand opens it. The signature is not looked at: `coffre verify` does. */
 async function openManifest(sealed: Buffer, identities: readonly string[]): Promise<ManifestText | null> {
   const name = sha256(sealed);
   const known = manifests.get(name);
   if (known !== undefined) return known;
   try {
-    const decrypter = new Decrypter();
-    for (const identity of identities) decrypter.addIdentity(identity);
-    const plain = zstdDecompressSync(await decrypter.decrypt(sealed));
-    const { manifest } = JSON.parse(plain.toString('utf8')) as { manifest: ManifestText };
-    manifests.set(name, manifest);
+    const { manifest } = JSON.parse((await openByHand(sealed, identities)).toString('utf8')) as { manifest: ManifestText };
+    remember(manifests, name, manifest);
     return manifest;
   } catch {
     return null;
   }
+}
+
+/** `bodies`: index and segments by key, whole. */
+async function restoredByHand(
+  { index, segments }: ManifestText,
+  bodies: ReadonlyMap<string, Buffer>,
+  identities: readonly string[],
+): Promise<{ readonly contents: Contents; readonly problems: readonly string[] }> {
+  const known = restored.get(index.storedSha256);
+  if (known !== undefined) return known;
+  const keys = new Map(segments.map(({ id, key }) => [id, key]));
+  const given = await contentsByHand(bodies.get(index.key) as Buffer, identities, (id) => bodies.get(keys.get(id) ?? '') ?? null);
+  remember(restored, index.storedSha256, given);
+  return given;
 }
 
 /** The shops' identities, kept in memory: after a fire the keys' folder is empty. */
