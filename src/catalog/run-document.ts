@@ -25,19 +25,18 @@ export function runDocument(run: RunRow) {
     /** While it is queued: since when. */
     startedAt: instantText(startedAt),
     endedAt: endedAt === null ? null : instantText(endedAt),
-    durationMs: endedAt === null ? null : endedAt - startedAt,
     error: errorOf(run),
     takesUp,
   };
 }
 
-/** The same with its steps, what was asked for and what it came to (the result of a run of its kind; null: none). */
+/** The same with its steps, what was asked for and what it came to (the result of its kind of run; null: none). */
 export function runDetailDocument(run: RunWithSteps) {
   return {
     ...runDocument(run),
     task: run.task === null ? null : (JSON.parse(run.task) as unknown),
     steps: run.steps.map(({ step, at }) => ({ step, at: instantText(at) })),
-    result: run.detail === null ? null : (JSON.parse(run.detail) as unknown),
+    detail: run.detail === null ? null : (JSON.parse(run.detail) as unknown),
   };
 }
 

@@ -34,8 +34,13 @@ export function registerBackup(program: Command, context: CliContext): void {
         const config = invocation.config();
         const shop = findShop(config, shopName);
         const order = { shop, sources: options.source ? [options.source] : sourcesOf(shop), full: options.full === true };
-        const { backupAlone } = await import('./backup-alone.ts');
-        return backupResult(await backupAlone(context, invocation, order), config);
+        const daemon = await invocation.daemon();
+        if (daemon === null) {
+          const { backupAlone } = await import('./backup-alone.ts');
+          return backupResult(await backupAlone(context, invocation, order), config);
+        }
+        const { backupByDaemon } = await import('./backup-by-daemon.ts');
+        return backupResult(await backupByDaemon(daemon, context, invocation, order), config);
       }),
     );
 }

@@ -46,21 +46,21 @@ export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGene
 
 /** The daemon says something at least this often (a comment): silence means that nobody is there any more. */
 const LONGEST_SILENCE_MS = 60_000;
-/** As long as a supervisor may take to start it again. */
-const RETURNS_WITHIN_MS = 10_000;
-const RETRY_EVERY_MS = 500;
+/** A restart by hand takes less; a supervisor that waits longer starts a daemon that goes on without us. */
+const RETURNS_WITHIN_MS = 8_000;
+const RETRY_EVERY_MS = 250;
 
 /**
- * Follows the events at `path`, and takes them up again after the last one when the connection is cut or the daemon is started again within
- * ten seconds; `onReturn` is then called first. Ends when the consumer leaves. Throws E_DAEMON_LOST when the daemon does not come back, its own
- * refusals, and the signal's reason.
+ * Follows the events at `path`, and takes them up again after the last one when the connection is cut or the daemon is started again. Ends
+ * when the consumer leaves. `isThere`: whether a daemon that does not answer still runs, and is waited for. Throws E_DAEMON_LOST when none
+ * did for eight seconds, its own refusals, and the signal's reason.
  */
 export async function* followEvents(
   http: DaemonHttp,
   clock: Clock,
   path: string,
   signal: AbortSignal,
-  onReturn: () => Promise<void> = async () => {},
+  isThere: () => Promise<boolean> = async () => false,
 ): AsyncGenerator<ServerEvent> {
   let lastId = '';
   let lostAtMs: number | null = null;
@@ -70,7 +70,6 @@ export async function* followEvents(
       const stop = (): void => void response.destroy(signal.reason);
       signal.addEventListener('abort', stop, { once: true });
       try {
-        if (lostAtMs !== null) await onReturn();
         for await (const event of parseEvents(heard(response, clock))) {
           lostAtMs = null;
           lastId = event.id;
@@ -85,7 +84,7 @@ export async function* followEvents(
       if (error instanceof CoffreError && error.code !== 'E_DAEMON_UNREACHABLE') throw error;
     }
     // ended or cut
-    lostAtMs ??= clock.monotonicMs();
+    if (lostAtMs === null || (await isThere())) lostAtMs = clock.monotonicMs();
     if (clock.monotonicMs() - lostAtMs > RETURNS_WITHIN_MS) {
       throw new CoffreError('E_DAEMON_LOST', `the daemon at ${http.where} ended, or was cut off`);
     }

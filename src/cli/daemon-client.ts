@@ -1,8 +1,12 @@
 // The daemon as commands see it: where it is, whether it is one that this coffre understands, and what can be asked of it.
+import type { runDetailDocument, runDocument } from '../catalog/run-document.ts';
 import { daemonRunning } from '../catalog/shop-lock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import type { RunProgress } from '../schedule/feed.ts';
+import type { TaskRequest } from '../schedule/service.ts';
+import { followEvents } from './daemon-client-events.ts';
 import { type DaemonAddress, DaemonHttp } from './daemon-client-http.ts';
 
 /** Part of the path of every route: another number is an API that this client does not know. */
@@ -11,19 +15,98 @@ const API = '/v1';
 const LISTENS_WITHIN_MS = 10_000;
 const ASK_EVERY_MS = 200;
 
-/** A daemon that answers. */
+/** A run in full, as the daemon tells it; `detail` to administrators alone. */
+export type RunInFull = ReturnType<typeof runDetailDocument>;
+export type RunSummary = ReturnType<typeof runDocument>;
+
+/** How far a run is, as the daemon tells it. */
+export interface RunNews {
+  readonly run: string;
+  readonly kind: RunSummary['kind'];
+  readonly shop: string;
+  readonly source: RunSummary['source'];
+  readonly type: 'queued' | 'started' | 'step' | 'progress' | 'ended';
+  readonly state: RunSummary['state'];
+  /** What it does now; null: it has not said. */
+  readonly step: string | null;
+  readonly progress: RunProgress | null;
+}
+
+export interface RunQuery {
+  readonly shop?: string | undefined;
+  readonly kind?: string | undefined;
+  readonly state?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly cursor?: string | undefined;
+}
+
+/** A daemon that answers. What its methods throw beside what is said: E_DAEMON_UNREACHABLE, E_DAEMON_VERSION, E_FORBIDDEN, E_RATE. */
 export class DaemonClient {
-  readonly http: DaemonHttp;
+  readonly #http: DaemonHttp;
+  readonly #clock: Clock;
+  readonly #isThere: () => Promise<boolean>;
   /** On another machine: its configuration and catalog are not here. */
   readonly isRemote: boolean;
 
-  constructor(http: DaemonHttp, isRemote: boolean) {
-    this.http = http;
-    this.isRemote = isRemote;
+  /** `isThere`: whether a daemon that does not answer still runs; null: it is on another machine, and nobody can tell. */
+  constructor(http: DaemonHttp, clock: Clock, isThere: (() => Promise<boolean>) | null) {
+    this.#http = http;
+    this.#clock = clock;
+    this.#isThere = isThere ?? (async () => false);
+    this.isRemote = isThere === null;
   }
 
   get where(): string {
-    return this.http.where;
+    return this.#http.where;
+  }
+
+  /** Any document of the API, for reading: `/shops/dupont`. */
+  async read(path: string, signal: AbortSignal): Promise<unknown> {
+    return await this.#http.json({ path: `${API}${path}`, signal });
+  }
+
+  /** Any order of the API: what it answers. */
+  async order(path: string, body: object, signal: AbortSignal): Promise<unknown> {
+    return await this.#http.json({ method: 'POST', path: `${API}${path}`, body, signal });
+  }
+
+  /** Id of the queued run. Throws what the daemon has against it: E_UNKNOWN_SHOP, E_CONFIG, E_SHOP_STATE, E_INTERRUPTED while it stops. */
+  async submit(task: TaskRequest, signal: AbortSignal): Promise<string> {
+    const { run } = (await this.order('/runs', task, signal)) as { readonly run: string };
+    return run;
+  }
+
+  /** Throws E_NOT_FOUND. */
+  async run(id: string, signal: AbortSignal): Promise<RunInFull> {
+    return (await this.read(`/runs/${encodeURIComponent(id)}`, signal)) as RunInFull;
+  }
+
+  /** Newest first; `next` is the cursor of the next page. */
+  async runs(query: RunQuery, signal: AbortSignal): Promise<{ readonly runs: readonly RunSummary[]; readonly next: string | null }> {
+    const asked = new URLSearchParams();
+    for (const [key, value] of Object.entries(query)) if (value !== undefined) asked.set(key, String(value));
+    return (await this.read(`/runs?${asked}`, signal)) as { runs: RunSummary[]; next: string | null };
+  }
+
+  /** false: it had ended already. Throws E_NOT_FOUND, E_USAGE for a run of another process. */
+  async cancel(id: string, signal: AbortSignal): Promise<boolean> {
+    const { cancelled } = (await this.order(`/runs/${encodeURIComponent(id)}/cancel`, {}, signal)) as { readonly cancelled: boolean };
+    return cancelled;
+  }
+
+  /** How the run goes, from how it stands now to its end; cuts of the connection are mended. Throws E_NOT_FOUND, E_DAEMON_LOST. */
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<RunNews> {
+    const path = `${API}/runs/${encodeURIComponent(id)}/events`;
+    for await (const { data } of followEvents(this.#http, this.#clock, path, signal, this.#isThere)) {
+      let news: RunNews;
+      try {
+        news = JSON.parse(data) as RunNews;
+      } catch {
+        throw new CoffreError('E_DAEMON_VERSION', `${this.where} sends events that are no JSON`);
+      }
+      yield news;
+      if (news.type === 'ended') return;
+    }
   }
 }
 
@@ -36,11 +119,12 @@ export async function localDaemon(config: Config, clock: Clock, operator: string
   const { socket } = config.listen;
   if (socket === null) return null;
   const http = new DaemonHttp({ socketPath: socket }, clock, { 'coffre-operator': operator });
+  const isThere = async (): Promise<boolean> => (await daemonRunning(config.stateDir)) !== null;
   const giveUpAtMs = clock.monotonicMs() + LISTENS_WITHIN_MS;
   for (;;) {
     let failure: CoffreError;
     try {
-      return await greeted(new DaemonClient(http, false), signal);
+      return await greeted(new DaemonClient(http, clock, isThere), signal);
     } catch (error) {
       if (!(error instanceof CoffreError) || error.code !== 'E_DAEMON_UNREACHABLE') throw error;
       failure = error;
@@ -71,13 +155,13 @@ export async function localDaemon(config: Config, clock: Clock, operator: string
 
 /** The daemon of another machine. Throws E_DAEMON_UNREACHABLE, E_DAEMON_VERSION, E_TOKEN. */
 export async function remoteDaemon(address: DaemonAddress, clock: Clock, signal: AbortSignal): Promise<DaemonClient> {
-  return await greeted(new DaemonClient(new DaemonHttp(address, clock), true), signal);
+  return await greeted(new DaemonClient(new DaemonHttp(address, clock), clock, null), signal);
 }
 
 /** What answers must know this version of the API. */
 async function greeted(daemon: DaemonClient, signal: AbortSignal): Promise<DaemonClient> {
   try {
-    await daemon.http.json({ path: `${API}/me`, signal });
+    await daemon.read('/me', signal);
     return daemon;
   } catch (error) {
     if (error instanceof CoffreError && error.code === 'E_NOT_FOUND') {
