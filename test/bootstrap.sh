@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes a fresh Debian machine ready, then runs what was asked for with the project's own Node:
-#   sh test/bootstrap.sh test|demo|bench|crash|check|prepare [ARGUMENT]...
+#   sh test/bootstrap.sh test|demo|bench|crash|check|package|prepare [ARGUMENT]...
 # It needs npm and any Node. Missing Debian packages are installed when it is root; else it says the one command to run.
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd -P)
-what=${1:?usage: bootstrap.sh test|demo|bench|crash|check|prepare [ARGUMENT]...}
+what=${1:?usage: bootstrap.sh test|demo|bench|crash|check|package|prepare [ARGUMENT]...}
 shift
 
 say() { echo "coffre: $*" >&2; }
@@ -35,6 +35,7 @@ case $what in
   demo | bench) wanted="$store $database $tools" ;;
   crash) wanted="$store $tools" ;;
   check) wanted='git:git' ;;
+  package) wanted='git:git dpkg-deb:dpkg' ;;
   *) say "unknown: $what"; exit 2 ;;
 esac
 
@@ -95,6 +96,7 @@ case $what in
   test) exec node node_modules/vitest/vitest.mjs run "$@" ;;
   demo) exec node test/demo/main.ts "$@" ;;
   crash) exec node --disable-warning=ExperimentalWarning test/crash/main.ts "$@" ;;
+  package) exec node --disable-warning=ExperimentalWarning bin/package/main.ts "$@" ;;
   bench)
     name=${1:-}
     if [ -z "$name" ] || ! [ -f "test/bench/$name.ts" ]; then

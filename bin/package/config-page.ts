@@ -1,0 +1,65 @@
+// coffre.yaml(5): every key of the configuration, made of the commented example file.
+import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
+import { type Page, PLAIN } from './man-page.ts';
+import { bold, example, italic, running, tagged } from './roff.ts';
+
+/** `reference` is config/coffre.example.yaml, `short` a small configuration that is shown whole. */
+export function configPage(page: Page, reference: string, short: string): string {
+  const document = parseDocument(reference);
+  if (!isMap(document.contents)) throw new TypeError('the example configuration is no mapping');
+  // the file's own comment and that of its first key are one text to the parser; an empty line parts them
+  const opening = [document.commentBefore, document.contents.commentBefore].filter((text) => typeof text === 'string').join('\n\n');
+  const parted = opening.lastIndexOf('\n\n');
+  // its first line says what the file is: the page does that itself
+  const introduction = opening.slice(0, Math.max(parted, 0)).split('\n').slice(1).join('\n');
+  const ofFirstKey = opening.slice(parted + 1);
+  return `${[
+    `.TH COFFRE.YAML 5 "${page.date}" "coffre ${page.version}" "File Formats"`,
+    PLAIN,
+    '.SH NAME',
+    'coffre.yaml \\- configuration of the backup daemon coffre',
+    '.SH SYNOPSIS',
+    italic('/etc/coffre/coffre.yaml'),
+    '.SH DESCRIPTION',
+    running('YAML. A wrong key or value is refused with its line, the value and what is allowed; `coffre doctor` tries all that it names.'),
+    ...paragraphs(introduction),
+    '.SH KEYS',
+    ...keys(document.contents, ofFirstKey),
+    '.SH EXAMPLE',
+    example(short),
+    '.SH SEE ALSO',
+    '\\fBcoffre\\fR(1)',
+  ].join('\n')}\n`;
+}
+
+/** `above` is the comment of the first key: the parser gives it to the mapping. */
+function keys(map: YAMLMap, above: string): string[] {
+  return map.items.flatMap((pair, at) => {
+    const { key, value } = pair as Pair;
+    if (!isScalar(key)) throw new TypeError('a key of the example configuration is no word');
+    const said = paragraphs((at === 0 ? above : key.commentBefore) ?? '');
+    // the first paragraph stands beside the key
+    const [first = '', ...more] = said[0] === '.PP' ? said.slice(1) : ['', ...said];
+    const nested = isMap(value) && !value.flow ? ['.RS', ...keys(value, value.commentBefore ?? ''), '.RE'] : [];
+    const shown = nested.length > 0 || value === null ? '' : ` ${oneLine(value)}`;
+    return [tagged(`${bold(`${key.value}:`)}${shown}`, first), ...more.map((line) => (line === '.PP' ? '.IP' : line)), ...nested];
+  });
+}
+
+const oneLine = (value: unknown): string => running(String(value).replaceAll(/\s+/g, ' ').replace(/ #.*$/, ''));
+
+/** A comment's paragraphs, parted by empty lines. Lines that are set in further are an example. */
+function paragraphs(comment: string): string[] {
+  const found: { readonly example: boolean; readonly lines: string[] }[] = [];
+  let open = false;
+  for (const line of comment.split('\n')) {
+    const deep = /^ {2,}\S/.test(line);
+    if (line.trim() !== '') {
+      const last = found.at(-1);
+      if (open && last?.example === deep) last.lines.push(line);
+      else found.push({ example: deep, lines: [line] });
+    }
+    open = line.trim() !== '';
+  }
+  return found.flatMap(({ example: verbatim, lines }) => ['.PP', verbatim ? example(lines.join('\n')) : running(lines.join(' '))]);
+}
