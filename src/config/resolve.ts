@@ -57,8 +57,8 @@ export function resolveConfig(
   /** From `<key>File: PATH` or `<key>: {…}`; at most one of them. */
   const secret = (at: KeyPath, key: string, filePath: string | undefined, reference: SecretReference): Secret | null => {
     if (filePath !== undefined && reference !== undefined) report([...at, key], `is given twice: keep ${key} or ${key}File`);
-    if (filePath !== undefined) return secretFromFile(absolute(filePath));
-    if (reference?.file !== undefined) return secretFromFile(absolute(reference.file));
+    if (filePath !== undefined) return secretFromFile(absolute(filePath), env);
+    if (reference?.file !== undefined) return secretFromFile(absolute(reference.file), env);
     if (reference?.credential !== undefined) return secretFromCredential(reference.credential, env);
     if (reference?.env !== undefined) return secretFromEnvironment(reference.env, env);
     return null;
@@ -209,7 +209,7 @@ export function resolveConfig(
   function resolveHost(host: Written<'shops'>['host'], at: KeyPath): HostConfig {
     if (host.type === 'local') return { type: 'local' };
     const referred = secret(at, 'key', host.keyFile?.[0], host.key);
-    const keys = host.keyFile === undefined ? [referred] : host.keyFile.map((path) => secretFromFile(absolute(path)));
+    const keys = host.keyFile === undefined ? [referred] : host.keyFile.map((path) => secretFromFile(absolute(path), env));
     const agent = host.agent === true ? (env.SSH_AUTH_SOCK ?? null) : host.agent === false ? false : absolute(host.agent);
     if (referred === null && agent === false) report([...at, 'keyFile'], 'is missing: a private key (keyFile) or an agent is expected');
     return {

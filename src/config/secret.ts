@@ -1,6 +1,6 @@
 // Where secrets come from: files that only their owner reads, systemd credentials, environment variables. Never the configuration itself.
-import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { CoffreError } from '../errors.ts';
 import type { Secret } from './config.ts';
 
@@ -11,9 +11,48 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const LONGEST_SECRET_BYTES = 64 * 1024;
 
-/** A secret in a file that group and others cannot read and that belongs to us or to root. */
-export function secretFromFile(path: string): Secret {
-  return { from: path, read: () => readSecretFile(path, true) };
+/**
+ * A secret in a file that group and others cannot read and that belongs to us or to root. `env` of a systemd unit which loads this very
+ * file: it is taken from there, as it was when the unit started.
+ */
+export function secretFromFile(path: string, env: Environment = {}): Secret {
+  return {
+    from: path,
+    read() {
+      const loaded = loadedCredential(path, env);
+      return loaded === null ? readSecretFile(path, true) : readSecretFile(loaded, false);
+    },
+  };
+}
+
+/**
+ * Where systemd put what it loaded of the file `path` (absolute): a credential named after it as systemd-escape --path does, or FOLDER_FILE
+ * where LoadCredential= names its folder. null: nowhere, or it is empty.
+ */
+export function loadedCredential(path: string, env: Environment): string | null {
+  const directory = env.CREDENTIALS_DIRECTORY;
+  if (!directory) return null;
+  for (const name of [escapedPath(path), `${escapedPath(dirname(path))}_${basename(path)}`]) {
+    const at = join(directory, name);
+    const stats = statSync(at, { throwIfNoEntry: false });
+    // SetCredential= cannot be empty: a line feed stands for nothing
+    if (stats?.isFile() && stats.size > 1) return at;
+  }
+  return null;
+}
+
+/** systemd.unit(5), "String escaping for inclusion in unit names". */
+function escapedPath(path: string): string {
+  const trimmed = path.replace(/\/+/g, '/').replace(/^\/|\/$/g, '');
+  if (trimmed === '') return '-';
+  return [...Buffer.from(trimmed)]
+    .map((byte, at) => {
+      const letter = String.fromCharCode(byte);
+      if (letter === '/') return '-';
+      const plain = /[A-Za-z0-9:_.]/.test(letter) && !(letter === '.' && at === 0);
+      return plain ? letter : `\\x${byte.toString(16).padStart(2, '0')}`;
+    })
+    .join('');
 }
 
 /** A systemd credential (LoadCredential=, SetCredentialEncrypted=) by its name. */

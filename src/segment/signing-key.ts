@@ -1,5 +1,6 @@
 // The key that signs manifests: Ed25519, kept as a PKCS#8 PEM file that only its owner can read.
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { loadedCredential } from '../config/secret.ts';
 import { CoffreError } from '../errors.ts';
 import { addLine, isCode, readPublicFile, readSecretFile, writeNewFile } from './key-file.ts';
 
@@ -19,7 +20,9 @@ export async function saveSigningKey(path: string, privateKey: KeyObject): Promi
 
 /** Throws E_KEY when the file is missing or holds no Ed25519 private key, E_SECRET_MODE when others could read it. */
 export async function loadSigningKey(path: string): Promise<KeyObject> {
-  const pem = await readSecretFile(path);
+  const loaded = loadedCredential(path, process.env);
+  // systemd guards its own directory; an ACL there shows as rights of the group
+  const pem = loaded === null ? await readSecretFile(path) : (await readPublicFile(loaded)).toString('utf8');
   let key: KeyObject;
   try {
     key = createPrivateKey(pem);

@@ -1,4 +1,5 @@
 // Secrets: read from where they are, refused when others could read them.
+import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -53,6 +54,32 @@ describe('a secret file', () => {
     expect(secretFileProblem({ mode: 0o100600, uid: 0 }, 1000)).toBeNull();
     expect(secretFileProblem({ mode: 0o100600, uid: 1001 }, 1000)).toContain('uid 1001');
     expect(secretFileProblem({ mode: 0o100620, uid: 1000 }, 1000)).toContain('0620');
+  });
+});
+
+describe('a secret file that the unit loads', () => {
+  it('a credential named after the path, or after its folder - taken from there, where the file itself need not be readable', async () => {
+    const directory = await tempDir();
+    const env = { CREDENTIALS_DIRECTORY: directory };
+    for (const [path, name] of [
+      ['/etc/coffre/secrets/db-1.password', 'etc-coffre-secrets-db\\x2d1.password'],
+      ['/etc/coffre/secrets/off site.json', 'etc-coffre-secrets_off site.json'],
+    ] as const) {
+      await writeFile(join(directory, name), `${name}\n`, { mode: 0o440 });
+      expect(secretFromFile(path, env).read()).toBe(name);
+    }
+    const escaped = execFileSync('systemd-escape', ['--path', '/etc/coffre/.s e-é/x_1'], { encoding: 'utf8' }).trimEnd();
+    await writeFile(join(directory, escaped), 'the same name\n');
+    expect(secretFromFile('/etc/coffre/.s e-é/x_1', env).read()).toBe('the same name');
+  });
+
+  it('no such credential, or an empty one - the file itself', async () => {
+    const file = await secretFile('from the file\n', 0o600);
+    const directory = await tempDir();
+    const env = { CREDENTIALS_DIRECTORY: directory };
+    expect(secretFromFile(file, env).read()).toBe('from the file');
+    await writeFile(join(directory, execFileSync('systemd-escape', ['--path', file], { encoding: 'utf8' }).trimEnd()), '\n');
+    expect(secretFromFile(file, env).read()).toBe('from the file');
   });
 });
 
