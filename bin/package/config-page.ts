@@ -8,7 +8,7 @@ export function configPage(page: Page, reference: string, short: string): string
   const document = parseDocument(reference);
   if (!isMap(document.contents)) throw new TypeError('the example configuration is no mapping');
   // the file's own comment and that of its first key are one text to the parser; an empty line parts them
-  const opening = [document.commentBefore, document.contents.commentBefore].filter((text) => typeof text === 'string').join('\n\n');
+  const opening = [document.commentBefore ?? '', above(document.contents)].join('\n\n');
   const parted = opening.lastIndexOf('\n\n');
   // its first line says what the file is: the page does that itself
   const introduction = opening.slice(0, Math.max(parted, 0)).split('\n').slice(1).join('\n');
@@ -32,15 +32,20 @@ export function configPage(page: Page, reference: string, short: string): string
   ].join('\n')}\n`;
 }
 
-/** `above` is the comment of the first key: the parser gives it to the mapping. */
-function keys(map: YAMLMap, above: string): string[] {
+/** The comment of the first key, which the parser may give to the mapping. */
+function above(map: YAMLMap): string {
+  const first = map.items[0]?.key;
+  return map.commentBefore ?? (isScalar(first) ? first.commentBefore : null) ?? '';
+}
+
+function keys(map: YAMLMap, ofFirstKey: string): string[] {
   return map.items.flatMap((pair, at) => {
     const { key, value } = pair as Pair;
     if (!isScalar(key)) throw new TypeError('a key of the example configuration is no word');
-    const said = paragraphs((at === 0 ? above : key.commentBefore) ?? '');
+    const said = paragraphs((at === 0 ? ofFirstKey : key.commentBefore) ?? '');
     // the first paragraph stands beside the key
     const [first = '', ...more] = said[0] === '.PP' ? said.slice(1) : ['', ...said];
-    const nested = isMap(value) && !value.flow ? ['.RS', ...keys(value, value.commentBefore ?? ''), '.RE'] : [];
+    const nested = isMap(value) && !value.flow ? ['.RS', ...keys(value, above(value)), '.RE'] : [];
     const shown = nested.length > 0 || value === null ? '' : ` ${oneLine(value)}`;
     return [tagged(`${bold(`${key.value}:`)}${shown}`, first), ...more.map((line) => (line === '.PP' ? '.IP' : line)), ...nested];
   });

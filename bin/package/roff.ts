@@ -37,9 +37,12 @@ const SPECIAL: Readonly<Record<string, string>> = {
 
 /** Quotes, dashes and accents would become typographic ones, which nobody can paste into a shell. */
 function characters(text: string): string {
-  return text.replaceAll(/[\\'`^~’…-]|[^ -~]/gu, (char) => {
-    return SPECIAL[char] ?? `\\[u${char.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`;
-  });
+  const escaped = (piece: string): string =>
+    piece.replaceAll(/[\\'`^~’…-]|[^ -~]/gu, (char) => {
+      return SPECIAL[char] ?? `\\[u${char.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`;
+    });
+  // a word as long as a key may be broken anywhere, without a hyphen
+  return text.replaceAll(/\S+/g, (word) => (word.length > 40 ? (word.match(/.{1,10}/gu) ?? []).map(escaped).join('\\:') : escaped(word)));
 }
 
 /** A dot or an apostrophe at the beginning of a line would be a request. */
