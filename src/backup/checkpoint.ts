@@ -81,6 +81,36 @@ export async function dueCheckpoints(
  * or a prune of the daemon's own objects is under way, E_KEY, E_STATE, and the signal's reason.
  */
 export async function writeCheckpoints(deps: CheckpointDeps, vaults: readonly string[], signal: AbortSignal): Promise<CheckpointResult> {
+  try {
+    const result = await writeEach(deps, vaults, signal);
+    await noteOutcome(deps, result);
+    return result;
+  } catch (error) {
+    const { code, message, hint } = asCoffreError(error);
+    if (code !== 'E_BUSY' && !signal.aborted) {
+      await noteOutcome(deps, { written: [], failed: vaults.map((vault) => ({ vault, code, message, hint })) }).catch(() => {});
+    }
+    throw error;
+  }
+}
+
+/** Status is red from here on for what failed, since the newest state is not in that vault; and no more for what was written. */
+async function noteOutcome({ catalog, clock }: CheckpointDeps, { written, failed }: CheckpointResult): Promise<void> {
+  const there = written.map(({ vault }) => vault).filter((name) => failed.every(({ vault }) => vault !== name));
+  await catalog.transaction(async (tx) => {
+    if (there.length > 0) await tx.deleteFrom('checkpointFailures').where('vault', 'in', there).execute();
+    for (const { vault, code, message } of failed) {
+      const row = { at: clock.nowMs(), code, message };
+      await tx
+        .insertInto('checkpointFailures')
+        .values({ vault, ...row })
+        .onConflict((conflict) => conflict.column('vault').doUpdateSet(row))
+        .execute();
+    }
+  });
+}
+
+async function writeEach(deps: CheckpointDeps, vaults: readonly string[], signal: AbortSignal): Promise<CheckpointResult> {
   const { catalog, clock, config } = deps;
   const lock = await lockShop(catalog.stateDir, clock, DAEMON_SHOP, 'a checkpoint of the daemon’s state');
   const opened: Vault[] = [];
@@ -165,7 +195,7 @@ export async function writeCheckpoints(deps: CheckpointDeps, vaults: readonly st
 
 /**
  * After a run: writes the checkpoints that are due in the vaults that the run could use. Never throws: what went wrong is in the result,
- * in the log, and status turns red when it stays so. null: none was due.
+ * in the log, and status is red until it is mended. null: none was due.
  */
 export async function checkpointAfterRun(
   deps: CheckpointDeps,

@@ -277,6 +277,14 @@ export interface CheckpointsTable {
   setting: string;
 }
 
+/** A vault that did not get the last checkpoint that was to be written into it; gone when it gets one. Not in the checkpoint itself. */
+export interface CheckpointFailuresTable {
+  vault: string;
+  at: number;
+  code: string;
+  message: string;
+}
+
 /**
  * Something in a vault that coffre cannot explain by what it did itself. Open while `goneAt` is null; a person may have acknowledged it.
  * Rows are never deleted.
@@ -361,6 +369,7 @@ export interface Tables {
   holds: HoldsTable;
   certificates: CertificatesTable;
   checkpoints: CheckpointsTable;
+  checkpointFailures: CheckpointFailuresTable;
   incidents: IncidentsTable;
   tokens: TokensTable;
 }

@@ -25,6 +25,7 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
   for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vaultPlace(vault)));
   const checkpoints = new Map<string, number | null>();
   for (const { name } of vaults) checkpoints.set(name, (await lastCheckpoint(catalog.db, name))?.at ?? null);
+  const failures = await catalog.db.selectFrom('checkpointFailures').selectAll().execute();
   const withinMs = config.verify.readWithinMs;
   const foreign = await catalog.db
     .selectFrom('objects')
@@ -63,6 +64,7 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
     ),
     reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
     checkpoints,
+    checkpointFailures: new Map(failures.map(({ vault, ...failure }) => [vault, failure])),
     lacking: {
       gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
       reasons: await gapsOf(catalog, shop.name),

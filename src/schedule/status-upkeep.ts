@@ -19,6 +19,8 @@ export interface UpkeepFacts extends Pick<CopyFacts, 'nowMs' | 'timezone' | 'sho
   readonly reading: { readonly withinMs: number; readonly levels: readonly ReadingLevel[] } | null;
   /** When the newest checkpoint of coffre's own state in each vault is of, epoch milliseconds; null: it holds none. */
   readonly checkpoints: ReadonlyMap<string, number | null>;
+  /** By vault, the last attempt to write one where that failed. Left out: none did. */
+  readonly checkpointFailures?: ReadonlyMap<string, { readonly at: number; readonly code: string; readonly message: string }>;
 }
 
 /** Without prune locks are not kept ahead, tampering is not seen, and what is past its window is paid for. */
@@ -45,9 +47,21 @@ export function checkPrune(facts: UpkeepFacts, red: Alarm[]): void {
 }
 
 /** Without one a lost machine comes back without its ledger, holds and evidence. */
-export function checkCheckpoints({ checkpoints, nowMs, snapshots, timezone, vaults }: UpkeepFacts, red: Alarm[]): void {
+export function checkCheckpoints(facts: UpkeepFacts, red: Alarm[]): void {
+  const { checkpoints, checkpointFailures, nowMs, snapshots, timezone, vaults } = facts;
   for (const { name } of vaults) {
     const at = checkpoints.get(name) ?? null;
+    const failed = checkpointFailures?.get(name);
+    if (failed) {
+      const when = text(failed.at, timezone);
+      raise(
+        red,
+        'checkpoint',
+        { vault: name, code: failed.code },
+        `vault ${name} lacks the newest state of coffre: its checkpoint failed at ${when}: ${failed.message} [${failed.code}]; coffre catalog checkpoint tries again`,
+      );
+      continue;
+    }
     const committed = snapshots.flatMap((snapshot) =>
       snapshot.copies.filter((copy) => copy.vault === name).map((copy) => copy.committedAt),
     );

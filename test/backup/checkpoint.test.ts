@@ -7,6 +7,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { SignedCheckpoint } from '../../src/segment/checkpoint.ts';
 import { verifyCheckpoint } from '../../src/segment/checkpoint.ts';
 import { fingerprint, loadSigningKey } from '../../src/segment/signing-key.ts';
+import { refuses, startLyingStore } from '../servers/lying-store.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
 
@@ -100,5 +101,28 @@ describe('the checkpoint of the state', () => {
     const level = await world.ok(['billing', 'level']);
     const own = level.json.shops.find((row: { shop: string }) => row.shop === '_coffre');
     expect(own.levelBytes).toBe((await inventory(world.bucket, 'prod/_coffre/')).totalBytes);
+  });
+
+  it('refused by one vault - the backup is good and says so; status is red at once, until a later one is written', async () => {
+    await using world = await makeWorld();
+    const gateway = await startLyingStore(world.bucket.store.endpoint);
+    try {
+      world.writeConfig({ vaults: ['nas', 'offsite'], files: { root: shopTree(world) }, endpoint: gateway.endpoint });
+      gateway.lie(world.bucket.name, { on: 'PutObject', key: /_coffre\/state\//, tell: refuses(403, 'AccessDenied') });
+      const { json } = await world.ok(['backup', 'dupont']);
+      expect(json.snapshots).toMatchObject([{ vaults: ['nas', 'offsite'], complete: true }]);
+      expect(json.checkpoint).toMatchObject({ written: [{ vault: 'nas' }], failed: [{ vault: 'offsite', code: 'E_VAULT_DENIED' }] });
+      const about = async (): Promise<string[]> => {
+        const { json } = await world.coffre(['status', 'dupont']);
+        return json.shops[0].red.filter((line: string) => line.includes('checkpoint'));
+      };
+      expect(await about()).toEqual([expect.stringMatching(/^vault offsite lacks the newest state of coffre.*E_VAULT_DENIED/)]);
+      gateway.lie(world.bucket.name);
+      // due still, although the other vault has it
+      expect((await world.ok(['backup', 'dupont'])).json.checkpoint).toMatchObject({ written: [{ vault: 'offsite' }], failed: [] });
+      expect(await about()).toEqual([]);
+    } finally {
+      await gateway.stop();
+    }
   });
 });

@@ -11,6 +11,7 @@ import { watch } from './008-watch.ts';
 import { service } from './009-service.ts';
 import { tokens } from './010-tokens.ts';
 import { errorHint } from './011-error-hint.ts';
+import { checkpointFailures } from './012-checkpoint-failures.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -24,4 +25,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '009-service': service,
   '010-tokens': tokens,
   '011-error-hint': errorHint,
+  '012-checkpoint-failures': checkpointFailures,
 };
