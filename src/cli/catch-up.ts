@@ -6,8 +6,10 @@ import { type CatchUpResult, catchUpShortfall, failedCatchUp, previewCatchUp } f
 import { prepareNewVaults } from '../backup/first-use.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { openCatalog } from '../catalog/open.ts';
+import type { ShopConfig } from '../config/config.ts';
 import { asCoffreError } from '../errors.ts';
-import { action, type CliContext } from './context.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import { formatBytes, formatInstant } from './output.ts';
 import { chosenShops } from './shop.ts';
 
@@ -21,7 +23,7 @@ there. So is every older snapshot in its window when a shop gets a further vault
 is copied. Also a stored object that verify or prune found missing or altered is stored anew in that vault.
 Everything is read from the other vaults (nearest first, the next one when a copy is damaged), checked against its
 hash on the way, and locked as the snapshot promised. Snapshots past their window are left to prune. The daemon does
-this by itself; stopped in the middle, it goes on where it was. Backups of the shop wait until this command ends.
+this by itself; stopped in the middle, it goes on where it was. Backups of the shop wait until it has ended.
 
 Example:
   coffre catch-up --dry-run
@@ -39,36 +41,11 @@ export function registerCatchUp(program: Command, context: CliContext): void {
       action(context, async (invocation, shopName: string | undefined, options: CatchUpOptions) => {
         const config = invocation.config();
         const shops = chosenShops(config, shopName);
-        await using catalog = await openCatalog(config.stateDir);
-        const bar = invocation.progress('catch-up');
-        const deps: CatchUpDeps = {
-          config,
-          catalog,
-          clock: context.clock,
-          openVault: context.adapters.openVault,
-          log: invocation.log,
-          memory: MemoryBudget.forProcess(config.limits.memoryBytes, 1),
-          onProgress: ({ shop, vault, snapshot, doneBytes, totalBytes }) => {
-            bar.title(`${shop} to ${vault}`);
-            bar.update({ doneBytes, totalBytes, current: snapshot });
-          },
-        };
-        const results: CatchUpResult[] = [];
-        for (const shop of shops) {
-          invocation.signal.throwIfAborted();
-          if (options.dryRun) {
-            results.push(await previewCatchUp(catalog, context.clock, config, shop));
-            continue;
-          }
-          await prepareNewVaults(context.adapters, config, catalog, shop.vaults);
-          try {
-            results.push(await catchUpShop(deps, { shop, signal: invocation.signal }));
-          } catch (error) {
-            // One shop that is busy does not cost the others theirs.
-            invocation.signal.throwIfAborted();
-            results.push(failedCatchUp(shop.name, asCoffreError(error)));
-          }
-        }
+        // what would be copied is read from the catalog, whoever else writes into it
+        const daemon = options.dryRun ? null : await invocation.daemon();
+        const results = await (daemon
+          ? catchUpByDaemon(daemon, context, invocation, shops)
+          : catchUpAlone(context, invocation, shops, options.dryRun === true));
         const failure = results.map(catchUpShortfall).find((candidate) => candidate !== null) ?? null;
         return {
           document: { ok: failure === null, results },
@@ -77,6 +54,59 @@ export function registerCatchUp(program: Command, context: CliContext): void {
         };
       }),
     );
+}
+
+async function catchUpAlone(
+  { adapters, clock }: CliContext,
+  invocation: Invocation,
+  shops: readonly ShopConfig[],
+  dryRun: boolean,
+): Promise<CatchUpResult[]> {
+  const config = invocation.config();
+  await using catalog = await openCatalog(config.stateDir);
+  const bar = invocation.progress('catch-up');
+  const deps: CatchUpDeps = {
+    config,
+    catalog,
+    clock,
+    openVault: adapters.openVault,
+    log: invocation.log,
+    memory: MemoryBudget.forProcess(config.limits.memoryBytes, 1),
+    onProgress: ({ shop, vault, snapshot, doneBytes, totalBytes }) => {
+      bar.title(`${shop} to ${vault}`);
+      bar.update({ doneBytes, totalBytes, current: snapshot });
+    },
+  };
+  const results: CatchUpResult[] = [];
+  for (const shop of shops) {
+    invocation.signal.throwIfAborted();
+    if (dryRun) {
+      results.push(await previewCatchUp(catalog, clock, config, shop));
+      continue;
+    }
+    await prepareNewVaults(adapters, config, catalog, shop.vaults);
+    try {
+      results.push(await catchUpShop(deps, { shop, signal: invocation.signal }));
+    } catch (error) {
+      // One shop that is busy does not cost the others theirs.
+      invocation.signal.throwIfAborted();
+      results.push(failedCatchUp(shop.name, asCoffreError(error)));
+    }
+  }
+  return results;
+}
+
+async function catchUpByDaemon(
+  daemon: DaemonClient,
+  { clock }: CliContext,
+  invocation: Invocation,
+  shops: readonly ShopConfig[],
+): Promise<CatchUpResult[]> {
+  const tasks = shops.map(({ name }) => ({ kind: 'catch-up', shop: name }) as const);
+  const { perform } = await import('./daemon-runs.ts');
+  return (await perform(daemon, invocation, clock, tasks)).map(({ task, detail, error }) =>
+    detail === null ? failedCatchUp(task.shop, error) : (detail as CatchUpResult),
+  );
 }
 
 function describe({ shop, dryRun, copied, left, passed, problems }: CatchUpResult, timezone: string): string {

@@ -10,10 +10,12 @@ import {
 } from '../backup/checkpoint.ts';
 import { prepareNewVaults } from '../backup/first-use.ts';
 import type { RunLog } from '../backup/log.ts';
+import { DAEMON_SHOP } from '../backup/prove.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { CliContext, Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
 import { coffreVersion } from './tools.ts';
 
@@ -48,8 +50,11 @@ export async function runCheckpoint(context: CliContext, invocation: Invocation,
   const vaults = options.vault === undefined ? checkpointVaults(config) : [options.vault];
   await using catalog = await openCatalog(config.stateDir);
   if (options.list) return await list(catalog, config, vaults);
-  await prepareNewVaults(context.adapters, config, catalog, vaults);
-  const result = await writeCheckpoints(await checkpointDeps(context, config, catalog, invocation.log), vaults, invocation.signal);
+  // the daemon's are of all vaults; for one alone it need not be asked: the lock of its own objects keeps both apart
+  const daemon = options.vault === undefined ? await invocation.daemon() : null;
+  const result = daemon
+    ? await checkpointByDaemon(daemon, context, invocation)
+    : await checkpointAlone(context, invocation, catalog, vaults);
   const failure = checkpointFailure(result);
   const text = [
     ...result.written.map(
@@ -60,6 +65,25 @@ export async function runCheckpoint(context: CliContext, invocation: Invocation,
     vaults.length === 0 ? 'no shop uses any vault' : '',
   ].filter((line) => line !== '');
   return { document: result, text: text.join('\n'), ...(failure ? { failure } : {}) };
+}
+
+async function checkpointAlone(
+  context: CliContext,
+  invocation: Invocation,
+  catalog: Catalog,
+  vaults: readonly string[],
+): Promise<CheckpointResult> {
+  const config = invocation.config();
+  await prepareNewVaults(context.adapters, config, catalog, vaults);
+  return await writeCheckpoints(await checkpointDeps(context, config, catalog, invocation.log), vaults, invocation.signal);
+}
+
+async function checkpointByDaemon(daemon: DaemonClient, { clock }: CliContext, invocation: Invocation): Promise<CheckpointResult> {
+  const { perform } = await import('./daemon-runs.ts');
+  const [performed] = await perform(daemon, invocation, clock, [{ kind: 'checkpoint', shop: DAEMON_SHOP }]);
+  if (performed === undefined || performed.detail === null)
+    throw performed?.error ?? new CoffreError('E_INTERNAL', 'nothing was asked for');
+  return performed.detail as CheckpointResult;
 }
 
 async function list(catalog: Catalog, config: Config, vaults: readonly string[]): Promise<Result> {

@@ -61,8 +61,17 @@ export function action<A extends unknown[]>(
     const json = globals.json === true;
     const configFile = globals.config ?? (context.io.env.COFFRE_CONFIG || DEFAULT_CONFIG_FILE);
     const bars: Progress[] = [];
-    let config: Config | undefined;
+    let loaded: Config | undefined;
     const { url } = globals;
+    const config = (): Config => {
+      if (url !== undefined) {
+        throw new CoffreError('E_USAGE', 'this is done on the machine of the daemon, not through --url', {
+          hint: 'leave out --url (and $COFFRE_URL), and run it there',
+        });
+      }
+      loaded ??= loadConfig(configFile, context.io.env);
+      return loaded;
+    };
     const invocation: Invocation = {
       json,
       configFile,
@@ -70,21 +79,13 @@ export function action<A extends unknown[]>(
       log: createLogger(globals.logLevel ?? 'silent', { journal: writesToJournal(context.io.env) }),
       signal: context.io.signal,
       isRemote: url !== undefined,
-      config() {
-        if (url !== undefined) {
-          throw new CoffreError('E_USAGE', 'this is done on the machine of the daemon, not through --url', {
-            hint: 'leave out --url (and $COFFRE_URL), and run it there',
-          });
-        }
-        config ??= loadConfig(configFile, context.io.env);
-        return config;
-      },
+      config,
       async daemon() {
         const { clock, io } = context;
         if (globals.alone && url !== undefined) throw new CoffreError('E_USAGE', '--alone and --url exclude each other');
         if (globals.alone) return null;
         const { localDaemon, remoteDaemon } = await import('./daemon-client.ts');
-        if (url === undefined) return await localDaemon(this.config(), clock, operatorName(io), io.signal);
+        if (url === undefined) return await localDaemon(config(), clock, operatorName(io), io.signal);
         const { remoteAddress } = await import('./daemon-remote.ts');
         return await remoteDaemon(remoteAddress(url, globals.tokenFile, io.env), clock, io.signal);
       },

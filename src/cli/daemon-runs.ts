@@ -7,15 +7,16 @@ import type { DaemonClient, RunInFull, RunNews } from './daemon-client.ts';
 import type { Progress } from './progress.ts';
 
 /** What became of a task. */
-export interface Performed<T extends TaskRequest = TaskRequest> {
-  readonly task: T;
-  /** null: the daemon did not take it. */
-  readonly run: string | null;
-  /** The result of its kind of run; null: it came to none. */
-  readonly detail: unknown;
-  /** Why it did not go well; null: it did. There may be a result all the same. */
-  readonly error: CoffreError | null;
-}
+export type Performed<T extends TaskRequest = TaskRequest> = { readonly task: T } & (
+  | {
+      /** The result of its kind of run. */
+      readonly detail: object;
+      /** Why it did not go well all the same; null: it did. */
+      readonly error: CoffreError | null;
+    }
+  /** It came to no result, or the daemon did not take it. */
+  | { readonly detail: null; readonly error: CoffreError }
+);
 
 /** A run that was cut off with its daemon is taken up by another one as soon as one is there again. */
 const TAKEN_UP_WITHIN_MS = 5_000;
@@ -32,10 +33,10 @@ export async function perform<T extends TaskRequest>(
   tasks: readonly T[],
 ): Promise<Performed<T>[]> {
   const { signal } = invocation;
-  const submitted: { readonly task: T; readonly run: string | null; readonly refusal: CoffreError | null }[] = [];
+  const submitted: ({ readonly task: T } & ({ readonly run: string } | { readonly run: null; readonly refusal: CoffreError }))[] = [];
   for (const task of tasks) {
     try {
-      submitted.push({ task, run: await daemon.submit(task, signal), refusal: null });
+      submitted.push({ task, run: await daemon.submit(task, signal) });
     } catch (error) {
       const refusal = detached(error, signal, submitted);
       if (isOfTheDaemon(refusal)) throw refusal;
@@ -43,14 +44,25 @@ export async function perform<T extends TaskRequest>(
     }
   }
   const performed: Performed<T>[] = [];
-  for (const { task, run, refusal } of submitted) {
+  for (const one of submitted) {
+    const { task, run } = one;
     if (run === null) {
-      performed.push({ task, run, detail: null, error: refusal });
+      performed.push({ task, detail: null, error: one.refusal });
       continue;
     }
     try {
       const ended = await followRun(daemon, invocation, clock, run);
-      performed.push({ task, run: ended.id, detail: ended.detail, error: errorOf(ended) });
+      const error = errorOf(ended);
+      const { detail } = ended;
+      performed.push(
+        typeof detail === 'object' && detail !== null
+          ? { task, detail, error }
+          : {
+              task,
+              detail: null,
+              error: error ?? new CoffreError('E_DAEMON_VERSION', `run ${ended.id} is done and says nothing of its result`),
+            },
+      );
     } catch (error) {
       throw detached(error, signal, submitted.slice(performed.length));
     }

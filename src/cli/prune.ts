@@ -8,7 +8,9 @@ import type { Config } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import { planShop } from '../retention/prune.ts';
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
-import { action, type CliContext } from './context.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
+import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant } from './output.ts';
 import { knownShop, undeclaredShops } from './shop.ts';
 
@@ -28,22 +30,12 @@ export function registerPrune(program: Command, context: CliContext): void {
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
         if (shopName !== undefined) await knownShop(config, catalog, shopName);
-        const results: PruneResult[] = [];
         const names = shopName === undefined ? await prunedShops(config, catalog) : [shopName];
-        const targets = names.map((name) => pruneTarget(config, name));
-        for (const target of targets) {
-          invocation.signal.throwIfAborted();
-          if (options.dryRun) results.push(await planShop(catalog, context.clock, target));
-          else {
-            // One shop that is busy, or whose prune fails, does not cost the others theirs.
-            const pruned = pruneAndCertify(config, catalog, context.clock, context.adapters, {
-              ...target,
-              who: 'cli',
-              signal: invocation.signal,
-            });
-            results.push(await pruned.catch((error: unknown) => failedPrune(target.shop, asCoffreError(error))));
-          }
-        }
+        // what would go is read from the catalog, whoever else writes into it
+        const daemon = options.dryRun ? null : await invocation.daemon();
+        const results = await (daemon
+          ? pruneByDaemon(daemon, context, invocation, names)
+          : pruneAlone(context, invocation, catalog, names, options.dryRun === true));
         const failure = pruneFailure(results);
         return {
           document: { results },
@@ -52,6 +44,41 @@ export function registerPrune(program: Command, context: CliContext): void {
         };
       }),
     );
+}
+
+async function pruneAlone(
+  context: CliContext,
+  { config, signal }: Invocation,
+  catalog: Catalog,
+  names: readonly string[],
+  dryRun: boolean,
+): Promise<PruneResult[]> {
+  const { adapters, clock, io } = context;
+  const results: PruneResult[] = [];
+  for (const target of names.map((name) => pruneTarget(config(), name))) {
+    signal.throwIfAborted();
+    if (dryRun) {
+      results.push(await planShop(catalog, clock, target));
+      continue;
+    }
+    // One shop that is busy, or whose prune fails, does not cost the others theirs.
+    const pruned = pruneAndCertify(config(), catalog, clock, adapters, { ...target, who: operatorName(io), signal });
+    results.push(await pruned.catch((error: unknown) => failedPrune(target.shop, asCoffreError(error))));
+  }
+  return results;
+}
+
+async function pruneByDaemon(
+  daemon: DaemonClient,
+  { clock }: CliContext,
+  invocation: Invocation,
+  names: readonly string[],
+): Promise<PruneResult[]> {
+  const tasks = names.map((shop) => ({ kind: 'prune', shop }) as const);
+  const { perform } = await import('./daemon-runs.ts');
+  return (await perform(daemon, invocation, clock, tasks)).map(({ task, detail, error }) =>
+    detail === null ? failedPrune(task.shop, error) : (detail as PruneResult),
+  );
 }
 
 /** Whatever may hold something: declared shops, those that are declared no more, and the daemon itself. */

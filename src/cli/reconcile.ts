@@ -1,10 +1,11 @@
 // `coffre reconcile`: everything that the vaults hold, against catalog and ledger; the daemon does the same daily.
 import type { Command } from 'commander';
 import { pruneTarget, watchDeps } from '../backup/upkeep-deps.ts';
-import { openCatalog } from '../catalog/open.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { type WatchResult, watchShop, watchShortfall } from '../retention/watch.ts';
-import { action, type CliContext } from './context.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, table } from './output.ts';
 import { prunedShops } from './prune.ts';
@@ -35,24 +36,48 @@ export function registerReconcile(program: Command, context: CliContext): void {
         await using catalog = await openCatalog(config.stateDir);
         if (shopName !== undefined) await knownShop(config, catalog, shopName);
         const names = shopName === undefined ? await prunedShops(config, catalog) : [shopName];
-        const results: WatchResult[] = [];
-        const bar = invocation.progress('reconcile');
-        for (const shop of names) {
-          invocation.signal.throwIfAborted();
-          bar.title(`reconcile ${shop}`);
-          const request = { ...pruneTarget(config, shop), who: operatorName(context.io), signal: invocation.signal };
-          // one shop that is busy does not cost the others theirs
-          results.push(
-            await watchShop(watchDeps(config, catalog, context.clock, context.adapters), request).catch((error: unknown) =>
-              failed(shop, error),
-            ),
-          );
-        }
-        invocation.signal.throwIfAborted();
+        const daemon = await invocation.daemon();
+        const results = await (daemon
+          ? reconcileByDaemon(daemon, context, invocation, names)
+          : reconcileAlone(context, invocation, catalog, names));
         const failure = reconcileFailure(results);
         return { document: { ok: failure === null, results }, text: describe(results), ...(failure ? { failure } : {}) };
       }),
     );
+}
+
+async function reconcileAlone(
+  { adapters, clock, io }: CliContext,
+  invocation: Invocation,
+  catalog: Catalog,
+  names: readonly string[],
+): Promise<WatchResult[]> {
+  const config = invocation.config();
+  const { signal } = invocation;
+  const bar = invocation.progress('reconcile');
+  const results: WatchResult[] = [];
+  for (const shop of names) {
+    signal.throwIfAborted();
+    bar.title(`reconcile ${shop}`);
+    const request = { ...pruneTarget(config, shop), who: operatorName(io), signal };
+    // one shop that is busy does not cost the others theirs
+    results.push(await watchShop(watchDeps(config, catalog, clock, adapters), request).catch((error: unknown) => failed(shop, error)));
+  }
+  signal.throwIfAborted();
+  return results;
+}
+
+async function reconcileByDaemon(
+  daemon: DaemonClient,
+  { clock }: CliContext,
+  invocation: Invocation,
+  names: readonly string[],
+): Promise<WatchResult[]> {
+  const tasks = names.map((shop) => ({ kind: 'reconcile', shop }) as const);
+  const { perform } = await import('./daemon-runs.ts');
+  return (await perform(daemon, invocation, clock, tasks)).map(({ task, detail, error }) =>
+    detail === null ? failed(task.shop, error) : (detail as WatchResult),
+  );
 }
 
 function failed(shop: string, error: unknown): WatchResult {
