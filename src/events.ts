@@ -58,6 +58,11 @@ export const FIELDS = {
   shops: field('number', 'how many shops are declared, or are concerned'),
   jobs: field('number', 'how many jobs are planned'),
   clean: field('flag', 'whether nothing was left unfinished'),
+  address: field('text', 'where the API listens, or its caller’s address'),
+  method: field('text', 'GET, POST …'),
+  route: field('text', 'the route of the API, as /openapi.json has it'),
+  status: field('number', 'HTTP status'),
+  durationMs: field('number', 'how long it took'),
   logLevel: field('text', 'the level that is logged from now on'),
 } as const satisfies Record<string, Field>;
 
@@ -89,10 +94,17 @@ const eventWith = <const L extends EventLevel, const F extends readonly FieldNam
 const RUN = ['run', 'shop', 'source'] as const;
 const JOB = ['shop', 'job'] as const;
 const DUE = ['shop', 'job', 'due'] as const;
+const ORDER = ['run', 'shop', 'kind', 'who'] as const;
 
 export const EVENTS = {
   'daemon.started': event('info', 'the daemon runs', ['version', 'config', 'pid', 'timezone', 'shops', 'jobs']),
   'daemon.stopped': event('info', 'the daemon ended', ['clean']),
+  'daemon.degraded': event('error', 'the daemon cannot work with its state: it tries again', ['code', 'hint']),
+  'daemon.recovered': event('info', 'the daemon works with its state again', []),
+  'config.loaded': event('info', 'a new configuration is in force', ['config', 'who', 'shops', 'jobs']),
+  'config.refused': event('error', 'the configuration was refused, the old one stays in force', ['config', 'who', 'code', 'hint']),
+  'shop.paused': event('info', 'the scheduled backups of a shop wait', ['shop', 'who']),
+  'shop.unpaused': event('info', 'the scheduled backups of a shop go on', ['shop', 'who']),
   'config.warning': event('warn', 'the configuration allows something unwise', []),
   'log.level': event('info', 'another level is logged from now on', ['logLevel', 'who']),
 
@@ -100,12 +112,24 @@ export const EVENTS = {
   'job.clock': event('warn', 'a slot in the future was written down as done: the clock was wrong then', ['shop', 'job', 'takenUpTo']),
   'job.missed': event('info', 'slots passed while nothing ran: one run makes up for them', ['shop', 'job', 'since']),
   'job.skipped': event('info', 'nothing to do: the shop is not backed up', ['shop', 'job', 'state']),
-  'job.started': event('info', 'a planned job began', DUE),
-  'job.done': event('info', 'a planned job succeeded', DUE),
-  'job.interrupted': event('info', 'the daemon stops: the job goes on at its next start', [...DUE, 'code']),
-  'job.gaveWay': event('info', 'a job that is not urgent made room for one that is due', DUE),
-  'job.degraded': event('error', 'a snapshot was kept that is not in every vault', [...DUE, 'code', 'hint']),
-  'job.failed': event('error', 'a planned job failed', [...DUE, 'code', 'hint', 'retryAt']),
+  'job.started': eventWith('info', 'a planned job began', DUE, ['run']),
+  'job.done': eventWith('info', 'a planned job succeeded', DUE, ['run']),
+  'job.interrupted': eventWith('info', 'the daemon stops: the job goes on at its next start', [...DUE, 'code'], ['run']),
+  'job.gaveWay': eventWith('info', 'a job that is not urgent made room for one that is due', DUE, ['run']),
+  'job.degraded': eventWith('error', 'a snapshot was kept that is not in every vault', [...DUE, 'code', 'hint'], ['run']),
+  'job.failed': eventWith('error', 'a planned job failed', [...DUE, 'code', 'hint', 'retryAt'], ['run']),
+
+  'job.cancelled': eventWith('info', 'somebody cancelled a planned job: it comes again at its next slot', DUE, ['run']),
+  'schedule.failed': event('error', 'what is due could not be begun: it is tried again', ['code', 'hint']),
+
+  'order.queued': eventWith('info', 'somebody asked for a run, which waits for its turn', ORDER, ['source']),
+  'order.started': event('info', 'a run that somebody asked for began', ORDER),
+  'order.done': event('info', 'a run that somebody asked for succeeded', ORDER),
+  'order.failed': event('error', 'a run that somebody asked for failed', [...ORDER, 'code', 'hint']),
+  'order.interrupted': event('info', 'the daemon stops: the run goes on at its next start', [...ORDER, 'code']),
+  'order.cancelled': event('info', 'somebody cancelled a run', ORDER),
+  'order.takenUp': event('info', 'a run that was cut off is taken up', ORDER),
+  'run.hung': event('error', 'a run did not end when it was told to', ['run', 'shop', 'kind', 'code', 'hint']),
 
   'run.started': event('info', 'a backup began', RUN),
   'run.progress': eventWith(
@@ -144,6 +168,15 @@ export const EVENTS = {
     'hint',
   ]),
   'object.damaged': event('error', 'stored bytes are not what was written', ['shop', 'vault', 'key', 'code']),
+
+  'http.started': event('info', 'the API answers', ['address']),
+  'http.stopped': event('info', 'the API answers no more', ['address']),
+  'http.request': event('debug', 'a request was answered', ['method', 'route', 'status', 'who', 'address', 'durationMs']),
+  'http.refused': event('warn', 'no valid token came with a request', ['address', 'method']),
+  'http.blocked': event('warn', 'too many wrong tokens: the address is not listened to for a while', ['address']),
+  'http.malformed': event('warn', 'what came was no request, or came too slowly, or was too large', ['address', 'code', 'kind']),
+  'http.crowded': event('warn', 'an address has too many connections: more are closed', ['address']),
+  'http.failed': event('error', 'a request failed that should not have', ['method', 'route', 'code']),
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof EVENTS;
@@ -167,7 +200,11 @@ export type EventFields<E extends EventName> = {
   readonly [F in (typeof EVENTS)[E]['optional'][number]]?: ValueOf<(typeof FIELDS)[F]['type']>;
 };
 
-type Write<L extends EventLevel> = <E extends NamesAt<L>>(fields: { readonly event: E } & EventFields<E>, message: string) => void;
+/** With `err`, whatever was thrown: name, code, message, stack and causes of it are logged. */
+type Write<L extends EventLevel> = <E extends NamesAt<L>>(
+  fields: { readonly event: E; readonly err?: unknown } & EventFields<E>,
+  message: string,
+) => void;
 
 /** Takes an event at its own level, with its own fields; the message is for people. */
 export interface EventLog {

@@ -84,6 +84,24 @@ export async function listHolds(
   return await query.orderBy('placedAt').orderBy('id').execute();
 }
 
+export interface HoldPage {
+  readonly shop?: string | undefined;
+  /** Released ones too. */
+  readonly released: boolean;
+  /** Placed before this one: the last id of the page before. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function pageOfHolds(db: Kysely<Tables>, page: HoldPage): Promise<HoldRow[]> {
+  let query = db.selectFrom('holds').selectAll();
+  if (page.shop !== undefined) query = query.where('shop', '=', page.shop);
+  if (!page.released) query = query.where('releasedAt', 'is', null);
+  if (page.before !== undefined) query = query.where('id', '<', page.before);
+  return await query.orderBy('id', 'desc').limit(page.limit).execute();
+}
+
 /** As JSON tells it, on the command line and in the API. */
 export function holdDocument(row: HoldRow) {
   const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());

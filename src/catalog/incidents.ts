@@ -169,13 +169,32 @@ export async function acknowledgedVersions(
   return rows.map((row) => row.versionId);
 }
 
+export interface IncidentPage {
+  readonly shop?: string | undefined;
+  /** Acknowledged ones and those that are gone too. */
+  readonly all: boolean;
+  /** Found before this one: the last id of the page before. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function pageOfIncidents(db: Kysely<Tables>, page: IncidentPage): Promise<IncidentRow[]> {
+  let query = db.selectFrom('incidents').selectAll();
+  if (page.shop !== undefined) query = query.where('shop', '=', page.shop);
+  if (!page.all) query = query.where('goneAt', 'is', null).where('acknowledgedAt', 'is', null);
+  if (page.before !== undefined) query = query.where('id', '<', page.before);
+  return await query.orderBy('id', 'desc').limit(page.limit).execute();
+}
+
 /** As JSON tells it, on the command line and in the API. */
 export function incidentDocument(row: IncidentRow) {
-  const when = (atMs: number | null): string | null => (atMs === null ? null : Temporal.Instant.fromEpochMilliseconds(atMs).toString());
+  const when = (atMs: number): string => Temporal.Instant.fromEpochMilliseconds(atMs).toString();
+  const orNull = (atMs: number | null): string | null => (atMs === null ? null : when(atMs));
   const { id, shop, vault, kind, key, versionId, sizeBytes, detail, acknowledgedBy, reason } = row;
   return {
     ...{ id, shop, vault, kind, key, versionId, sizeBytes, detail },
-    ...{ firstSeenAt: when(row.firstSeenAt), lastSeenAt: when(row.lastSeenAt), goneAt: when(row.goneAt) },
-    ...{ acknowledgedAt: when(row.acknowledgedAt), acknowledgedBy, reason },
+    ...{ firstSeenAt: when(row.firstSeenAt), lastSeenAt: when(row.lastSeenAt), goneAt: orNull(row.goneAt) },
+    ...{ acknowledgedAt: orNull(row.acknowledgedAt), acknowledgedBy, reason },
   };
 }

@@ -16,6 +16,14 @@ export function lackingIn(snapshot: SnapshotWithCopies): string[] {
   return requiredVaults(snapshot).filter((vault) => !snapshot.copies.some((copy) => copy.vault === vault));
 }
 
+/** What a source counted. */
+interface Counts {
+  readonly files?: number;
+  readonly directories?: number;
+  readonly tables?: number;
+  readonly rows?: number;
+}
+
 /** A snapshot as JSON tells it, on the command line and in the API; `gaps` of its shop at least. */
 export function snapshotDocument(snapshot: SnapshotWithCopies, gaps: readonly GapRow[]) {
   const reason = (vault: string): GapRow | undefined => gaps.find((gap) => gap.snapshotId === snapshot.id && gap.vault === vault);
@@ -39,8 +47,8 @@ export function snapshotDocument(snapshot: SnapshotWithCopies, gaps: readonly Ga
       verifyError: copy.verifyError,
     })),
     lacking: lackingIn(snapshot).map((vault) => ({ vault, code: reason(vault)?.code ?? null, message: reason(vault)?.message ?? null })),
-    ...(JSON.parse(snapshot.counts) as object),
-    consistency: snapshot.consistency === null ? null : JSON.parse(snapshot.consistency),
+    ...(JSON.parse(snapshot.counts) as Counts),
+    consistency: snapshot.consistency === null ? null : (JSON.parse(snapshot.consistency) as unknown),
   };
 }
 

@@ -174,6 +174,31 @@ export async function getSnapshot(catalog: Catalog, idOrPrefix: string): Promise
   return snapshot;
 }
 
+/** By its whole id; null: there is none. Removed ones never. */
+export async function findSnapshot(catalog: Catalog, id: string): Promise<SnapshotWithCopies | null> {
+  const row = await catalog.db.selectFrom('snapshots').selectAll().where('id', '=', id).where('state', '=', 'committed').executeTakeFirst();
+  const [snapshot] = row === undefined ? [] : await withCopies(catalog.db, [row]);
+  return snapshot ?? null;
+}
+
+export interface SnapshotPage {
+  /** Only these; all when left out. */
+  readonly shops?: readonly string[] | undefined;
+  readonly source?: SnapshotsTable['source'] | undefined;
+  /** Begun before this one: the last id of the page before. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+/** Newest first, by when they were begun. */
+export async function pageOfSnapshots(catalog: Catalog, page: SnapshotPage): Promise<SnapshotWithCopies[]> {
+  let query = catalog.db.selectFrom('snapshots').selectAll().where('state', '=', 'committed');
+  if (page.shops !== undefined) query = query.where('shop', 'in', page.shops);
+  if (page.source !== undefined) query = query.where('source', '=', page.source);
+  if (page.before !== undefined) query = query.where('id', '<', page.before);
+  return await withCopies(catalog.db, await query.orderBy('id', 'desc').limit(page.limit).execute());
+}
+
 /** The newest good snapshot of a source, null when there is none. */
 export async function latestGood(
   catalog: Catalog,

@@ -195,7 +195,15 @@ export interface Config {
   readonly file: string;
   readonly timezone: string;
   readonly stateDir: string;
-  readonly listen: { readonly socket: string | null; readonly http: string | null };
+  readonly listen: {
+    readonly socket: string | null;
+    /** `host:port`; null: no TCP. */
+    readonly http: string | null;
+    /** PEM files; null: not encrypted. */
+    readonly tls: { readonly certFile: string; readonly key: Secret } | null;
+    /** Addresses or networks (CIDR) of proxies, which say for whom they ask. */
+    readonly proxies: readonly string[];
+  };
   readonly encryption: { readonly keyDir: string; readonly recovery: readonly string[] } | 'none';
   readonly signing: { readonly keyFile: string };
   readonly vaults: ReadonlyMap<string, VaultConfig>;

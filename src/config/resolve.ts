@@ -206,6 +206,16 @@ export function resolveConfig(
     };
   });
 
+  function resolveTls(): Config['listen']['tls'] {
+    const { http: address, tls: pair } = written.listen;
+    if (!pair) return null;
+    const at = ['listen', 'tls'];
+    if (!address) report(at, 'means nothing without listen.http');
+    const key = secret(at, 'key', pair.keyFile, pair.key);
+    if (key === null) report([...at, 'keyFile'], 'is missing: the private key of the certificate (mode 600) is expected');
+    return { certFile: absolute(pair.certFile), key: key ?? secretFromFile('/dev/null') };
+  }
+
   function resolveHost(host: Written<'shops'>['host'], at: KeyPath): HostConfig {
     if (host.type === 'local') return { type: 'local' };
     const referred = secret(at, 'key', host.keyFile?.[0], host.key);
@@ -313,7 +323,8 @@ export function resolveConfig(
   if (written.verify.readWithin === null) warn(['verify', 'readWithin'], 'is off: nobody notices when what is stored rots');
   if (written.encryption === 'none') warn(['encryption'], 'is none: whoever reads a vault reads the shops');
   const http = written.listen.http ?? null;
-  if (http !== null && !isLoopback(http.replace(/:\d+$/, ''))) {
+  const tls = resolveTls();
+  if (http !== null && tls === null && !isLoopback(http.replace(/:\d+$/, ''))) {
     warn(['listen', 'http'], `is ${http}: tokens travel unencrypted unless a TLS proxy stands before it`);
   }
   for (const name of shops.keys()) {
@@ -325,7 +336,10 @@ export function resolveConfig(
     file,
     timezone: written.timezone,
     stateDir: absolute(written.stateDir),
-    listen: { socket: written.listen.socket === null ? null : absolute(written.listen.socket), http },
+    listen: {
+      socket: written.listen.socket === null ? null : absolute(written.listen.socket),
+      ...{ http, tls, proxies: written.listen.proxies },
+    },
     encryption: written.encryption === 'none' ? 'none' : { keyDir, recovery: written.encryption.recovery },
     signing: { keyFile: signingKeyFile },
     vaults,

@@ -1,5 +1,6 @@
 // The shape of the configuration file. Every message says what is allowed; load.ts puts line, key and value before it.
 
+import { isIP } from 'node:net';
 import { Encrypter } from 'age-encryption';
 import * as z from 'zod';
 import { makeCron } from './cron.ts';
@@ -361,6 +362,13 @@ const named = <T extends z.ZodType>(value: T, what: string) =>
     .nullish()
     .transform((map) => map ?? {});
 
+const proxyAddress = parsed((value) => {
+  const [address = '', bits, ...rest] = value.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return null;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)) ? value : null;
+}, 'an address or a network is expected, such as 127.0.0.1 or 10.0.0.0/8');
+
 export const configFileSchema = strict({
   timezone: timezone.prefault('UTC'),
   stateDir: path.default('/var/lib/coffre'),
@@ -370,6 +378,8 @@ export const configFileSchema = strict({
       .string({ error: 'an address and port are expected, such as 127.0.0.1:8321' })
       .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, { error: 'an address and port are expected, such as 127.0.0.1:8321' })
       .nullish(),
+    tls: strict({ certFile: path, keyFile: path.optional(), key: secretReference }).nullish(),
+    proxies: listOf(proxyAddress, 'a list of addresses is expected, such as [127.0.0.1]').default([]),
   }).prefault({}),
   encryption: z.union(
     [

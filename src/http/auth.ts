@@ -1,0 +1,100 @@
+// Who stands at the door: administrators at the socket, by its file's mode; everybody else by a token.
+import { createHash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { findToken, recordTokenUse, tokenShops } from '../catalog/tokens.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import type { Service } from '../schedule/service.ts';
+import type { Access, Principal } from './principal.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Of every route: one without it is refused when the server is built. */
+    readonly access?: Access;
+  }
+  interface FastifyRequest {
+    /** Who asks; null on routes for anyone. */
+    principal: Principal | null;
+  }
+}
+
+/** Says who asks. Throws E_TOKEN, E_RATE. */
+export type Authenticate = (request: FastifyRequest, reply: FastifyReply) => Promise<Principal>;
+
+/** Name that the command line gives with an order, for the audit. */
+export const OPERATOR_HEADER = 'coffre-operator';
+const OPERATOR = /^[\w.@\\$ -]{1,64}$/;
+
+/**
+ * Whoever can open the socket is an administrator, and may give themselves any name: the kernel tells a server written in JavaScript
+ * nothing of who is at the other end. The group is trusted as a whole.
+ */
+export const atSocket: Authenticate = async (request) => {
+  const said = request.headers[OPERATOR_HEADER];
+  const who = typeof said === 'string' && OPERATOR.test(said) ? said : 'socket';
+  return { who, role: 'admin', shops: null, expiresAt: null };
+};
+
+/** Wrong tokens from one address in a minute, before it is not listened to for the rest of it. */
+export const GUESSES = { max: 10, windowMs: 60_000 } as const;
+/** Callers that came with a good token: somebody who guesses at their address does not shut them out. */
+const KNOWN_KEPT = 1000;
+
+/** Of an address: whether too many wrong tokens came from it; `count`: one more did. */
+export type GuessLimit = (request: FastifyRequest, count: boolean) => Promise<{ readonly exceeded: boolean; readonly retryAfterS: number }>;
+
+/** Bearer tokens, with guessing counted by address. */
+export function byToken(service: Service, limit: GuessLimit): Authenticate {
+  const known = new Set<string>();
+  return async (request, reply) => {
+    const address = request.ip;
+    const secret = bearer(request.headers.authorization);
+    const caller = secret === null ? null : `${address} ${createHash('sha256').update(secret).digest('base64')}`;
+    if (caller === null || !known.has(caller)) {
+      const { exceeded, retryAfterS } = await limit(request, false);
+      if (exceeded) throw tooMany(reply, retryAfterS);
+    }
+    const row = secret === null ? null : await findToken(service.catalog, service.clock, secret);
+    if (row === null || caller === null) {
+      if (caller !== null) known.delete(caller);
+      service.log.warn({ event: 'http.refused', address, method: request.method }, 'no valid token');
+      const { exceeded } = await limit(request, true);
+      if (exceeded) service.log.warn({ event: 'http.blocked', address }, 'too many wrong tokens: the address has to wait');
+      throw new CoffreError('E_TOKEN', secret === null ? 'a bearer token is missing' : 'the token is not valid');
+    }
+    known.delete(caller);
+    known.add(caller);
+    const [oldest] = known;
+    if (known.size > KNOWN_KEPT && oldest !== undefined) known.delete(oldest);
+    await recordTokenUse(service.catalog, service.clock, row, address).catch((error: unknown) => {
+      // a state directory without space must not shut out whoever looks why
+      const { code } = asCoffreError(error);
+      service.log.error({ event: 'http.failed', method: request.method, route: 'token use', code }, 'the use of a token was not written');
+    });
+    const shops = tokenShops(row);
+    return { who: `token:${row.name}`, role: row.role, shops: shops && new Set(shops), expiresAt: row.expiresAt };
+  };
+}
+
+/** The token of `Authorization: Bearer …`; null: there is none. */
+function bearer(header: string | undefined): string | null {
+  const found = /^Bearer +([\x21-\x7e]{1,200}) *$/i.exec(header ?? '');
+  return found?.[1] ?? null;
+}
+
+/** The error of who asks too often; the reply says for how long. */
+export function tooMany(reply: FastifyReply, retryAfterS: number): CoffreError {
+  reply.header('retry-after', String(retryAfterS));
+  return new CoffreError('E_RATE', `too many requests: try again in ${retryAfterS} s`);
+}
+
+/** Throws E_FORBIDDEN. Of a path that is no route (`access` undefined) the answer is that there is none. */
+export function requireAccess(access: Access | undefined, principal: Principal): void {
+  if (access === undefined || access === 'anyone' || access.includes(principal.role)) return;
+  throw new CoffreError('E_FORBIDDEN', `a token of the role ${principal.role} may not do that`);
+}
+
+/** Who asks, on a route that is not for anyone. */
+export function principalOf(request: FastifyRequest): Principal {
+  if (request.principal === null) throw new CoffreError('E_INTERNAL', 'a route for anyone asks who it is');
+  return request.principal;
+}

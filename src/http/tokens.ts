@@ -1,0 +1,75 @@
+// Tokens, made and revoked over the API itself.
+import { Temporal } from 'temporal-polyfill';
+import * as z from 'zod';
+import { createToken, listTokens, revokeToken, TOKEN_ROLES, tokenDocument } from '../catalog/tokens.ts';
+import type { Service } from '../schedule/service.ts';
+import { principalOf } from './auth.ts';
+import { idField, instant, shopName } from './fields.ts';
+import { ADMIN, unknownShop } from './principal.ts';
+import type { Api } from './routes.ts';
+
+const tokenFields = z.object({
+  ...{ id: idField, name: z.string(), role: z.enum(TOKEN_ROLES), shops: z.array(z.string()).nullable(), createdAt: instant },
+  ...{ createdBy: z.string(), expiresAt: instant.nullable(), lastUsedAt: instant.nullable(), lastUsedFrom: z.string().nullable() },
+  ...{ revokedAt: instant.nullable(), revokedBy: z.string().nullable() },
+});
+
+export function registerTokens(api: Api, service: Service): void {
+  const { catalog, clock } = service;
+  api.get(
+    '/v1/tokens',
+    {
+      config: { access: ADMIN },
+      schema: {
+        tags: ['tokens'],
+        summary: 'tokens in force, newest first',
+        querystring: z.object({ all: z.stringbool().default(false).describe('those that expired or were revoked too') }),
+        response: { 200: z.object({ tokens: z.array(tokenFields) }) },
+      },
+    },
+    async (request) => ({ tokens: (await listTokens(catalog, clock, request.query)).map(documentOf) }),
+  );
+  api.post(
+    '/v1/tokens',
+    {
+      config: { access: ADMIN },
+      schema: {
+        tags: ['tokens'],
+        summary: 'make a token; it is told this once, only its hash is kept',
+        body: z.object({
+          name: z.string().min(1).max(64).describe('what the audit calls whoever uses it'),
+          role: z.enum(TOKEN_ROLES),
+          shops: z.array(shopName).min(1).max(1000).nullable().default(null).describe('of a client'),
+          expiresAt: instant.nullable().describe('null: in force until it is revoked'),
+        }),
+        response: { 201: z.object({ ...tokenFields.shape, token: z.string() }) },
+      },
+    },
+    async (request, reply) => {
+      const { name, role, shops, expiresAt } = request.body;
+      for (const shop of shops ?? []) if (!service.config.shops.has(shop)) throw unknownShop();
+      const until = expiresAt === null ? null : Temporal.Instant.from(expiresAt).epochMilliseconds;
+      const made = await createToken(catalog, clock, { name, role, shops, expiresAt: until, who: principalOf(request).who });
+      return reply.code(201).send({ ...documentOf(made.row), token: made.secret });
+    },
+  );
+  api.delete(
+    '/v1/tokens/:token',
+    {
+      config: { access: ADMIN },
+      schema: {
+        tags: ['tokens'],
+        summary: 'revoke a token, from its next request on',
+        params: z.object({ token: idField }),
+        response: { 200: tokenFields },
+      },
+    },
+    async (request) => documentOf(await revokeToken(catalog, clock, request.params.token, principalOf(request).who)),
+  );
+}
+
+/** Schemas know no readonly arrays. */
+function documentOf(row: Parameters<typeof tokenDocument>[0]): z.output<typeof tokenFields> {
+  const document = tokenDocument(row);
+  return { ...document, shops: document.shops && [...document.shops] };
+}
