@@ -45,18 +45,22 @@ function passwordFile(path: string): Secret {
 
 const adapters: RestoreAdapters = {
   openVault,
-  async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, keepOld, files }) {
+  async openFilesTarget(directory, { host, overwrite, delete: remove, checksum, chosen, keepOld, dropsPrivileges, files }) {
     if (host.type !== 'local') {
       const { RemoteDirectoryTarget } = await import('./target/files/remote-target.ts');
       const remote = await openSshHost(host);
       const removeAllBut = remove ? await staying(remote, directory, files, chosen) : null;
-      return closingHost(new RemoteDirectoryTarget(directory, remote, { overwrite, removeAllBut, keepOld, checksum }), remote);
+      return closingHost(
+        new RemoteDirectoryTarget(directory, remote, { overwrite, removeAllBut, keepOld, checksum, dropsPrivileges }),
+        remote,
+      );
     }
     const removeAllBut = remove ? await staying(localHost, directory, files, chosen) : null;
     const { DirectoryTarget } = await import('./target/files/directory-target.ts');
     const { LandingDirectory } = await import('./target/files/landing-directory.ts');
-    const fresh = (inside: string) => new DirectoryTarget(inside, localHost, new URL('./host/local.ts', import.meta.url));
-    return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut });
+    const here = new URL('./host/local.ts', import.meta.url);
+    const fresh = (inside: string) => new DirectoryTarget(inside, localHost, here, { dropsPrivileges });
+    return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut, dropsPrivileges });
   },
   async openDatabaseTarget(url, { passwordFile: file, definers, host, ...options }) {
     const { SwapTarget } = await import('./target/mariadb/swap.ts');

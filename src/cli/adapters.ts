@@ -31,6 +31,8 @@ export interface FilesTargetOptions {
   readonly chosen: ((path: BytePath) => boolean) | null;
   /** On a host over SSH, with overwrite: the tree that is swapped out stays beside the directory. */
   readonly keepOld: boolean;
+  /** Setuid and setgid bits of files, file capabilities and devices are left out. */
+  readonly dropsPrivileges: boolean;
   /** Says what is excluded from the shop's snapshots; null: nothing. */
   readonly files: FilesConfig | null;
 }

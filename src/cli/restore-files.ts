@@ -4,6 +4,7 @@ import type { ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RestoredSource } from '../restore/execute.ts';
 import type { BytePath, FileEntry } from '../source/source.ts';
+import { withoutPrivileges } from '../target/privileges.ts';
 import type { FilesPreview, FilesTargetOptions, LandingFiles } from './adapters.ts';
 import { formatBytes } from './output.ts';
 import { type DatabaseOptions, type RestoredHere, targetHost } from './restore-database.ts';
@@ -12,10 +13,13 @@ export interface FilesOptions extends Pick<DatabaseOptions, 'toHost' | 'overwrit
   readonly toDir?: string;
   readonly delete?: boolean;
   readonly checksum?: boolean;
+  readonly keepSetuid?: boolean;
 }
 
 /** Throws E_USAGE for options that have nothing to act on. */
 export function checkFilesOptions(options: FilesOptions): void {
+  if (options.keepSetuid && options.toDir === undefined)
+    throw new CoffreError('E_USAGE', '--keep-setuid is about files: it needs --to-dir');
   if (options.delete && options.toDir === undefined) throw new CoffreError('E_USAGE', '--delete is about files: it needs --to-dir');
   if (options.checksum && options.toDir === undefined) throw new CoffreError('E_USAGE', '--checksum is about files: it needs --to-dir');
   if (options.delete && !options.overwrite) {
@@ -51,6 +55,8 @@ export function filesTargetOptions(
     checksum: options.checksum === true,
     chosen,
     keepOld: options.keepOld === true,
+    // a machine without its setuid programs is none
+    dropsPrivileges: options.keepSetuid !== true && snapshot.source !== 'server',
     files: shop.files,
   };
 }
@@ -76,13 +82,23 @@ export function describeRemoved({ deleted = 0 }: RestoredHere): string[] {
   return deleted > 0 ? [`removed: ${deleted} files and directories that the snapshot does not have`] : [];
 }
 
+/** Lines for people: what the snapshot has and the tree does not. */
+export function describeWithheld({ withheld }: RestoredHere): string[] {
+  if (!withheld) return [];
+  const parts = [
+    withheld.bits > 0 ? `the setuid and setgid bits of ${files(withheld.bits)}` : '',
+    withheld.devices > 0 ? `${withheld.devices} device nodes` : '',
+  ].filter((text) => text !== '');
+  return [`left out: ${parts.join(', ')}; --keep-setuid brings them back`];
+}
+
 /** What a restore would do to the directory as it is now; null: its target cannot say. */
 export async function previewFiles(
   target: LandingFiles,
   snapshot: SnapshotWithCopies,
   entries: AsyncIterable<FileEntry>,
 ): Promise<FilesPreview | null> {
-  return target.preview ? await target.preview(snapshot.id, entries) : null;
+  return target.preview ? await target.preview(snapshot.id, target.dropsPrivileges ? withoutPrivileges(entries) : entries) : null;
 }
 
 export function describePreview(directory: string, { exists, allowed, written, bytes, unchanged, deleted }: FilesPreview): string {

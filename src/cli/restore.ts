@@ -35,6 +35,7 @@ import {
   describeFiles,
   describePreview,
   describeRemoved,
+  describeWithheld,
   type FilesOptions,
   filesTargetOptions,
   landedFiles,
@@ -75,6 +76,10 @@ export function registerRestore(program: Command, context: CliContext): void {
     .option(
       '--checksum',
       'of files that are there: compare contents too, not size and time alone; not extended attributes and ACLs (a new directory gets them all)',
+    )
+    .option(
+      '--keep-setuid',
+      'of files: with their setuid and setgid bits, file capabilities and devices, which are left out otherwise (but for --source server)',
     )
     .option(
       '--keep-old',
@@ -329,7 +334,7 @@ function describeRestored(config: Config, restored: readonly RestoredHere[]): st
     ),
   ];
   for (const one of restored) {
-    lines.push(...describeLanding(one), ...describeRemoved(one));
+    lines.push(...describeLanding(one), ...describeRemoved(one), ...describeWithheld(one));
     if (one.incomplete)
       lines.push(
         `note: snapshot ${one.snapshot} is incomplete: what could not be read when it was taken is missing (coffre show ${one.snapshot})`,

@@ -24,6 +24,8 @@ export interface TarMember {
   readonly sparse: boolean;
   /** Carries extended attributes or an ACL (`SCHILY.*`). */
   readonly extended: boolean;
+  /** Carries file capabilities, in the record CAPABILITY_RECORD. */
+  readonly hasCapability: boolean;
 }
 
 /** Changes to a member's headers. */
@@ -37,6 +39,10 @@ export interface Rewrite {
   /** A hard link leads there. */
   readonly linkPath?: BytePath;
   readonly mtimeNs?: bigint;
+  /** Its lower twelve bits. */
+  readonly mode?: number;
+  /** These records of its extended header are left out. */
+  readonly dropRecords?: readonly string[];
   /** Whole members that come out before it. With nothing else, it comes out as it is. */
   readonly ahead?: Buffer;
   /** It comes out once more for each of these, whose own `again` does not count. Its content is held in memory for that. */
@@ -77,6 +83,9 @@ const TYPES: Readonly<Record<string, MemberType>> = {
   '5': 'directory',
   '6': 'fifo',
 };
+
+/** The extended attribute that holds file capabilities. */
+export const CAPABILITY_RECORD = 'SCHILY.xattr.security.capability';
 
 const damaged = (what: string): CoffreError => new CoffreError('E_FORMAT', `tar: ${what}`);
 
@@ -272,7 +281,7 @@ export function paxRecord(key: string, value: Buffer): Buffer {
 }
 
 function rewritten(block: Buffer, member: TarMember, old: Map<string, Buffer> | null, rewrite: Rewrite): Buffer[] {
-  const { path, linkPath, mtimeNs, headerName } = rewrite;
+  const { path, linkPath, mtimeNs, headerName, mode, dropRecords } = rewrite;
   const kept = new Map(old ?? []);
   const own = Buffer.from(block);
   const text = (value: string, offset: number): void => {
@@ -296,6 +305,8 @@ function rewritten(block: Buffer, member: TarMember, old: Map<string, Buffer> | 
     text(linkPath, 157);
   }
   if (mtimeNs !== undefined) kept.set('mtime', Buffer.from(seconds(mtimeNs)));
+  if (mode !== undefined) own.write(`${mode.toString(8).padStart(7, '0')}\0`, 100, 'latin1');
+  for (const key of dropRecords ?? []) kept.delete(key);
   writeSum(own);
   const records = Buffer.concat([...[...kept].map(([key, value]) => paxRecord(key, value)), rewrite.addRecords ?? Buffer.alloc(0)]);
   const header = Buffer.alloc(BLOCK_BYTES);
@@ -359,6 +370,7 @@ function describe(block: Buffer, typeFlag: string, records: Map<string, Buffer> 
     storedBytes,
     sparse: major !== undefined,
     extended: records !== null && hasExtended(records),
+    hasCapability: records?.has(CAPABILITY_RECORD) ?? false,
   };
 }
 

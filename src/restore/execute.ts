@@ -6,6 +6,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { decodeIndex } from '../segment/index-file.ts';
 import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
 import { type BytePath, type FileEntry, type IndexEntry, isFileEntry } from '../source/source.ts';
+import { type Withheld, withoutPrivileges } from '../target/privileges.ts';
 import type { FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
 import { ExtractPool } from './extract-pool.ts';
@@ -42,6 +43,8 @@ export interface RestoredSource {
   readonly files?: number;
   /** Of these files those that were not there as they should be, and were written. */
   readonly writtenFiles?: number;
+  /** In the snapshot, and left out: files' setuid and setgid bits, devices. */
+  readonly withheld?: Withheld;
   readonly tables?: number;
   readonly rows?: number;
   readonly durationMs: number;
@@ -106,7 +109,9 @@ export async function restoreFiles(
     tell(problem);
   };
   const { manifest } = copies[0] as OpenedCopy;
-  const readEntries = (): AsyncIterable<IndexEntry> => readSnapshotIndex(deps, order, onProblem);
+  const withheld = { bits: 0, devices: 0 };
+  const readAll = (): AsyncIterable<IndexEntry> => readSnapshotIndex(deps, order, onProblem);
+  const readEntries = (): AsyncIterable<IndexEntry> => (target.dropsPrivileges ? withoutPrivileges(readAll()) : readAll());
   let plan = matches === null ? null : await planMembers(readEntries, manifest.segments, { matches, missing: null });
   // before anything is made: a wrong pattern leaves no empty directory behind
   if (plan?.members.size === 0) {
@@ -132,7 +137,8 @@ export async function restoreFiles(
   } finally {
     await pool?.close();
   }
-  const wanted = filterFiles(readEntries(), matches);
+  const chosen = filterFiles(readAll(), matches);
+  const wanted = target.dropsPrivileges ? withoutPrivileges(chosen, withheld) : chosen;
   const differences = await compareBesideTail(target, wanted, extractTail);
   if (differences.length > 0) {
     throw new CoffreError('E_OBJECT_ALTERED', `the restored tree differs from the index: ${differences.slice(0, 5).join('; ')}`, {
@@ -145,6 +151,7 @@ export async function restoreFiles(
     ...(matches === null && everythingMissing ? {} : { bytes: plan.writtenBytes }),
     files: plan.files,
     writtenFiles: plan.writtenFiles,
+    ...(withheld.bits + withheld.devices > 0 ? { withheld } : {}),
     verified: true,
   };
 }

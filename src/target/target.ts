@@ -30,6 +30,11 @@ export type WantedMember = BytePath | MovedMember;
 
 export interface FilesTarget {
   /**
+   * It leaves out setuid and setgid bits, file capabilities and devices: the entries it is given are then without them too (privileges.ts).
+   * Absent: everything comes back as it was.
+   */
+  readonly dropsPrivileges?: boolean;
+  /**
    * Makes or checks the directory for a restore of this snapshot. `everythingMissing`: nothing is there yet, so `missing` need not be
    * asked, and whole segments are extracted without a list of members (a million paths would not fit the memory).
    * Throws E_TARGET_NOT_EMPTY, E_TARGET_WRITE, E_TARGET_SPACE.

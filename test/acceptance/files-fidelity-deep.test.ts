@@ -36,7 +36,7 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
   }, 60_000);
   afterAll(() => world?.[Symbol.asyncDispose]());
   const restore = async (to: string, ...more: string[]) => {
-    const { json } = await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', to, ...more]);
+    const { json } = await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', to, '--keep-setuid', ...more]);
     expect(json).toMatchObject({ verified: true });
   };
 
@@ -92,7 +92,17 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
       expect(describeDeepTree(to)).toBe(wanted);
       expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
       // a tree that holds such paths cannot be copied by the host's cp, and stays as it is (README)
-      const { status, json } = await world.coffre(['restore', 'dupont', '--source', 'files', '--to-dir', to, '--to-host', '--overwrite']);
+      const { status, json } = await world.coffre([
+        'restore',
+        'dupont',
+        '--source',
+        'files',
+        '--to-dir',
+        to,
+        '--to-host',
+        '--overwrite',
+        '--keep-setuid',
+      ]);
       expect([status === 0, json.error.code]).toEqual([false, 'E_TARGET_WRITE']);
       expect(describeDeepTree(to)).toBe(wanted);
     },

@@ -46,7 +46,7 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
   afterAll(() => world?.[Symbol.asyncDispose]());
   const backup = async () => (await world.ok(['backup', 'dupont', '--source', 'files'])).json.snapshots[0];
   const restore = async (target: string, ...more: string[]) => {
-    const { json } = await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', target, ...more]);
+    const { json } = await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', target, '--keep-setuid', ...more]);
     expect(json).toMatchObject({ verified: true });
   };
 

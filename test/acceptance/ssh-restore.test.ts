@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 const restore = (directory: string, ...more: string[]) =>
-  world.coffre(['restore', 'dupont', '--source', 'files', '--to-dir', directory, '--to-host', ...more]);
+  world.coffre(['restore', 'dupont', '--source', 'files', '--to-dir', directory, '--to-host', '--keep-setuid', ...more]);
 
 it('into a directory that is not there - the tree is the same, every byte went through SSH, and nothing of ours is left there', async () => {
   const before = proxy.bytes.toServer;

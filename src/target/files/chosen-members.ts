@@ -1,7 +1,7 @@
 // Which members of a segment come out, and under which paths: a moved file keeps its place in its segment.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import type { MemberDecision, Rewrite, TarMember } from '../../host/tar-members.ts';
+import type { Rewrite, TarMember } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 import type { MovedMember, WantedMember } from '../target.ts';
 
@@ -23,7 +23,11 @@ export class ChosenMembers {
   }
 
   /** `note` hears every path under which it comes out. A member that occurs twice is wanted twice: its last version stays. */
-  decide(member: TarMember, note: (member: TarMember, path: BytePath, linkPath: BytePath) => void, onWanted: () => void): MemberDecision {
+  decide(
+    member: TarMember,
+    note: (member: TarMember, path: BytePath, linkPath: BytePath) => void,
+    onWanted: () => void,
+  ): Rewrite | 'pass' | 'drop' {
     const ways = this.#wanted.get(member.path);
     if (!ways) return 'drop';
     this.#unseen.delete(member.path);

@@ -21,6 +21,7 @@ import { removeTree } from './put-in-place.ts';
 import type { WriterData } from './segment-writer.ts';
 
 export class DirectoryTarget implements FilesTarget {
+  readonly dropsPrivileges: boolean;
   readonly #host: Host;
   readonly #directory: string;
   /**
@@ -40,12 +41,13 @@ export class DirectoryTarget implements FilesTarget {
    * `directory` is an absolute path of this machine, which `host` is. `hostModule` exports the same as `localHost`, for other threads;
    * without it this thread does it all.
    */
-  constructor(directory: string, host: Host, hostModule?: URL) {
+  constructor(directory: string, host: Host, hostModule?: URL, { dropsPrivileges = false }: Pick<FilesTarget, 'dropsPrivileges'> = {}) {
+    this.dropsPrivileges = dropsPrivileges;
     this.#host = host;
     this.#directory = directory;
     this.#directoryBytes = Buffer.byteLength(directory);
     if (hostModule) {
-      const data: WriterData = { directory, hostModule: hostModule.href };
+      const data: WriterData = { directory, hostModule: hostModule.href, dropsPrivileges };
       this.threads = { module: new URL('./segment-writer.ts', import.meta.url), data, admit: this.#admit };
     }
     this.#staging = join(directory, `.coffre-restore-incomplete-${randomBytes(6).toString('hex')}`);
@@ -95,7 +97,8 @@ export class DirectoryTarget implements FilesTarget {
     admit: (members: readonly Admission[]) => void,
     signal: AbortSignal,
   ): Promise<readonly Extracted[]> {
-    return extractTar(plaintext, { place: { host: this.#host, directory }, wanted, admit, signal });
+    const place = { host: this.#host, directory, dropsPrivileges: this.dropsPrivileges };
+    return extractTar(plaintext, { place, wanted, admit, signal });
   }
 
   /**

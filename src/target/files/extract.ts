@@ -4,6 +4,7 @@ import { isDeep } from '../../host/deep-path.ts';
 import { feed, startTar } from '../../host/gnu-tar.ts';
 import {
   type Aside,
+  CAPABILITY_RECORD,
   END_OF_ARCHIVE,
   type MemberDecision,
   type MemberType,
@@ -12,6 +13,7 @@ import {
   TarMembers,
 } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
+import { modeWithoutPrivileges } from '../privileges.ts';
 import type { Admission, WantedMember } from '../target.ts';
 import { ChosenMembers } from './chosen-members.ts';
 import { DeepLanding } from './deep-landing.ts';
@@ -43,9 +45,9 @@ export async function extractTar(
   { place, wanted, admit, ahead, signal }: Extraction,
 ): Promise<readonly Extracted[]> {
   signal.throwIfAborted();
-  const { host, directory } = place;
+  const { host } = place;
   const extracted = new Map<BytePath, MemberType>();
-  const walk = new MemberWalk(wanted, ahead, Buffer.byteLength(directory));
+  const walk = new MemberWalk(wanted, ahead, place);
   let deep: DeepLanding | RemoteDeepLanding | null = null;
   const checked = async function* (): AsyncGenerator<Uint8Array> {
     // Also what follows the end marker is read: the plaintext's own check comes with its end.
@@ -107,14 +109,22 @@ export class MemberWalk {
   readonly #chosen: ChosenMembers | null;
   readonly #members: TarMembers;
   readonly #rootBytes: number;
+  readonly #dropsPrivileges: boolean;
+  /** Devices that were left out, and hard links to them. */
+  readonly #devices = new Set<BytePath>();
   #admissions: Admission[] = [];
   #extended = false;
   #sawDeep = false;
 
-  /** As `Extraction` has them. Members whose path is too long below a root of `rootBytes` are kept apart. */
-  constructor(wanted: readonly WantedMember[] | null, ahead: Extraction['ahead'], rootBytes: number) {
+  /** As `Extraction` has them. Members whose path is too long below the place's directory are kept apart. */
+  constructor(
+    wanted: readonly WantedMember[] | null,
+    ahead: Extraction['ahead'],
+    { directory, dropsPrivileges = false }: Pick<Place, 'directory' | 'dropsPrivileges'>,
+  ) {
     this.#chosen = wanted && new ChosenMembers(wanted);
-    this.#rootBytes = rootBytes;
+    this.#rootBytes = Buffer.byteLength(directory);
+    this.#dropsPrivileges = dropsPrivileges;
     this.#members = new TarMembers({
       member: (member): MemberDecision => {
         const before = this.#admissions.length;
@@ -156,6 +166,23 @@ export class MemberWalk {
   }
 
   #decide(member: TarMember): MemberDecision {
+    if (!this.#dropsPrivileges) return this.#choose(member);
+    if (member.type === 'device' || (member.type === 'hardlink' && this.#devices.has(member.linkPath))) {
+      this.#devices.add(member.path);
+      return 'drop';
+    }
+    const decision = this.#choose(member);
+    const mode = modeWithoutPrivileges(member.type, member.mode);
+    const dropsCapability = member.hasCapability;
+    if (decision === 'drop' || (typeof decision === 'object' && 'aside' in decision)) return decision;
+    if (mode === member.mode && !dropsCapability) return decision;
+    const tame = { mode, dropRecords: [CAPABILITY_RECORD] };
+    if (decision === 'pass') return tame;
+    const again = decision.again?.map((other) => ({ ...other, ...tame }));
+    return { ...decision, ...tame, ...(again ? { again } : {}) };
+  }
+
+  #choose(member: TarMember): Rewrite | 'pass' | 'drop' {
     if (this.#chosen) return this.#chosen.decide(member, this.#note, () => (this.#extended ||= member.extended));
     this.#extended ||= member.extended;
     this.#note(member, member.path, member.linkPath);

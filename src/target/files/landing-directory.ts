@@ -13,8 +13,8 @@ import { Found, missingEntries } from './missing.ts';
 import { type Held, removeOthers, type Stays } from './put-in-place.ts';
 import { setModified } from './times.ts';
 
-export interface LandingOptions {
-  /** A target for a directory that is empty or not there yet. */
+export interface LandingOptions extends Pick<FilesTarget, 'dropsPrivileges'> {
+  /** A target for a directory that is empty or not there yet, which drops privileges as this one does. */
   readonly fresh: (directory: string) => FilesTarget;
   readonly overwrite: boolean;
   readonly checksum: boolean;
@@ -29,6 +29,7 @@ interface Present {
 }
 
 export class LandingDirectory implements FilesTarget {
+  readonly dropsPrivileges: boolean;
   /** From `prepare` on, where there are any. */
   threads?: ThreadedTarget;
   readonly #directory: string;
@@ -44,6 +45,7 @@ export class LandingDirectory implements FilesTarget {
     this.#directory = directory;
     this.#host = host;
     this.#options = options;
+    this.dropsPrivileges = options.dropsPrivileges ?? false;
   }
 
   /** Null: everything was written, into a fresh directory. */

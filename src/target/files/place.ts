@@ -9,6 +9,8 @@ export interface Place {
   readonly directory: string;
   /** Whether owners can be set there. Default: whether this process is root. */
   readonly owners?: boolean;
+  /** Without setuid and setgid bits, file capabilities and devices. Default: as they are in the archive. */
+  readonly dropsPrivileges?: boolean;
 }
 
 /**

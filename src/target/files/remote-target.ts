@@ -28,9 +28,12 @@ const TOOLS: readonly (readonly [program: string, says: RegExp])[] = [
 export interface RemoteTargetOptions extends StagingOptions {
   /** Contents of what is there are read and hashed there, whatever size and time say. */
   readonly checksum: boolean;
+  /** As FilesTarget has it. */
+  readonly dropsPrivileges: boolean;
 }
 
 export class RemoteDirectoryTarget implements FilesTarget {
+  readonly dropsPrivileges: boolean;
   readonly #host: Host;
   readonly #directory: string;
   readonly #options: RemoteTargetOptions;
@@ -50,7 +53,9 @@ export class RemoteDirectoryTarget implements FilesTarget {
   readonly #waiting: (() => void)[] = [];
 
   /** `directory` is an absolute path on `host`, which the caller closes after this. */
-  constructor(directory: string, host: Host, { overwrite, removeAllBut, keepOld, checksum }: Partial<RemoteTargetOptions> = {}) {
+  constructor(directory: string, host: Host, options: Partial<RemoteTargetOptions> = {}) {
+    const { overwrite, removeAllBut, keepOld, checksum, dropsPrivileges } = options;
+    this.dropsPrivileges = dropsPrivileges ?? false;
     this.#host = host;
     this.#directory = directory;
     this.#options = {
@@ -58,6 +63,7 @@ export class RemoteDirectoryTarget implements FilesTarget {
       removeAllBut: removeAllBut ?? null,
       keepOld: keepOld ?? false,
       checksum: checksum ?? false,
+      dropsPrivileges: this.dropsPrivileges,
     };
   }
 
@@ -233,7 +239,12 @@ export class RemoteDirectoryTarget implements FilesTarget {
     // A tail comes alone, and is nothing but directories.
     const ahead = phase === 'tail' ? null : new DirectoriesAhead();
     await extractTar(plaintext, {
-      place: { host: heldHost(this.#host, `${staging.places.work}/running`), directory, owners: staging.isRoot },
+      place: {
+        host: heldHost(this.#host, `${staging.places.work}/running`),
+        directory,
+        owners: staging.isRoot,
+        dropsPrivileges: this.dropsPrivileges,
+      },
       wanted,
       admit: (members) => this.#admit(members),
       ...(ahead ? { ahead: (paths) => ahead.for(paths) } : {}),

@@ -11,31 +11,31 @@ export interface WriterData {
   readonly directory: string;
   /** Exports `localHost`. */
   readonly hostModule: string;
+  /** As Place has it. */
+  readonly dropsPrivileges: boolean;
 }
 
 type Admit = (members: readonly Admission[]) => Promise<void>;
 
 export const openWriter: OpenWriter = async (data) => {
-  const { directory, hostModule } = data as WriterData;
+  const { directory, hostModule, dropsPrivileges } = data as WriterData;
   const { localHost } = (await import(hostModule)) as { localHost: Host };
-  return new TarWriter({ host: localHost, directory });
+  return new TarWriter({ host: localHost, directory, dropsPrivileges });
 };
 
 class TarWriter implements SegmentWriter {
   readonly #place: Place;
-  readonly #rootBytes: number;
   /** Of members without extended attributes and ACLs, and of those with some: most trees need no more than the first. */
   readonly #tars: { plain: LongTar | null; extended: LongTar | null };
 
   /** Starts the first tar at once, while the process is small. */
   constructor(place: Place) {
     this.#place = place;
-    this.#rootBytes = Buffer.byteLength(place.directory);
     this.#tars = { plain: new LongTar(place, false), extended: null };
   }
 
   async extractWhole(plaintext: Buffer, wanted: readonly WantedMember[] | null, admit: Admit, signal: AbortSignal): Promise<void> {
-    const walk = new MemberWalk(wanted, undefined, this.#rootBytes);
+    const walk = new MemberWalk(wanted, undefined, this.#place);
     const members = walk.push(plaintext);
     const aside = walk.takeAside();
     // A tar that goes on with the next archive must not get half of this one.

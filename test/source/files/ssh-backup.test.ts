@@ -49,7 +49,7 @@ test('a shop over ssh - backed up over a line that breaks, unchanged without new
   expect(unchanged.newBytes).toBeLessThan(50_000);
 
   const restored = join(dir, 'restored');
-  await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', restored]);
+  await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', restored, '--keep-setuid']);
   expect(describeTree(restored)).toBe(described);
   expect(describeTree(root)).toBe(described);
 }, 180_000);
