@@ -4,6 +4,7 @@ import type { ClientChannel } from 'ssh2';
 import { CoffreError } from '../errors.ts';
 import type { HostProcess, ProcessEnd } from './host.ts';
 import { quoteWords, START_MARK } from './ssh-command.ts';
+import { widenWindow } from './ssh-window.ts';
 
 /** What a login shell may say before the program starts. */
 const LONGEST_PREAMBLE_BYTES = 64 * 1024;
@@ -155,6 +156,7 @@ export class SshProcess implements HostProcess {
         before = null;
       }
       if (rest.length > 0 && !this.#settled && !to.push(rest)) from.pause();
+      else if (from === this.#channel) widenWindow(this.#channel);
     });
     from.on('end', () => {
       if (!to.readableEnded && before === null && !this.#settled) to.push(null);
