@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
+import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { objectsOf } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
@@ -156,6 +157,7 @@ async function longestLock(catalog: Catalog, vault: string, shop: string): Promi
     .where('vault', '=', vault)
     .where('shop', '=', shop)
     .where('kind', 'in', ['segment', 'index', 'manifest'])
+    .where(IS_LIVE)
     .where('state', '=', 'stored')
     .executeTakeFirstOrThrow();
   return last === null ? null : Temporal.Instant.fromEpochMilliseconds(last);

@@ -1,5 +1,6 @@
 // Settles intents whose run is gone: the store is asked what became of them, key by key.
-import type { Selectable } from 'kysely';
+import { type Selectable, type SqlBool, sql } from 'kysely';
+import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { isRunAlive } from '../catalog/runs.ts';
 import type { ObjectsTable } from '../catalog/tables.ts';
@@ -62,13 +63,9 @@ export async function resolveKeys(
 
 /** Intents, and uploads that were still there when last heard of, by key. */
 async function openKeys(catalog: Catalog, vault: string, shop: string | null): Promise<Map<string, ObjectRow[]>> {
-  let intents = catalog.db.selectFrom('objects').selectAll().where('vault', '=', vault).where('state', '=', 'intent');
-  let uploads = catalog.db
-    .selectFrom('objects')
-    .selectAll()
-    .where('vault', '=', vault)
-    .where('kind', '=', 'upload')
-    .where('state', 'in', ['stored', 'tombstone']);
+  // written out, both: an index that knows only of these rows is used for no value that is bound
+  let intents = catalog.db.selectFrom('objects').selectAll().where('vault', '=', vault).where(sql<SqlBool>`"state" = 'intent'`);
+  let uploads = catalog.db.selectFrom('objects').selectAll().where('vault', '=', vault).where('kind', '=', 'upload').where(IS_LIVE);
   if (shop !== null) {
     intents = intents.where('shop', '=', shop);
     uploads = uploads.where('shop', '=', shop);

@@ -1,7 +1,9 @@
 // What the lock probe found in each place that is a vault, and the objects it left behind until their locks end.
 import type { Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
+import { DAEMON_PREFIX } from '../segment/layout.ts';
 import type { ProbeStep } from '../vault/vault.ts';
+import { IS_LIVE } from './live-objects.ts';
 import type { Catalog } from './open.ts';
 import type { ObjectRow } from './snapshots.ts';
 import type { ProbesTable } from './tables.ts';
@@ -44,8 +46,9 @@ export async function pendingProbeObjects(catalog: Catalog, vault: string): Prom
     .selectFrom('objects')
     .selectAll()
     .where('vault', '=', vault)
+    .where('shop', '=', DAEMON_PREFIX.replace('/', ''))
     .where('kind', '=', 'probe')
-    .where('state', 'in', ['stored', 'tombstone'])
+    .where(IS_LIVE)
     .orderBy('id')
     .execute();
 }

@@ -1,4 +1,6 @@
 // Which stored objects can be read and compared with what was written, and when that was done last.
+import { sql } from 'kysely';
+import { IS_LIVE, vaultsHolding } from './live-objects.ts';
 import type { Catalog } from './open.ts';
 import type { ObjectsTable } from './tables.ts';
 
@@ -30,6 +32,7 @@ export async function readableObjects(catalog: Catalog, vault: string, shop: str
     .select((eb) => eb.fn.coalesce('objects.sha256', 'segments.storedSha256').as('sha256'))
     .where('objects.vault', '=', vault)
     .where('objects.shop', '=', shop)
+    .where(IS_LIVE)
     .where('objects.state', '=', 'stored')
     .where('objects.kind', 'in', KINDS)
     .where('objects.damage', 'is', null)
@@ -51,22 +54,21 @@ export interface ReadingLevel {
   readonly overdueBytes: number;
 }
 
+/** By vault. Summed up by the database: a shop has thousands of objects, and all shops are asked for in one go. */
 export async function readingLevels(catalog: Catalog, shop: string, sinceMs: number): Promise<ReadingLevel[]> {
-  const rows = await catalog.db
+  return await catalog.db
     .selectFrom('objects')
-    .select(['vault', 'sizeBytes', 'readAt', 'createdAt'])
+    .select('vault')
+    .select((eb) => eb.fn.sum<number>('sizeBytes').as('storedBytes'))
+    .select(sql<number>`sum(case when "readAt" >= ${sinceMs} then "sizeBytes" else 0 end)`.as('readBytes'))
+    .select(sql<number>`sum(case when coalesce("readAt", "createdAt") < ${sinceMs} then "sizeBytes" else 0 end)`.as('overdueBytes'))
+    .where('vault', 'in', await vaultsHolding(catalog.db, shop))
     .where('shop', '=', shop)
+    .where(IS_LIVE)
     .where('state', '=', 'stored')
     .where('kind', 'in', KINDS)
     .where('damage', 'is', null)
+    .groupBy('vault')
+    .orderBy('vault')
     .execute();
-  const levels = new Map<string, { vault: string; storedBytes: number; readBytes: number; overdueBytes: number }>();
-  for (const { vault, sizeBytes, readAt, createdAt } of rows) {
-    const level = levels.get(vault) ?? { vault, storedBytes: 0, readBytes: 0, overdueBytes: 0 };
-    levels.set(vault, level);
-    level.storedBytes += sizeBytes;
-    if (readAt !== null && readAt >= sinceMs) level.readBytes += sizeBytes;
-    else if ((readAt ?? createdAt) < sinceMs) level.overdueBytes += sizeBytes;
-  }
-  return [...levels.values()].sort((a, b) => (a.vault < b.vault ? -1 : 1));
 }

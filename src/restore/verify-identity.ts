@@ -1,5 +1,6 @@
 // Verification of the sealed identity in a vault: without it, the bucket and the recovery key give nothing back.
 import { createHash } from 'node:crypto';
+import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -20,6 +21,7 @@ export async function verifyIdentity(
     .where('vault', '=', vault.name)
     .where('shop', '=', shop)
     .where('kind', 'in', ['manifest', 'key'])
+    .where(IS_LIVE)
     .where('state', '=', 'stored')
     .execute();
   const manifests = rows.filter((row) => row.kind === 'manifest');

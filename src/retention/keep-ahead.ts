@@ -1,6 +1,7 @@
 // Keeps the locks of what must stay ahead of the clock: the newest good snapshot of each source, held ones, longer windows.
 import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
+import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { type ObjectRow, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
@@ -67,6 +68,7 @@ async function objectsToLock(catalog: Catalog, vault: Vault, shop: string, snaps
     .where('vault', '=', vault.name)
     .where('shop', '=', shop)
     .where('kind', '=', 'key')
+    .where(IS_LIVE)
     .where('state', '=', 'stored')
     .execute();
   return [

@@ -5,6 +5,7 @@ import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { listHolds } from '../catalog/holds.ts';
 import { listIncidents } from '../catalog/incidents.ts';
+import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { readingLevels } from '../catalog/reading.ts';
@@ -30,7 +31,9 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
   const foreign = await catalog.db
     .selectFrom('objects')
     .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('vault', 'in', await vaultsHolding(catalog.db, shop.name))
     .where('shop', '=', shop.name)
+    .where(IS_LIVE)
     .where('kind', '=', 'foreign')
     .where('state', '=', 'stored')
     .where(({ exists, not, selectFrom }) =>
