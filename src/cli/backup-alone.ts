@@ -10,6 +10,7 @@ import { asCoffreError, type CoffreError, type ErrorCode } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
 import { afterRun } from './checkpoint.ts';
 import type { CliContext, Invocation } from './context.ts';
+import { operatorName } from './operator.ts';
 import { toolVersions } from './tools.ts';
 
 /** What is to be backed up. */
@@ -33,6 +34,7 @@ export interface BackupDocument {
 export async function backupAlone(context: CliContext, invocation: Invocation, order: BackupOrder): Promise<BackupDocument> {
   const config = invocation.config();
   const { shop, sources, full } = order;
+  const who = operatorName(context.io);
   const catalog = await openCatalog(config.stateDir);
   const bar = invocation.progress(shop.name);
   const deps: BackupDeps = {
@@ -67,7 +69,7 @@ export async function backupAlone(context: CliContext, invocation: Invocation, o
     for (const source of sources) {
       invocation.signal.throwIfAborted();
       try {
-        const result = await backupSource(deps, { shop, source, full, signal: invocation.signal });
+        const result = await backupSource(deps, { shop, source, full, who, signal: invocation.signal });
         snapshots.push(result);
         const shortfall = shortfallOf(shop.name, result);
         if (shortfall) failures.push({ source, error: shortfall });

@@ -104,9 +104,14 @@ async function catchUpByDaemon(
 ): Promise<CatchUpResult[]> {
   const tasks = shops.map(({ name }) => ({ kind: 'catch-up', shop: name }) as const);
   const { perform } = await import('./daemon-runs.ts');
-  return (await perform(daemon, invocation, clock, tasks)).map(({ task, detail, error }) =>
-    detail === null ? failedCatchUp(task.shop, error) : (detail as CatchUpResult),
-  );
+  const results: CatchUpResult[] = [];
+  for (const { task, detail, error } of await perform(daemon, invocation, clock, tasks)) {
+    if (detail !== null) results.push(detail as CatchUpResult);
+    else if (error !== null) results.push(failedCatchUp(task.shop, error));
+    // nothing was lacking: no more is kept of it
+    else results.push({ shop: task.shop, dryRun: false, copied: [], left: [], passed: [], problems: [] });
+  }
+  return results;
 }
 
 function describe({ shop, dryRun, copied, left, passed, problems }: CatchUpResult, timezone: string): string {

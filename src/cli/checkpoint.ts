@@ -79,10 +79,10 @@ async function checkpointAlone(
 }
 
 async function checkpointByDaemon(daemon: DaemonClient, { clock }: CliContext, invocation: Invocation): Promise<CheckpointResult> {
-  const { perform } = await import('./daemon-runs.ts');
+  const { failureOf, perform } = await import('./daemon-runs.ts');
   const [performed] = await perform(daemon, invocation, clock, [{ kind: 'checkpoint', shop: DAEMON_SHOP }]);
-  if (performed === undefined || performed.detail === null)
-    throw performed?.error ?? new CoffreError('E_INTERNAL', 'nothing was asked for');
+  if (performed === undefined) throw new CoffreError('E_INTERNAL', 'nothing was asked for');
+  if (performed.detail === null) throw failureOf(performed);
   return performed.detail as CheckpointResult;
 }
 

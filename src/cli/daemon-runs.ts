@@ -14,8 +14,8 @@ export type Performed<T extends TaskRequest = TaskRequest> = { readonly task: T 
       /** Why it did not go well all the same; null: it did. */
       readonly error: CoffreError | null;
     }
-  /** It came to no result, or the daemon did not take it. */
-  | { readonly detail: null; readonly error: CoffreError }
+  /** It came to no result, or the daemon did not take it; null: there was nothing to do. */
+  | { readonly detail: null; readonly error: CoffreError | null }
 );
 
 /** A run that was cut off with its daemon is taken up by another one as soon as one is there again. */
@@ -54,15 +54,7 @@ export async function perform<T extends TaskRequest>(
       const ended = await followRun(daemon, invocation, clock, run);
       const error = errorOf(ended);
       const { detail } = ended;
-      performed.push(
-        typeof detail === 'object' && detail !== null
-          ? { task, detail, error }
-          : {
-              task,
-              detail: null,
-              error: error ?? new CoffreError('E_DAEMON_VERSION', `run ${ended.id} is done and says nothing of its result`),
-            },
-      );
+      performed.push(typeof detail === 'object' && detail !== null ? { task, detail, error } : { task, detail: null, error });
     } catch (error) {
       throw detached(error, signal, submitted.slice(performed.length));
     }
@@ -156,6 +148,10 @@ export function errorOf({ id, state, error }: Pick<RunInFull, 'id' | 'state' | '
   }
   return state === 'done' ? null : new CoffreError('E_INTERNAL', `run ${id} ended as ${state} and does not say why`);
 }
+
+/** The error of a task that came to no result where one is due. */
+export const failureOf = ({ task, error }: Pick<Performed, 'task' | 'error'>): CoffreError =>
+  error ?? new CoffreError('E_DAEMON_VERSION', `the daemon says that ${task.kind} of ${task.shop} is done, and nothing of its result`);
 
 /** Of the daemon itself, so that nothing else can be asked of it either. */
 const isOfTheDaemon = ({ code }: CoffreError): boolean =>

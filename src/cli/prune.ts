@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
+import { undeclaredShops } from '../catalog/live-objects.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
@@ -12,7 +13,7 @@ import { action, type CliContext, type Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant } from './output.ts';
-import { knownShop, undeclaredShops } from './shop.ts';
+import { knownShop } from './shop.ts';
 
 interface PruneOptions {
   readonly dryRun?: boolean;
@@ -75,9 +76,9 @@ async function pruneByDaemon(
   names: readonly string[],
 ): Promise<PruneResult[]> {
   const tasks = names.map((shop) => ({ kind: 'prune', shop }) as const);
-  const { perform } = await import('./daemon-runs.ts');
-  return (await perform(daemon, invocation, clock, tasks)).map(({ task, detail, error }) =>
-    detail === null ? failedPrune(task.shop, error) : (detail as PruneResult),
+  const { failureOf, perform } = await import('./daemon-runs.ts');
+  return (await perform(daemon, invocation, clock, tasks)).map((one) =>
+    one.detail === null ? failedPrune(one.task.shop, failureOf(one)) : (one.detail as PruneResult),
   );
 }
 

@@ -74,9 +74,9 @@ async function reconcileByDaemon(
   names: readonly string[],
 ): Promise<WatchResult[]> {
   const tasks = names.map((shop) => ({ kind: 'reconcile', shop }) as const);
-  const { perform } = await import('./daemon-runs.ts');
-  return (await perform(daemon, invocation, clock, tasks)).map(({ task, detail, error }) =>
-    detail === null ? failed(task.shop, error) : (detail as WatchResult),
+  const { failureOf, perform } = await import('./daemon-runs.ts');
+  return (await perform(daemon, invocation, clock, tasks)).map((one) =>
+    one.detail === null ? failed(one.task.shop, failureOf(one)) : (one.detail as WatchResult),
   );
 }
 
