@@ -49,6 +49,8 @@ const LONGEST_SILENCE_MS = 60_000;
 /** A restart by hand takes less; a supervisor that waits longer starts a daemon that goes on without us. */
 const RETURNS_WITHIN_MS = 8_000;
 const RETRY_EVERY_MS = 250;
+/** What ends sooner is no connection but somebody who lets nobody through. */
+const LASTED_MS = 2_000;
 
 /**
  * Follows the events at `path`, and takes them up again after the last one when the connection is cut or the daemon is started again. Ends
@@ -65,8 +67,10 @@ export async function* followEvents(
   let lastId = '';
   let lostAtMs: number | null = null;
   for (;;) {
+    let openMs: number | null = null;
     try {
       const response = await http.stream({ path, signal, headers: lastId === '' ? {} : { 'last-event-id': lastId } });
+      openMs = clock.monotonicMs();
       const stop = (): void => void response.destroy(signal.reason);
       signal.addEventListener('abort', stop, { once: true });
       try {
@@ -83,7 +87,8 @@ export async function* followEvents(
       signal.throwIfAborted();
       if (error instanceof CoffreError && error.code !== 'E_DAEMON_UNREACHABLE') throw error;
     }
-    // ended or cut
+    // ended or cut; a connection that lasted was one, though nothing was said on it
+    if (openMs !== null && clock.monotonicMs() - openMs > LASTED_MS) lostAtMs = null;
     if (lostAtMs === null || (await isThere())) lostAtMs = clock.monotonicMs();
     if (clock.monotonicMs() - lostAtMs > RETURNS_WITHIN_MS) {
       throw new CoffreError('E_DAEMON_LOST', `the daemon at ${http.where} ended, or was cut off`);
