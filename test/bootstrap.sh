@@ -31,7 +31,10 @@ tools='age:age zstd:zstd tar:tar git:git ps:procps setfattr:attr setfacl:acl jq:
 # a store that is given or runs in a container needs no Ceph here
 if [ -n "${COFFRE_TEST_S3_ENDPOINT:-}" ] || [ "${COFFRE_TEST_S3:-ceph}" != ceph ]; then store=''; fi
 case $what in
-  test | prepare) wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime" ;;
+  test | prepare)
+    wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime"
+    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base debootstrap:debootstrap dpkg-deb:dpkg"
+    ;;
   demo | bench) wanted="$store $database $tools" ;;
   crash) wanted="$store $tools" ;;
   check) wanted='git:git' ;;

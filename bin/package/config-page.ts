@@ -1,5 +1,5 @@
 // coffre.yaml(5): every key of the configuration, made of the commented example file.
-import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
+import { isMap, isNode, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { type Page, PLAIN } from './man-page.ts';
 import { bold, example, italic, running, tagged } from './roff.ts';
 
@@ -8,7 +8,7 @@ export function configPage(page: Page, reference: string, short: string): string
   const document = parseDocument(reference);
   if (!isMap(document.contents)) throw new TypeError('the example configuration is no mapping');
   // the file's own comment and that of its first key are one text to the parser; an empty line parts them
-  const opening = [document.commentBefore ?? '', above(document.contents)].join('\n\n');
+  const opening = [document.commentBefore ?? '', above(document.contents)].join('\n\n').trimStart();
   const parted = opening.lastIndexOf('\n\n');
   // its first line says what the file is: the page does that itself
   const introduction = opening.slice(0, Math.max(parted, 0)).split('\n').slice(1).join('\n');
@@ -24,7 +24,7 @@ export function configPage(page: Page, reference: string, short: string): string
     running('YAML. A wrong key or value is refused with its line, the value and what is allowed; `coffre doctor` tries all that it names.'),
     ...paragraphs(introduction),
     '.SH KEYS',
-    ...keys(document.contents, ofFirstKey),
+    ...keys(reference, document.contents, ofFirstKey),
     '.SH EXAMPLE',
     example(short),
     '.SH SEE ALSO',
@@ -38,20 +38,24 @@ function above(map: YAMLMap): string {
   return map.commentBefore ?? (isScalar(first) ? first.commentBefore : null) ?? '';
 }
 
-function keys(map: YAMLMap, ofFirstKey: string): string[] {
+function keys(reference: string, map: YAMLMap, ofFirstKey: string): string[] {
   return map.items.flatMap((pair, at) => {
     const { key, value } = pair as Pair;
     if (!isScalar(key)) throw new TypeError('a key of the example configuration is no word');
     const said = paragraphs((at === 0 ? ofFirstKey : key.commentBefore) ?? '');
     // the first paragraph stands beside the key
     const [first = '', ...more] = said[0] === '.PP' ? said.slice(1) : ['', ...said];
-    const nested = isMap(value) && !value.flow ? ['.RS', ...keys(value, above(value)), '.RE'] : [];
-    const shown = nested.length > 0 || value === null ? '' : ` ${oneLine(value)}`;
+    const nested = isMap(value) && !value.flow ? ['.RS', ...keys(reference, value, above(value)), '.RE'] : [];
+    const shown = nested.length > 0 || value === null ? '' : ` ${written(reference, value)}`;
     return [tagged(`${bold(`${key.value}:`)}${shown}`, first), ...more.map((line) => (line === '.PP' ? '.IP' : line)), ...nested];
   });
 }
 
-const oneLine = (value: unknown): string => running(String(value).replaceAll(/\s+/g, ' ').replace(/ #.*$/, ''));
+/** A value as the file has it, quotes and brackets included. */
+function written(reference: string, value: unknown): string {
+  if (!isNode(value) || !value.range) return '';
+  return running(reference.slice(value.range[0], value.range[1]));
+}
 
 /** A comment's paragraphs, parted by empty lines. Lines that are set in further are an example. */
 function paragraphs(comment: string): string[] {
