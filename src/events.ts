@@ -172,7 +172,7 @@ export const EVENTS = {
   'http.started': event('info', 'the API answers', ['address']),
   'http.stopped': event('info', 'the API answers no more', ['address']),
   'http.request': event('debug', 'a request was answered', ['method', 'route', 'status', 'who', 'address', 'durationMs']),
-  'http.refused': event('warn', 'no valid token came with a request', ['address', 'method']),
+  'http.refused': event('warn', 'a token that is not valid came with a request', ['address', 'method']),
   'http.blocked': event('warn', 'too many wrong tokens: the address is not listened to for a while', ['address']),
   'http.malformed': event('warn', 'what came was no request, or came too slowly, or was too large', ['address', 'code', 'kind']),
   'http.crowded': event('warn', 'an address has too many connections: more are closed', ['address']),

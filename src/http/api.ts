@@ -14,7 +14,7 @@ import { registerIncidents } from './incidents.ts';
 import { registerMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
-import type { Api } from './routes.ts';
+import type { Api, RouteAccess } from './routes.ts';
 import { registerRunEvents } from './run-events.ts';
 import { registerRuns } from './runs.ts';
 import { registerService } from './service.ts';
@@ -78,10 +78,13 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   api.setSerializerCompiler(serializerCompiler);
   api.removeContentTypeParser('text/plain');
   api.decorateRequest('principal', null);
+  const table: RouteAccess[] = [];
+  api.decorate('routeTable', table);
 
   const authenticate = door.kind === 'socket' ? atSocket : await guarded(api, service);
   api.addHook('onRoute', ({ config, method, schema, url }) => {
     if (config?.access === undefined) throw new CoffreError('E_INTERNAL', `${method} ${url} does not say who may use it`);
+    for (const one of [method].flat()) table.push({ method: one, url, access: config.access });
     const response = (schema?.response ?? {}) as Record<string, unknown>;
     if (schema !== undefined) schema.response = { ...response, default: PROBLEM_RESPONSE };
   });

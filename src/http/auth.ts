@@ -48,18 +48,20 @@ export function byToken(service: Service, limit: GuessLimit): Authenticate {
   return async (request, reply) => {
     const address = request.ip;
     const secret = bearer(request.headers.authorization);
-    const caller = secret === null ? null : `${address} ${createHash('sha256').update(secret).digest('base64')}`;
-    if (caller === null || !known.has(caller)) {
+    // no guess, and no line in the log: a port that is scanned would fill it
+    if (secret === null) throw new CoffreError('E_TOKEN', 'a bearer token is missing');
+    const caller = `${address} ${createHash('sha256').update(secret).digest('base64')}`;
+    if (!known.has(caller)) {
       const { exceeded, retryAfterS } = await limit(request, false);
       if (exceeded) throw tooMany(reply, retryAfterS);
     }
-    const row = secret === null ? null : await findToken(service.catalog, service.clock, secret);
-    if (row === null || caller === null) {
-      if (caller !== null) known.delete(caller);
-      service.log.warn({ event: 'http.refused', address, method: request.method }, 'no valid token');
+    const row = await findToken(service.catalog, service.clock, secret);
+    if (row === null) {
+      known.delete(caller);
+      service.log.warn({ event: 'http.refused', address, method: request.method }, 'the token is not valid');
       const { exceeded } = await limit(request, true);
       if (exceeded) service.log.warn({ event: 'http.blocked', address }, 'too many wrong tokens: the address has to wait');
-      throw new CoffreError('E_TOKEN', secret === null ? 'a bearer token is missing' : 'the token is not valid');
+      throw new CoffreError('E_TOKEN', 'the token is not valid');
     }
     known.delete(caller);
     known.add(caller);

@@ -55,7 +55,11 @@ export interface DaemonOptions {
   readonly listen?: readonly string[];
 }
 
-export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
+/** `atEnd` is given what stops it: the end of the test, unless a whole file uses it. */
+export async function startDaemon(
+  options: DaemonOptions = {},
+  atEnd: (stop: () => Promise<void>) => void = onTestFinished,
+): Promise<TestDaemon> {
   const { clock = systemClock } = options;
   const dir = mkdtempSync(join(tmpdir(), 'coffre-http-'));
   const socket = join(dir, 'coffre.sock');
@@ -79,7 +83,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   const log: Logged[] = [];
   const service = serviceOver({ config, catalog, clock, hub, log });
   const http = await startHttp(service, options.timeouts ? { timeouts: options.timeouts } : {});
-  onTestFinished(async () => {
+  atEnd(async () => {
     hub.close();
     await http.close();
     await catalog.close();

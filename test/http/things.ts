@@ -1,0 +1,80 @@
+// Something of everything that the API tells of, for two shops, with words in it that no client may read.
+import { Ledger } from '../../src/billing/ledger.ts';
+import { audit } from '../../src/catalog/audit.ts';
+import { placeHold } from '../../src/catalog/holds.ts';
+import { recordLook } from '../../src/catalog/incidents.ts';
+import { recordProbe } from '../../src/catalog/probes.ts';
+import { finishRun, startRun } from '../../src/catalog/runs.ts';
+import { recordSnapshot } from '../../src/catalog/snapshots.ts';
+import { createToken } from '../../src/catalog/tokens.ts';
+import { vaultPlace } from '../../src/config/vault-place.ts';
+import { CoffreError } from '../../src/errors.ts';
+import { newId } from '../../src/segment/id.ts';
+import { snapshotRow } from '../rows.ts';
+import type { TestDaemon } from './daemon.ts';
+
+/** Stands in every message, path and reason below. */
+export const SECRET_WORD = 'hunter2';
+
+/** Ids of what a shop has. */
+export interface Things {
+  readonly shop: string;
+  readonly snapshot: string;
+  /** Ended long ago. */
+  readonly run: string;
+  readonly incident: string;
+  readonly hold: string;
+  readonly token: string;
+}
+
+let names = 0;
+
+export async function makeThings({ catalog, service }: TestDaemon, shop: string): Promise<Things> {
+  const { clock, config } = service;
+  const who = SECRET_WORD;
+  const ledger = new Ledger(catalog, clock);
+  const run = newId(clock);
+  await startRun(catalog, clock, { id: run, kind: 'backup', shop, source: 'files', who });
+  const error = new CoffreError('E_FILES_READ', `cannot read /var/www/${shop}/${SECRET_WORD}`, { hint: SECRET_WORD });
+  await finishRun(catalog, clock, run, 'failed', error, { path: SECRET_WORD });
+
+  const snapshot = newId(clock);
+  const stored: number[] = [];
+  for (const kind of ['manifest', 'index'] as const) {
+    const key = `${shop}/${kind}/${snapshot}`;
+    const id = await ledger.intent({ vault: 'nas', shop, key, kind, refId: snapshot, runId: run, expectedBytes: 100 });
+    await ledger.stored(id, { key, versionId: `v-${snapshot}-${kind}`, sizeBytes: 100, lock: null }, null);
+    stored.push(id);
+  }
+  const [manifestObject = 0, indexObject = 0] = stored;
+  const nowMs = clock.nowMs();
+  await recordSnapshot(catalog, {
+    snapshot: snapshotRow({
+      ...{ id: snapshot, shop, runId: run, startedAt: nowMs, asOf: nowMs, completedAt: nowMs, keepUntil: nowMs + 86_400_000 },
+      ...{
+        counts: '{"files":3}',
+        requiredVaults: '["nas"]',
+        consistency: JSON.stringify({ acrossTables: true, notCovered: [SECRET_WORD] }),
+      },
+    }),
+    segments: [],
+    copy: { snapshotId: snapshot, vault: 'nas', committedAt: nowMs, manifestObject, indexObject, verifiedAt: null, verifyError: null },
+  });
+
+  const sighting = {
+    kind: 'foreign version',
+    key: `${shop}/${SECRET_WORD}-${run}`,
+    versionId: 'v',
+    sizeBytes: 1,
+    detail: SECRET_WORD,
+  } as const;
+  const { opened } = await recordLook(catalog, clock, { vault: 'nas', shop, kinds: ['foreign version'], sightings: [sighting], who });
+  const hold = await placeHold(catalog, clock, { id: newId(clock), shop, snapshotId: null, reason: SECRET_WORD, who });
+  names += 1;
+  const made = { name: `thing ${names}`, role: 'client', shops: [shop], expiresAt: null, who } as const;
+  const { row } = await createToken(catalog, clock, made);
+  const nas = config.vaults.get('nas');
+  if (nas) await recordProbe(catalog, clock, { name: 'nas', place: vaultPlace(nas) }, 'proven', []);
+  await audit(catalog, clock, { who, what: 'prune', shop, detail: { reason: SECRET_WORD } });
+  return { shop, snapshot, run, incident: opened[0]?.id ?? '', hold: hold.id, token: row.id };
+}
