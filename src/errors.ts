@@ -161,6 +161,12 @@ export const ERRORS = {
     'this clock and the store’s differ too much',
     'repair time synchronisation (chrony, systemd-timesyncd); lock dates are absolute',
   ),
+  E_CLOCK_JUMP: kind(
+    5,
+    'operator',
+    'our clock may have jumped ahead, and no vault can contradict it',
+    'compare date with another clock; where it is right (the machine was off), coffre incident list, coffre incident acknowledge, then again',
+  ),
   E_LOCKED: kind(5, 'backoff', 'the object is locked until a later date', 'wait for the date; nothing else can delete it'),
   E_NOT_DELETED: kind(
     5,
@@ -231,6 +237,18 @@ export const ERRORS = {
     'operator',
     'the server did not load exactly the rows of the manifest',
     'the database is not to be used; the message says table and counts',
+  ),
+  E_RESTORE_REFUSED: kind(
+    10,
+    'operator',
+    'the restore unit does not do what it was asked for',
+    'systemd/RIGHTS.md says who may ask for what',
+  ),
+  E_RESTORE_UNIT: kind(
+    10,
+    'backoff',
+    'the restore unit cannot be reached, or ended before it had an answer',
+    'systemctl status coffre-restore.socket; journalctl -u "coffre-restore@*"',
   ),
   // 11: state on this machine
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),

@@ -323,7 +323,9 @@ export type IncidentKind =
   /** Weaker, or shorter, than what was read back before. */
   | 'lock'
   /** The store holds another number of bytes than the ledger says. */
-  | 'drift';
+  | 'drift'
+  /** Ours may have jumped ahead, and nobody there has one to compare with. */
+  | 'clock';
 
 /**
  * A token of the API. Rows are never deleted: the audit names them. Not in the checkpoint: a rebuilt machine would take a token again

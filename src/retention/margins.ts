@@ -29,6 +29,15 @@ export function horizonMarginMs(retentionMs: number): number {
 export const INCREMENT_MARGIN_MS = 60 * MINUTE_MS;
 
 /**
+ * Where no vault has a clock of its own, ours may have jumped ahead when nothing ran for longer than this: then no snapshot is given up
+ * until somebody says that it is right. Half the window and a day, because less leaves half the window in any case, and a shop that is
+ * backed up once a week must not be asked each time.
+ */
+export function clockJumpMs(retentionMs: number): number {
+  return Math.ceil(retentionMs / 2) + DAY_MS;
+}
+
+/**
  * The newest good snapshot's locks must never end sooner than this from now. Two days, because the task that sees to it runs daily
  * and one missed day must not matter.
  */

@@ -19,6 +19,7 @@ import { checkSkew } from '../vault/clock-skew.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Chosen, SEGMENTS_AT_ONCE } from './choose.ts';
+import { requireNoJump } from './clock-jump.ts';
 import { stillThere } from './confirm.ts';
 import type { FactsRequest, SegmentPage } from './facts.ts';
 import { keepAhead } from './keep-ahead.ts';
@@ -88,7 +89,8 @@ export async function planShop(catalog: Catalog, clock: Clock, request: Pick<Pru
 
 /**
  * Prunes one shop while holding its lock. Troubles with single objects or vaults are in the result's `errors`, the rest goes on.
- * Throws E_BUSY, E_STATE…, E_CLOCK_SKEW when a vault's clock contradicts ours (nothing is decided then), and the signal's reason.
+ * Throws E_BUSY, E_STATE…, E_CLOCK_SKEW when a vault's clock contradicts ours, E_CLOCK_JUMP when none can and ours may have jumped
+ * (nothing is decided then), and the signal's reason.
  */
 export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
   const { catalog, clock } = deps;
@@ -131,6 +133,8 @@ class Prune {
   readonly #opened: Vault[];
   /** Taken before any vault's clock is compared with ours: should ours jump from here on, nothing is decided by where it went. */
   readonly #now: Temporal.Instant;
+  /** A vault with a clock of its own has agreed with ours. */
+  #clockAgreed = false;
   /** Delete markers on keys of ours. */
   readonly #markers: Finding[] = [];
 
@@ -151,7 +155,12 @@ class Prune {
     for (const vault of [...this.#vaults.values()]) await this.#guard(vault.name, () => this.#keepAhead(vault));
     // 3. Stage by stage. The choice and its tombstones are one transaction: a run that pins is before it or after it.
     let decisions: readonly Decision[] = [];
-    // No vault, no second clock: a snapshot must not be given up because ours is wrong while nobody can say so.
+    // No vault, no second clock: a snapshot must not be given up because ours is wrong while nobody can say so. A folder has none either.
+    const folders = this.#clockAgreed ? [] : [...this.#vaults.keys()];
+    if (folders.length > 0) {
+      const { retentionMs, who } = this.#request;
+      await requireNoJump(this.#deps.catalog, this.#deps.clock, { vaults: folders, nowMs: this.#now.epochMilliseconds, retentionMs, who });
+    }
     for (const stage of this.#vaults.size > 0 ? STAGES : []) {
       if (stage === 'segment') await this.#removeSegments();
       else {
@@ -193,7 +202,7 @@ class Prune {
       const { shop, retentionMs, signal } = this.#request;
       const vault = await openVault(name);
       this.#opened.push(vault);
-      await checkSkew(vault, this.#deps.clock, this.#request.clockSkewMs);
+      if ((await checkSkew(vault, this.#deps.clock, this.#request.clockSkewMs)) !== null) this.#clockAgreed = true;
       const olderThanMs = inFlightMarginMs(retentionMs);
       await this.#ledger.resolveIntents(vault, shop, signal ? { olderThanMs, signal } : { olderThanMs });
       const onLast = async (finding: Finding): Promise<void> => void (await this.#record(name, [], [finding]));

@@ -13,6 +13,7 @@ import { DirectoryTarget } from '../../src/target/files/directory-target.ts';
 import { LandingDirectory } from '../../src/target/files/landing-directory.ts';
 import { FilesystemVault } from '../../src/vault/filesystem.ts';
 import type { Vault } from '../../src/vault/vault.ts';
+import { agreeing } from '../vault/agreeing-folder.ts';
 
 export interface Outcome {
   readonly status: number;
@@ -62,7 +63,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
     },
   };
   const openVault: CliContext['adapters']['openVault'] = async (vault) =>
-    wrap(vault.type === 's3' ? await openStore(vault, clock) : new FilesystemVault(vault, clock));
+    wrap(vault.type === 's3' ? await openStore(vault, clock) : agreeing(new FilesystemVault(vault, clock), clock));
   const context: CliContext = {
     clock,
     io,

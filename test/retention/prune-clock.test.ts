@@ -1,8 +1,12 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { acknowledgeIncident, listIncidents } from '../../src/catalog/incidents.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { listSnapshots } from '../../src/catalog/snapshots.ts';
 import { systemClock } from '../../src/clock.ts';
 import { pruneShop } from '../../src/retention/prune.ts';
+import { filesystemVault } from '../billing/benches.ts';
+import { FakeClock } from '../fake-clock.ts';
 import { freshBucket } from '../servers/s3.ts';
 import { tempDir } from '../temp-dir.ts';
 import { movedClock, vaultOn } from '../vault/s3-bench.ts';
@@ -32,3 +36,61 @@ test.each([5 * 60_000, 30 * DAY_MS])(
     await expectNothingMissing(catalog, [vault]);
   },
 );
+
+describe('a shop in folders alone, whose own clocks are ours', () => {
+  const place = async () => {
+    const dir = await tempDir();
+    const clock = new FakeClock();
+    const catalog = await openCatalog(join(dir, 'state'));
+    onTestFinished(() => catalog.close());
+    const nas = await filesystemVault('nas', join(dir, 'nas'), clock);
+    const world: World = { catalog, clock, vaults: [nas], retentionMs: 14 * DAY_MS };
+    const prune = () =>
+      pruneShop(
+        { catalog, clock, openVault: async () => nas },
+        { shop: SHOP, vaults: ['nas'], retentionMs: 14 * DAY_MS, ceilingMs: 90 * DAY_MS, clockSkewMs: 60_000, who: 'test' },
+      );
+    /** Backed up and pruned daily. */
+    const days = async (count: number): Promise<void> => {
+      for (let day = 0; day < count; day++) {
+        await take(world);
+        expect((await prune()).errors).toEqual([]);
+        clock.advance(DAY_MS);
+      }
+    };
+    return { catalog, clock, days, nas, prune, world };
+  };
+
+  test('our clock jumps a year ahead, and a backup comes before the prune - nothing is given up until somebody says that it is right', async () => {
+    const { catalog, clock, days, nas, prune, world } = await place();
+    await days(5);
+    clock.setWall(clock.nowMs() + 365 * DAY_MS);
+    const late = await take(world);
+    const taken = (await listSnapshots(catalog)).map((row) => row.id);
+    expect(taken).toHaveLength(6);
+    for (let again = 0; again < 2; again++) await expect(prune()).rejects.toMatchObject({ code: 'E_CLOCK_JUMP' });
+    expect((await listSnapshots(catalog)).map((row) => row.id)).toEqual(taken);
+    await expectNothingMissing(catalog, [nas]);
+    const incidents = await listIncidents(catalog.db);
+    expect(incidents).toMatchObject([{ kind: 'clock', vault: 'nas', shop: '_coffre', acknowledgedAt: null }]);
+
+    // the clock is set right again: the window goes on as it was, whatever the year ahead says
+    const wrongMs = clock.nowMs();
+    clock.setWall(wrongMs - 365 * DAY_MS);
+    expect((await prune()).removed).toEqual([]);
+
+    clock.setWall(wrongMs);
+    await acknowledgeIncident(catalog, clock, incidents[0]?.id ?? '', { who: 'marie', reason: 'the machine was off for a year' });
+    expect((await prune()).errors).toEqual([]);
+    expect((await listSnapshots(catalog)).map((row) => row.id)).toEqual([late.snapshot]);
+  });
+
+  test('a machine that was off for a week - goes on by itself', async () => {
+    const { catalog, clock, days, prune } = await place();
+    await days(10);
+    clock.advance(7 * DAY_MS);
+    expect((await prune()).errors).toEqual([]);
+    expect((await listSnapshots(catalog)).length).toBeLessThan(10);
+    expect(await listIncidents(catalog.db)).toEqual([]);
+  });
+});

@@ -11,6 +11,7 @@ import { filesystemVault, folderBytes } from '../billing/benches.ts';
 import { startChild } from '../child.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
+import { agreeing } from '../vault/agreeing-folder.ts';
 import { expectLevel, expectNothingMissing, keysIn, SHOP, take } from './world.ts';
 
 const CHILD = join(import.meta.dirname, 'prune-in-child.ts');
@@ -19,7 +20,7 @@ const RETENTION_MS = 3 * DAY;
 const VAULTS = ['nas', 'offsite'];
 
 async function openVaults(dir: string, clock: FakeClock): Promise<Vault[]> {
-  return await Promise.all(VAULTS.map((name) => filesystemVault(name, join(dir, name), clock)));
+  return await Promise.all(VAULTS.map(async (name) => agreeing(await filesystemVault(name, join(dir, name), clock), clock)));
 }
 
 /** Two full snapshots with increments that reuse their segments, a killed run, an incomplete one: much of it past its window. */

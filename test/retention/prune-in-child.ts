@@ -4,6 +4,7 @@ import { openCatalog } from '../../src/catalog/open.ts';
 import { pruneShop } from '../../src/retention/prune.ts';
 import { FilesystemVault } from '../../src/vault/filesystem.ts';
 import { FakeClock } from '../fake-clock.ts';
+import { agreeing } from '../vault/agreeing-folder.ts';
 
 const [dir = '', now = '', dieAfter = '0', retention = '0'] = process.argv.slice(2);
 const clock = new FakeClock(Number(now));
@@ -13,8 +14,10 @@ await pruneShop(
   {
     catalog,
     clock,
-    openVault: async (name) =>
-      new FilesystemVault({ name, type: 'filesystem', path: join(dir, name), media: 'disk', site: null, offsite: false }, clock),
+    openVault: async (name) => {
+      const config = { name, type: 'filesystem', path: join(dir, name), media: 'disk', site: null, offsite: false } as const;
+      return agreeing(new FilesystemVault(config, clock), clock);
+    },
     forgetSnapshot: async () => {
       step('forget');
     },

@@ -16,6 +16,7 @@ import type { Vault } from '../../src/vault/vault.ts';
 import { filesystemVault, folderBytes } from '../billing/benches.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
+import { agreeing } from '../vault/agreeing-folder.ts';
 import { expectLevel, expectNothingMissing, keysIn, SHOP, take, type World } from './world.ts';
 
 const DAY = 86_400_000;
@@ -35,7 +36,8 @@ async function place(retentionMs = 14 * DAY): Promise<Place> {
   onTestFinished(() => catalog.close());
   const paths = new Map(['nas', 'offsite'].map((name) => [name, join(dir, name)]));
   const vaults: Vault[] = [];
-  for (const [name, path] of paths) vaults.push(await filesystemVault(name, path, clock));
+  // that a folder has no clock is what prune-clock.test.ts is about
+  for (const [name, path] of paths) vaults.push(agreeing(await filesystemVault(name, path, clock), clock));
   const openVault = async (name: string): Promise<Vault> => {
     const vault = vaults.find((it) => it.name === name);
     if (!vault) throw new CoffreError('E_UNKNOWN_VAULT', name);
