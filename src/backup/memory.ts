@@ -39,7 +39,7 @@ export interface MemoryUse {
  * served as long as holders end: its run holds nothing in the end, and of the runs that hold nothing it came first.
  */
 export class MemoryBudget {
-  readonly #sizeBytes: number;
+  #sizeBytes: number;
   readonly #accounts = new Set<Account>();
   #heldBytes = 0;
   #peakBytes = 0;
@@ -59,6 +59,12 @@ export class MemoryBudget {
     let waiting = 0;
     for (const account of this.#accounts) waiting += account.waiting.length;
     return { sizeBytes: this.#sizeBytes, heldBytes: this.#heldBytes, peakBytes: this.#peakBytes, waiting };
+  }
+
+  /** From now on; what is held beyond a smaller size is given back as runs go on. */
+  resize(memoryBytes: number, runs: number): void {
+    this.#sizeBytes = bytesInFlight(memoryBytes, runs);
+    this.#serve();
   }
 
   /** A share for one run; it needs no closing, what it holds is given back piece by piece. */

@@ -5,6 +5,7 @@ import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { recordStep } from '../catalog/run-queue.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import { listSnapshots, recordSnapshot } from '../catalog/snapshots.ts';
@@ -42,6 +43,8 @@ export interface BackupDeps {
   readonly openSource: (shop: ShopConfig, kind: SourceKind) => Promise<Source>;
   readonly log: RunLog;
   readonly onProgress: OnProgress;
+  /** Told of each step as it begins: open, read, lock, commit. */
+  readonly onStep?: (step: string) => void;
   /** Of the whole process. */
   readonly memory: MemoryBudget;
   /** Names and versions of what took part, for the manifest. */
@@ -137,6 +140,12 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   const stop = new AbortController();
   const signal = AbortSignal.any([request.signal, stop.signal]);
   const tell = { run: runId, shop: shop.name, source };
+  let steps = 0;
+  const begin = async (step: 'open' | 'read' | 'lock' | 'commit'): Promise<void> => {
+    await recordStep(catalog, { runId, seq: ++steps, step, at: clock.nowMs() });
+    deps.onStep?.(step);
+  };
+  await begin('open');
 
   // 1. Keys first: without recipient or signing key nothing may be written.
   const keys = await openShopKeys(config, shop.name);
@@ -183,6 +192,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
     const reuse = await confirmCopies(catalog, rules, choice, vaults, signal, (vault, key) =>
       deps.log.error({ ...tell, event: 'segment.missing', vault, key }, 'a stored segment is gone from its vault: it is stored anew'),
     );
+    await begin('read');
     return { reuse, shopEndsAt: await requireOpen(catalog, clock, shop.name) };
   };
   const { reuse, shopEndsAt } = await findReusable().catch(async (error: unknown) => {
@@ -226,6 +236,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   const completedAt = clock.now();
   // asked once more: a shop that was suspended or erased meanwhile gets no snapshot, one that closes no lock beyond its end
   const endsAt = await requireOpen(catalog, clock, shop.name);
+  await begin('lock');
   const horizons = planHorizons(config, shop, source, completedAt, endsAt, mode !== 'increment');
   // what a cut-off run stored was never used: to take it up is to store it, and a lock for a week of increments would be too long
   const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.interruptedRuns.includes(segment.row.runId);
@@ -247,6 +258,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
 
   // 7. Per vault: index, manifest, catalog row. Only the row makes it a snapshot there.
   const sealedIndex = await sealing;
+  await begin('commit');
   const full = packed.segments.every(isOwn);
   const freshStored = sum(packed.segments.filter((segment) => segment.fresh).map((segment) => segment.row.storedBytes));
   const allStored = sum(packed.segments.map((segment) => segment.row.storedBytes));

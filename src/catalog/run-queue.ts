@@ -1,4 +1,5 @@
 // Runs as others look at them: those that wait for their turn, one with its steps, and pages of all of them.
+import { sql } from 'kysely';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
@@ -40,7 +41,14 @@ export async function queueRun(catalog: Catalog, clock: Clock, run: QueuedRun): 
 
 /** What waits, in the order in which it was asked for. */
 export async function queuedRuns(catalog: Catalog): Promise<RunRow[]> {
-  return await catalog.db.selectFrom('runs').selectAll().where('state', '=', 'queued').orderBy('id').execute();
+  // written out: with a bound value SQLite would not use the index of these few, and read the whole table
+  return await catalog.db
+    .selectFrom('runs')
+    .selectAll()
+    .where(sql<boolean>`"state" = 'queued'`)
+    .where('slot', 'is', null)
+    .orderBy('id')
+    .execute();
 }
 
 /** Submitted runs that were interrupted and that no other has taken up. */
@@ -58,14 +66,15 @@ export async function abandonedRuns(catalog: Catalog, since: number): Promise<Ru
     .execute();
 }
 
-/** Ends a run that has not begun. false: it is not queued any more. */
-export async function cancelQueued(catalog: Catalog, clock: Clock, runId: string, error: CoffreError): Promise<boolean> {
+/** Ends a run that has not begun; `error` null: there was nothing to do. false: it is not queued any more. */
+export async function closeQueued(catalog: Catalog, clock: Clock, runId: string, error: CoffreError | null): Promise<boolean> {
   const result = await catalog.transaction((tx) =>
     tx
       .updateTable('runs')
       .set({
-        state: error.code === 'E_CANCELLED' ? 'cancelled' : 'failed',
-        ...{ endedAt: clock.nowMs(), errorCode: error.code, errorMessage: error.message, errorHint: error.hint },
+        state: error === null ? 'done' : error.code === 'E_CANCELLED' ? 'cancelled' : 'failed',
+        endedAt: clock.nowMs(),
+        ...(error && { errorCode: error.code, errorMessage: error.message, errorHint: error.hint }),
       })
       .where('id', '=', runId)
       .where('state', '=', 'queued')

@@ -26,6 +26,8 @@ export interface RunsTable {
   task: string | null;
   /** The interrupted run of the same task that this one goes on with. */
   takesUp: string | null;
+  /** JSON: the slot that it is for, until that slot's own row says what came of it; null: none, or said. */
+  slot: string | null;
 }
 
 /** A step that a run began; it lasted until the next one, or the run's end. */

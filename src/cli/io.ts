@@ -13,6 +13,8 @@ export interface Io {
   readonly cwd: string;
   /** Aborts with E_INTERRUPTED at the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
+  /** From now on SIGHUP calls this instead. */
+  onHangup(listener: () => void): void;
   setExitStatus(status: number): void;
 }
 
@@ -21,8 +23,13 @@ const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 /** The real process. A second signal ends it at once, with the status that a shell expects. */
 export function processIo(): Io {
   const controller = new AbortController();
+  let hangup: (() => void) | null = null;
   for (const [name, number] of Object.entries(SIGNAL_NUMBERS)) {
     process.on(name, () => {
+      if (name === 'SIGHUP' && hangup !== null) {
+        hangup();
+        return;
+      }
       if (controller.signal.aborted) process.exit(128 + number);
       controller.abort(new CoffreError('E_INTERRUPTED', `stopped by ${name}`));
     });
@@ -42,6 +49,9 @@ export function processIo(): Io {
     env: process.env,
     cwd: process.cwd(),
     signal: controller.signal,
+    onHangup: (listener) => {
+      hangup = listener;
+    },
     setExitStatus: (status) => {
       process.exitCode = status;
     },

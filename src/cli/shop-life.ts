@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
 import { listHolds } from '../catalog/holds.ts';
+import { undeclaredShops } from '../catalog/live-objects.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '../catalog/shop-life.ts';
 import type { Config } from '../config/config.ts';
@@ -15,7 +16,7 @@ import { loadSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
-import { knownShop, undeclaredShops } from './shop.ts';
+import { knownShop } from './shop.ts';
 
 interface Reason {
   readonly reason?: string;

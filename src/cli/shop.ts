@@ -1,10 +1,9 @@
 // Finding a declared shop by its name, with the nearest one when there is none.
 import { closest } from 'fastest-levenshtein';
-import { shopsHeld } from '../catalog/live-objects.ts';
+import { undeclaredShops } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
 
 /** Throws E_UNKNOWN_SHOP. */
 export function findShop(config: Config, name: string): ShopConfig {
@@ -18,12 +17,6 @@ export function findShop(config: Config, name: string): ShopConfig {
 /** The shop named, or all of them. Throws E_UNKNOWN_SHOP. */
 export function chosenShops(config: Config, name: string | undefined): ShopConfig[] {
   return name === undefined ? [...config.shops.values()] : [findShop(config, name)];
-}
-
-/** Shops that are in the configuration no more, and of which a vault still holds something. */
-export async function undeclaredShops(config: Config, catalog: Catalog): Promise<string[]> {
-  const held = await shopsHeld(catalog.db);
-  return held.filter((name) => !config.shops.has(name) && `${name}/` !== DAEMON_PREFIX);
 }
 
 /** Throws E_UNKNOWN_SHOP for a name that is neither declared nor held by any vault. */

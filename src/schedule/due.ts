@@ -22,12 +22,17 @@ export function parseSchedule(expression: string, timezone: string): Schedule {
     const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error);
     throw new CoffreError('E_CONFIG', `no schedule: ${JSON.stringify(expression)} in ${timezone}: ${reason}`, { cause: error });
   }
+  // hundreds of shops share a schedule and ask the same: most have just taken the same slot
+  let asked: { readonly afterMs: number; readonly next: Temporal.Instant | null } | null = null;
   return {
     expression,
     timezone,
     next(instant) {
+      const afterMs = instant.epochMilliseconds;
+      if (asked?.afterMs === afterMs) return asked.next;
       const next = cron.nextRun(toDate(instant));
-      return next === null ? null : fromDate(next);
+      asked = { afterMs, next: next === null ? null : fromDate(next) };
+      return asked.next;
     },
   };
 }

@@ -4,6 +4,8 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import type { SourceKind } from '../source/source.ts';
 import { parseSchedule, type Schedule } from './due.ts';
+import type { TaskRequest } from './service.ts';
+import { jitterOf, type StartRules } from './start.ts';
 
 /** Schedule keys of a plan, and what no plan can leave out. */
 export type JobName = 'database' | 'files' | 'increments' | 'server' | 'probe' | 'prune' | 'reconcile' | 'checkpoint' | 'catch-up' | 'read';
@@ -13,6 +15,8 @@ export interface Job {
   readonly shop: string;
   readonly name: JobName;
   readonly schedule: Schedule;
+  /** Left out: it begins when it is due. */
+  readonly start?: StartRules;
 }
 
 /** Before the night's backups, which then find each vault's lock proven or go without it. */
@@ -23,31 +27,55 @@ const PRUNE_EXPRESSION = '30 6 * * *';
 const RECONCILE_EXPRESSION = '0 7 * * *';
 /** How often it is looked whether something is to be read: mostly nothing is. */
 const READ_EXPRESSION = '20 * * * *';
+const READ_EVERY_MS = 3_600_000;
 /** How often it is looked whether some vault lacks something: the catalog says it at once, and mostly nothing does. */
 const CATCH_UP_EXPRESSION = '*/10 * * * *';
+const CATCH_UP_EVERY_MS = 600_000;
 /** After prune and reconciliation, so that it tells what they did and found. */
 const CHECKPOINT_EXPRESSION = '30 7 * * *';
+/** What is not a backup keeps its order within the morning. */
+const LONGEST_UPKEEP_JITTER_MS = 900_000;
 
-/** What a backup job reads, and whether everything is read anew. null: not a backup. */
-export function backupOf(name: JobName): { readonly source: SourceKind; readonly full: boolean } | null {
+/** What a job does. */
+export function taskOf({ shop, name }: Pick<Job, 'shop' | 'name'>): TaskRequest {
   switch (name) {
     case 'database':
       // a dump reads every row anyway; chunks that did not change keep their segment
-      return { source: 'database', full: false };
+      return { kind: 'backup', shop, source: 'database', full: false };
     case 'files':
-      return { source: 'files', full: true };
+      return { kind: 'backup', shop, source: 'files', full: true };
     case 'increments':
-      return { source: 'files', full: false };
+      return { kind: 'backup', shop, source: 'files', full: false };
     case 'server':
-      return { source: 'server', full: true };
+      return { kind: 'backup', shop, source: 'server', full: true };
+    case 'read':
+      return { kind: 'verify', shop, all: false };
     case 'probe':
     case 'prune':
     case 'reconcile':
     case 'checkpoint':
     case 'catch-up':
-    case 'read':
-      return null;
+      return { kind: name, shop };
   }
+}
+
+const BACKED_UP: Readonly<Partial<Record<JobName, SourceKind>>> = {
+  database: 'database',
+  files: 'files',
+  increments: 'files',
+  server: 'server',
+};
+
+/** What a backup job reads; null: it is none. */
+export const backedUpBy = (name: JobName): SourceKind | null => BACKED_UP[name] ?? null;
+
+/** How a shop's backups of a source begin. An increment must not begin before the full archive that makes it pointless: both have one jitter. */
+export function backupRules(config: Pick<Config, 'limits' | 'timezone'>, shop: ShopConfig, source: SourceKind): StartRules {
+  return {
+    jitterMs: jitterOf(`${shop.name} ${source}`, config.limits.jitterMs),
+    windows: shop.plan.maintenance,
+    timezone: config.timezone,
+  };
 }
 
 /**
@@ -55,33 +83,38 @@ export function backupOf(name: JobName): { readonly source: SourceKind; readonly
  * when an expression is none.
  */
 export function jobsOf(config: Config, undeclared: readonly string[] = []): Job[] {
+  // one expression serves hundreds of shops
+  const schedules = new Map<string, Schedule>();
+  const scheduleOf = (expression: string): Schedule => {
+    const known = schedules.get(expression) ?? parseSchedule(expression, config.timezone);
+    schedules.set(expression, known);
+    return known;
+  };
+  const { timezone } = config;
   const jobs: Job[] = [];
+  const add = (shop: string, name: JobName, expression: string, spreadMs: number): void => {
+    const start = { jitterMs: jitterOf(`${shop} ${name}`, spreadMs), windows: [], timezone };
+    jobs.push({ shop, name, schedule: scheduleOf(expression), start });
+  };
   for (const shop of config.shops.values()) {
     for (const name of ['database', 'files', 'increments', 'server'] as const) {
       const expression = shop.plan.schedule[name];
-      if (expression !== null && has(shop, name))
-        jobs.push({ shop: shop.name, name, schedule: parseSchedule(expression, config.timezone) });
+      const source = backedUpBy(name);
+      if (expression === null || source === null || shop[source] === null) continue;
+      jobs.push({ shop: shop.name, name, schedule: scheduleOf(expression), start: backupRules(config, shop, source) });
     }
   }
-  for (const shop of config.shops.keys()) {
-    jobs.push({ shop, name: 'catch-up', schedule: parseSchedule(CATCH_UP_EXPRESSION, config.timezone) });
-  }
+  const upkeepMs = Math.min(config.limits.jitterMs, LONGEST_UPKEEP_JITTER_MS);
+  // looks that mostly find nothing to do are spread over the whole time between two of them
+  for (const shop of config.shops.keys()) add(shop, 'catch-up', CATCH_UP_EXPRESSION, CATCH_UP_EVERY_MS);
   for (const shop of [...config.shops.keys(), ...undeclared, DAEMON_SHOP]) {
-    jobs.push({ shop, name: 'prune', schedule: parseSchedule(PRUNE_EXPRESSION, config.timezone) });
-    jobs.push({ shop, name: 'reconcile', schedule: parseSchedule(RECONCILE_EXPRESSION, config.timezone) });
+    add(shop, 'prune', PRUNE_EXPRESSION, upkeepMs);
+    add(shop, 'reconcile', RECONCILE_EXPRESSION, upkeepMs);
   }
   if (config.verify.readWithinMs !== null) {
-    for (const shop of [...config.shops.keys(), DAEMON_SHOP]) {
-      jobs.push({ shop, name: 'read', schedule: parseSchedule(READ_EXPRESSION, config.timezone) });
-    }
+    for (const shop of [...config.shops.keys(), DAEMON_SHOP]) add(shop, 'read', READ_EXPRESSION, READ_EVERY_MS);
   }
-  jobs.push({ shop: DAEMON_SHOP, name: 'probe', schedule: parseSchedule(PROBE_EXPRESSION, config.timezone) });
-  jobs.push({ shop: DAEMON_SHOP, name: 'checkpoint', schedule: parseSchedule(CHECKPOINT_EXPRESSION, config.timezone) });
+  add(DAEMON_SHOP, 'probe', PROBE_EXPRESSION, 0);
+  add(DAEMON_SHOP, 'checkpoint', CHECKPOINT_EXPRESSION, 0);
   return jobs;
-}
-
-function has(shop: ShopConfig, name: SourceKind | 'increments'): boolean {
-  if (name === 'database') return shop.database !== null;
-  if (name === 'server') return shop.server !== null;
-  return shop.files !== null;
 }

@@ -1,29 +1,85 @@
-// Runs jobs when they are due: catch-up first, some at once, never two for one shop.
+// Runs what is due and what was asked for: orders first, catch-up after downtime, some at once, never two for one shop.
 import { Temporal } from 'temporal-polyfill';
 import type { RunLog } from '../backup/log.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import { newestDue } from './due.ts';
-import { backupOf, type Job, type JobName } from './jobs.ts';
+import { newId } from '../segment/id.ts';
+import type { NewRunEvent, RunProgress } from './feed.ts';
+import { type Entry, givesWay, JobBook } from './job-book.ts';
+import { backedUpBy, type Job, taskOf } from './jobs.ts';
 import { retryAfterMs } from './retry.ts';
-import type { SlotStore } from './slots.ts';
+import { type RunningNow, sourceOf, type TaskRequest } from './service.ts';
+import { type SlotStore, slotKey } from './slots.ts';
+
+/** What somebody asked for; its row in the catalog is `queued`. */
+export interface Order {
+  readonly run: string;
+  readonly task: TaskRequest;
+  readonly who: string;
+}
+
+/** One run, as it is handed to whoever does the work. */
+export interface Work {
+  readonly run: string;
+  readonly task: TaskRequest;
+  readonly who: string;
+  /** What it is scheduled as; null: somebody asked for it. */
+  readonly job: Job | null;
+  /** The slot that it is for. */
+  readonly dueAt: Temporal.Instant | null;
+  readonly signal: AbortSignal;
+  /** What it does now. */
+  readonly step: (step: string) => void;
+  readonly progress: (progress: RunProgress) => void;
+}
+
+export interface Limits {
+  /** Runs under way at once, over all shops. */
+  readonly concurrency: number;
+  /** A run that lasts longer is told to stop. */
+  readonly deadlineMs: number;
+  /** One that then does not end for this long is called hung. */
+  readonly hungAfterMs: number;
+}
+
+/** What keeps scheduled backups from beginning, beside their windows. */
+export interface Hindrance {
+  /** Paused, or being restored. */
+  readonly shops: ReadonlySet<string>;
+  /** Restores under way on this machine: each takes a place. */
+  readonly restores: number;
+}
+
+/** What the catalog must be told of runs. */
+export interface RunBooks {
+  /** The row of a run that ended without having begun; `error` null: there was nothing to do. */
+  close(run: string, error: CoffreError | null): Promise<void>;
+  hung(run: string, message: string): Promise<void>;
+  /** Another order that goes on with an interrupted one. */
+  again(order: Order): Promise<Order>;
+}
 
 export interface SchedulerOptions {
   readonly clock: Clock;
   readonly log: RunLog;
   readonly jobs: readonly Job[];
+  /** Orders that were waiting when the last daemon ended, oldest first. */
+  readonly orders?: readonly Order[];
   readonly slots: SlotStore;
-  /** Jobs under way at once, over all shops. */
-  readonly concurrency: number;
+  readonly books: RunBooks;
+  /** Asked again and again: a reload changes them. */
+  readonly limits: () => Limits;
   /** Whether the shop has any snapshot of what this job reads. */
   readonly hasSnapshot: (job: Job) => Promise<boolean>;
   /** Whether there is anything to do for a job that gives way: asked each time that it is due. */
   readonly isNeeded: (job: Job) => Promise<boolean>;
+  readonly hindrance: () => Promise<Hindrance>;
   /** Does the work. Throws when it did not succeed; must end soon after `signal` aborts. */
-  readonly work: (job: Job, dueAt: Temporal.Instant, signal: AbortSignal) => Promise<void>;
-  /** How long a job under way may go on after the order to stop, before it is interrupted. */
+  readonly work: (work: Work) => Promise<void>;
+  readonly publish?: (event: NewRunEvent) => void;
+  /** How long a run under way may go on after the order to stop, before it is interrupted. */
   readonly graceMs?: number;
-  /** How long an interrupted job may take to end, before the scheduler leaves without it. */
+  /** How long an interrupted run may take to end, before the scheduler leaves without it. */
   readonly leaveMs?: number;
 }
 
@@ -31,260 +87,480 @@ export interface SchedulerOptions {
 const GRACE_MS = 5_000;
 /** Well below systemd's 90 s. */
 const LEAVE_MS = 30_000;
-/** Wall clocks jump (suspended machines, repaired time): look at least this often. */
+/** Wall clocks jump (suspended machines, repaired time), windows and pauses end: look at least this often. */
 const LONGEST_NAP_MS = 60_000;
-/** A slot taken further in the future than this means that the clock was wrong when it was written down. */
-const CLOCK_WAS_WRONG_MS = 3_600_000;
-
 /** What gives way and a person must help is tried again this often all the same. */
 const AGAIN_MS = 3_600_000;
+/** An order whose shop is held by another process is tried again this often. */
+const BUSY_MS = 15_000;
+const SCHEDULE = 'schedule';
+const NO_HINDRANCE: Hindrance = { shops: new Set(), restores: 0 };
 
-/** At the same instant, what is small and urgent goes first, and what looks at its results last. */
-const ORDER: readonly JobName[] = [
-  ...(['probe', 'database', 'files', 'increments', 'server', 'prune'] as const),
-  ...(['reconcile', 'checkpoint', 'catch-up', 'read'] as const),
-];
+type Stopped = 'gave way' | 'cancelled' | 'deadline' | 'daemon stops';
 
-/** What it does is not urgent and may take days: it gives way to whatever is due, and goes on where it was. */
-const givesWay = (job: Job): boolean => job.name === 'catch-up' || job.name === 'read';
+/** A run under way, or a look whether one is needed. */
+class UnderWay {
+  readonly run: string;
+  readonly task: TaskRequest;
+  readonly who: string;
+  readonly startedAt: number;
+  readonly yields: boolean;
+  readonly stop = new AbortController();
+  /** false: it is still looked whether there is anything to do. */
+  begun = false;
+  stopped: Stopped | null = null;
+  hung = false;
+  ended: Promise<void> = Promise.resolve();
+  timer: Timer | null = null;
 
-interface Entry {
-  readonly job: Job;
-  /** Slots up to here are taken care of. */
-  takenUpTo: Temporal.Instant;
-  /** First slot after `takenUpTo`; null: there is none. */
-  next: Temporal.Instant | null;
-  /** The slot that waits for its run, or is being run. */
-  due: Temporal.Instant | null;
-  running: boolean;
-  failures: number;
-  /** Not before. */
-  retryAt: Temporal.Instant | null;
+  constructor(order: Order, startedAt: number, yields: boolean) {
+    this.run = order.run;
+    this.task = order.task;
+    this.who = order.who;
+    this.startedAt = startedAt;
+    this.yields = yields;
+  }
 }
 
-const isAfter = (a: Temporal.Instant, b: Temporal.Instant): boolean => Temporal.Instant.compare(a, b) > 0;
+interface WaitingOrder {
+  readonly order: Order;
+  /** Not before, by the monotonic clock. */
+  notBeforeMs: number;
+}
 
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #entries: Entry[] = [];
-  readonly #running = new Map<string, Promise<void>>();
-  /** By shop: stops what is under way there and gives way. */
-  readonly #yielding = new Map<string, AbortController>();
-  readonly #interrupt = new AbortController();
+  readonly #book: JobBook;
+  /** In the order in which they were given. */
+  readonly #orders: WaitingOrder[];
+  /** By shop. */
+  readonly #running = new Map<string, UnderWay>();
+  #hindrance = NO_HINDRANCE;
   #wake: () => void = () => {};
+  #stopping = false;
+  /** The catalog is not what it was: nothing can go on with it. */
+  #broken: CoffreError | null = null;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#orders = (options.orders ?? []).map((order) => ({ order, notBeforeMs: 0 }));
+    const { log } = options;
+    this.#book = new JobBook({
+      onClock: ({ shop, name }, takenUpTo) =>
+        log.warn(
+          { shop, job: name, event: 'job.clock', takenUpTo: takenUpTo.toString() },
+          'a slot in the future was written down as taken: the clock was wrong then; scheduled from now',
+        ),
+      onMissed: ({ shop, name }, since) =>
+        log.info({ shop, job: name, event: 'job.missed', since: since.toString() }, 'slots were missed: one run makes up for them'),
+    });
   }
 
   /**
    * Runs until `signal` aborts, then stops: nothing new is started, what runs may finish within the grace time and is interrupted
-   * after it. Resolves with true when everything had ended, false when it left something behind.
+   * after it. Resolves with true when everything had ended, false when it left something behind. Throws E_CATALOG, after having
+   * stopped in the same way, when a run finds the catalog damaged.
    */
   async run(signal: AbortSignal): Promise<boolean> {
     const onAbort = (): void => this.#wake();
     signal.addEventListener('abort', onAbort);
+    let clean: boolean;
     try {
-      await this.#load();
-      while (!signal.aborted) {
+      await this.#options.slots.recover();
+      await this.#load(this.#options.jobs);
+      while (!signal.aborted && this.#broken === null) {
         const now = this.#options.clock.now();
-        this.#collectDue(now);
-        this.#startReady(now);
-        await this.#nap(now, signal);
+        this.#book.collectDue(now.epochMilliseconds);
+        if (await this.#findHindrance()) this.#startReady(now.epochMilliseconds);
+        // nothing is awaited between the look at what is ready and the nap: whatever ends or comes then wakes us
+        await this.#nap(now.epochMilliseconds, signal);
       }
     } finally {
       signal.removeEventListener('abort', onAbort);
+      clean = await this.#stop();
     }
-    return await this.#stop();
+    if (this.#broken) throw this.#broken;
+    return clean;
+  }
+
+  get running(): readonly RunningNow[] {
+    const begun = [...this.#running.values()].filter((underWay) => underWay.begun);
+    return begun.map(({ run, task, who, startedAt, hung }) => ({
+      ...{ run, kind: task.kind, shop: task.shop, source: sourceOf(task), who, startedAt, hung },
+    }));
+  }
+
+  get queued(): number {
+    return this.#orders.length;
+  }
+
+  /** Slots that wait for a place, their shop, or the end of a window. */
+  get due(): number {
+    return this.#book.waiting();
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  get jobs(): number {
+    return this.#book.size;
+  }
+
+  /** The run of an order for the same that has not begun. */
+  waitingFor(task: TaskRequest): string | null {
+    const text = JSON.stringify(task);
+    return this.#orders.find(({ order }) => JSON.stringify(order.task) === text)?.order.run ?? null;
+  }
+
+  order(order: Order): void {
+    this.#orders.push({ order, notBeforeMs: 0 });
+    this.#publish(order, 'queued', 'queued');
+    this.#wake();
+  }
+
+  /** queued: taken out of the queue, its row is the caller's. running: told to stop. null: not here. */
+  cancel(run: string, who: string): 'queued' | 'running' | null {
+    const at = this.#orders.findIndex(({ order }) => order.run === run);
+    if (at >= 0) {
+      const [waiting] = this.#orders.splice(at, 1);
+      if (waiting) this.#publish(waiting.order, 'ended', 'cancelled');
+      return 'queued';
+    }
+    const underWay = [...this.#running.values()].find((one) => one.run === run);
+    if (!underWay) return null;
+    this.#tellToStop(underWay, 'cancelled', new CoffreError('E_CANCELLED', `cancelled by ${who}`));
+    return 'running';
+  }
+
+  /** Looks at once at what has changed outside: a pause that was ended, say. */
+  look(): void {
+    this.#wake();
+  }
+
+  /** Other jobs from now on. What is under way goes on. */
+  async replaceJobs(jobs: readonly Job[]): Promise<void> {
+    const { clock, slots } = this.#options;
+    const now = clock.now();
+    const changed: Job[] = [];
+    const fresh = this.#book.replace(jobs, now.epochMilliseconds, (job) => changed.push(job));
+    // written down, so that a restart does not take slots of the new schedule before now for missed ones
+    await slots.takenTogether(changed.map(({ shop, name }) => ({ shop, job: name, dueAt: now })));
+    await this.#load(fresh);
+    this.#wake();
   }
 
   /** Where each job stands: from its record, or, the first time, from now on; at once when its shop has nothing yet. */
-  async #load(): Promise<void> {
-    const { clock, hasSnapshot, jobs, log, slots } = this.#options;
+  async #load(jobs: readonly Job[]): Promise<void> {
+    const { clock, hasSnapshot, log, slots } = this.#options;
+    const taken = await slots.allTaken();
+    const now = clock.now();
+    const nowMs = now.epochMilliseconds;
+    const withFull = new Set(jobs.filter(({ name }) => name === 'files').map(({ shop }) => shop));
+    const from: { shop: string; job: Job['name']; dueAt: Temporal.Instant }[] = [];
     for (const job of jobs) {
-      const now = clock.now();
-      // nothing is missed with its slots: what lacks is looked up, now and then
-      const last = givesWay(job) ? now : await slots.lastTaken(job.shop, job.name);
-      const entry: Entry = {
-        job,
-        takenUpTo: last ?? now,
-        next: job.schedule.next(last ?? now),
-        due: givesWay(job) ? now : null,
-        running: false,
-        failures: 0,
-        retryAt: null,
-      };
-      this.#entries.push(entry);
-      if (last !== null) continue;
-      if (this.#isFirstOfSource(job) && !(await hasSnapshot(job))) {
+      if (givesWay(job.name)) {
+        // nothing is missed with its slots: what lacks is looked up, now and then; not all shops at once
+        this.#book.add(job, nowMs, nowMs).retryAtMs = clock.monotonicMs() + (job.start?.jitterMs ?? 0);
+        continue;
+      }
+      const last = taken.get(slotKey(job.shop, job.name));
+      if (last !== undefined) {
+        this.#book.add(job, last.epochMilliseconds, null);
+        continue;
+      }
+      // a shop's first snapshot of a source is made by increments only where no full archive is planned
+      const isFirst = backedUpBy(job.name) !== null && !(job.name === 'increments' && withFull.has(job.shop));
+      if (isFirst && !(await hasSnapshot(job))) {
         log.info({ shop: job.shop, job: job.name, event: 'job.first' }, 'no snapshot yet: backed up at once');
-        entry.due = now;
+        this.#book.add(job, nowMs, nowMs);
       } else {
+        this.#book.add(job, nowMs, null);
         // written down now, so that a first slot missed while the daemon is down is known to be missed
-        await slots.taken(job.shop, job.name, now);
+        from.push({ shop: job.shop, job: job.name, dueAt: now });
       }
+    }
+    if (from.length > 0) await slots.takenTogether(from);
+  }
+
+  /** false: it cannot be known now, and nothing begins. */
+  async #findHindrance(): Promise<boolean> {
+    this.#hindrance = NO_HINDRANCE;
+    if (!this.#book.hasDueBackup()) return true;
+    try {
+      this.#hindrance = await this.#options.hindrance();
+      return true;
+    } catch (error) {
+      const failure = asCoffreError(error);
+      if (failure.code === 'E_CATALOG') this.#broken ??= failure;
+      this.#options.log.error({ event: 'schedule.failed', code: failure.code, hint: failure.hint }, failure.message);
+      return false;
     }
   }
 
-  /** The job that makes a shop's first snapshot of a source: increments only where no full archive is planned. */
-  #isFirstOfSource(job: Job): boolean {
-    if (backupOf(job.name) === null) return false;
-    return job.name !== 'increments' || !this.#options.jobs.some((other) => other.shop === job.shop && other.name === 'files');
-  }
-
-  #collectDue(now: Temporal.Instant): void {
-    const { log } = this.#options;
-    for (const entry of this.#entries) {
-      if (isAfter(entry.takenUpTo, now.add({ milliseconds: CLOCK_WAS_WRONG_MS }))) {
-        log.warn(
-          { shop: entry.job.shop, job: entry.job.name, event: 'job.clock', takenUpTo: entry.takenUpTo.toString() },
-          'a slot in the future was written down as taken: the clock was wrong then; scheduled from now',
-        );
-        this.#settle(entry, now);
-      }
-      if (entry.running || entry.next === null || isAfter(entry.next, now)) continue;
-      const slot = newestDue(entry.job.schedule, entry.takenUpTo, now);
-      if (slot === null) continue;
-      // a newer slot takes over from one that waits or failed
-      if (entry.due === null || isAfter(slot, entry.due)) {
-        if (entry.due === null && isAfter(slot, entry.next) && !givesWay(entry.job)) {
-          log.info(
-            { shop: entry.job.shop, job: entry.job.name, event: 'job.missed', since: entry.next.toString() },
-            'slots were missed: one run makes up for them',
-          );
-        }
-        entry.due = slot;
-        // its slots are more frequent than its pauses
-        if (!givesWay(entry.job)) {
-          entry.failures = 0;
-          entry.retryAt = null;
-        }
-      }
-      entry.next = entry.job.schedule.next(slot);
+  #startReady(nowMs: number): void {
+    const monotonicMs = this.#options.clock.monotonicMs();
+    for (const waiting of [...this.#orders]) {
+      if (waiting.notBeforeMs > monotonicMs) continue;
+      const { order } = waiting;
+      this.#makeWay(order.task.shop, this.#isFull());
+      if (this.#running.has(order.task.shop)) continue;
+      // nothing that is scheduled begins before it
+      if (this.#isFull()) return;
+      this.#orders.splice(this.#orders.indexOf(waiting), 1);
+      this.#launch(new UnderWay(order, nowMs, order.task.kind === 'catch-up'), (underWay) => this.#runOrder(order, underWay));
     }
-  }
-
-  #startReady(now: Temporal.Instant): void {
-    const ready = this.#entries
-      .filter((entry) => entry.due !== null && !entry.running && (entry.retryAt === null || !isAfter(entry.retryAt, now)))
-      .sort(
-        (a, b) =>
-          Number(givesWay(a.job)) - Number(givesWay(b.job)) ||
-          Temporal.Instant.compare(a.due as Temporal.Instant, b.due as Temporal.Instant) ||
-          ORDER.indexOf(a.job.name) - ORDER.indexOf(b.job.name),
-      );
+    const ready = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, nowMs });
     for (const entry of ready) {
-      const { shop } = entry.job;
-      const isFull = this.#running.size >= this.#options.concurrency;
-      if (!givesWay(entry.job)) this.#makeWay(shop, isFull);
+      const { shop, name } = entry.job;
+      const isFull = this.#isFull();
+      if (!givesWay(name)) this.#makeWay(shop, isFull);
       if (this.#running.has(shop)) continue;
       if (isFull) return;
       // a full archive makes the increment beside it pointless
-      const full =
-        entry.job.name === 'increments' ? ready.find((other) => other.job.shop === shop && other.job.name === 'files') : undefined;
-      const started = this.#start(full ?? entry).finally(() => {
-        this.#running.delete(shop);
-        this.#wake();
-      });
-      this.#running.set(shop, started);
+      const full = name === 'increments' ? this.#book.find(shop, 'files') : undefined;
+      const chosen = full && ready.includes(full) ? full : entry;
+      const { job } = chosen;
+      chosen.running = true;
+      const order = { run: newId(this.#options.clock), task: taskOf(job), who: SCHEDULE };
+      this.#launch(new UnderWay(order, nowMs, givesWay(job.name)), (underWay) => this.#runSlot(chosen, underWay));
     }
   }
 
-  /** Stops what gives way and a job waits for: its own shop's, or any when there is no place and none is about to be free. */
+  #isFull(): boolean {
+    const { concurrency } = this.#options.limits();
+    let [busy, hung] = [0, 0];
+    for (const underWay of this.#running.values()) underWay.hung ? hung++ : busy++;
+    // a hung run does nothing and gives its place to the others, but no more of them than there are places: each holds memory
+    const places = Math.max(1, concurrency - this.#hindrance.restores);
+    return busy + Math.max(0, hung - concurrency) >= places;
+  }
+
+  /** Stops what gives way and something waits for: its own shop's, or any when there is no place and none is about to be free. */
   #makeWay(shop: string, isFull: boolean): void {
-    const stops = [...this.#yielding.values()];
-    const any = isFull && !stops.some((stop) => stop.signal.aborted) ? stops[0] : undefined;
-    const inTheWay = this.#running.has(shop) ? this.#yielding.get(shop) : any;
-    inTheWay?.abort(new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
+    const yielding = [...this.#running.values()].filter((underWay) => underWay.yields && !underWay.hung);
+    const any = isFull && !yielding.some(({ stopped }) => stopped !== null) ? yielding[0] : undefined;
+    const own = this.#running.get(shop);
+    const inTheWay = own === undefined ? any : own.yields ? own : undefined;
+    if (inTheWay) this.#tellToStop(inTheWay, 'gave way', new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
+  }
+
+  #launch(underWay: UnderWay, run: (underWay: UnderWay) => Promise<void>): void {
+    const { clock, limits } = this.#options;
+    const { shop } = underWay.task;
+    this.#running.set(shop, underWay);
+    underWay.timer = clock.after(limits().deadlineMs, () =>
+      this.#tellToStop(
+        underWay,
+        'deadline',
+        new CoffreError('E_DEADLINE', `${shop}: the ${underWay.task.kind} took longer than limits.runDeadline`),
+      ),
+    );
+    underWay.ended = run(underWay).finally(() => {
+      underWay.timer?.cancel();
+      this.#running.delete(shop);
+      this.#wake();
+    });
+  }
+
+  /** Once. A run that does not obey is called hung, and its shop stays taken: there are never two writers. */
+  #tellToStop(underWay: UnderWay, why: Stopped, reason: CoffreError): void {
+    if (underWay.stopped !== null) return;
+    const { clock, limits } = this.#options;
+    underWay.stopped = why;
+    underWay.timer?.cancel();
+    underWay.timer = clock.after(limits().hungAfterMs, () => void this.#callHung(underWay));
+    underWay.stop.abort(reason);
+  }
+
+  async #callHung(underWay: UnderWay): Promise<void> {
+    const { books, clock, log } = this.#options;
+    underWay.hung = true;
+    const minutes = Math.round(this.#options.limits().hungAfterMs / 60_000);
+    const error = new CoffreError(
+      'E_RUN_HUNG',
+      `${underWay.task.shop}: the ${underWay.task.kind} was told to stop and has not ended for ${minutes} minutes`,
+    );
+    const { run, task } = underWay;
+    log.error({ event: 'run.hung', run, shop: task.shop, kind: task.kind, code: error.code, hint: error.hint }, error.message);
+    this.#publish(underWay, 'step', 'running', { step: 'hung', error });
+    this.#wake();
+    // said again until it is written down: the disk may be what hangs
+    for (let waitMs = 60_000; this.#running.get(task.shop) === underWay; waitMs = Math.min(waitMs * 2, AGAIN_MS)) {
+      try {
+        await books.hung(run, error.message);
+        return;
+      } catch {
+        await clock.sleep(waitMs, underWay.stop.signal.aborted ? undefined : underWay.stop.signal);
+      }
+    }
   }
 
   /** One run of one job, from start to what follows from its end. Never throws. */
-  async #start(entry: Entry): Promise<void> {
-    const { clock, isNeeded, log, slots, work } = this.#options;
+  async #runSlot(entry: Entry, underWay: UnderWay): Promise<void> {
+    const { clock, isNeeded, log, slots } = this.#options;
     const { job } = entry;
-    const dueAt = entry.due as Temporal.Instant;
-    const told = { shop: job.shop, job: job.name, due: dueAt.toString() };
-    const increments =
-      job.name === 'files' ? this.#entries.find((other) => other.job.shop === job.shop && other.job.name === 'increments') : undefined;
-    const covered = increments?.due ?? null;
-    entry.running = true;
-    const stop = new AbortController();
-    if (givesWay(job)) this.#yielding.set(job.shop, stop);
+    const { run } = underWay;
+    const dueMs = entry.dueMs as number;
+    const dueAt = Temporal.Instant.fromEpochMilliseconds(dueMs);
+    const told = { shop: job.shop, job: job.name, due: dueAt.toString(), run };
+    const increments = job.name === 'files' ? this.#book.find(job.shop, 'increments') : undefined;
+    const coveredMs = increments?.dueMs ?? null;
     try {
-      if (givesWay(job) && !(await isNeeded(job))) {
-        this.#settle(entry, dueAt);
+      if (givesWay(job.name) && !(await isNeeded(job))) {
+        this.#book.settle(entry, dueMs);
         return;
       }
+      if (!givesWay(job.name)) await slots.begin({ run, task: underWay.task, job: job.name, dueAt });
+      underWay.begun = true;
       log.info({ ...told, event: 'job.started' }, 'job started');
-      await work(job, dueAt, AbortSignal.any([this.#interrupt.signal, stop.signal]));
-      // Recorded after the work: killed in between, the work is done a second time, never not at all.
-      if (!givesWay(job)) await slots.taken(job.shop, job.name, dueAt);
-      if (increments && covered) {
-        await slots.taken(job.shop, 'increments', covered);
-        this.#settle(increments, covered);
+      this.#publish(underWay, 'started', 'running');
+      await this.#work(underWay, job, dueAt);
+      // Recorded after the work: killed in between, the row of the run says that this slot was taken.
+      if (!givesWay(job.name)) await slots.taken(job.shop, job.name, dueAt, run);
+      if (increments && coveredMs !== null) {
+        await slots.taken(job.shop, 'increments', Temporal.Instant.fromEpochMilliseconds(coveredMs));
+        this.#book.settle(increments, coveredMs);
       }
-      this.#settle(entry, dueAt);
+      this.#book.settle(entry, dueMs);
       log.info({ ...told, event: 'job.done' }, 'job done');
+      this.#publish(underWay, 'ended', 'done');
     } catch (error) {
       const failure = asCoffreError(error);
-      if (this.#interrupt.signal.aborted) {
-        log.info({ ...told, event: 'job.interrupted', code: failure.code }, 'job interrupted: taken up again at the next start');
-        return;
-      }
-      if (stop.signal.aborted) {
-        log.info({ ...told, event: 'job.gaveWay' }, 'interrupted for what is due: taken up again after it');
-        return;
-      }
-      if (failure.code === 'E_DEGRADED' && !givesWay(job)) {
-        // Kept, and complete: no second snapshot would be better, a catch-up brings this one where it lacks.
-        log.error({ ...told, event: 'job.degraded', code: failure.code, hint: failure.hint }, failure.message);
-        await slots.taken(job.shop, job.name, dueAt);
-        this.#settle(entry, dueAt);
-        return;
-      }
-      entry.failures += 1;
-      const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(job) ? AGAIN_MS : null);
-      const retryAt = waitMs === null ? null : clock.now().add({ milliseconds: waitMs });
-      log.error(
-        { ...told, event: 'job.failed', code: failure.code, hint: failure.hint, retryAt: retryAt?.toString() ?? null },
-        failure.message,
-      );
-      if (retryAt === null) this.#settle(entry, dueAt);
-      else entry.retryAt = retryAt;
+      if (underWay.begun) this.#publish(underWay, 'ended', endState(failure, underWay.stopped), { error: failure });
+      await this.#slotFailed(entry, underWay, dueAt, failure).catch((unwritten: unknown) => {
+        // what could not be written down is tried again as if it had not been done
+        this.#failed(entry, asCoffreError(unwritten), told);
+      });
     } finally {
       entry.running = false;
-      if (givesWay(job)) this.#yielding.delete(job.shop);
-      else this.#look(job.shop, clock.now());
+      if (!givesWay(job.name)) this.#lookForGaps(job.shop, clock.nowMs());
     }
+  }
+
+  async #slotFailed(entry: Entry, { run, stopped }: UnderWay, dueAt: Temporal.Instant, failure: CoffreError): Promise<void> {
+    const { books, log, slots } = this.#options;
+    const { job } = entry;
+    const told = { shop: job.shop, job: job.name, due: dueAt.toString(), run };
+    const dueMs = dueAt.epochMilliseconds;
+    if (stopped === 'daemon stops') {
+      log.info({ ...told, event: 'job.interrupted', code: failure.code }, 'job interrupted: taken up again at the next start');
+      return;
+    }
+    if (stopped === 'gave way' || (stopped === 'deadline' && givesWay(job.name))) {
+      log.info({ ...told, event: 'job.gaveWay' }, 'interrupted for what is due: taken up again after it');
+      return;
+    }
+    if (stopped === 'cancelled' || (failure.code === 'E_DEGRADED' && !givesWay(job.name))) {
+      if (stopped === 'cancelled') log.info({ ...told, event: 'job.cancelled' }, 'cancelled: it comes again at its next slot');
+      // Kept, and complete: no second snapshot would be better, a catch-up brings this one where it lacks.
+      else log.error({ ...told, event: 'job.degraded', code: failure.code, hint: failure.hint }, failure.message);
+      if (!givesWay(job.name)) await slots.taken(job.shop, job.name, dueAt, run);
+      this.#book.settle(entry, dueMs);
+      return;
+    }
+    this.#failed(entry, failure, told);
+    if (givesWay(job.name)) return;
+    // of a shop that is held by another process nothing is to be told: it is tried again
+    if (failure.code !== 'E_BUSY') await books.close(run, failure).catch(() => {});
+    await slots.leave(run).catch(() => {});
+  }
+
+  #failed(entry: Entry, failure: CoffreError, told: { shop: string; job: string; due: string; run: string }): void {
+    const { clock, log } = this.#options;
+    entry.failures += 1;
+    const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(entry.job.name) ? AGAIN_MS : null);
+    const retryAt = waitMs === null ? null : clock.now().add({ milliseconds: waitMs });
+    log.error(
+      { ...told, event: 'job.failed', code: failure.code, hint: failure.hint, retryAt: retryAt?.toString() ?? null },
+      failure.message,
+    );
+    if (waitMs === null) this.#book.settle(entry, entry.dueMs as number);
+    else entry.retryAtMs = clock.monotonicMs() + waitMs;
+    if (failure.code === 'E_CATALOG') this.#broken ??= failure;
+  }
+
+  /** One run that somebody asked for. Never throws. */
+  async #runOrder(order: Order, underWay: UnderWay): Promise<void> {
+    const { books, clock, log } = this.#options;
+    const { run, task, who } = order;
+    const told = { run, shop: task.shop, kind: task.kind, who };
+    let failure: CoffreError | null = null;
+    underWay.begun = true;
+    log.info({ ...told, event: 'order.started' }, 'an order is begun');
+    this.#publish(order, 'started', 'running');
+    try {
+      await this.#work(underWay, null, null);
+    } catch (error) {
+      failure = asCoffreError(error);
+    }
+    try {
+      if (failure?.code === 'E_BUSY' && underWay.stopped === null) {
+        // another process has the shop: its row still waits
+        this.#orders.unshift({ order, notBeforeMs: clock.monotonicMs() + BUSY_MS });
+        clock.after(BUSY_MS, () => this.#wake());
+        this.#publish(order, 'queued', 'queued', { error: failure });
+        return;
+      }
+      await books.close(run, failure);
+      this.#publish(order, 'ended', failure === null ? 'done' : endState(failure, underWay.stopped), failure ? { error: failure } : {});
+      if (failure === null) log.info({ ...told, event: 'order.done' }, 'an order is done');
+      else if (underWay.stopped === 'daemon stops')
+        log.info({ ...told, event: 'order.interrupted', code: failure.code }, 'taken up again at the next start');
+      else if (underWay.stopped === 'gave way') this.#orders.push({ order: await books.again(order), notBeforeMs: 0 });
+      else if (failure.code === 'E_CANCELLED') log.info({ ...told, event: 'order.cancelled' }, failure.message);
+      else log.error({ ...told, event: 'order.failed', code: failure.code, hint: failure.hint }, failure.message);
+    } catch (error) {
+      failure = asCoffreError(error);
+      log.error({ ...told, event: 'order.failed', code: failure.code, hint: failure.hint }, failure.message);
+    }
+    if (failure?.code === 'E_CATALOG') this.#broken ??= failure;
+    this.#lookForGaps(task.shop, clock.nowMs());
+  }
+
+  #work(underWay: UnderWay, job: Job | null, dueAt: Temporal.Instant | null): Promise<void> {
+    const { run, task, who } = underWay;
+    let step: string | null = null;
+    let last: RunProgress | null = null;
+    const publish = (type: 'step' | 'progress'): void => this.#publish(underWay, type, 'running', { step, progress: last });
+    return this.#options.work({
+      ...{ run, task, who, job, dueAt, signal: underWay.stop.signal },
+      step: (name) => {
+        step = name;
+        publish('step');
+      },
+      progress: (figures) => {
+        last = figures;
+        publish('progress');
+      },
+    });
+  }
+
+  #publish(
+    { run, task, who }: Order | UnderWay,
+    type: NewRunEvent['type'],
+    state: NewRunEvent['state'],
+    more: { step?: string | null; progress?: RunProgress | null; error?: CoffreError } = {},
+  ): void {
+    const { step = null, progress = null, error } = more;
+    this.#options.publish?.({
+      ...{ run, kind: task.kind, shop: task.shop, source: sourceOf(task), who, type, state, step, progress },
+      error: error ? { code: error.code, message: error.message } : null,
+    });
   }
 
   /** A run may have left something lacking, or shown that a vault is back: the catalog is asked at once. */
-  #look(shop: string, now: Temporal.Instant): void {
-    const entry = this.#entries.find((other) => other.job.shop === shop && other.job.name === 'catch-up');
+  #lookForGaps(shop: string, nowMs: number): void {
+    const entry = this.#book.find(shop, 'catch-up');
     if (!entry || entry.running) return;
-    entry.due ??= now;
-    entry.retryAt = null;
+    entry.dueMs ??= nowMs;
+    entry.retryAtMs = null;
   }
 
-  #settle(entry: Entry, takenUpTo: Temporal.Instant): void {
-    entry.takenUpTo = takenUpTo;
-    entry.next = entry.job.schedule.next(takenUpTo);
-    entry.due = null;
-    entry.failures = 0;
-    entry.retryAt = null;
-  }
-
-  /** Sleeps until something may be due, a job ends or the order to stop comes. */
-  #nap(now: Temporal.Instant, signal: AbortSignal): Promise<void> {
-    let napMs = LONGEST_NAP_MS;
-    for (const entry of this.#entries) {
-      if (entry.running) continue;
-      // what is due already waits for a place or its shop: the end of a job wakes us
-      const at = entry.due === null ? entry.next : entry.retryAt;
-      if (at === null) continue;
-      const leftMs = at.epochMilliseconds - now.epochMilliseconds;
-      if (leftMs > 0) napMs = Math.min(napMs, leftMs);
-    }
+  /** Sleeps until something may be due, a run ends or the order to stop comes. */
+  #nap(nowMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const napMs = this.#book.quietMs(nowMs, clock.monotonicMs(), LONGEST_NAP_MS);
     return new Promise((resolve) => {
       let timer: Timer | null = null;
       this.#wake = () => {
@@ -292,28 +568,36 @@ export class Scheduler {
         timer?.cancel();
         resolve();
       };
-      if (signal.aborted) this.#wake();
-      else timer = this.#options.clock.after(napMs, () => this.#wake());
+      if (signal.aborted || this.#broken) this.#wake();
+      else timer = clock.after(napMs, () => this.#wake());
     });
   }
 
   async #stop(): Promise<boolean> {
-    const { clock, graceMs = GRACE_MS, leaveMs = LEAVE_MS } = this.#options;
-    if (await this.#allEnd(clock, graceMs)) return true;
-    this.#interrupt.abort(new CoffreError('E_INTERRUPTED', 'the daemon stops'));
-    return await this.#allEnd(clock, leaveMs);
+    const { graceMs = GRACE_MS, leaveMs = LEAVE_MS } = this.#options;
+    this.#stopping = true;
+    if (await this.#allEnd(graceMs)) return true;
+    for (const underWay of this.#running.values()) {
+      this.#tellToStop(underWay, 'daemon stops', new CoffreError('E_INTERRUPTED', 'the daemon stops'));
+    }
+    return await this.#allEnd(leaveMs);
   }
 
   /** Whether everything under way ends within `limitMs`. */
-  async #allEnd(clock: Clock, limitMs: number): Promise<boolean> {
+  async #allEnd(limitMs: number): Promise<boolean> {
     if (this.#running.size === 0) return true;
     const late = Promise.withResolvers<boolean>();
-    const timer = clock.after(limitMs, () => late.resolve(false));
-    const ended = Promise.all(this.#running.values()).then(() => true);
+    const timer = this.#options.clock.after(limitMs, () => late.resolve(false));
+    const ended = Promise.all([...this.#running.values()].map((underWay) => underWay.ended)).then(() => true);
     try {
       return await Promise.race([ended, late.promise]);
     } finally {
       timer.cancel();
     }
   }
+}
+
+function endState(failure: CoffreError, stopped: Stopped | null): 'failed' | 'interrupted' | 'cancelled' {
+  if (failure.code === 'E_CANCELLED') return 'cancelled';
+  return stopped === 'daemon stops' || stopped === 'gave way' ? 'interrupted' : 'failed';
 }

@@ -4,7 +4,6 @@
 // returned before the scheduler stops:
 //   export async function startHttp(service: Service, options): Promise<{ close(): Promise<void>; addresses: readonly string[] }>
 import type { RunLog } from '../backup/log.ts';
-import type { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Pause } from '../catalog/pauses.ts';
 import type { RunsTable } from '../catalog/tables.ts';

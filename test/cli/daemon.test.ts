@@ -8,6 +8,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { readableObjects } from '../../src/catalog/reading.ts';
+import { systemClock } from '../../src/clock.ts';
 import { catalogSlots } from '../../src/schedule/slots.ts';
 import { startFaultProxy } from '../servers/fault-proxy.ts';
 import { until } from '../servers/rig.ts';
@@ -121,7 +122,7 @@ test('slots missed while it was down are made up for by one run', async () => {
   const it = await world();
   await it.ok(['backup', 'dupont']);
   const catalog = await openCatalog(it.stateDir);
-  const slots = catalogSlots(catalog);
+  const slots = catalogSlots(catalog, systemClock);
   const { Temporal } = await import('temporal-polyfill');
   const nineDaysAgo = Temporal.Now.instant().subtract({ hours: 9 * 24 });
   for (const job of ['files', 'increments', 'prune'] as const) await slots.taken('dupont', job, nineDaysAgo);
@@ -146,7 +147,7 @@ test('its daily looks - vaults probed, somebody else’s object told of as an in
   const { client, name: Bucket } = it.bucket;
   await client.send(new PutObjectCommand({ Bucket, Key: 'prod/dupont/segments/theirs', Body: 'x' }));
   const catalog = await openCatalog(it.stateDir);
-  const slots = catalogSlots(catalog);
+  const slots = catalogSlots(catalog, systemClock);
   const { Temporal } = await import('temporal-polyfill');
   const twoDaysAgo = Temporal.Now.instant().subtract({ hours: 48 });
   await slots.taken('dupont', 'files', Temporal.Now.instant().add({ minutes: 30 }));

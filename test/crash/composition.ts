@@ -57,6 +57,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
     columns: 80,
     env: process.env,
     cwd: process.cwd(),
+    onHangup: () => {},
     signal: new AbortController().signal,
     setExitStatus: (wanted) => {
       status = wanted;

@@ -4,8 +4,9 @@ import type { RunLog } from '../../src/backup/log.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { CoffreError, type ErrorCode } from '../../src/errors.ts';
 import { parseSchedule } from '../../src/schedule/due.ts';
+import type { NewRunEvent } from '../../src/schedule/feed.ts';
 import type { Job, JobName } from '../../src/schedule/jobs.ts';
-import { Scheduler } from '../../src/schedule/scheduler.ts';
+import { type Hindrance, type Limits, type Order, type RunBooks, Scheduler } from '../../src/schedule/scheduler.ts';
 import { catalogSlots, type SlotStore } from '../../src/schedule/slots.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -21,8 +22,10 @@ const job = (name: JobName, expression: string, shop = 'dupont'): Job => ({
 });
 
 interface Started {
+  readonly run: string;
   readonly shop: string;
-  readonly name: JobName;
+  /** `order`: somebody asked for it. */
+  readonly name: JobName | 'order';
   readonly due: string;
   readonly at: string;
   end(error?: unknown): void;
@@ -42,9 +45,14 @@ function rig(options: {
   readonly fail?: (started: Started) => ErrorCode | null;
   /** Whether a catch-up finds anything; false when left out. */
   readonly lacks?: () => boolean;
+  readonly orders?: readonly Order[];
+  readonly hindrance?: () => Hindrance;
+  readonly limits?: Partial<Limits>;
+  readonly books?: Partial<RunBooks>;
 }) {
   const { clock, manual = false } = options;
   const started: Started[] = [];
+  const published: NewRunEvent[] = [];
   const events: { event: string; job?: string }[] = [];
   const write = (fields: object): void => void events.push(fields as { event: string });
   const log: RunLog = { debug: write, info: write, warn: write, error: write };
@@ -54,15 +62,20 @@ function rig(options: {
     log,
     jobs: options.jobs,
     slots: options.slots,
-    concurrency: options.concurrency ?? 2,
+    orders: options.orders ?? [],
+    books: { close: async () => {}, hung: async () => {}, again: async (order) => order, ...options.books },
+    limits: () => ({ concurrency: options.concurrency ?? 2, deadlineMs: 12 * HOUR, hungAfterMs: 15 * MINUTE, ...options.limits }),
+    hindrance: async () => options.hindrance?.() ?? { shops: new Set(), restores: 0 },
+    publish: (event) => published.push(event),
     hasSnapshot: async () => options.hasSnapshot ?? true,
     isNeeded: async () => options.lacks?.() ?? false,
-    work: async (one, dueAt, signal) => {
+    work: async ({ run, task, job: one, dueAt, signal }) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const entry: Started = {
-        shop: one.shop,
-        name: one.name,
-        due: dueAt.toString(),
+        run,
+        shop: task.shop,
+        name: one?.name ?? 'order',
+        due: dueAt?.toString() ?? '',
         at: clock.now().toString(),
         end: (error) => (error === undefined ? resolve() : reject(error)),
         signal,
@@ -77,7 +90,9 @@ function rig(options: {
   });
   const ended = scheduler.run(stop.signal);
   return {
+    scheduler,
     started,
+    published,
     events,
     ended,
     names: () => started.map((one) => `${one.shop} ${one.name} ${one.due}`),
@@ -101,7 +116,7 @@ async function pass(clock: FakeClock, ms: number, stepMs = 30 * MINUTE): Promise
 async function slotStore(): Promise<SlotStore> {
   const catalog = await openCatalog(await tempDir());
   onTestFinished(() => catalog.close());
-  return catalogSlots(catalog);
+  return catalogSlots(catalog, { nowMs: () => 0 });
 }
 
 const instant = (text: string): Temporal.Instant => Temporal.Instant.from(text);

@@ -23,6 +23,7 @@ const shop = (schedule: Partial<PlanConfig['schedule']> = {}): ShopConfig => ({
     rto: { targetMs: 4 * HOUR, calendar: '24x7', country: null },
     quotaBytes: null,
     full: 'fresh',
+    maintenance: [],
     schedule: { database: null, files: '0 3 * * 0', increments: '0 4 * * *', server: null, ...schedule },
   },
   vaults: ['nas', 'offsite'],
@@ -45,7 +46,7 @@ const snapshot = (asOf: number, rest: Partial<SnapshotWithCopies> = {}): Snapsho
 
 const run = (kind: RunRow['kind'], endedAt: number, rest: Partial<RunRow> = {}): RunRow => ({
   ...{ id: `r${endedAt}`, kind, shop: 'dupont', source: kind === 'backup' ? 'files' : null, state: 'done', startedAt: endedAt, endedAt },
-  ...{ errorCode: null, errorMessage: null, errorHint: null, detail: null, who: null, task: null, takesUp: null },
+  ...{ errorCode: null, errorMessage: null, errorHint: null, detail: null, who: null, task: null, takesUp: null, slot: null },
   ...rest,
 });
 

@@ -16,7 +16,8 @@ const STATEMENTS = [
     "detail" text,
     "who" text,
     "task" text,
-    "takesUp" text
+    "takesUp" text,
+    "slot" text
   ) strict`,
   `insert into "runsNew" ("id", "kind", "shop", "source", "state", "startedAt", "endedAt", "errorCode", "errorMessage", "detail")
     select "id", "kind", "shop", "source", "state", "startedAt", "endedAt", "errorCode", "errorMessage", "detail" from "runs"`,
@@ -26,6 +27,8 @@ const STATEMENTS = [
   `create index "runsRunning" on "runs" ("shop") where "state" = 'running'`,
   `create index "runsQueued" on "runs" ("id") where "state" = 'queued'`,
   `create index "runsSubmitted" on "runs" ("startedAt") where "task" is not null`,
+  `create index "runsTakenUp" on "runs" ("takesUp") where "takesUp" is not null`,
+  `create index "runsOfSlot" on "runs" ("id") where "slot" is not null`,
   `create index "runsPages" on "runs" ("shop", "id")`,
 
   `create table "runSteps" (

@@ -1,0 +1,63 @@
+// When what is due may begin: jitter, so that all shops of one schedule do not begin together, and maintenance windows. Pure.
+import { createHash } from 'node:crypto';
+import { Temporal } from 'temporal-polyfill';
+import { type MaintenanceWindow, windowMinutes } from '../config/maintenance.ts';
+
+/**
+ * Milliseconds from 0 to below `spreadMs`: the same whenever it is asked for the same name. Hashed, since names are alike (shop-001,
+ * shop-002) and what begins beside one another should be far apart.
+ */
+export function jitterOf(name: string, spreadMs: number): number {
+  if (spreadMs <= 0) return 0;
+  return Math.floor((createHash('sha256').update(name).digest().readUInt32BE(0) / 2 ** 32) * spreadMs);
+}
+
+/**
+ * The end of the time at `atMs` in which nothing begins, windows that follow on one another taken together; null: it may begin. Epoch
+ * milliseconds. A window is from one time on the clock to the other, however long that is on a day when the clocks change.
+ */
+export function closedUntil(windows: readonly MaintenanceWindow[], timezone: string, atMs: number): number | null {
+  let until: number | null = null;
+  // each turn leaves one window behind; they cannot cover the week
+  for (let turns = 0; turns <= windows.length * 8; turns++) {
+    const end = endOfWindowAt(windows, timezone, until ?? atMs);
+    if (end === null) break;
+    until = end;
+  }
+  return until;
+}
+
+function endOfWindowAt(windows: readonly MaintenanceWindow[], timezone: string, atMs: number): number | null {
+  if (windows.length === 0) return null;
+  const today = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timezone).toPlainDate();
+  let latest: number | null = null;
+  for (const date of [today.subtract({ days: 1 }), today]) {
+    for (const window of windows) {
+      if (!window.days.includes(date.dayOfWeek)) continue;
+      const from = instantOn(date, window.fromMinute, timezone);
+      const to = instantOn(date, window.fromMinute + windowMinutes(window), timezone);
+      if (from <= atMs && atMs < to && (latest === null || to > latest)) latest = to;
+    }
+  }
+  return latest;
+}
+
+/** A time on the clock that is skipped is the moment of the change; one that comes twice the first of the two. */
+function instantOn(date: Temporal.PlainDate, minute: number, timezone: string): number {
+  const day = date.add({ days: Math.floor(minute / 1440) });
+  const time = Temporal.PlainTime.from({ hour: Math.floor((minute % 1440) / 60), minute: minute % 60 });
+  return day.toZonedDateTime({ timeZone: timezone, plainTime: time }).epochMilliseconds;
+}
+
+/** How a job's slots become beginnings. */
+export interface StartRules {
+  readonly jitterMs: number;
+  readonly windows: readonly MaintenanceWindow[];
+  readonly timezone: string;
+}
+
+/** When the run of a slot is to begin, when nothing else is in its way. Epoch milliseconds. */
+export function plannedStart(slotMs: number, rules: StartRules): number {
+  const atMs = slotMs + rules.jitterMs;
+  return closedUntil(rules.windows, rules.timezone, atMs) ?? atMs;
+}
