@@ -1,5 +1,6 @@
 // What a power cut may take that a kill leaves: contents and names of files that were written and not yet synced. The recorder keeps the
-// list while a process runs; the loss is done to its folders afterwards. The catalog's own files are left: SQLite syncs each commit.
+// list while a process runs; the loss is done to its folders afterwards. The catalog's own files are left: a commit that
+// has returned is there after any cut (catalog-power-cut.test.ts).
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Random } from './random.ts';
