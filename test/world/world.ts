@@ -41,6 +41,10 @@ export interface WorldOptions {
   readonly endpoint?: string;
   readonly bucket?: Bucket;
   readonly lockMode?: 'COMPLIANCE' | 'GOVERNANCE';
+  /** true: the daemon listens at `socket` of the world, and at a random port of 127.0.0.1. */
+  readonly listen?: boolean;
+  /** Lines of YAML below `shops:`, beside dupont. */
+  readonly moreShops?: readonly string[];
 }
 
 export interface Outcome {
@@ -57,6 +61,7 @@ export interface World {
   readonly stateDir: string;
   readonly keyDir: string;
   readonly nasPath: string;
+  readonly socket: string;
   readonly bucket: Bucket;
   /** The agency's recovery identity, as it would be on paper. */
   readonly recovery: string;
@@ -78,6 +83,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const stateDir = join(dir, 'state');
   const keyDir = join(dir, 'keys');
   const nasPath = join(dir, 'nas');
+  const socket = join(dir, 'coffre.sock');
   mkdirSync(keyDir, { mode: 0o700 });
   mkdirSync(nasPath, { mode: 0o700 });
   await new FilesystemVault(
@@ -98,7 +104,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     const lines = [
       'timezone: Europe/Paris',
       `stateDir: ${stateDir}`,
-      'listen: { socket: null, http: null }',
+      wanted.listen ? `listen: { socket: ${socket}, http: "127.0.0.1:0" }` : 'listen: { socket: null, http: null }',
       wanted.encryption === 'none' ? 'encryption: none' : `encryption: { keyDir: ${keyDir}, recovery: [${recipient}] }`,
       `signing: { keyFile: ${join(keyDir, 'signing.key')} }`,
       'vaults:',
@@ -126,6 +132,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       const { root, exclude = [], profile = 'generic' } = wanted.files;
       lines.push(`    files: { root: ${root}, profile: ${profile}, exclude: ${JSON.stringify(exclude)} }`);
     }
+    lines.push(...(wanted.moreShops ?? []));
     writeFileSync(configFile, `${lines.join('\n')}\n`);
   };
   writeConfig(options);
@@ -160,6 +167,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     stateDir,
     keyDir,
     nasPath,
+    socket,
     bucket,
     recovery,
     shop: 'dupont',
