@@ -5,7 +5,8 @@ import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
 import { listHolds } from '../catalog/holds.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
-import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '../catalog/shop-life.ts';
+import { listPauses, type Pause } from '../catalog/pauses.ts';
+import { ACTIVE, changeLife, type LifeChange, listLives, readLife, type ShopLife } from '../catalog/shop-life.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
@@ -17,6 +18,7 @@ import { action, type CliContext, type Invocation } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
 import { knownShop } from './shop.ts';
+import { pauseDocument, registerPause, resumeShop } from './shop-pause.ts';
 
 interface Reason {
   readonly reason?: string;
@@ -25,7 +27,7 @@ interface Reason {
 const REASON = ['--reason <text>', 'why, for the audit'] as const;
 
 export function registerShop(program: Command, context: CliContext): void {
-  const shop = program.command('shop').description('the life of a shop: suspend, resume, close, erase');
+  const shop = program.command('shop').description('the life of a shop: pause, suspend, resume, close, erase');
   shop
     .command('suspend')
     .description('no new backups; the newest good backup of each source is kept for 30 days, then everything goes as its locks end')
@@ -37,11 +39,17 @@ export function registerShop(program: Command, context: CliContext): void {
     );
   shop
     .command('resume')
-    .description('back to normal: backups are taken again, what is still there stays for its window')
-    .argument('<shop>', 'a shop that is suspended or closing')
+    .description('back to normal from a pause, suspension or closing: backups are taken again, what is still there stays for its window')
+    .argument('<shop>', 'a shop that is paused, suspended or closing')
     .option(...REASON)
     .addHelpText('after', '\nExample:\n  coffre shop resume dupont --reason "paid"\n')
-    .action(action(context, (invocation, name: string, options: Reason) => change(context, invocation, name, { verb: 'resume' }, options)));
+    .action(
+      action(context, (invocation, name: string, options: Reason) => {
+        const say = async (catalog: Catalog): Promise<string> => sentence(invocation.config(), name, await readLife(catalog.db, name));
+        return resumeShop(context, invocation, name, options, say);
+      }),
+    );
+  registerPause(shop, context);
   shop
     .command('close')
     .description('end on a date: backed up through it, nothing locked beyond it from now on, and then everything goes')
@@ -84,7 +92,7 @@ export function registerShop(program: Command, context: CliContext): void {
       action(context, async (invocation) => {
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
-        return await listShops(config, catalog);
+        return await listShops(config, catalog, await listPauses(catalog, context.clock.nowMs()));
       }),
     );
 }
@@ -177,7 +185,7 @@ function describe({ certificate: it }: SignedCertificate, timezone: string): str
   return lines.join('\n');
 }
 
-async function listShops(config: Config, catalog: Catalog): Promise<Result> {
+async function listShops(config: Config, catalog: Catalog, pauses: ReadonlyMap<string, Pause>): Promise<Result> {
   const lives = await listLives(catalog.db);
   const holds = await listHolds(catalog.db);
   const undeclared = await undeclaredShops(config, catalog);
@@ -185,15 +193,28 @@ async function listShops(config: Config, catalog: Catalog): Promise<Result> {
   const shops = names.map((name) => ({
     ...{ shop: name, declared: config.shops.has(name), life: lives.get(name) ?? ACTIVE },
     holds: holds.filter((hold) => hold.shop === name).length,
+    pause: pauses.get(name) ?? null,
   }));
   const when = (atMs: number | null): string =>
     atMs === null || atMs === 0 ? '-' : formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
   return {
-    document: { shops: shops.map(({ life, shop, declared, holds: count }) => ({ shop, declared, ...lifeDocument(life), holds: count })) },
+    document: {
+      shops: shops.map(({ life, shop, declared, holds: count, pause }) => ({
+        ...{ shop, declared, ...lifeDocument(life), holds: count },
+        paused: pause && pauseDocument(pause),
+      })),
+    },
     text: table(
       ['shop', 'state', 'since', 'kept until', 'by', 'why', 'holds', 'declared'].map((title) => ({ title })),
-      shops.map(({ shop, life, holds: count, declared }) => [
-        ...[shop, life.state, when(life.since), when(lifeEnd(life)), life === ACTIVE ? '-' : life.who, life.reason ?? '-'],
+      shops.map(({ shop, life, holds: count, declared, pause }) => [
+        ...[
+          shop,
+          pause ? `${life.state}, paused` : life.state,
+          when(life.since),
+          when(lifeEnd(life)),
+          life === ACTIVE ? '-' : life.who,
+          life.reason ?? '-',
+        ],
         ...[String(count), declared ? 'yes' : 'no'],
       ]),
       'no shops are declared',
