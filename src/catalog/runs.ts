@@ -82,6 +82,15 @@ export async function finishRun(
   await letGo(catalog, runId);
 }
 
+/** What followed from a run that has ended, beside its result. */
+export async function addToDetail(catalog: Catalog, runId: string, more: object): Promise<void> {
+  await catalog.transaction(async (tx) => {
+    const row = await tx.selectFrom('runs').select('detail').where('id', '=', runId).executeTakeFirst();
+    const detail = JSON.stringify({ ...(JSON.parse(row?.detail ?? '{}') as object), ...more });
+    await tx.updateTable('runs').set({ detail }).where('id', '=', runId).execute();
+  });
+}
+
 async function letGo(catalog: Catalog, runId: string): Promise<void> {
   catalog.runLocks.get(runId)?.release();
   catalog.runLocks.delete(runId);

@@ -15,7 +15,7 @@ import { shortfallOf } from '../backup/snapshot-result.ts';
 import { pruneAndCertify, pruneTarget, type VaultPorts, watchDeps } from '../backup/upkeep-deps.ts';
 import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { finishRun, startRun } from '../catalog/runs.ts';
+import { addToDetail, finishRun, startRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { type Clock, nextTurn } from '../clock.ts';
 import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
@@ -126,7 +126,10 @@ async function backup(
     },
     { shop, source, full, runId: work.run, who: work.who, signal: work.signal },
   );
-  if (result.vaults.length > 0 && !work.signal.aborted) await checkpointAfterRun(checkpointDeps(deps), result.vaults, work.signal);
+  if (result.vaults.length > 0 && !work.signal.aborted) {
+    const checkpoint = await checkpointAfterRun(checkpointDeps(deps), result.vaults, work.signal);
+    if (checkpoint) await addToDetail(catalog, work.run, { checkpoint });
+  }
   const shortfall = shortfallOf(shop.name, result);
   if (shortfall) throw shortfall;
 }
@@ -205,28 +208,42 @@ async function read({ config, catalog, clock, log, ports }: RunDeps, work: Work,
 }
 
 /** What writes no row of its own. */
-async function inRun({ catalog, clock }: RunDeps, { run, task, who }: Work, work: () => Promise<unknown>): Promise<void> {
+async function inRun({ catalog, clock }: RunDeps, { run, task, who }: Work, work: () => Promise<Outcome>): Promise<void> {
   await startRun(catalog, clock, { id: run, kind: task.kind, shop: task.shop, source: null, who });
+  let outcome: Outcome;
   try {
-    await finishRun(catalog, clock, run, 'done', null, await work());
+    outcome = await work();
   } catch (error) {
     const failure = asCoffreError(error);
     await finishRun(catalog, clock, run, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure).catch(() => {});
     throw failure;
   }
+  const { result, failure } = outcome;
+  await finishRun(catalog, clock, run, failure ? 'failed' : 'done', failure, result);
+  if (failure) throw failure;
 }
 
-/** Probes every vault that a shop uses. Throws why the first of those that did not pass did not. */
-async function probe({ config, catalog, clock, log, ports }: RunDeps, signal: AbortSignal): Promise<unknown> {
+/** What a run came to, and why it did not go well all the same; null: it did. */
+interface Outcome {
+  readonly result: unknown;
+  readonly failure: CoffreError | null;
+}
+
+/** Probes every vault that a shop uses. It fails with why the first of those that did not pass did not. */
+async function probe({ config, catalog, clock, log, ports }: RunDeps, signal: AbortSignal): Promise<Outcome> {
   const names = checkpointVaults(config);
   await prepareNewVaults(ports, config, catalog, names);
+  const proven: string[] = [];
   let failure: CoffreError | null = null;
   for (const name of names) {
     signal.throwIfAborted();
     const vault = await ports.openVault(config.vaults.get(name) as VaultConfig);
     try {
       const { outcome, code, steps } = await proveVault({ config, catalog, clock }, new Ledger(catalog, clock), vault, signal);
-      if (outcome === 'proven') continue;
+      if (outcome === 'proven') {
+        proven.push(name);
+        continue;
+      }
       const error = unproven(name, code ?? 'E_LOCK_UNPROVEN', steps);
       log.error({ event: 'probe.failed', vault: name, code: error.code, hint: error.hint }, error.message);
       failure ??= error;
@@ -234,14 +251,11 @@ async function probe({ config, catalog, clock, log, ports }: RunDeps, signal: Ab
       await vault.close().catch(() => {});
     }
   }
-  if (failure) throw failure;
-  return { shop: DAEMON_SHOP, proven: names };
+  return { result: { shop: DAEMON_SHOP, proven }, failure };
 }
 
-/** Throws E_CHECKPOINT when a vault did not get it. */
-async function checkpoint(deps: RunDeps, signal: AbortSignal): Promise<unknown> {
+/** It fails with E_CHECKPOINT when a vault did not get it. */
+async function checkpoint(deps: RunDeps, signal: AbortSignal): Promise<Outcome> {
   const result = await writeCheckpoints(checkpointDeps(deps), checkpointVaults(deps.config), signal);
-  const failure = checkpointFailure(result);
-  if (failure) throw failure;
-  return result;
+  return { result, failure: checkpointFailure(result) };
 }
