@@ -42,7 +42,8 @@ export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, { open
 
 /** What a reconciliation, or reading what is stored, needs. */
 export function watchDeps(config: Config, catalog: Catalog, clock: Clock, ports: VaultPorts): WatchDeps {
-  return { catalog, clock, openVault: pruneDeps(config, catalog, clock, ports).openVault };
+  const declared = new Map([...config.shops.values()].map(({ name, vaults }) => [name, vaults]));
+  return { catalog, clock, declared, openVault: pruneDeps(config, catalog, clock, ports).openVault };
 }
 
 /** What a prune of this shop (or of DAEMON_SHOP) looks at. */

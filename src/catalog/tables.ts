@@ -315,6 +315,8 @@ export interface IncidentsTable {
 export type IncidentKind =
   | 'foreign version'
   | 'foreign upload'
+  /** A folder or object beside the shops: no shop of ours. */
+  | 'foreign prefix'
   | 'delete marker'
   /** Not there, and coffre did not delete it. */
   | 'missing'

@@ -14,10 +14,10 @@ import { knownShop } from './shop.ts';
 const HELP = `
 Lists all versions, delete markers and unfinished uploads of each shop, and of coffre's own _coffre/, in every vault, and
 reads every lock back. What coffre itself does not explain is an incident: a foreign version, upload or delete marker, a
-missing or altered object, one that is there again after its deletion, a lock that is shorter or weaker than it was (it is
-given again where the store lets us), a sum of bytes that is not the ledger's. Incidents are kept, and status is red, until
-they are gone or somebody acknowledges them; a missing object and a changed lock until they are acknowledged, set right or
-not. Exit status 6 while there is any. The daemon does this daily.
+folder or object beside the shops, a missing or altered object, one that is there again after its deletion, a lock that is
+shorter or weaker than it was (it is given again where the store lets us), a sum of bytes that is not the ledger's.
+Incidents are kept, and status is red, until they are gone or somebody acknowledges them; a missing object and a changed
+lock until they are acknowledged, set right or not. Exit status 6 while there is any. The daemon does this daily.
 
 Example:
   coffre reconcile

@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import { level } from '../billing/level.ts';
 import { type IncidentRow, type Look, recordLook, type Sighting } from '../catalog/incidents.ts';
-import { vaultsHolding } from '../catalog/live-objects.ts';
+import { shopsHeld, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
@@ -12,6 +12,7 @@ import type { IncidentKind } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
+import { DAEMON_PREFIX } from '../segment/layout.ts';
 import { checkSkew } from '../vault/clock-skew.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
@@ -22,12 +23,17 @@ import { type Finding, RECONCILED, type Reconciled, reconcile } from './reconcil
 /** Objects asked about at once in one vault. */
 const ASKS_IN_FLIGHT = 8;
 const ALL_KINDS: readonly IncidentKind[] = [...RECONCILED, 'lock', 'drift'];
+const DAEMON_SHOP = DAEMON_PREFIX.slice(0, -1);
+/** Of what lies beside the shops so many are named: a bucket that somebody else uses may hold a million. */
+const MOST_FOREIGN = 100;
 
 export interface WatchDeps {
   readonly catalog: Catalog;
   readonly clock: Clock;
   /** By its configured name. Throws E_UNKNOWN_VAULT and vault codes. */
   readonly openVault: (name: string) => Promise<Vault>;
+  /** Vaults of each declared shop: what else lies in a vault is looked for with the daemon's own objects. Left out: it is not. */
+  readonly declared?: ReadonlyMap<string, readonly string[]>;
   /** Told of each incident once, after it was written down: for logs, and for whoever is to be called. */
   readonly onIncident?: (incident: IncidentRow) => void | Promise<void>;
 }
@@ -142,12 +148,35 @@ async function watchVault(deps: WatchDeps, request: WatchRequest, name: string):
     }
     const locked = seen.present.filter((row) => row.retainUntil !== null && row.retainUntil > clock.nowMs() && row.state === 'stored');
     sightings.push(...drift, ...damaged(seen.present), ...(await readLocks(clock, ledger, vault, locked, say, signal)));
-    const found = await record(ALL_KINDS, sightings);
+    const beside = shop === DAEMON_SHOP && deps.declared !== undefined ? await besideShops(catalog, vault, deps.declared, signal) : null;
+    const found = await record(beside === null ? ALL_KINDS : [...ALL_KINDS, 'foreign prefix'], [...sightings, ...(beside ?? [])]);
     return { vault: name, versions: seen.versions, storedBytes: seen.storedBytes, ledgerBytes, locks: locked.length, found };
   } finally {
     await vault.close().catch(() => {});
     for (const incident of opened) await onIncident?.(incident);
   }
+}
+
+/** What lies in a vault and belongs to no shop that is looked at there: nobody meters it, and nobody would see it. */
+async function besideShops(
+  catalog: Catalog,
+  vault: Vault,
+  declared: ReadonlyMap<string, readonly string[]>,
+  signal: AbortSignal | undefined,
+): Promise<Sighting[]> {
+  const held = await shopsHeld(catalog.db);
+  const found: Sighting[] = [];
+  for await (const name of vault.listNames()) {
+    signal?.throwIfAborted();
+    const shop = name.endsWith('/') ? name.slice(0, -1) : null;
+    const vaults = shop === null ? [] : shop === DAEMON_SHOP ? [vault.name] : declared.get(shop);
+    // what is declared no more is looked at wherever it may be
+    if (vaults === undefined ? held.includes(shop ?? '') : vaults.includes(vault.name)) continue;
+    if (shop !== null && (await vaultsHolding(catalog.db, shop)).includes(vault.name)) continue;
+    found.push({ kind: 'foreign prefix', key: name, versionId: '', sizeBytes: 0, detail: 'of no shop that coffre keeps here' });
+    if (found.length === MOST_FOREIGN) break;
+  }
+  return found;
 }
 
 function sighting({ what, key, versionId, sizeBytes, detail }: Finding): Sighting {

@@ -1,6 +1,6 @@
 // A vault in a folder: a disk, a NAS. Its locks are advisory, its versions are told apart by modification time and size.
 import { type BigIntStats, constants } from 'node:fs';
-import { lstat, mkdir, open, stat, statfs, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Temporal } from 'temporal-polyfill';
@@ -239,6 +239,16 @@ export class FilesystemVault implements Vault {
         isLatest: true,
         modifiedAt: Temporal.Instant.fromEpochNanoseconds(stats.mtimeNs),
       };
+    }
+  }
+
+  async *listNames(): AsyncGenerator<string> {
+    await this.#bounded('list folders', 0, () => this.ready());
+    const entries = await this.#bounded('list folders', 0, () => readdir(this.root, { withFileTypes: true }));
+    for (const entry of entries.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))) {
+      // our own, and what a file system keeps for itself
+      if (entry.name.startsWith('.') || entry.name === 'lost+found') continue;
+      yield entry.isDirectory() ? `${entry.name}/` : entry.name;
     }
   }
 

@@ -90,6 +90,41 @@ export async function* listVersions(requests: S3Requests, prefix: string, pageSi
   }
 }
 
+/** Folders and objects right below the vault's prefix, those too of which only delete markers are left. */
+export async function* listNames(requests: S3Requests, pageSize: number): AsyncGenerator<string> {
+  const doing = 'list folders';
+  let keyMarker: string | undefined;
+  let versionMarker: string | undefined;
+  let last = '';
+  const advance = advancing(requests, doing);
+  while (true) {
+    const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
+      requests.reader.send(
+        new ListObjectVersionsCommand({
+          Bucket: requests.bucket,
+          Prefix: requests.fullKey(''),
+          Delimiter: '/',
+          MaxKeys: pageSize,
+          KeyMarker: keyMarker,
+          VersionIdMarker: versionMarker,
+        }),
+        { abortSignal },
+      ),
+    );
+    const folders = (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix);
+    const objects = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(keyOf);
+    for (const key of [...folders, ...objects].sort(compareKeys)) {
+      // versions of one object, and folders that Ceph tells of once more on the next page
+      if (key !== last) yield requests.vaultKey(key);
+      last = key;
+    }
+    if (!page.IsTruncated) return;
+    advance(page.NextKeyMarker, page.NextVersionIdMarker);
+    keyMarker = page.NextKeyMarker;
+    versionMarker = page.NextVersionIdMarker;
+  }
+}
+
 /** Unfinished uploads below `prefix`, each with the bytes of the parts that the store holds. */
 export async function* listUploads(requests: S3Requests, prefix: string, pageSize: number): AsyncGenerator<ListedUpload> {
   const doing = `list uploads ${prefix}`;

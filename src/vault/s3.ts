@@ -7,7 +7,7 @@ import { CoffreError, type ErrorCode } from '../errors.ts';
 import { isTransient } from './retry.ts';
 import { type BucketLockState, bucketLockState, serverTime } from './s3-bucket.ts';
 import { AnsweredError } from './s3-errors.ts';
-import { LARGEST_PAGE, listUploads, listVersions } from './s3-listing.ts';
+import { LARGEST_PAGE, listNames, listUploads, listVersions } from './s3-listing.ts';
 import { type HeadOfVersion, type S3Lock, type S3LockMode, S3Requests } from './s3-requests.ts';
 import { uploadStream } from './s3-upload.ts';
 import type { Bandwidth } from './throttle.ts';
@@ -116,6 +116,10 @@ export class S3Vault implements Vault {
 
   listVersions(prefix: string): AsyncIterable<ListedVersion> {
     return listVersions(this.requests, prefix, this.#pageSize);
+  }
+
+  listNames(): AsyncIterable<string> {
+    return listNames(this.requests, this.#pageSize);
   }
 
   listUploads(prefix: string): AsyncIterable<ListedUpload> {

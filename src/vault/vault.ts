@@ -128,6 +128,9 @@ export interface Vault {
   /** All versions and delete markers whose key starts with `prefix`, in key order, newest version of a key first. */
   listVersions(prefix: string): AsyncIterable<ListedVersion>;
 
+  /** What lies right below the vault's own prefix: folders, with a slash at their end, and objects, once each. Delete markers count. */
+  listNames(): AsyncIterable<string>;
+
   /** Unfinished uploads under `prefix`, each with the bytes of its parts. */
   listUploads(prefix: string): AsyncIterable<ListedUpload>;
 

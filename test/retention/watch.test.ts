@@ -4,6 +4,7 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectRetentionCommand,
+  ListObjectVersionsCommand,
   PutObjectCommand,
   PutObjectRetentionCommand,
   UploadPartCommand,
@@ -173,4 +174,38 @@ test('a vault that does not answer, a clock that disagrees - the look fails and 
   expect(watchShortfall(late)).toMatchObject({ code: 'E_CLOCK_SKEW' });
   expect(await listIncidents(catalog.db)).toHaveLength(1);
   expect((await lastRuns(catalog, { shop: SHOP, kind: 'reconcile', limit: 1 }))[0]).toMatchObject({ state: 'failed' });
+});
+
+test('what lies beside the shops - an incident for each name until it is gone; neither declared shops nor those that are held still', async () => {
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const bucket = await freshBucket();
+  onTestFinished(() => bucket.release());
+  const { client, name: Bucket } = bucket;
+  const vault = vaultOn(bucket);
+  onTestFinished(() => vault.close());
+  // held, and declared no more
+  await take({ catalog, clock: systemClock, vaults: [vault], retentionMs: HOUR });
+  const put = async (key: string): Promise<void> => void (await client.send(new PutObjectCommand({ Bucket, Key: key, Body: 'x' })));
+  for (const key of ['prod/martin/a', 'prod/elsewhere/a', 'prod/theirs/deep/a', 'prod/theirs/b', 'prod/loose', 'prodigy/a', 'outside'])
+    await put(key);
+  // a folder of which nothing but a delete marker is to be seen
+  await client.send(new DeleteObjectCommand({ Bucket, Key: 'prod/hidden/a' }));
+  const declared = new Map([
+    ['martin', ['offsite']],
+    ['elsewhere', ['nas']],
+  ]);
+  const deps = { catalog, clock: systemClock, declared, openVault: async () => vaultOn(bucket) };
+  const request = { vaults: ['offsite'], retentionMs: HOUR, clockSkewMs: 60_000, who: 'test' };
+  const names = ({ vaults }: WatchResult): string[] => vaults.flatMap(({ found }) => found.map(({ kind, key }) => `${kind} ${key}`)).sort();
+  const all = ['elsewhere/', 'hidden/', 'loose', 'theirs/'].map((name) => `foreign prefix ${name}`);
+  expect(names(await watchShop(deps, { ...request, shop: '_coffre' }))).toEqual(all);
+  expect(names(await watchShop(deps, { ...request, shop: SHOP }))).toEqual([]);
+  const [first] = await listIncidents(catalog.db, { shops: ['_coffre'] });
+  await acknowledgeIncident(catalog, systemClock, first?.id ?? '', { who: 'marie', reason: 'the old backups' });
+  const { Versions } = await client.send(new ListObjectVersionsCommand({ Bucket, Prefix: 'prod/loose' }));
+  await client.send(new DeleteObjectCommand({ Bucket, Key: 'prod/loose', VersionId: Versions?.[0]?.VersionId }));
+  const left = all.filter((name) => name !== `foreign prefix ${first?.key}` && !name.endsWith('loose'));
+  expect(names(await watchShop(deps, { ...request, shop: '_coffre' }))).toEqual(left);
+  expect((await listIncidents(catalog.db)).map(({ key }) => key)).toHaveLength(left.length);
 });

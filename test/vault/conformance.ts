@@ -273,6 +273,19 @@ export function describeVault(kind: string, open: () => Promise<VaultBench>, tra
         expect(await names('none/')).toEqual([]);
       });
 
+      it('names at the top - each folder and object once, in the order of their bytes, however much is in them', async () => {
+        const own = `names-${randomBytes(4).toString('hex')}`;
+        for (let i = 0; i < 4; i++) {
+          for (let n = 0; n < 9; n++) await vault.put({ key: `${own}-${i}/deep/${n}`, body: Buffer.from('x'), retainUntil: null });
+        }
+        await vault.put({ key: `${own}-2x`, body: Buffer.from('x'), retainUntil: null });
+        for (const it of [vault, bench.smallPages]) {
+          const names: string[] = [];
+          for await (const name of it.listNames()) if (name.startsWith(own)) names.push(name.slice(own.length));
+          expect(names).toEqual(['-0/', '-1/', '-2/', '-2x', '-3/']);
+        }
+      });
+
       it('all it holds - is what an independent count finds, to the byte', async () => {
         await bench.leaveUnfinished(randomKey('unfinished'), randomBytes(70_001));
         const versions = await versionsBelow(vault, '');

@@ -141,6 +141,11 @@ export class MemoryVault implements Vault {
     return stream;
   }
 
+  async *listNames(): AsyncIterable<string> {
+    const names = new Set([...this.#objects.keys()].map((key) => key.slice(0, key.indexOf('/') + 1) || key));
+    yield* [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  }
+
   async *listVersions(prefix: string): AsyncIterable<ListedVersion> {
     const keys = [...this.#objects.keys()].filter((key) => key.startsWith(prefix));
     keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
