@@ -42,6 +42,10 @@ const adapters: Adapters = {
     const { previewShop } = await import('./source/shop/preview.ts');
     return previewShop(localHost, root);
   },
+  async findShops(folders) {
+    const { findShops } = await import('./source/shop/find-shops.ts');
+    return findShops(localHost, folders);
+  },
   async checkHost(shop) {
     if (shop.host.type === 'local') return [];
     const { checkSshHost } = await import('./host/ssh-check.ts');

@@ -116,6 +116,6 @@ async function databaseAddress(url: string, file: string | null) {
 }
 
 await runProcess(() => ({
-  adapters: { openVault, prepareVault: notHere, openSource: notHere, previewShop: notHere, checkHost: notHere },
+  adapters: { openVault, prepareVault: notHere, openSource: notHere, previewShop: notHere, findShops: notHere, checkHost: notHere },
   restore: { here: true, adapters },
 }));

@@ -1,5 +1,6 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
 import type { FilesConfig, FilesystemVaultConfig, HostConfig, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { FoundShop } from '../source/shop/find-shops.ts';
 import type { ShopPreview } from '../source/shop/preview.ts';
 import type { BytePath, FileEntry, Finding, Source, SourceKind } from '../source/source.ts';
 import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
@@ -14,6 +15,8 @@ export interface Adapters {
   openSource(shop: ShopConfig, kind: SourceKind): Promise<Source>;
   /** What application a folder of this machine holds, or one near it; null: none that coffre knows. */
   previewShop(root: string): Promise<ShopPreview | null>;
+  /** Shops of this machine under `folders`; null: where shops usually are. */
+  findShops(folders: readonly string[] | null): Promise<readonly FoundShop[]>;
   /** What doctor says about the machine that the shop lives on; nothing about this one. Never throws. */
   checkHost(shop: ShopConfig): Promise<readonly Finding[]>;
 }

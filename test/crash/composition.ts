@@ -4,11 +4,12 @@ import type { CliContext } from '../../src/cli/context.ts';
 import type { Io } from '../../src/cli/io.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import type { S3VaultConfig } from '../../src/config/config.ts';
+import type { S3VaultConfig, ShopConfig } from '../../src/config/config.ts';
 import { CoffreError } from '../../src/errors.ts';
 import { localHost } from '../../src/host/local.ts';
 import { FilesSource } from '../../src/source/files/files-source.ts';
 import { ShopTreeSource } from '../../src/source/shop/shop-tree.ts';
+import type { Source } from '../../src/source/source.ts';
 import { DirectoryTarget } from '../../src/target/files/directory-target.ts';
 import { LandingDirectory } from '../../src/target/files/landing-directory.ts';
 import { FilesystemVault } from '../../src/vault/filesystem.ts';
@@ -35,6 +36,12 @@ export function shiftedClock(shiftMs: number): Clock {
 async function openStore(vault: S3VaultConfig, clock: Clock): Promise<Vault> {
   const { S3Vault } = await import('../../src/vault/s3.ts');
   return new S3Vault(vault, clock);
+}
+
+async function openDatabase(shop: ShopConfig, clock: Clock): Promise<Source> {
+  const { DatabaseSource } = await import('../../src/source/mariadb/database.ts');
+  const { openShopDatabase } = await import('../../src/source/shop/resolve-database.ts');
+  return await openShopDatabase(shop, localHost, (database) => new DatabaseSource(database, { clock }));
 }
 
 const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a part of the crash matrix'));
@@ -72,10 +79,11 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
       openVault,
       prepareVault: async (vault) => void (await new FilesystemVault(vault, clock).initialise()),
       async openSource(shop) {
-        if (shop.files === null) return notHere();
+        if (shop.files === null) return await openDatabase(shop, clock);
         return new ShopTreeSource(shop.files, localHost, (files) => new FilesSource(files, localHost, clock));
       },
       previewShop: notHere,
+      findShops: notHere,
       checkHost: async () => [],
     },
     restore: {

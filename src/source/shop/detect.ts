@@ -37,8 +37,8 @@ const SECRET_FILES = [
 ] as const;
 
 /** Signs of a PrestaShop's root; the first is in every version since 1.4. */
-const PRESTASHOP_SIGN = 'config/defines.inc.php';
-const WORDPRESS_SIGN = 'wp-includes/version.php';
+export const PRESTASHOP_SIGN = 'config/defines.inc.php';
+export const WORDPRESS_SIGN = 'wp-includes/version.php';
 
 /** Reads what there is of the profile's application at `root`. Throws what reaching the host throws, and E_CONFIG for what cannot be read. */
 export async function detectShop(

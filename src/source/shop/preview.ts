@@ -29,7 +29,7 @@ export async function previewShop(host: Host, root: string): Promise<ShopPreview
   return null;
 }
 
-async function previewAt(host: Host, root: string, profile: ShopPreview['profile']): Promise<ShopPreview | null> {
+export async function previewAt(host: Host, root: string, profile: ShopPreview['profile']): Promise<ShopPreview | null> {
   const shop = await unlessUnreadable(detectShop(host, { root, profile }));
   if (!shop?.application) return null;
   const settings = await unlessUnreadable(readDatabaseSettings(host, { root, profile }));
