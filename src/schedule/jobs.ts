@@ -70,7 +70,11 @@ const BACKED_UP: Readonly<Partial<Record<JobName, SourceKind>>> = {
 export const backedUpBy = (name: JobName): SourceKind | null => BACKED_UP[name] ?? null;
 
 /** How a shop's backups of a source begin. An increment must not begin before the full archive that makes it pointless: both have one jitter. */
-export function backupRules(config: Pick<Config, 'limits' | 'timezone'>, shop: ShopConfig, source: SourceKind): StartRules {
+export function backupRules(
+  config: Pick<Config, 'timezone'> & { readonly limits: Pick<Config['limits'], 'jitterMs'> },
+  shop: ShopConfig,
+  source: SourceKind,
+): StartRules {
   return {
     jitterMs: jitterOf(`${shop.name} ${source}`, config.limits.jitterMs),
     windows: shop.plan.maintenance,

@@ -7,6 +7,7 @@ import { listHolds } from '../catalog/holds.ts';
 import { listIncidents } from '../catalog/incidents.ts';
 import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { readPause } from '../catalog/pauses.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { readingLevels } from '../catalog/reading.ts';
 import { asItIs } from '../catalog/run-document.ts';
@@ -59,6 +60,8 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
     probes,
     vaultFacts: await vaultFacts(config, catalog, shop),
     foreignVersions: Number(foreign.count),
+    jitterMs: config.limits.jitterMs,
+    pause: await readPause(catalog, shop.name, nowMs),
     life: await readLife(catalog.db, shop.name),
     holds: (await listHolds(catalog.db, { shop: shop.name })).map((hold) => hold.reason),
     // what was found among the daemon's own objects concerns whoever uses the vault

@@ -1,17 +1,17 @@
-// How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
-import { Temporal } from 'temporal-polyfill';
+import type { Pause } from '../catalog/pauses.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
 import type { RunRow } from '../catalog/runs.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
-import { toDate } from '../clock.ts';
 import type { ShopConfig } from '../config/config.ts';
-import { makeCron } from '../config/cron.ts';
 import { isBackedUp, lifeEnd } from '../retention/policy.ts';
 import type { Consistency, SourceKind } from '../source/source.ts';
 import { type Alarm, raise } from './alarm.ts';
+import { backupRules } from './jobs.ts';
+import type { StartRules } from './start.ts';
 import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
+import { lastDue, nextStart, schedulesOf } from './status-due.ts';
 import { text } from './status-text.ts';
 import { checkCheckpoints, checkIncidents, checkPrune, checkReading, checkReconcile, type UpkeepFacts } from './status-upkeep.ts';
 
@@ -32,6 +32,10 @@ export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly probes: ReadonlyMap<string, Probe | null>;
   /** Versions on our keys that are not ours and that no reconciliation has looked at yet. */
   readonly foreignVersions: number;
+  /** limits.jitter; left out: none. */
+  readonly jitterMs?: number;
+  /** Left out or null: its scheduled backups do not wait. */
+  readonly pause?: Pause | null;
   /** Left out: active, and held by nobody. */
   readonly life?: ShopLife;
   /** Reasons of the holds in force. */
@@ -58,6 +62,8 @@ export interface ShopStatus {
   readonly ok: boolean;
   /** `keptUntil`: from then on everything goes; null: nobody knows of an end. */
   readonly life: { readonly state: ShopLife['state']; readonly keptUntil: string | null; readonly holds: readonly string[] };
+  /** Scheduled backups wait; `until` null: until somebody resumes it. null: they do not. */
+  readonly pause: { readonly since: string; readonly until: string | null; readonly who: string; readonly reason: string | null } | null;
   readonly sources: readonly SourceStatus[];
   readonly copies: Copies;
   /** Vaults that lack snapshots of the shop, or hold damaged ones: what a catch-up brings. */
@@ -102,6 +108,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
       {},
       'declares neither database nor files: nothing is backed up; declare one in the configuration, then coffre doctor',
     );
+  const pause = notePause(facts, notes);
   noteConsistency(facts, sources, notes);
   const newestGood = sources.map((status) => status.newestGood?.id);
   const copies = countCopies(facts, newestGood, ofBackups);
@@ -142,7 +149,14 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   if (limitBytes !== null && usedBytes > limitBytes) notes.push(`over quota: ${usedBytes} of ${limitBytes} bytes`);
   const measured = lastRestore(facts.runs);
   for (const run of facts.runs) {
-    if (run.state === 'running')
+    if (run.state === 'running' && run.errorCode === 'E_RUN_HUNG')
+      raise(
+        red,
+        'run',
+        run.source === null ? { code: run.errorCode } : { source: run.source, code: run.errorCode },
+        `${run.errorMessage}; nothing else is done for the shop until it ends`,
+      );
+    else if (run.state === 'running')
       notes.push(`${run.kind}${run.source === null ? '' : ` of ${run.source}`} running since ${text(run.startedAt, facts.timezone)}`);
   }
   if (measured === null) notes.push('no restore was ever measured: the recovery time is a guess');
@@ -150,6 +164,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     shop: shop.name,
     ok: red.length === 0,
     life: { state: life.state, keptUntil, holds: facts.holds ?? [] },
+    pause,
     sources,
     copies,
     lacking,
@@ -181,6 +196,20 @@ function noteLife({ timezone, holds = [] }: StatusFacts, life: ShopLife, notes: 
   return keptUntil;
 }
 
+/** What is not taken because of it is late all the same, and red in time. */
+function notePause({ pause, shop, timezone }: StatusFacts, notes: string[]): ShopStatus['pause'] {
+  if (!pause) return null;
+  const { who, reason } = pause;
+  const [since, until] = [text(pause.since, timezone), pause.until === null ? null : text(pause.until, timezone)];
+  const end = until === null ? `coffre shop resume ${shop.name} ends it` : `until ${until}`;
+  notes.push(`paused since ${since} by ${who}${reason === null ? '' : ` (${reason})`}: scheduled backups wait; ${end}`);
+  return { since, until, who, reason };
+}
+
+function rulesOf({ jitterMs = 0, shop, timezone }: StatusFacts, source: SourceKind): StartRules {
+  return backupRules({ limits: { jitterMs }, timezone }, shop, source);
+}
+
 /** Kept and good, for nothing is missing in it; but what it says of these tables may be of several moments. */
 function noteConsistency(facts: StatusFacts, sources: readonly SourceStatus[], notes: string[]): void {
   for (const { source, newestGood } of sources) {
@@ -209,10 +238,8 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: Alarm[]): Sou
   const good = own.find((snapshot) => snapshot.good) ?? null;
   const run = facts.runs.find((candidate) => candidate.kind === 'backup' && candidate.source === source) ?? null;
   const expressions = schedulesOf(shop, source);
-  const dueSinceMs =
-    expressions.length === 0
-      ? nowMs - GRACE_MS - UNSCHEDULED_MS[source]
-      : latest(expressions.map((expression) => lastDue(expression, facts.timezone, nowMs - GRACE_MS)));
+  const rules = rulesOf(facts, source);
+  const dueSinceMs = expressions.length === 0 ? nowMs - GRACE_MS - UNSCHEDULED_MS[source] : lastDue(expressions, rules, nowMs - GRACE_MS);
   const retry = `coffre backup ${shop.name} --source ${source}`;
   const others = ` (there are some that are not good: coffre snapshots ${shop.name})`;
   if (!good) raise(red, 'snapshot', { source }, `${source}: no good snapshot${own.length > 0 ? others : ''}; ${retry} takes one`);
@@ -255,7 +282,7 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: Alarm[]): Sou
       `${source}: the newest good snapshot is not locked any more (it ended at ${text(lock, facts.timezone)}); coffre prune ${shop.name} locks it again`,
     );
   }
-  const next = earliest(expressions.map((expression) => nextDue(expression, facts.timezone, nowMs)));
+  const next = nextStart(expressions, rules, nowMs);
   return {
     source,
     newestGood: good && {
@@ -283,7 +310,7 @@ function checkFull(facts: StatusFacts, source: SourceKind, own: readonly Snapsho
   const { full, schedule } = facts.shop.plan;
   // `reread` fulls reuse what is equal: their snapshots do not tell
   if (source !== 'files' || full !== 'fresh' || schedule.files === null || own.length === 0) return;
-  const dueMs = lastDue(schedule.files, facts.timezone, facts.nowMs - GRACE_MS);
+  const dueMs = lastDue([schedule.files], rulesOf(facts, source), facts.nowMs - GRACE_MS);
   const newest = own.find((snapshot) => snapshot.good && snapshot.full === 1);
   if (dueMs === null || (newest && newest.asOf >= dueMs)) return;
   raise(
@@ -312,33 +339,4 @@ function lastRestore(runs: readonly RunRow[]): { readonly bytes: number; readonl
   if (!run?.detail) return null;
   const { bytes, durationMs } = JSON.parse(run.detail) as { bytes: number; durationMs: number };
   return { bytes, durationMs };
-}
-
-function schedulesOf(shop: ShopConfig, source: SourceKind): string[] {
-  const { schedule } = shop.plan;
-  const expressions = source === 'files' ? [schedule.files, schedule.increments] : [schedule[source]];
-  return expressions.filter((expression) => expression !== null);
-}
-
-function lastDue(expression: string, timezone: string, atMs: number): number | null {
-  const due = makeCron(expression, timezone).previousRuns(1, toDate(Temporal.Instant.fromEpochMilliseconds(atMs)))[0];
-  return due === undefined ? null : due.getTime();
-}
-
-function nextDue(expression: string, timezone: string, atMs: number): number | null {
-  return (
-    makeCron(expression, timezone)
-      .nextRun(toDate(Temporal.Instant.fromEpochMilliseconds(atMs)))
-      ?.getTime() ?? null
-  );
-}
-
-function latest(values: readonly (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : Math.max(...known);
-}
-
-function earliest(values: readonly (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : Math.min(...known);
 }
