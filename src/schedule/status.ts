@@ -1,3 +1,4 @@
+// How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
 import type { Pause } from '../catalog/pauses.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
