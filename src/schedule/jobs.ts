@@ -4,8 +4,8 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import type { SourceKind } from '../source/source.ts';
 import { parseSchedule, type Schedule } from './due.ts';
-import type { TaskRequest } from './service.ts';
-import { jitterOf, type StartRules } from './start.ts';
+import { backupRules, jitterOf, type StartRules } from './start.ts';
+import type { TaskRequest } from './task.ts';
 
 /** Schedule keys of a plan, and what no plan can leave out. */
 export type JobName = 'database' | 'files' | 'increments' | 'server' | 'probe' | 'prune' | 'reconcile' | 'checkpoint' | 'catch-up' | 'read';
@@ -68,19 +68,6 @@ const BACKED_UP: Readonly<Partial<Record<JobName, SourceKind>>> = {
 
 /** What a backup job reads; null: it is none. */
 export const backedUpBy = (name: JobName): SourceKind | null => BACKED_UP[name] ?? null;
-
-/** How a shop's backups of a source begin. An increment must not begin before the full archive that makes it pointless: both have one jitter. */
-export function backupRules(
-  config: Pick<Config, 'timezone'> & { readonly limits: Pick<Config['limits'], 'jitterMs'> },
-  shop: ShopConfig,
-  source: SourceKind,
-): StartRules {
-  return {
-    jitterMs: jitterOf(`${shop.name} ${source}`, config.limits.jitterMs),
-    windows: shop.plan.maintenance,
-    timezone: config.timezone,
-  };
-}
 
 /**
  * Every job of a configuration. `undeclared`: shops that are in it no more, and of which something is left to be pruned. Throws E_CONFIG

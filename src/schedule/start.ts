@@ -1,7 +1,9 @@
 // When what is due may begin: jitter, so that all shops of one schedule do not begin together, and maintenance windows. Pure.
 import { createHash } from 'node:crypto';
 import { Temporal } from 'temporal-polyfill';
+import type { Config, ShopConfig } from '../config/config.ts';
 import { type MaintenanceWindow, windowMinutes } from '../config/maintenance.ts';
+import type { SourceKind } from '../source/source.ts';
 
 /**
  * Milliseconds from 0 to below `spreadMs`: the same whenever it is asked for the same name. Hashed, since names are alike (shop-001,
@@ -54,6 +56,19 @@ export interface StartRules {
   readonly jitterMs: number;
   readonly windows: readonly MaintenanceWindow[];
   readonly timezone: string;
+}
+
+/** How a shop's backups of a source begin. An increment must not begin before the full archive that makes it pointless: both have one jitter. */
+export function backupRules(
+  config: Pick<Config, 'timezone'> & { readonly limits: Pick<Config['limits'], 'jitterMs'> },
+  shop: ShopConfig,
+  source: SourceKind,
+): StartRules {
+  return {
+    jitterMs: jitterOf(`${shop.name} ${source}`, config.limits.jitterMs),
+    windows: shop.plan.maintenance,
+    timezone: config.timezone,
+  };
 }
 
 /** When the run of a slot is to begin, when nothing else is in its way. Epoch milliseconds. */
