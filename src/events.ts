@@ -214,6 +214,11 @@ export interface EventLog {
   readonly error: Write<'error'>;
 }
 
+/** One whose level may be changed at any time, and counts from the next line on. */
+export interface LevelLog extends EventLog {
+  level: string;
+}
+
 /** Written on every line by the logger itself. */
 const OWN: ReadonlySet<string> = new Set(['event', 'err', 'error']);
 

@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RunProgress } from '../schedule/feed.ts';
-import type { TaskRequest } from '../schedule/service.ts';
+import type { TaskRequest } from '../schedule/task.ts';
 import { followEvents } from './daemon-client-events.ts';
 import { type DaemonAddress, DaemonHttp } from './daemon-client-http.ts';
 

@@ -1,7 +1,7 @@
 // Work that the daemon does for a command: handed over as runs, followed with a bar, and its results taken home.
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
-import type { TaskRequest } from '../schedule/service.ts';
+import type { TaskRequest } from '../schedule/task.ts';
 import type { Invocation } from './context.ts';
 import type { DaemonClient, RunInFull, RunNews } from './daemon-client.ts';
 import type { Progress } from './progress.ts';

@@ -2,12 +2,9 @@
 import { fstatSync } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
 import { CoffreError } from '../errors.ts';
-import { declaredFields, type EventLog, type LogLevel } from '../events.ts';
+import { declaredFields, type LevelLog, type LogLevel } from '../events.ts';
 
-/** Its level may be changed at any time, and counts from the next line on. */
-export interface Logger extends EventLog {
-  level: string;
-}
+export type Logger = LevelLog;
 
 const SECRET_FIELDS = [
   'password',

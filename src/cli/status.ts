@@ -4,6 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { readStatus } from '../schedule/read-status.ts';
+import { predictedRestoreMs } from '../schedule/restore-estimate.ts';
 import type { ShopStatus } from '../schedule/status.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
@@ -71,9 +72,8 @@ function age(status: ShopStatus, source: string): string {
 /** From the last measured restore, scaled to the shop's size, against the plan's target. */
 function restoreTime(status: ShopStatus): string {
   const target = `target ${formatDuration(status.rto.targetMs)}`;
-  const { measured } = status.rto;
-  if (!measured || measured.bytes === 0) return `not measured, ${target}`;
-  const predictedMs = (measured.durationMs / measured.bytes) * Math.max(status.quota.usedBytes, measured.bytes);
+  const predictedMs = predictedRestoreMs(status);
+  if (predictedMs === null) return `not measured, ${target}`;
   return `about ${formatDuration(predictedMs)}, ${target}`;
 }
 

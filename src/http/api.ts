@@ -11,6 +11,7 @@ import { registerBilling } from './billing.ts';
 import { logRequest, refuseConnection, sendError } from './failures.ts';
 import { registerHolds } from './holds.ts';
 import { registerIncidents } from './incidents.ts';
+import { registerLogLevel } from './log-level.ts';
 import { registerMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
@@ -113,7 +114,8 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerHolds(api, service);
   registerTokens(api, service);
   registerAudit(api, service);
-  await registerMetrics(api, service);
+  registerLogLevel(api, service);
+  registerMetrics(api, service);
   await api.ready();
   return api;
 }

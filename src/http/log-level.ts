@@ -1,9 +1,30 @@
 // The level of the running daemon's log: who changed it, and to what, is itself logged, whatever the level.
-import type { EventLog, LogLevel } from '../events.ts';
+import * as z from 'zod';
+import { audit } from '../catalog/audit.ts';
+import { type LevelLog, LOG_LEVELS, type LogLevel } from '../events.ts';
+import type { Service } from '../schedule/service.ts';
+import { principalOf } from './auth.ts';
+import { ADMIN } from './principal.ts';
+import type { Api } from './routes.ts';
 
-/** A log whose level may be changed at any time. */
-export interface LevelLog extends EventLog {
-  level: string;
+const levelDocument = z.object({ level: z.enum(LOG_LEVELS) });
+const response = { 200: levelDocument };
+
+export function registerLogLevel(api: Api, service: Service): void {
+  const { log } = service;
+  const config = { access: ADMIN };
+  const path = '/v1/log-level';
+  api.get(path, { config, schema: { tags: ['service'], summary: 'what the daemon logs', response } }, async () => ({
+    level: log.level as LogLevel,
+  }));
+  const change = { tags: ['service'], summary: 'log more, or less, until the daemon is started again', body: levelDocument, response };
+  api.put(path, { config, schema: change }, async (request) => {
+    const { level } = request.body;
+    const { who } = principalOf(request);
+    changeLogLevel(log, level, who);
+    await audit(service.catalog, service.clock, { who, what: 'log-level', detail: { level } });
+    return { level };
+  });
 }
 
 /** `who`: a user, a token's name, or a signal. */

@@ -5,7 +5,8 @@ import { asItIs, runDetailDocument, runDocument } from '../catalog/run-document.
 import { pageOfRuns, readRun } from '../catalog/run-queue.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { RunProgress } from '../schedule/feed.ts';
-import type { Service, TaskRequest } from '../schedule/service.ts';
+import type { Service } from '../schedule/service.ts';
+import type { TaskRequest } from '../schedule/task.ts';
 import { principalOf } from './auth.ts';
 import { bytes, idField, instant, shopName, sourceKind } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';

@@ -1,7 +1,8 @@
 // The daemon itself: whether it lives, whether it is ready, what it does now, who asks it, and its configuration read anew.
 import { sql } from 'kysely';
 import * as z from 'zod';
-import { type Service, TASK_KINDS } from '../schedule/service.ts';
+import type { Service } from '../schedule/service.ts';
+import { TASK_KINDS } from '../schedule/task.ts';
 import { principalOf } from './auth.ts';
 import { idField, instant, instantOf, sourceKind } from './fields.ts';
 import { type Access, ADMIN, EVERY_ROLE } from './principal.ts';

@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { Order } from './scheduler.ts';
-import { sourceOf, type TaskRequest } from './service.ts';
+import { sourceOf, type TaskRequest } from './task.ts';
 
 /** What was cut off longer ago than this is nobody's wish any more. */
 const TAKEN_UP_WITHIN_MS = 7 * 86_400_000;

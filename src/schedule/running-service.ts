@@ -1,6 +1,5 @@
 // The service as it runs: one scheduler, one feed, the configuration in force, and the orders of whoever stands before it.
 import { sql } from 'kysely';
-import type { RunLog } from '../backup/log.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import { audit } from '../catalog/audit.ts';
@@ -14,13 +13,16 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { nearestName } from '../config/problems.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import type { LevelLog } from '../events.ts';
 import { isBackedUp } from '../retention/policy.ts';
 import { RunHub } from './feed.ts';
 import { jobsOf } from './jobs.ts';
 import { markDeadRuns, recoverOrders, writeOrder } from './orders.ts';
 import { type Hindrance, type Limits, Scheduler } from './scheduler.ts';
-import type { ConfigProblem, Service, ServiceState, TaskRequest } from './service.ts';
+import type { ConfigProblem, Service, ServiceState } from './service.ts';
 import { catalogSlots } from './slots.ts';
+import { Survey } from './survey.ts';
+import type { TaskRequest } from './task.ts';
 import { hasSnapshot, isNeeded, type Ports, type WorkDeps, workOf } from './work.ts';
 
 export interface ServiceOptions {
@@ -29,7 +31,7 @@ export interface ServiceOptions {
   readonly loadConfig: () => Config;
   readonly catalog: Catalog;
   readonly clock: Clock;
-  readonly log: RunLog;
+  readonly log: LevelLog;
   readonly ports: Ports;
   readonly version: string;
   readonly tools: Readonly<Record<string, string>>;
@@ -43,9 +45,10 @@ const HUNG_SLACK_MS = 300_000;
 export class RunningService implements Service {
   readonly catalog: Catalog;
   readonly clock: Clock;
-  readonly log: RunLog;
+  readonly log: LevelLog;
   readonly version: string;
   readonly feed: RunHub;
+  readonly survey: Survey;
   readonly #options: ServiceOptions;
   readonly #scheduler: Scheduler;
   readonly #memory: MemoryBudget;
@@ -77,6 +80,7 @@ export class RunningService implements Service {
     this.#config = config;
     this.#startedAt = clock.nowMs();
     this.feed = new RunHub(clock);
+    this.survey = new Survey({ config: () => this.#config, catalog, clock, feed: this.feed });
     this.#memory = MemoryBudget.forProcess(config.limits.memoryBytes, config.limits.concurrency);
     const deps: WorkDeps = { config: () => this.#config, catalog, clock, log, ports, memory: this.#memory, tools, version };
     this.#scheduler = new Scheduler({
@@ -98,7 +102,14 @@ export class RunningService implements Service {
 
   /** Until the signal; then as Scheduler.run. */
   async run(signal: AbortSignal): Promise<boolean> {
-    return await this.#scheduler.run(signal);
+    const done = new AbortController();
+    const survey = this.survey.run(AbortSignal.any([signal, done.signal]));
+    try {
+      return await this.#scheduler.run(signal);
+    } finally {
+      done.abort();
+      await survey;
+    }
   }
 
   get config(): Config {

@@ -8,8 +8,9 @@ import type { NewRunEvent, RunProgress } from './feed.ts';
 import { type Entry, givesWay, JobBook } from './job-book.ts';
 import { backedUpBy, type Job, taskOf } from './jobs.ts';
 import { retryAfterMs } from './retry.ts';
-import { type RunningNow, sourceOf, type TaskRequest } from './service.ts';
+import type { RunningNow } from './service.ts';
 import { type SlotStore, slotKey } from './slots.ts';
+import { sourceOf, type TaskRequest } from './task.ts';
 
 /** What somebody asked for; its row in the catalog is `queued`. */
 export interface Order {

@@ -3,33 +3,16 @@
 // Where the doors open: cli/daemon.ts calls `startHttp(service, options)` of http/server.ts once the scheduler runs, and closes what it
 // returned before the scheduler stops:
 //   export async function startHttp(service: Service, options): Promise<{ close(): Promise<void>; addresses: readonly string[] }>
-import type { RunLog } from '../backup/log.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Pause } from '../catalog/pauses.ts';
 import type { RunsTable } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { SourceKind } from '../source/source.ts';
+import type { LevelLog } from '../events.ts';
 import type { RunFeed } from './feed.ts';
-
-/** What can be asked of the daemon: one run each. */
-export type TaskRequest =
-  | { readonly kind: 'backup'; readonly shop: string; readonly source: SourceKind; readonly full: boolean }
-  /** `verify` reads back what was not read within verify.readWithin, `all` of it when asked; checking signatures is the restore unit's. */
-  | { readonly kind: 'verify'; readonly shop: string; readonly all: boolean }
-  /** Of a shop, or of DAEMON_SHOP. */
-  | { readonly kind: 'prune' | 'reconcile'; readonly shop: string }
-  | { readonly kind: 'catch-up'; readonly shop: string }
-  /** Of DAEMON_SHOP: all vaults; all checkpoints. */
-  | { readonly kind: 'probe' | 'checkpoint'; readonly shop: string };
-
-export type TaskKind = TaskRequest['kind'];
-
-export const TASK_KINDS = ['backup', 'verify', 'prune', 'reconcile', 'catch-up', 'probe', 'checkpoint'] as const satisfies TaskKind[];
-
-/** The source that a task reads; null: none. */
-export const sourceOf = (task: TaskRequest): RunsTable['source'] => (task.kind === 'backup' ? task.source : null);
+import type { Survey } from './survey.ts';
+import type { TaskKind, TaskRequest } from './task.ts';
 
 /** Why a configuration was not taken. Message and hint hold no secret. */
 export interface ConfigProblem {
@@ -71,10 +54,12 @@ export interface Service {
   readonly config: Config;
   readonly catalog: Catalog;
   readonly clock: Clock;
-  readonly log: RunLog;
+  readonly log: LevelLog;
   /** Version of this coffre. */
   readonly version: string;
   readonly feed: RunFeed;
+  /** How every shop stands, as last looked at. */
+  readonly survey: Pick<Survey, 'shops' | 'isComplete'>;
   readonly state: ServiceState;
 
   /**

@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { JobName } from './jobs.ts';
-import { sourceOf, type TaskRequest } from './service.ts';
+import { sourceOf, type TaskRequest } from './task.ts';
 
 export interface SlotRun {
   readonly run: string;

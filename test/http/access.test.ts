@@ -70,6 +70,9 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'POST /v1/tokens': { ...ADMIN, admin: 201, body: () => ({ name: `made ${++made}`, role: 'monitor', expiresAt: null }) },
   'DELETE /v1/tokens/:token': { ...ADMIN, path: ({ token }) => `/v1/tokens/${token}` },
   'GET /v1/audit': ADMIN,
+  'GET /metrics': ADMIN_MONITOR,
+  'GET /v1/log-level': ADMIN,
+  'PUT /v1/log-level': { ...ADMIN, body: () => ({ level: 'info' }) },
 };
 let made = 0;
 

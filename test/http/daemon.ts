@@ -10,11 +10,12 @@ import { createToken, type TokenRole } from '../../src/catalog/tokens.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { CoffreError } from '../../src/errors.ts';
-import type { EventLog } from '../../src/events.ts';
 import type { Timeouts } from '../../src/http/api.ts';
 import { type StartedHttp, startHttp } from '../../src/http/server.ts';
 import { RunHub } from '../../src/schedule/feed.ts';
-import { type Service, sourceOf } from '../../src/schedule/service.ts';
+import type { Service } from '../../src/schedule/service.ts';
+import { Survey } from '../../src/schedule/survey.ts';
+import { sourceOf } from '../../src/schedule/task.ts';
 import { newId } from '../../src/segment/id.ts';
 
 export interface Logged {
@@ -151,7 +152,8 @@ function serviceOver({ config, catalog, clock, hub, log }: Parts): Service {
   };
   return {
     ...{ config, catalog, clock, version: '0.0.0-test', feed: hub },
-    log: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') } as EventLog,
+    log: { level: 'info', debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
+    survey: new Survey({ config: () => config, catalog, clock, feed: hub }),
     state: { startedAt: clock.nowMs(), running: [], queued: 0, due: 0, stopping: false, configProblem: null },
     async submit(task, who) {
       shop(task.shop);

@@ -1,0 +1,21 @@
+// What can be asked of the daemon, by whoever stands before it and by its own schedule.
+import type { RunsTable } from '../catalog/tables.ts';
+import type { SourceKind } from '../source/source.ts';
+
+/** What can be asked of the daemon: one run each. */
+export type TaskRequest =
+  | { readonly kind: 'backup'; readonly shop: string; readonly source: SourceKind; readonly full: boolean }
+  /** `verify` reads back what was not read within verify.readWithin, `all` of it when asked; checking signatures is the restore unit's. */
+  | { readonly kind: 'verify'; readonly shop: string; readonly all: boolean }
+  /** Of a shop, or of DAEMON_SHOP. */
+  | { readonly kind: 'prune' | 'reconcile'; readonly shop: string }
+  | { readonly kind: 'catch-up'; readonly shop: string }
+  /** Of DAEMON_SHOP: all vaults; all checkpoints. */
+  | { readonly kind: 'probe' | 'checkpoint'; readonly shop: string };
+
+export type TaskKind = TaskRequest['kind'];
+
+export const TASK_KINDS = ['backup', 'verify', 'prune', 'reconcile', 'catch-up', 'probe', 'checkpoint'] as const satisfies TaskKind[];
+
+/** The source that a task reads; null: none. */
+export const sourceOf = (task: TaskRequest): RunsTable['source'] => (task.kind === 'backup' ? task.source : null);
