@@ -1,7 +1,10 @@
 // A backup of a shop by the daemon: a run for each source, and the same document as alone.
 import type { CheckpointResult } from '../backup/checkpoint.ts';
 import { type SnapshotResult, shortfallOf } from '../backup/snapshot-result.ts';
-import type { BackupDocument, BackupOrder } from './backup-alone.ts';
+import { CoffreError } from '../errors.ts';
+import type { ShopDocument } from '../http/shops.ts';
+import type { SourceKind } from '../source/source.ts';
+import type { BackupDocument } from './backup-alone.ts';
 import type { CliContext, Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { failureOf, perform } from './daemon-runs.ts';
@@ -11,21 +14,35 @@ export async function backupByDaemon(
   daemon: DaemonClient,
   context: Pick<CliContext, 'clock'>,
   invocation: Invocation,
-  { shop, sources, full }: BackupOrder,
+  { shop, sources, full }: { readonly shop: string; readonly sources: readonly SourceKind[]; readonly full: boolean },
 ): Promise<BackupDocument> {
-  const tasks = sources.map((source) => ({ kind: 'backup', shop: shop.name, source, full }) as const);
+  const tasks = sources.map((source) => ({ kind: 'backup', shop, source, full }) as const);
   const snapshots: SnapshotResult[] = [];
   const failures: BackupDocument['failures'][number][] = [];
   let checkpoint: CheckpointResult | null = null;
   for (const { task, detail, error } of await perform(daemon, invocation, context.clock, tasks)) {
     const result = detail as (SnapshotResult & { readonly checkpoint?: CheckpointResult | null }) | null;
     // a shortfall is worked out of the result, as alone: what the run keeps of it are code, message and hint
-    const failure = result === null ? failureOf({ task, error }) : shortfallOf(shop.name, result);
+    const failure = result === null ? failureOf({ task, error }) : shortfallOf(shop, result);
     if (failure) failures.push({ source: task.source, code: failure.code, message: failure.message, hint: failure.hint });
     if (result === null) continue;
     const { checkpoint: written = null, ...snapshot } = result;
     snapshots.push(snapshot);
     checkpoint = written ?? checkpoint;
   }
-  return { shop: shop.name, snapshots, failures, checkpoint };
+  return { shop, snapshots, failures, checkpoint };
+}
+
+/** The same of a daemon on another machine, which says itself what the shop has. `source` null: all of it. Throws E_UNKNOWN_SHOP too. */
+export async function backupFromAfar(
+  context: Pick<CliContext, 'clock'>,
+  invocation: Invocation,
+  { shop, source, full }: { readonly shop: string; readonly source: SourceKind | null; readonly full: boolean },
+): Promise<BackupDocument> {
+  const daemon = await invocation.daemon();
+  if (daemon === null) throw new CoffreError('E_INTERNAL', 'the daemon of another machine was not asked');
+  const declared = (await daemon.read(`/shops/${encodeURIComponent(shop)}`, invocation.signal)) as Pick<ShopDocument, 'sources'>;
+  if (declared.sources.length === 0)
+    throw new CoffreError('E_UNKNOWN_SHOP', `${shop} is not declared any more: there is nothing to back up`);
+  return await backupByDaemon(daemon, context, invocation, { shop, sources: source === null ? declared.sources : [source], full });
 }

@@ -31,21 +31,30 @@ export function registerBackup(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre backup dupont\n  coffre --json backup dupont --source database\n')
     .action(
       action(context, async (invocation, shopName: string, options: BackupOptions) => {
+        const full = options.full === true;
+        if (invocation.isRemote) {
+          const { backupFromAfar } = await import('./backup-by-daemon.ts');
+          const document = await backupFromAfar(context, invocation, { shop: shopName, source: options.source ?? null, full });
+          return backupResult(document, { timezone: invocation.timezone(), encryption: null });
+        }
         const config = invocation.config();
         const shop = findShop(config, shopName);
-        const order = { shop, sources: options.source ? [options.source] : sourcesOf(shop), full: options.full === true };
+        const sources = options.source ? [options.source] : sourcesOf(shop);
         const daemon = await invocation.daemon();
         if (daemon === null) {
           const { backupAlone } = await import('./backup-alone.ts');
-          return backupResult(await backupAlone(context, invocation, order), config);
+          return backupResult(await backupAlone(context, invocation, { shop, sources, full }), config);
         }
         const { backupByDaemon } = await import('./backup-by-daemon.ts');
-        return backupResult(await backupByDaemon(daemon, context, invocation, order), config);
+        return backupResult(await backupByDaemon(daemon, context, invocation, { shop: shopName, sources, full }), config);
       }),
     );
 }
 
-function backupResult(document: BackupDocument, config: Config): Result {
+/** What of the configuration the text needs; from another machine it is not known. */
+type Said = Pick<Config, 'timezone'> & { readonly encryption: Config['encryption'] | null };
+
+function backupResult(document: BackupDocument, config: Said): Result {
   const [first] = document.failures;
   return {
     document,
@@ -68,7 +77,7 @@ export function sourcesOf(shop: ShopConfig): SourceKind[] {
   return sources;
 }
 
-function describe(config: Config, { snapshots, failures }: BackupDocument): string {
+function describe(config: Said, { snapshots, failures }: BackupDocument): string {
   const rows = snapshots.map((snapshot) => [
     snapshot.source,
     snapshot.id,

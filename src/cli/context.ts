@@ -32,6 +32,8 @@ export interface Invocation {
   readonly isRemote: boolean;
   /** Loads the configuration (once). Throws E_CONFIG, E_CONFIG_MISSING, E_LOCK_CEILING, and E_USAGE when it is not here. */
   config(): Config;
+  /** The configured zone; of work for another machine the one of this terminal. */
+  timezone(): string;
   /** The daemon that is to do the work; null: none runs, or --alone, and this process does it. Throws E_DAEMON_…, and E_USAGE, E_SECRET_… with --url. */
   daemon(): Promise<DaemonClient | null>;
   /** A bar on stderr, silent where stderr is no terminal. `action` stops it whatever happens. */
@@ -80,6 +82,7 @@ export function action<A extends unknown[]>(
       signal: context.io.signal,
       isRemote: url !== undefined,
       config,
+      timezone: () => (url === undefined ? config().timezone : new Intl.DateTimeFormat().resolvedOptions().timeZone),
       async daemon() {
         const { clock, io } = context;
         if (globals.alone && url !== undefined) throw new CoffreError('E_USAGE', '--alone and --url exclude each other');

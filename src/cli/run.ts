@@ -47,7 +47,7 @@ export function registerRun(program: Command, context: CliContext): void {
     .action(
       action(context, async (invocation, id: string) => {
         const found = await readOne(invocation, id);
-        return { document: found, text: describe(found, zoneOf(invocation)) };
+        return { document: found, text: describe(found, invocation.timezone()) };
       }),
     );
   run
@@ -85,7 +85,7 @@ async function list(invocation: Invocation, shop: string | undefined, { kind, st
     });
     runs = (await Promise.all(rows.map((row) => asItIs(catalog, row)))).map(runDocument);
   }
-  const zone = zoneOf(invocation);
+  const zone = invocation.timezone();
   return {
     document: { runs },
     text: table(
@@ -135,7 +135,7 @@ async function follow(context: CliContext, invocation: Invocation, id: string): 
 async function ended(run: RunInFull, invocation: Invocation): Promise<Result> {
   const { errorOf } = await import('./daemon-runs.ts');
   const failure = errorOf(run);
-  return { document: { run }, text: describe(run, zoneOf(invocation)), ...(failure ? { failure } : {}) };
+  return { document: { run }, text: describe(run, invocation.timezone()), ...(failure ? { failure } : {}) };
 }
 
 async function cancel(context: CliContext, invocation: Invocation, ids: readonly string[]): Promise<Result> {
@@ -170,11 +170,6 @@ async function remote(invocation: Invocation): Promise<DaemonClient> {
 
 const noDaemon = (why: string): CoffreError =>
   new CoffreError('E_DAEMON_UNREACHABLE', `no daemon runs: ${why}`, { hint: 'systemctl start coffre, or coffre daemon, starts one' });
-
-/** The configured one; of a terminal far away its own. */
-function zoneOf(invocation: Invocation): string {
-  return invocation.isRemote ? new Intl.DateTimeFormat().resolvedOptions().timeZone : invocation.config().timezone;
-}
 
 function tookOf({ startedAt, endedAt }: Pick<RunSummary, 'startedAt' | 'endedAt'>): string {
   if (endedAt === null) return '-';
