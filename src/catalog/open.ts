@@ -82,6 +82,27 @@ export async function openCatalog(stateDir: string): Promise<Catalog> {
   }
 }
 
+/**
+ * For a process that may read stateDir and not write there, while another one has the catalog open: without one SQLite would have to make the
+ * files beside it. Throws E_STATE, E_CATALOG (damaged, missing, or of another version).
+ */
+export async function openCatalogToRead(stateDir: string): Promise<Catalog> {
+  const path = catalogPath(stateDir);
+  const database = openSqlite(path, { readOnly: true });
+  const inside = new AsyncLocalStorage<TransactionMark>();
+  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside) });
+  try {
+    if (await isMigrated(db)) return new Catalog(db, stateDir, inside);
+    throw new CoffreError('E_CATALOG', `${path} is of another version of coffre`, {
+      hint: 'start the daemon, or run any command as root, first',
+    });
+  } catch (error) {
+    await db.destroy();
+    if (database.isOpen) database.close();
+    throw error;
+  }
+}
+
 async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
   if (await isMigrated(db)) return;
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });

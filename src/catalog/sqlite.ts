@@ -69,10 +69,10 @@ function isFull(path: string): boolean {
 }
 
 /** Opens the file with the pragmas that every connection needs. Throws E_STATE, E_CATALOG, E_STATE_SPACE. */
-export function openSqlite(path: string): DatabaseSync {
+export function openSqlite(path: string, { readOnly = false } = {}): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS, enableForeignKeyConstraints: true });
+    database = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS, enableForeignKeyConstraints: true, readOnly });
     const { version } = database.prepare('select sqlite_version() as version').get() as { version: string };
     if (isOlder(version)) {
       throw new CoffreError('E_STATE', `SQLite ${version} is older than ${OLDEST_SQLITE.join('.')}, whose fix for WAL files is needed`, {

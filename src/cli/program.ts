@@ -31,6 +31,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   keys: async () => (await import('./keys.ts')).registerKeys,
   daemon: async () => (await import('./daemon.ts')).registerDaemon,
   reload: async () => (await import('./reload.ts')).registerReload,
+  'restore-unit': async () => (await import('./restore-unit.ts')).registerRestoreUnit,
   errors: async () => (await import('./errors.ts')).registerErrors,
   completion: async () => (await import('./completion.ts')).registerCompletion,
   'completion-words': async () => (await import('./completion.ts')).registerCompletionWords,

@@ -18,6 +18,7 @@ import type { BytePath } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { FilesPreview, LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
+import { operatorName } from './operator.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import {
   checkDatabaseOptions,
@@ -41,10 +42,13 @@ import {
   landedFiles,
   previewFiles,
 } from './restore-files.ts';
+import { askRestoreUnit } from './restore-in-place.ts';
+import type { DamagedCopy, RestoreRequest } from './restore-request.ts';
 import { planTasks, type Task, type TaskOptions } from './restore-tasks.ts';
 import { findShop } from './shop.ts';
 
 interface RestoreOptions extends DatabaseOptions, FilesOptions, TaskOptions {
+  readonly inPlace?: boolean;
   readonly path: readonly string[];
   readonly dryRun?: boolean;
 }
@@ -61,6 +65,10 @@ export function registerRestore(program: Command, context: CliContext): void {
     )
     .option('--snapshot <id>', 'exactly this snapshot (the beginning of its id is enough)')
     .addOption(new Option('--source <source>', 'only this source (default: files and database)').choices(['database', 'files', 'server']))
+    .option(
+      '--in-place',
+      'of files: into the shop’s own tree, made equal to the snapshot by the restore unit, which systemd starts as the tree’s owner',
+    )
     .option('--to-dir <dir>', 'where the files go: a directory that is empty or not there yet, or with --overwrite a tree')
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
@@ -104,6 +112,8 @@ export function registerRestore(program: Command, context: CliContext): void {
         '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
         '  coffre restore dupont --to-database "mysql://root@localhost/dupont?socketPath=/run/mysqld/mysqld.sock" --overwrite --keep-old\n' +
         '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n' +
+        '\nIts own tree, on this machine, without giving this command the right to write there:\n' +
+        '  coffre restore dupont --in-place --source files\n' +
         '\nOnto the shop’s own host, over SSH; and a whole machine, into a new directory:\n' +
         '  coffre restore martin --to-host --to-dir /var/www/martin --overwrite --keep-old\n' +
         '  coffre restore dupont --source server --to-dir /mnt/restored\n',
@@ -124,6 +134,7 @@ function severalTimes(flags: string, description: string): Option {
 async function restore(context: CliContext, invocation: Invocation, adapters: RestoreAdapters, shopName: string, options: RestoreOptions) {
   const config = invocation.config();
   const shop = findShop(config, shopName);
+  if (options.inPlace) return await restoreInPlace(context, invocation, shop, options);
   checkDatabaseOptions(options);
   checkFilesOptions(options);
   const matches = compilePaths(options.path);
@@ -212,8 +223,62 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   }
 }
 
+/** The files, into the shop's own tree: by the restore unit, which may write there. The run and its pins are ours, the unit writes no catalog. */
+async function restoreInPlace(context: CliContext, invocation: Invocation, shop: ShopConfig, options: RestoreOptions) {
+  const config = invocation.config();
+  const { clock } = context;
+  const { socket } = config.restore;
+  if (socket === null) throw new CoffreError('E_USAGE', `--in-place: restore.socket is null in ${config.file}`);
+  if (options.source !== 'files') {
+    throw new CoffreError('E_USAGE', '--in-place is for files: it needs --source files', {
+      hint: 'the database: --to-database URL --overwrite',
+    });
+  }
+  const root = shop.files?.root;
+  if (root === undefined) throw new CoffreError('E_USAGE', `shop ${shop.name} has no files`);
+  const idle = (['toDir', 'toDatabase', 'toHost', 'overwrite', 'keepOld', 'dryRun'] as const).find((name) => options[name] !== undefined);
+  if (idle) throw new CoffreError('E_USAGE', `--in-place says where to, and that it is written over: leave --${flagOf(idle)} out`);
+  const startedMs = clock.monotonicMs();
+  await using catalog = await openCatalog(config.stateDir);
+  const [task] = (await planTasks(config, catalog, shop, { ...options, toDir: root })) as [Task];
+  const runId = newId(clock);
+  await startRun(catalog, clock, { id: runId, kind: 'restore', shop: shop.name, source: 'files', who: operatorName(context.io) });
+  const bar = invocation.progress(`restore ${shop.name} files`);
+  const damaged: DamagedCopy[] = [];
+  try {
+    await pinSnapshot(catalog, runId, task.snapshot.id);
+    const request: RestoreRequest = {
+      ...{ request: runId, shop: shop.name, snapshot: task.snapshot.id, from: options.from ?? null, paths: [...options.path] },
+      ...{ delete: options.delete === true, checksum: options.checksum === true, keepSetuid: options.keepSetuid === true },
+    };
+    const restored = await askRestoreUnit(request, {
+      ...{ socket, signal: invocation.signal },
+      onProgress: (progress) => bar.update(progress),
+      onDamaged: (problem) => damaged.push(problem),
+    });
+    const document = {
+      ...{ shop: shop.name, durationMs: Math.round(clock.monotonicMs() - startedMs), bytes: restored.bytes, verified: restored.verified },
+      restored: [restored],
+      passedOver: task.passedOver.map(({ id, source, asOf }) => ({ snapshot: id, source, asOf: instantText(asOf) })),
+    };
+    await finishRun(catalog, clock, runId, 'done', null, { ...document, bytes: restored.readBytes });
+    return { document, text: [describeRestored(config, [restored]), ...passedOverNote(config, task)].join('\n') };
+  } catch (error) {
+    const failure = asCoffreError(error);
+    await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
+    throw failure;
+  } finally {
+    for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
+  }
+}
+
+const flagOf = (option: string): string => option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 /** What a restore finds damaged is not good any more, whether or not another copy helped. An unreachable vault says nothing of that. */
-async function recordDamage(catalog: Catalog, { snapshot, vault, key, code }: Problem & { readonly snapshot: string }): Promise<void> {
+async function recordDamage(
+  catalog: Catalog,
+  { snapshot, vault, key, code }: Pick<DamagedCopy, 'snapshot' | 'vault' | 'key' | 'code'>,
+): Promise<void> {
   if (ERRORS[code as ErrorCode].exit !== ERRORS.E_OBJECT_ALTERED.exit) return;
   const segment = await catalog.db.selectFrom('segments').select('id').where('key', '=', key).executeTakeFirst();
   if (segment) await recordDamagedSegment(catalog, vault, segment.id, code);

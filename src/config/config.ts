@@ -211,6 +211,8 @@ export interface Config {
   readonly contracts: ReadonlyMap<string, ContractConfig>;
   readonly shops: ReadonlyMap<string, ShopConfig>;
   readonly limits: Limits;
+  /** Restores into shops: where the restore unit is asked, null: nowhere; and whether the daemon may ask for one by itself. */
+  readonly restore: { readonly socket: string | null; readonly unattended: boolean };
   /** Everything stored is read once within this time; null: nobody asks for it. */
   readonly verify: { readonly readWithinMs: number | null };
   readonly notify: NotifyConfig;

@@ -322,6 +322,9 @@ export function resolveConfig(
 
   if (written.verify.readWithin === null) warn(['verify', 'readWithin'], 'is off: nobody notices when what is stored rots');
   if (written.encryption === 'none') warn(['encryption'], 'is none: whoever reads a vault reads the shops');
+  if (written.restore.unattended) {
+    warn(['restore', 'unattended'], 'is true: whoever controls the daemon can have any shop’s files replaced (systemd/RIGHTS.md)');
+  }
   const http = written.listen.http ?? null;
   const tls = resolveTls();
   if (http !== null && tls === null && !isLoopback(http.replace(/:\d+$/, ''))) {
@@ -357,6 +360,7 @@ export function resolveConfig(
       reuseMaxAgeMs: written.limits.reuseMaxAge ?? null,
       clockSkewMs: written.limits.clockSkew,
     },
+    restore: { socket: written.restore.socket === null ? null : absolute(written.restore.socket), unattended: written.restore.unattended },
     verify: { readWithinMs: written.verify.readWithin },
     notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`),
     warnings,

@@ -403,6 +403,7 @@ export const configFileSchema = strict({
   shops: named(shop, 'shops'),
   limits: limits.prefault({}),
   maintenance,
+  restore: strict({ socket: path.nullable().default('/run/coffre-restore.sock'), unattended: flag.default(false) }).prefault({}),
   verify: strict({ readWithin: readPeriod.prefault('14d') }).prefault({}),
   notify: notify.prefault({}),
 });

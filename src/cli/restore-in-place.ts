@@ -1,0 +1,60 @@
+// Asks the restore unit for a restore into a shop's own tree, and hears what becomes of it.
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { createInterface } from 'node:readline';
+import { CoffreError } from '../errors.ts';
+import type { ProgressState } from './progress.ts';
+import type { RestoredHere } from './restore-database.ts';
+import { type DamagedCopy, parseEvent, type RestoreRequest } from './restore-request.ts';
+
+export interface AskOptions {
+  /** Where systemd listens for requests. */
+  readonly socket: string;
+  /** Ends the connection, and by that the restore: the same request goes on with it later. */
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ProgressState) => void;
+  readonly onDamaged: (problem: DamagedCopy) => void;
+}
+
+/**
+ * Resolves when the tree is as the snapshot says. The snapshot must be pinned by a run of the caller: the unit writes nothing into the
+ * catalog. Throws what the unit says, E_RESTORE_UNIT when it says nothing, and the signal's reason.
+ */
+export async function askRestoreUnit(
+  request: RestoreRequest,
+  { socket, signal, onProgress, onDamaged }: AskOptions,
+): Promise<RestoredHere> {
+  signal.throwIfAborted();
+  const connection = createConnection(socket);
+  const stop = (): void => void connection.destroy();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await once(connection, 'connect').catch((cause) => {
+      signal.throwIfAborted();
+      const code = (cause as NodeJS.ErrnoException).code;
+      throw new CoffreError('E_RESTORE_UNIT', `${socket}: ${code ?? 'cannot be connected to'}`, {
+        cause,
+        hint:
+          code === 'EACCES'
+            ? 'run it as root'
+            : 'systemctl enable --now coffre-restore.socket; without systemd, as root: coffre restore --to-dir DIR --overwrite',
+      });
+    });
+    connection.on('error', () => {});
+    // not ended: the unit takes the end of its input for the end of whoever asked
+    connection.write(`${JSON.stringify(request)}\n`);
+    for await (const line of createInterface({ input: connection })) {
+      const event = parseEvent(line);
+      if (event === null) continue;
+      if (event.event === 'progress') onProgress(event.progress);
+      else if (event.event === 'damaged') onDamaged(event.problem);
+      else if (event.event === 'failed') throw new CoffreError(event.code, event.message, { hint: event.hint });
+      else return event.result as RestoredHere;
+    }
+    signal.throwIfAborted();
+    throw new CoffreError('E_RESTORE_UNIT', 'the restore unit ended without an answer');
+  } finally {
+    signal.removeEventListener('abort', stop);
+    connection.destroy();
+  }
+}

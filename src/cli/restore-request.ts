@@ -1,0 +1,67 @@
+// What goes over the restore unit's connection: one request, then what becomes of it, a line of JSON each.
+import * as z from 'zod';
+import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import { isId } from '../segment/id.ts';
+import type { ProgressState } from './progress.ts';
+
+const id = z.string().refine(isId);
+
+/**
+ * What may be asked for: a shop and a snapshot, by name. Where it goes stands in the configuration: no path of this machine, no host, no
+ * database, no command is in here, and a key that is not known is refused.
+ */
+const requestSchema = z.strictObject({
+  request: id,
+  shop: z.string().max(63),
+  snapshot: id,
+  /** The vault to read from; null: the nearest whose copy is right. */
+  from: z.string().max(63).nullable(),
+  /** Patterns, of paths in the snapshot; none: all of it. */
+  paths: z.array(z.string().min(1).max(4096)).max(1000),
+  delete: z.boolean(),
+  checksum: z.boolean(),
+  keepSetuid: z.boolean(),
+});
+
+export type RestoreRequest = z.output<typeof requestSchema>;
+
+export const LONGEST_REQUEST_BYTES = 64 * 1024;
+
+/** Throws E_RESTORE_REFUSED; what was sent is not repeated. */
+export function parseRequest(line: string): RestoreRequest {
+  try {
+    return requestSchema.parse(JSON.parse(line));
+  } catch {
+    throw new CoffreError('E_RESTORE_REFUSED', 'the request is not one that the restore unit understands', {
+      hint: 'daemon, command and restore unit must be of one version: systemctl restart coffre after an upgrade',
+    });
+  }
+}
+
+/** A copy that is not right, as the catalog wants to know it. */
+export interface DamagedCopy {
+  readonly snapshot: string;
+  readonly vault: string;
+  readonly key: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export type RestoreEvent =
+  | { readonly event: 'progress'; readonly progress: ProgressState }
+  | { readonly event: 'damaged'; readonly problem: DamagedCopy }
+  | { readonly event: 'done'; readonly result: object }
+  | { readonly event: 'failed'; readonly code: ErrorCode; readonly message: string; readonly hint: string };
+
+/** Null for a line that is none. */
+export function parseEvent(line: string): RestoreEvent | null {
+  try {
+    const value = JSON.parse(line) as RestoreEvent;
+    if (value.event === 'failed') return value.code in ERRORS ? value : { ...value, code: 'E_INTERNAL' };
+    return value.event === 'progress' || value.event === 'damaged' || value.event === 'done' ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+export const failureEvent = ({ code, message, hint }: CoffreError): RestoreEvent => ({ event: 'failed', code, message, hint });
