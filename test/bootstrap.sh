@@ -36,7 +36,7 @@ case $what in
     wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base debootstrap:debootstrap dpkg-deb:dpkg"
     ;;
   demo | bench) wanted="$store $database $tools" ;;
-  crash) wanted="$store $tools" ;;
+  crash) wanted="$store $database $tools" ;;
   check) wanted='git:git' ;;
   package) wanted='git:git dpkg-deb:dpkg' ;;
   *) say "unknown: $what"; exit 2 ;;

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
+import type { Mariadb } from '../servers/mariadb.ts';
 import { Children, type Ended } from './children.ts';
 import type { Outcome } from './composition.ts';
 import type { Doom, Side } from './effects.ts';
@@ -50,12 +51,14 @@ export interface ChainOutcome {
 export class Bench implements AsyncDisposable {
   readonly #children: Children;
   readonly #dir: string;
+  readonly #mariadb: Mariadb | null;
   #place: Place | null = null;
   #trees: ReadonlySet<string> = new Set();
   #scenario: Scenario | null = null;
 
   /** `dir` is made, and removed in the end. */
-  constructor(dir: string) {
+  constructor(dir: string, mariadb: Mariadb | null) {
+    this.#mariadb = mariadb;
     mkdirSync(dir);
     this.#dir = dir;
     this.#children = new Children(dir);
@@ -72,7 +75,7 @@ export class Bench implements AsyncDisposable {
     const place = await this.#beginning();
     clearTrees(place, this.#trees);
     await restoreTemplate(place, scenario.from);
-    await scenario.build(place, this.#children);
+    await scenario.build(place, this.#children, this.#mariadb);
     await saveTemplate(place);
     this.#scenario = scenario;
   }
@@ -156,7 +159,7 @@ export class Bench implements AsyncDisposable {
     if (asks === 'verify') await runAt(hour, ['verify', '--read-data'], 'settled');
     if (asks === 'restore') {
       const back = `${place.root}.back`;
-      const shop = SHOPS.find((one) => !scenario.erased?.includes(one)) as string;
+      const shop = SHOPS.find((one) => !scenario.erased?.includes(one) && !scenario.rows?.has(one)) as string;
       await runAt(hour, ['restore', shop, '--to-dir', back], 'settled');
       const different = await run('diff', ['-r', place.tree(shop), back]).then(
         () => null,
@@ -180,6 +183,7 @@ export class Bench implements AsyncDisposable {
       settled: when !== 'killed',
       over: when === 'over',
       ...(erased ? { erased } : {}),
+      ...(scenario.rows ? { rows: scenario.rows } : {}),
       ...(when === 'killed' && scenario.isFirst ? { isFirst: true } : {}),
       ...(when === 'killed' && scenario.damaged ? { damaged: scenario.damaged(place) } : {}),
     };

@@ -1,11 +1,11 @@
-// What a stored snapshot of files gives back when age, zstd and tar open it, without coffre: each path with what lies under it.
+// What a stored snapshot gives back when age, zstd and tar open it, without coffre: each path with what lies under it, or statements.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
 import { Decrypter } from 'age-encryption';
 
-/** `d` for a directory, `l` and a link's target, `f` and the SHA-256 of a file. */
+/** By path: `d` for a directory, `l` and a link's target, `f` and the SHA-256 of a file. */
 export type Contents = ReadonlyMap<string, string>;
 
 const BLOCK = 512;
@@ -53,6 +53,30 @@ export async function contentsByHand(
     const said = entry.t === 'f' ? `f ${entry.h}` : entry.t === 'l' ? `l ${entry.l}` : entry.t;
     if (there !== said) problems.push(`${entry.p}: the index says ${said}, the segment ${entry.sg} ${there ?? 'nothing'}`);
     else contents.set(entry.p, there);
+  }
+  return { contents, problems };
+}
+
+/** Of a manifest. */
+export interface SegmentText {
+  readonly id: string;
+  readonly key: string;
+  readonly kind: string;
+  readonly plainSha256: string;
+}
+
+/** The statements of a database's segments by id, all of whose contents must be what the manifest says; rows are hashed alone. */
+export async function statementsByHand(
+  listed: readonly SegmentText[],
+  identities: readonly string[],
+  body: (key: string) => Buffer | null,
+): Promise<{ readonly contents: Contents; readonly problems: readonly string[] }> {
+  const contents = new Map<string, string>();
+  const problems: string[] = [];
+  for (const { id, key, kind, plainSha256 } of listed) {
+    const plain = await openByHand(body(key) as Buffer, identities);
+    if (sha256(plain) !== plainSha256) problems.push(`${key} holds something else than the manifest says`);
+    contents.set(id, kind === 'sql' ? plain.toString('utf8') : '');
   }
   return { contents, problems };
 }

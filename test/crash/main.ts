@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { inSetting } from '../bench/measuring/setting.ts';
+import { type Mariadb, startMariadb } from '../servers/mariadb.ts';
 import { makeBucket } from '../servers/s3.ts';
 import type { RunningStore } from '../servers/store.ts';
 import type { FoundViolation } from './bench.ts';
@@ -59,8 +60,9 @@ const wanted = whole('runs', values.runs, DEFAULT_RUNS);
 const mayUseStore = at === null && (operations.includes('backup') || operations.includes('prune'));
 /** In a real store, slower than folders. */
 const storeKills = Math.min(wanted, whole('store', values.store, mayUseStore ? Math.min(40, Math.ceil(wanted / 10)) : 0, 0));
-const matrix = (store: RunningStore | null, signal: AbortSignal) =>
+const matrix = (store: RunningStore | null, mariadb: Mariadb, signal: AbortSignal) =>
   runMatrix({
+    mariadb,
     runs: wanted - storeKills,
     ...(store ? { store: { kills: storeKills, bucket: () => makeBucket(store) } } : {}),
     seed: whole('seed', values.seed, 1),
@@ -74,7 +76,11 @@ const matrix = (store: RunningStore | null, signal: AbortSignal) =>
       else if (kills % 20 === 0) process.stderr.write(`kills: ${kills}\n`);
     },
   });
-const report = storeKills > 0 ? await inSetting(({ store, signal }) => matrix(store, signal)) : await matrix(null, interrupted());
+const mariadb = await startMariadb();
+const report = await (storeKills > 0
+  ? inSetting(({ store, signal }) => matrix(store, mariadb, signal))
+  : matrix(null, mariadb, interrupted())
+).finally(() => mariadb.stop());
 if (values.json) console.log(JSON.stringify(report, null, 2));
 else console.log(describe(report));
 process.exitCode = report.violations === 0 ? 0 : 1;

@@ -1,8 +1,10 @@
 // The matrix: counts an operation's effects, then kills it before and after each of them, runs it again, and looks at the truths.
-import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
+import type { Mariadb } from '../servers/mariadb.ts';
+import { MEMORY, roomInMemory } from '../servers/room-in-memory.ts';
 import type { Bucket } from '../servers/s3.ts';
 import { Bench, type ChainOutcome, type FoundViolation, type Kill } from './bench.ts';
 import { makeRandom, type Random } from './random.ts';
@@ -18,8 +20,7 @@ const LONGEST_CHAIN = 5;
 const CUT_EVERY = 3;
 /** A scenario with more kills than this is shared by lanes. */
 const SHARE_KILLS = 100;
-/** Folders of worlds fit into memory on nearly any machine: nothing in them lasts. */
-const MEMORY = '/dev/shm';
+/** What the folders of all worlds need is far below this. */
 const ROOM_BYTES = 1024 ** 3;
 
 export interface MatrixOptions {
@@ -31,6 +32,8 @@ export interface MatrixOptions {
   readonly lanes: number;
   /** Opens a bucket of a real store for some more kills; left out: folders alone. */
   readonly store?: { readonly kills: number; readonly bucket: () => Promise<Bucket> };
+  /** For scenarios with a database; left out: none of them. */
+  readonly mariadb?: Mariadb;
   /** Only these kills, in one world. */
   readonly at?: { readonly scenario: string; readonly kills: readonly Kill[] };
   /** Ends it early, with what has been found so far. */
@@ -88,8 +91,8 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   const random = makeRandom(options.seed);
   const chosen = SCENARIOS.filter((scenario) =>
     at === undefined ? options.operations.includes(scenario.operation) : scenario.name === at.scenario,
-  );
-  const dir = mkdtempSync(join(memoryOrDisk(), 'coffre-crash-'));
+  ).filter(({ rows }) => rows === undefined || options.mariadb !== undefined);
+  const dir = mkdtempSync(join(roomInMemory(MEMORY, ROOM_BYTES) ?? tmpdir(), 'coffre-crash-'));
   const found: FoundViolation[] = [];
   const tallies = chosen.map(
     (scenario): Tally => ({ scenario, seed: random(2 ** 31), effects: null, names: [], kills: 0, died: new Set() }),
@@ -108,7 +111,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   try {
     const shares = at === undefined ? shareOut(tallies, options.runs) : tallies.map((tally) => ({ tally, kills: 1, part: 0, parts: 1 }));
     const lane = async (name: string): Promise<void> => {
-      await using bench = new Bench(join(dir, name));
+      await using bench = new Bench(join(dir, name), options.mariadb ?? null);
       for (;;) {
         const share = shares.shift();
         if (share === undefined || signal?.aborted) return;
@@ -178,16 +181,6 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
     })),
     found,
   };
-}
-
-function memoryOrDisk(): string {
-  try {
-    accessSync(MEMORY, constants.W_OK);
-    const { bavail, bsize } = statfsSync(MEMORY);
-    return bavail * bsize >= ROOM_BYTES ? MEMORY : tmpdir();
-  } catch {
-    return tmpdir();
-  }
 }
 
 /** The same number of kills for each scenario, the first part of all of them before the second of any. */

@@ -53,6 +53,8 @@ export interface Place extends Looked {
   readonly configFile: string;
   readonly vaultPath: (vault: string) => string;
   readonly tree: (shop: string) => string;
+  /** Rewrites the configuration: the shop has a database and no files. Gives the database's name, which no other place uses. */
+  readonly useDatabase: (shop: string, socketPath: string) => string;
   /** Of the paper kit. */
   readonly recovery: string;
   readonly identityFile: string;
@@ -87,6 +89,13 @@ export async function makePlace(dir: string): Promise<Place> {
     );
     await vault.initialise();
   }
+  const useDatabase = (shop: string, socketPath: string): string => {
+    const name = `crash_${basename(dir)}`;
+    const files = `    files: { root: ${tree(shop)}, profile: generic }`;
+    const text = readFileSync(configFile, 'utf8').replace(files, `    database: { socketPath: ${socketPath}, user: root, name: ${name} }`);
+    writeFileSync(configFile, text, { mode: 0o640 });
+    return name;
+  };
   const lines = [
     'timezone: Europe/Paris',
     `stateDir: ${stateDir}`,
@@ -111,7 +120,7 @@ export async function makePlace(dir: string): Promise<Place> {
   ];
   writeFileSync(configFile, `${lines.join('\n')}\n`, { mode: 0o640 });
   return {
-    ...{ root, configFile, stateDir, keyDir, vaultPath, tree, recovery, identityFile, fingerprint: fingerprint(signing) },
+    ...{ root, configFile, stateDir, keyDir, vaultPath, tree, useDatabase, recovery, identityFile, fingerprint: fingerprint(signing) },
     ...{ shops: SHOPS, sources: ['files'], vaults: VAULTS },
     list: async (vault) => listFolder(vaultPath(vault)),
     read: async (vault, { key }) => readFileSync(join(vaultPath(vault), key)),

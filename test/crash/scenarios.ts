@@ -3,6 +3,7 @@ import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { systemClock } from '../../src/clock.ts';
+import type { Mariadb } from '../servers/mariadb.ts';
 import type { Children } from './children.ts';
 import type { Outcome } from './composition.ts';
 import { coffreAt, DAY_MS, okAt, type Place } from './place.ts';
@@ -24,7 +25,7 @@ export interface Scenario {
   /** What it begins with: nothing, or `firstDays`. */
   readonly from: 'empty' | 'days';
   /** Everything from there to the operation. Files of the trees that are there already must stay as they are. */
-  build(place: Place, children: Children): Promise<void>;
+  build(place: Place, children: Children, mariadb: Mariadb | null): Promise<void>;
   argv(place: Place): readonly string[];
   /** After the kill: the operation again, and what belongs to it. Must succeed. */
   again(place: Place): readonly Step[];
@@ -33,9 +34,13 @@ export interface Scenario {
   readonly erased?: readonly string[];
   /** As `erased`, from the end of all windows on. */
   readonly ends?: readonly string[];
+  /** By shop that has a database and nothing else: what its newest rows say. Needs a server. */
+  readonly rows?: ReadonlyMap<string, string>;
   /** There is no snapshot yet. */
   readonly isFirst?: boolean;
 }
+
+const NEWEST_ROW = 'came on the second day';
 
 function write(place: Place, name: string, content: string | Buffer): void {
   writeFileSync(join(place.tree('dupont'), name), content);
@@ -104,6 +109,29 @@ export const SCENARIOS: readonly Scenario[] = [
     // the other shop's second makes its first one go in the end: what killed processes left of locks goes with a deletion
     again: () => [{ argv: ['backup', 'dupont'] }, { argv: ['backup', 'martin'] }, { argv: ['backup', 'martin', '--full'] }],
     isFirst: true,
+  },
+  {
+    name: 'backup of a database',
+    operation: 'backup',
+    day: 2,
+    from: 'empty',
+    async build(place, _children, mariadb) {
+      if (mariadb === null) throw new Error('crash matrix: a database needs a server');
+      const name = place.useDatabase('dupont', mariadb.socketPath);
+      await mariadb.sql(
+        `drop database if exists ${name}; create database ${name} character set utf8mb4; use ${name};
+         create table config (id int primary key, value varchar(100)); insert into config values (1, 'of the first day');
+         create table orders (id int primary key, text varchar(700), key (text(20)));
+         insert into orders select seq, repeat(md5(seq), 20) from seq_1_to_3000;
+         create view totals as select count(*) from orders;`,
+      );
+      await okAt(place, 0, ['backup', 'martin']);
+      await okAt(place, 0, ['backup', 'dupont']);
+      await mariadb.sql(`insert into config values (2, '${NEWEST_ROW}'); delete from orders where id = 7`, { database: name });
+    },
+    argv: () => ['backup', 'dupont'],
+    again: () => [{ argv: ['backup', 'dupont'] }],
+    rows: new Map([['dupont', NEWEST_ROW]]),
   },
   {
     name: 'backup after a killed one',

@@ -21,7 +21,10 @@ beforeAll(async () => {
   await okAt(place, 40, ['prune']);
   await saveTemplate(place);
 });
-beforeEach(() => restoreTemplate(place));
+beforeEach(async () => {
+  await restoreTemplate(place);
+  rmSync(join(place.tree('dupont'), 'late.txt'), { force: true });
+});
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const path = (vault: string, key: string): string => join(place.vaultPath(vault), key);
@@ -112,6 +115,11 @@ test.for([
     'no snapshot of a shop',
     () => edit(`update snapshots set state = 'removed' where shop = 'martin'`),
     'the newest good snapshot is there',
+  ],
+  [
+    'a file that came after the backup',
+    () => writeFileSync(join(place.tree('dupont'), 'late.txt'), 'x'),
+    'the newest good snapshot is what it was made of',
   ],
   ['no catalog', () => rmSync(join(place.stateDir, 'catalog.db')), 'there is a catalog'],
 ] as const)('%s - named', async ([, plant, truth]) => {

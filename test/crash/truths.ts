@@ -3,7 +3,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Contents, contentsByHand, contentsOf, differences, openByHand, remember, sha256 } from './by-hand.ts';
+import {
+  type Contents,
+  contentsByHand,
+  contentsOf,
+  differences,
+  openByHand,
+  remember,
+  type SegmentText,
+  sha256,
+  statementsByHand,
+} from './by-hand.ts';
 import { filesBelow, type Listing, type Looked, type Stored } from './place.ts';
 
 /** What of it must hold at this moment. */
@@ -23,6 +33,8 @@ export interface Moment {
   readonly kept?: string;
   /** Shops with nothing left at all, once it is over. */
   readonly erased?: readonly string[];
+  /** By shop that has a database and nothing else: what is in its newest rows. */
+  readonly rows?: ReadonlyMap<string, string>;
   /** Objects that the run's story damages: no violation. Keys. */
   readonly damaged?: ReadonlySet<string>;
 }
@@ -48,14 +60,14 @@ interface ManifestText {
   readonly revision?: number;
   readonly lock: { readonly retainUntil: string };
   readonly index: Named;
-  readonly segments: readonly (Named & { readonly id: string })[];
+  readonly segments: readonly (Named & SegmentText)[];
 }
 
 type Row = Record<string, string | number | null>;
 
 /** Opened manifests, by the hash of their sealed bytes: the same ones lie there in most runs. */
 const manifests = new Map<string, ManifestText>();
-/** What snapshots of files give back by hand, by the hash of the sealed index. */
+/** What snapshots give back by hand, by the hash of the sealed index. */
 const restored = new Map<string, Awaited<ReturnType<typeof contentsByHand>>>();
 
 export async function checkTruths(place: Looked, moment: Moment): Promise<Violation[]> {
@@ -99,7 +111,7 @@ export async function checkTruths(place: Looked, moment: Moment): Promise<Violat
         else if (there.lockedUntil === null || there.lockedUntil < Date.parse(manifest.lock.retainUntil))
           violated('locked as promised', `${vault}: ${it.key} of ${object.key}`);
       }
-      if (manifest.source !== 'files' || bodies.size !== manifest.segments.length + 1) continue;
+      if (bodies.size !== manifest.segments.length + 1) continue;
       const given = await restoredByHand(manifest, bodies, identities);
       byHand.set(nameOf(object), given.contents);
       for (const problem of given.problems) violated('a snapshot restores by hand', `${vault}: ${manifest.snapshot}: ${problem}`);
@@ -132,7 +144,8 @@ export async function checkTruths(place: Looked, moment: Moment): Promise<Violat
 
     // The newest good snapshot of each source.
     for (const shop of place.shops.filter((one) => !moment.erased?.includes(one) && !moment.isFirst && !moment.lapsed)) {
-      for (const source of place.sources) {
+      const newestRows = moment.rows?.get(shop);
+      for (const source of newestRows === undefined ? place.sources : ['database']) {
         const newest = committed
           .filter((row) => row.shop === shop && row.source === source && row.complete === 1)
           .sort((a, b) => Number(b.completedAt) - Number(a.completedAt))[0];
@@ -150,12 +163,16 @@ export async function checkTruths(place: Looked, moment: Moment): Promise<Violat
             const until = find(vault, it)?.lockedUntil ?? 0;
             if (until <= moment.nowMs) violated('the newest good snapshot is locked', `${vault}: ${it.key} of ${newest.id}`);
           }
-          if (!moment.settled || source !== 'files' || place.tree === undefined) continue;
+          if (!moment.settled) continue;
           const contents = byHand.get(nameOf(own));
-          if (contents === undefined) violated('the newest good snapshot is the tree', `${vault}: ${newest.id} gave nothing by hand`);
-          else
+          if (contents === undefined)
+            violated('the newest good snapshot is what it was made of', `${vault}: ${newest.id} gave nothing by hand`);
+          else if (newestRows !== undefined) {
+            if (![...contents.values()].some((text) => text.includes(newestRows)))
+              violated('the newest good snapshot is what it was made of', `${vault}: ${newest.id} lacks the newest rows`);
+          } else if (place.tree !== undefined)
             for (const line of differences(contents, contentsOf(place.tree(shop))))
-              violated('the newest good snapshot is the tree', `${vault}: ${newest.id}: ${line}`);
+              violated('the newest good snapshot is what it was made of', `${vault}: ${newest.id}: ${line}`);
         }
       }
     }
@@ -282,14 +299,18 @@ async function openManifest(sealed: Buffer, identities: readonly string[]): Prom
 
 /** `bodies`: index and segments by key, whole. */
 async function restoredByHand(
-  { index, segments }: ManifestText,
+  { source, index, segments }: ManifestText,
   bodies: ReadonlyMap<string, Buffer>,
   identities: readonly string[],
 ): Promise<{ readonly contents: Contents; readonly problems: readonly string[] }> {
   const known = restored.get(index.storedSha256);
   if (known !== undefined) return known;
   const keys = new Map(segments.map(({ id, key }) => [id, key]));
-  const given = await contentsByHand(bodies.get(index.key) as Buffer, identities, (id) => bodies.get(keys.get(id) ?? '') ?? null);
+  const body = (key: string): Buffer | null => bodies.get(key) ?? null;
+  const given =
+    source === 'database'
+      ? await statementsByHand(segments, identities, body)
+      : await contentsByHand(body(index.key) as Buffer, identities, (id) => body(keys.get(id) ?? ''));
   remember(restored, index.storedSha256, given);
   return given;
 }

@@ -1,34 +1,20 @@
 // Runs once in vitest's main process: chooses where servers keep their files, and hands out the one S3 store of the run, which is
 // started when the first test asks for it.
 
-import { accessSync, constants, statfsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { MEMORY, roomInMemory } from './room-in-memory.ts';
 import type { BrokerAnswer } from './s3.ts';
 import { type RunningStore, startStore } from './store.ts';
 
 /** What all servers of a run write is far below this. */
 const ROOM_BYTES = 8 * 1024 ** 3;
 
-/**
- * A folder in memory for the servers' files, or null when there is none with room: a server that flushes to a disk at each statement
- * takes ten times as long, and no test cuts the power. Servers that are killed find all they wrote.
- */
-function roomInMemory(folder: string): string | null {
-  try {
-    accessSync(folder, constants.W_OK);
-    const { bavail, bsize } = statfsSync(folder);
-    return Math.min(bavail * bsize, process.availableMemory()) >= ROOM_BYTES ? folder : null;
-  } catch {
-    return null;
-  }
-}
-
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // workers are forked later and inherit it
-  process.env.COFFRE_TEST_RIGS = roomInMemory(process.env.COFFRE_TEST_RIGS || '/dev/shm') ?? '';
+  process.env.COFFRE_TEST_RIGS = roomInMemory(process.env.COFFRE_TEST_RIGS || MEMORY, ROOM_BYTES) ?? '';
   // children that tests start with our Node compile their sources once, as bin/coffre does: half of what a start costs
   process.env.NODE_COMPILE_CACHE ||= path.join(import.meta.dirname, '../../node_modules/.cache/coffre-compile');
   let starting: Promise<RunningStore> | null = null;
