@@ -16,7 +16,9 @@ export function sendError(service: Service, thrown: unknown, request: FastifyReq
     service.log.error({ event: 'http.failed', method, route, code: error.code, err: error }, error.message);
   }
   if (status === 401) reply.header('www-authenticate', 'Bearer');
-  const problem = problemOf(error, request.principal !== null && isTold(request.principal), status);
+  // a request whose path cannot be taken apart comes here as fastify made it, without what we gave to others
+  const principal = request.principal ?? null;
+  const problem = problemOf(error, principal !== null && isTold(principal), status);
   const body: Problem = errors === undefined ? problem : { ...problem, errors };
   // as text: the route's own schema is not this one's
   return reply.code(status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(body));

@@ -17,6 +17,12 @@ export const idField = z
   .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
   .describe('26 characters, sortable by time');
 
+/** Of a query: false unless it is said. */
+export const flag = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((text) => text === 'true');
+
 /** Why a person did it, for the audit. */
 export const reason = z.string().trim().min(1).max(1000).describe('why, for the audit');
 

@@ -4,7 +4,7 @@ import { holdDocument, pageOfHolds, placeHold, releaseHold } from '../catalog/ho
 import type { Service } from '../schedule/service.ts';
 import { newId } from '../segment/id.ts';
 import { principalOf } from './auth.ts';
-import { idField, instant, reason, shopName } from './fields.ts';
+import { flag, idField, instant, reason, shopName } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
 import { ADMIN, notFound } from './principal.ts';
 import type { Api } from './routes.ts';
@@ -28,7 +28,7 @@ export function registerHolds(api: Api, service: Service): void {
         querystring: z.object({
           ...pageQuery,
           shop: shopName.optional(),
-          all: z.stringbool().default(false).describe('released ones too'),
+          all: flag.describe('released ones too'),
         }),
         response: { 200: z.object({ holds: z.array(holdFields), next: nextField }) },
       },

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { acknowledgeIncident, incidentDocument, pageOfIncidents } from '../catalog/incidents.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
-import { bytes, idField, instant, reason, shopName } from './fields.ts';
+import { bytes, flag, idField, instant, reason, shopName } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
 import { type Access, ADMIN, notFound } from './principal.ts';
 import type { Api } from './routes.ts';
@@ -28,7 +28,7 @@ export function registerIncidents(api: Api, service: Service): void {
         querystring: z.object({
           ...pageQuery,
           shop: shopName.optional(),
-          all: z.stringbool().default(false).describe('acknowledged ones and those that are gone too'),
+          all: flag.describe('acknowledged ones and those that are gone too'),
         }),
         response: { 200: z.object({ incidents: z.array(incidentFields), next: nextField }) },
       },

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { createToken, listTokens, revokeToken, TOKEN_ROLES, tokenDocument } from '../catalog/tokens.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
-import { idField, instant, shopName } from './fields.ts';
+import { flag, idField, instant, shopName } from './fields.ts';
 import { ADMIN, unknownShop } from './principal.ts';
 import type { Api } from './routes.ts';
 
@@ -23,7 +23,7 @@ export function registerTokens(api: Api, service: Service): void {
       schema: {
         tags: ['tokens'],
         summary: 'tokens in force, newest first',
-        querystring: z.object({ all: z.stringbool().default(false).describe('those that expired or were revoked too') }),
+        querystring: z.object({ all: flag.describe('those that expired or were revoked too') }),
         response: { 200: z.object({ tokens: z.array(tokenFields) }) },
       },
     },
