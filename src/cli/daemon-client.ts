@@ -65,6 +65,19 @@ export class DaemonClient {
     return await this.#http.json({ path: `${API}${path}`, signal });
   }
 
+  /** All rows of a list of the API, which comes in pages: `/snapshots`, its `snapshots`. */
+  async readAll(path: string, name: string, signal: AbortSignal): Promise<unknown[]> {
+    const rows: unknown[] = [];
+    let cursor: string | null = null;
+    do {
+      const asked = new URLSearchParams({ limit: '500', ...(cursor === null ? {} : { cursor }) });
+      const page = (await this.read(`${path}${path.includes('?') ? '&' : '?'}${asked}`, signal)) as Record<string, unknown>;
+      rows.push(...(page[name] as unknown[]));
+      cursor = page.next as string | null;
+    } while (cursor !== null);
+    return rows;
+  }
+
   /** Any order of the API: what it answers. */
   async order(path: string, body: object, signal: AbortSignal): Promise<unknown> {
     return await this.#http.json({ method: 'POST', path: `${API}${path}`, body, signal });

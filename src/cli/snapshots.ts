@@ -6,7 +6,7 @@ import { Temporal } from 'temporal-polyfill';
 import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { lackingIn, snapshotDocument, stateOf } from '../catalog/snapshot-document.ts';
+import { snapshotDocument, stateOf } from '../catalog/snapshot-document.ts';
 import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
@@ -14,7 +14,7 @@ import { compilePaths } from '../restore/paths.ts';
 import { readIndex } from '../segment/index-file.ts';
 import type { SignedManifest } from '../segment/manifest-types.ts';
 import { type ChunkEntry, type Consistency, type FileEntry, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
-import { action, type CliContext } from './context.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
 import { formatBytes, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
 
@@ -26,13 +26,10 @@ export function registerSnapshots(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre snapshots dupont\n')
     .action(
       action(context, async (invocation, shop: string | undefined) => {
-        const config = invocation.config();
-        if (shop !== undefined) findShop(config, shop);
-        await using catalog = await openCatalog(config.stateDir);
-        const snapshots = await listSnapshots(catalog, shop === undefined ? {} : { shop });
-        const gaps = await gapsOf(catalog, shop);
+        const snapshots = await (invocation.isRemote ? snapshotsFromAfar(invocation, shop) : snapshotsHere(invocation, shop));
+        const timezone = invocation.timezone();
         return {
-          document: { snapshots: snapshots.map((snapshot) => snapshotDocument(snapshot, gaps)) },
+          document: { snapshots },
           text: table(
             [
               { title: 'snapshot' },
@@ -50,13 +47,13 @@ export function registerSnapshots(program: Command, context: CliContext): void {
               snapshot.id,
               snapshot.shop,
               snapshot.source,
-              formatInstant(Temporal.Instant.fromEpochMilliseconds(snapshot.asOf), config.timezone),
+              formatInstant(Temporal.Instant.from(snapshot.asOf), timezone),
               formatBytes(snapshot.plainBytes),
               formatBytes(snapshot.storedBytes),
-              [...snapshot.copies.map((copy) => copy.vault), ...lackingIn(snapshot).map((vault) => `not ${vault}`)].join(', '),
-              lockedUntil(snapshot, config.timezone),
-              verifiedText(snapshot, config.timezone),
-              stateOf(snapshot),
+              [...snapshot.vaults.map(({ vault }) => vault), ...snapshot.lacking.map(({ vault }) => `not ${vault}`)].join(', '),
+              lockedUntil(snapshot, timezone),
+              verifiedText(snapshot, timezone),
+              snapshot.state,
             ]),
             'no snapshots yet: coffre backup SHOP takes one',
           ),
@@ -65,22 +62,41 @@ export function registerSnapshots(program: Command, context: CliContext): void {
     );
 }
 
+type SnapshotDocument = ReturnType<typeof snapshotDocument>;
+
+async function snapshotsHere(invocation: Invocation, shop: string | undefined): Promise<SnapshotDocument[]> {
+  const config = invocation.config();
+  if (shop !== undefined) findShop(config, shop);
+  await using catalog = await openCatalog(config.stateDir);
+  const snapshots = await listSnapshots(catalog, shop === undefined ? {} : { shop });
+  const gaps = await gapsOf(catalog, shop);
+  return snapshots.map((snapshot) => snapshotDocument(snapshot, gaps));
+}
+
+/** Of the daemon of another machine. */
+async function snapshotsFromAfar(invocation: Invocation, shop: string | undefined): Promise<SnapshotDocument[]> {
+  const daemon = await invocation.daemon();
+  const asked = shop === undefined ? '' : `?${new URLSearchParams({ shop })}`;
+  return ((await daemon?.readAll(`/snapshots${asked}`, 'snapshots', invocation.signal)) ?? []) as SnapshotDocument[];
+}
+
 /** The end of the lock that counts: the longest real one; an advisory one is said to be advisory. */
-function lockedUntil(snapshot: SnapshotWithCopies, timezone: string): string {
-  const ends = snapshot.copies.filter((copy) => copy.retainUntil !== null).sort((a, b) => (b.retainUntil ?? 0) - (a.retainUntil ?? 0));
-  const real = ends.find((copy) => copy.lockMode !== 'advisory');
-  const shown = real ?? ends[0];
+function lockedUntil({ vaults }: SnapshotDocument, timezone: string): string {
+  const locks = vaults.flatMap(({ lock }) => (lock === null ? [] : { mode: lock.mode, end: Temporal.Instant.from(lock.retainUntil) }));
+  locks.sort((a, b) => Temporal.Instant.compare(b.end, a.end));
+  const real = locks.find(({ mode }) => mode !== 'advisory');
+  const shown = real ?? locks[0];
   if (!shown) return 'not locked';
-  const end = formatInstant(Temporal.Instant.fromEpochMilliseconds(shown.retainUntil ?? 0), timezone);
+  const end = formatInstant(shown.end, timezone);
   return real ? end : `${end} (advisory)`;
 }
 
-function verifiedText(snapshot: SnapshotWithCopies, timezone: string): string {
-  const failed = snapshot.copies.find((copy) => copy.verifyError !== null);
+function verifiedText({ vaults }: SnapshotDocument, timezone: string): string {
+  const failed = vaults.find(({ verifyError }) => verifyError !== null);
   if (failed) return `${failed.vault}: ${failed.verifyError}`;
-  const times = snapshot.copies.map((copy) => copy.verifiedAt);
-  if (times.length === 0 || times.some((time) => time === null)) return 'not yet';
-  return formatInstant(Temporal.Instant.fromEpochMilliseconds(Math.min(...(times as number[]))), timezone);
+  const times = vaults.flatMap(({ verifiedAt }) => (verifiedAt === null ? [] : Temporal.Instant.from(verifiedAt)));
+  const [oldest] = times.sort(Temporal.Instant.compare);
+  return oldest === undefined || times.length < vaults.length ? 'not yet' : formatInstant(oldest, timezone);
 }
 
 /** Lines of an index that are kept for --json; a tree of a million files is for a path. */

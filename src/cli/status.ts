@@ -6,7 +6,7 @@ import { CoffreError } from '../errors.ts';
 import { readStatus } from '../schedule/read-status.ts';
 import { predictedRestoreMs } from '../schedule/restore-estimate.ts';
 import type { ShopStatus } from '../schedule/status.ts';
-import { action, type CliContext } from './context.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import { chosenShops } from './shop.ts';
 
@@ -18,28 +18,45 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const config = invocation.config();
-        const shops = chosenShops(config, shopName);
-        await using catalog = await openCatalog(config.stateDir);
-        const statuses: ShopStatus[] = [];
-        for (const shop of shops) statuses.push(await readStatus(config, catalog, shop, context.clock.nowMs()));
+        const statuses = await (invocation.isRemote ? statusFromAfar(invocation, shopName) : statusHere(context, invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
         const failure =
           statuses.length === 0
-            ? new CoffreError('E_RED', 'no shop is declared: nothing is backed up', { hint: `declare one under shops: in ${config.file}` })
+            ? new CoffreError('E_RED', 'no shop is declared: nothing is backed up', {
+                hint: invocation.isRemote ? '' : `declare one under shops: in ${invocation.config().file}`,
+              })
             : bad.length > 0
               ? new CoffreError('E_RED', `${bad.length} of ${statuses.length} shops ${bad.length === 1 ? 'is' : 'are'} red`)
               : null;
         return {
           document: { ok: failure === null, shops: statuses },
-          text: describe(statuses, config.timezone),
+          text: describe(statuses, invocation.timezone()),
           ...(failure ? { failure } : {}),
         };
       }),
     );
 }
 
-function describe(statuses: readonly ShopStatus[], timezone: string): string {
+/** As the daemon of another machine tells it: why a shop is red, and notes, to administrators alone. */
+type ToldStatus = Omit<ShopStatus, 'red' | 'notes'> & Partial<Pick<ShopStatus, 'red' | 'notes'>>;
+
+async function statusHere(context: CliContext, invocation: Invocation, shopName: string | undefined): Promise<ShopStatus[]> {
+  const config = invocation.config();
+  const shops = chosenShops(config, shopName);
+  await using catalog = await openCatalog(config.stateDir);
+  const statuses: ShopStatus[] = [];
+  for (const shop of shops) statuses.push(await readStatus(config, catalog, shop, context.clock.nowMs()));
+  return statuses;
+}
+
+async function statusFromAfar(invocation: Invocation, shopName: string | undefined): Promise<ToldStatus[]> {
+  const daemon = await invocation.daemon();
+  if (daemon === null) return [];
+  if (shopName === undefined) return (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[];
+  return [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus];
+}
+
+function describe(statuses: readonly ToldStatus[], timezone: string): string {
   const rows = statuses.map((status) => [
     status.ok ? 'green' : 'RED',
     status.shop,
@@ -58,26 +75,28 @@ function describe(statuses: readonly ShopStatus[], timezone: string): string {
       'no shops are declared',
     ),
   ];
-  for (const status of statuses) for (const reason of status.red) lines.push(`RED   ${status.shop}: ${reason}`);
-  for (const status of statuses) for (const note of status.notes) lines.push(`note  ${status.shop}: ${note}`);
+  for (const status of statuses)
+    for (const reason of status.red ?? (status.ok ? [] : ['who looks after the backups knows why']))
+      lines.push(`RED   ${status.shop}: ${reason}`);
+  for (const status of statuses) for (const note of status.notes ?? []) lines.push(`note  ${status.shop}: ${note}`);
   return lines.join('\n');
 }
 
-function age(status: ShopStatus, source: string): string {
+function age(status: ToldStatus, source: string): string {
   const own = status.sources.find((candidate) => candidate.source === source);
   if (!own) return '-';
   return own.newestGood ? `${formatDuration(own.newestGood.ageMs)} ago` : 'NONE';
 }
 
 /** From the last measured restore, scaled to the shop's size, against the plan's target. */
-function restoreTime(status: ShopStatus): string {
+function restoreTime(status: ToldStatus): string {
   const target = `target ${formatDuration(status.rto.targetMs)}`;
   const predictedMs = predictedRestoreMs(status);
   if (predictedMs === null) return `not measured, ${target}`;
   return `about ${formatDuration(predictedMs)}, ${target}`;
 }
 
-function next(status: ShopStatus, timezone: string): string {
+function next(status: ToldStatus, timezone: string): string {
   const { state } = status.life;
   if (state === 'suspended' || state === 'erased') return state;
   const times = status.sources.flatMap((source) => (source.nextRun === null ? [] : Temporal.Instant.from(source.nextRun)));
