@@ -356,6 +356,41 @@ export interface TokensTable {
   revokedBy: string | null;
 }
 
+/** Something red that is told of, or waits to be: gone from here once its end was told. */
+export interface AlarmsTable {
+  /** Shop, kind, source and vault: the same thing is the same row. */
+  id: string;
+  /** `_coffre`: the daemon itself. */
+  shop: string;
+  kind: string;
+  source: string | null;
+  vault: string | null;
+  code: string | null;
+  since: number;
+  /** When somebody was last told; null: not yet. */
+  toldAt: number | null;
+  /** Since when it is green again, and nobody was told so yet. */
+  goneAt: number | null;
+}
+
+/** A message on its way to one channel. Sent ones are kept for some weeks. */
+export interface MessagesTable {
+  id: string;
+  at: number;
+  channel: 'mail' | 'webhook';
+  /** JSON. */
+  content: string;
+  /** Tries that failed. */
+  tries: number;
+  nextAt: number;
+  sentAt: number | null;
+  /** It waited for so long that it tells nothing any more. */
+  givenUpAt: number | null;
+  /** Of the last try that failed. */
+  code: string | null;
+  error: string | null;
+}
+
 export interface Tables {
   runs: RunsTable;
   runSteps: RunStepsTable;
@@ -378,4 +413,6 @@ export interface Tables {
   checkpointFailures: CheckpointFailuresTable;
   incidents: IncidentsTable;
   tokens: TokensTable;
+  alarms: AlarmsTable;
+  messages: MessagesTable;
 }

@@ -177,17 +177,32 @@ export interface Limits {
 
 /** Where a web address comes from: written plainly, or a secret because it holds a token. Both are read when used. */
 export interface NotifyConfig {
+  /** What is red for less is not told; what turns red meanwhile is told together. */
+  readonly delayMs: number;
+  /** What stays red is told again after this; null: never. */
+  readonly reminderMs: number | null;
   readonly mail: {
     readonly host: string;
     readonly port: number;
     readonly security: 'starttls' | 'tls' | 'none';
     readonly user: string | null;
     readonly password: Secret | null;
+    /** Certificates (PEM) that the server's is signed by; null: the system's. */
+    readonly caFile: string | null;
     readonly from: string;
     readonly to: readonly string[];
   } | null;
-  readonly webhook: { readonly url: Secret } | null;
-  readonly ping: { readonly url: Secret } | null;
+  readonly webhook: {
+    readonly url: Secret;
+    /** Signs each message; null: they are not signed. */
+    readonly key: Secret | null;
+  } | null;
+  readonly ping: {
+    readonly url: Secret;
+    readonly everyMs: number;
+    /** Whether `/fail` is called while something is red; else nothing is called then. */
+    readonly fail: boolean;
+  } | null;
 }
 
 export interface Config {

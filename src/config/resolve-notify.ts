@@ -9,6 +9,7 @@ export function resolveNotify(
   secret: (at: KeyPath, key: string, filePath: string | undefined, reference: SecretReference) => Secret | null,
   report: (at: KeyPath, message: string) => void,
   place: (at: KeyPath) => string,
+  path: (written: string) => string,
 ): NotifyConfig {
   const address = (key: 'webhook' | 'ping'): { url: Secret } | null => {
     const value = written[key];
@@ -18,8 +19,12 @@ export function resolveNotify(
     if ((hidden === null) === (url === undefined)) report(['notify', key], 'needs exactly one of url, urlFile and urlSecret');
     return { url: hidden ?? { from: place(['notify', key]), read: () => url ?? '' } };
   };
-  const { mail } = written;
+  const { mail, ping, webhook } = written;
+  const hook = address('webhook');
+  const beat = address('ping');
   return {
+    delayMs: written.delay,
+    reminderMs: written.reminder,
     mail: mail
       ? {
           host: mail.host,
@@ -27,11 +32,12 @@ export function resolveNotify(
           security: mail.security,
           user: mail.user ?? null,
           password: secret(['notify', 'mail'], 'password', mail.passwordFile, mail.password),
+          caFile: mail.caFile === undefined ? null : path(mail.caFile),
           from: mail.from,
           to: mail.to,
         }
       : null,
-    webhook: address('webhook'),
-    ping: address('ping'),
+    webhook: hook && { ...hook, key: secret(['notify', 'webhook'], 'key', webhook?.keyFile, webhook?.key) },
+    ping: beat && ping ? { ...beat, everyMs: ping.every, fail: ping.fail } : null,
   };
 }

@@ -362,7 +362,7 @@ export function resolveConfig(
     },
     restore: { socket: written.restore.socket === null ? null : absolute(written.restore.socket), unattended: written.restore.unattended },
     verify: { readWithinMs: written.verify.readWithin },
-    notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`),
+    notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`, absolute),
     warnings,
   };
   return { config, problems };

@@ -12,6 +12,7 @@ import { service } from './009-service.ts';
 import { tokens } from './010-tokens.ts';
 import { errorHint } from './011-error-hint.ts';
 import { checkpointFailures } from './012-checkpoint-failures.ts';
+import { notifications } from './013-notifications.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -26,4 +27,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '010-tokens': tokens,
   '011-error-hint': errorHint,
   '012-checkpoint-failures': checkpointFailures,
+  '013-notifications': notifications,
 };
