@@ -36,19 +36,19 @@ function endOfWindowAt(windows: readonly MaintenanceWindow[], timezone: string, 
   for (const date of [today.subtract({ days: 1 }), today]) {
     for (const window of windows) {
       if (!window.days.includes(date.dayOfWeek)) continue;
-      const from = instantOn(date, window.fromMinute, timezone);
-      const to = instantOn(date, window.fromMinute + windowMinutes(window), timezone);
+      const from = instantOn(date, window.fromMinute, timezone, 'earlier');
+      const to = instantOn(date, window.fromMinute + windowMinutes(window), timezone, 'later');
       if (from <= atMs && atMs < to && (latest === null || to > latest)) latest = to;
     }
   }
   return latest;
 }
 
-/** A time on the clock that is skipped is the moment of the change; one that comes twice the first of the two. */
-function instantOn(date: Temporal.PlainDate, minute: number, timezone: string): number {
+/** A time on the clock that is skipped, or comes twice, makes a window longer rather than shorter. */
+function instantOn(date: Temporal.PlainDate, minute: number, timezone: string, disambiguation: 'earlier' | 'later'): number {
   const day = date.add({ days: Math.floor(minute / 1440) });
   const time = Temporal.PlainTime.from({ hour: Math.floor((minute % 1440) / 60), minute: minute % 60 });
-  return day.toZonedDateTime({ timeZone: timezone, plainTime: time }).epochMilliseconds;
+  return day.toPlainDateTime(time).toZonedDateTime(timezone, { disambiguation }).epochMilliseconds;
 }
 
 /** How a job's slots become beginnings. */
