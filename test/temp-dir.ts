@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-export async function tempDir(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'coffre-test-'));
+/** `parent`: where a test needs another disk. */
+export async function tempDir(parent = tmpdir()): Promise<string> {
+  const path = await mkdtemp(join(parent, 'coffre-test-'));
   onTestFinished(() => rm(path, { recursive: true, force: true }));
   return path;
 }

@@ -19,36 +19,39 @@ export interface InitAnswers {
     readonly credentialsFile: string;
     readonly pruneCredentialsFile: string | null;
   } | null;
-  readonly shop: {
-    readonly name: string;
-    /** Reached by SSH; null: it is this machine. */
-    readonly host: {
-      readonly host: string;
-      readonly port: string | null;
-      readonly user: string;
-      readonly keyFile: string;
-      readonly knownHostsFile: string;
-    } | null;
-    readonly filesRoot: string | null;
-    readonly filesProfile: string;
-    /** `shop`: in the shop's own configuration. */
-    readonly database:
-      | {
-          readonly name: string;
-          readonly user: string;
-          readonly socketPath: string | null;
-          readonly host: string | null;
-          readonly port: string | null;
-          readonly passwordFile: string | null;
-        }
-      | 'shop'
-      | null;
+  readonly rto: { readonly calendar: string; readonly country: string | null };
+  readonly shops: readonly ShopAnswers[];
+}
+
+export interface ShopAnswers {
+  readonly name: string;
+  /** Reached by SSH; null: it is this machine. */
+  readonly host: {
+    readonly host: string;
+    readonly port: string | null;
+    readonly user: string;
+    readonly keyFile: string;
+    readonly knownHostsFile: string;
   } | null;
+  readonly filesRoot: string | null;
+  readonly filesProfile: string;
+  /** `shop`: in the shop's own configuration. */
+  readonly database:
+    | {
+        readonly name: string;
+        readonly user: string;
+        readonly socketPath: string | null;
+        readonly host: string | null;
+        readonly port: string | null;
+        readonly passwordFile: string | null;
+      }
+    | 'shop'
+    | null;
 }
 
 /** Text of a configuration file. `recovery` holds the agency's recipients, unused without encryption. */
 export function initConfigText(answers: InitAnswers, recovery: readonly string[]): string {
-  const { filesystem, s3, shop } = answers;
+  const { filesystem, s3, shops, rto } = answers;
   const vaultNames = [filesystem?.name, s3?.name].filter((name) => name !== undefined);
   const lines: (string | null)[] = [
     '# coffre: written by coffre init. config/coffre.example.yaml documents every key; coffre doctor checks this file.',
@@ -104,45 +107,12 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
     'plans:',
     '  standard:',
     `    retention: ${scalar(answers.retention)}`,
-    '    rto: { target: 4h, calendar: 24x7 }',
+    `    rto: { target: 4h, calendar: ${scalar(rto.calendar)}${rto.country === null ? '' : `, country: ${scalar(rto.country)}`} }`,
     '    schedule: { database: "30 2 * * *", files: "0 3 * * 0", increments: "0 4 * * 1-6" }',
     '',
     'shops:',
-    ...(shop
-      ? [
-          `  ${shop.name}:`,
-          '    plan: standard',
-          `    vaults: [${vaultNames.join(', ')}]`,
-          ...(shop.host
-            ? [
-                '    # Its line in the known_hosts file: ssh-keyscan, compared with what the host itself shows.',
-                '    host:',
-                '      type: ssh',
-                `      host: ${scalar(shop.host.host)}`,
-                shop.host.port === null ? null : `      port: ${number(shop.host.port)}`,
-                `      user: ${scalar(shop.host.user)}`,
-                `      keyFile: ${scalar(shop.host.keyFile)}`,
-                `      knownHostsFile: ${scalar(shop.host.knownHostsFile)}`,
-              ]
-            : []),
-          ...(shop.database === 'shop'
-            ? ['    # Name, user, password and address stand in the configuration of the shop itself.', '    database: shop']
-            : []),
-          ...(shop.database && shop.database !== 'shop'
-            ? [
-                '    database:',
-                `      name: ${scalar(shop.database.name)}`,
-                `      user: ${scalar(shop.database.user)}`,
-                shop.database.socketPath === null ? null : `      socketPath: ${scalar(shop.database.socketPath)}`,
-                shop.database.host === null ? null : `      host: ${scalar(shop.database.host)}`,
-                shop.database.port === null ? null : `      port: ${number(shop.database.port)}`,
-                shop.database.passwordFile === null ? null : `      passwordFile: ${scalar(shop.database.passwordFile)}`,
-              ]
-            : []),
-          ...(shop.filesRoot === null
-            ? []
-            : ['    files:', `      root: ${scalar(shop.filesRoot)}`, `      profile: ${scalar(shop.filesProfile)}`]),
-        ]
+    ...(shops.length > 0
+      ? shops.flatMap((shop) => shopLines(shop, vaultNames))
       : [
           '  # dupont:',
           '  #   plan: standard',
@@ -153,6 +123,43 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
     '',
   ];
   return lines.filter((line) => line !== null).join('\n');
+}
+
+function shopLines(shop: ShopAnswers, vaultNames: readonly string[]): (string | null)[] {
+  return [
+    `  ${shop.name}:`,
+    '    plan: standard',
+    `    vaults: [${vaultNames.join(', ')}]`,
+    ...(shop.host
+      ? [
+          '    # Its line in the known_hosts file: ssh-keyscan, compared with what the host itself shows.',
+          '    host:',
+          '      type: ssh',
+          `      host: ${scalar(shop.host.host)}`,
+          shop.host.port === null ? null : `      port: ${number(shop.host.port)}`,
+          `      user: ${scalar(shop.host.user)}`,
+          `      keyFile: ${scalar(shop.host.keyFile)}`,
+          `      knownHostsFile: ${scalar(shop.host.knownHostsFile)}`,
+        ]
+      : []),
+    ...(shop.database === 'shop'
+      ? ['    # Name, user, password and address stand in the configuration of the shop itself.', '    database: shop']
+      : []),
+    ...(shop.database && shop.database !== 'shop'
+      ? [
+          '    database:',
+          `      name: ${scalar(shop.database.name)}`,
+          `      user: ${scalar(shop.database.user)}`,
+          shop.database.socketPath === null ? null : `      socketPath: ${scalar(shop.database.socketPath)}`,
+          shop.database.host === null ? null : `      host: ${scalar(shop.database.host)}`,
+          shop.database.port === null ? null : `      port: ${number(shop.database.port)}`,
+          shop.database.passwordFile === null ? null : `      passwordFile: ${scalar(shop.database.passwordFile)}`,
+        ]
+      : []),
+    ...(shop.filesRoot === null
+      ? []
+      : ['    files:', `      root: ${scalar(shop.filesRoot)}`, `      profile: ${scalar(shop.filesProfile)}`]),
+  ];
 }
 
 /** Digits as a number; anything else as the text that the configuration then refuses. */

@@ -1,16 +1,27 @@
 // What `coffre init` asks on a terminal. Each answer is tried at once by the rules of the configuration, and asked again when it breaks one.
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseConfig } from '../config/load.ts';
 import { asCoffreError } from '../errors.ts';
+import { isShopName } from '../segment/layout.ts';
+import type { FoundShop } from '../source/shop/find-shops.ts';
 import type { CliContext } from './context.ts';
-import { type InitAnswers, initConfigText } from './init-config.ts';
-import { openQuestions } from './questions.ts';
+import { bucketCommands, databaseCommands } from './init-advice.ts';
+import { type InitAnswers, initConfigText, type ShopAnswers } from './init-config.ts';
+import { openQuestions, type Questions } from './questions.ts';
 
-/** Throws E_INTERRUPTED when it is left before the last question. */
-export async function askAnswers(context: CliContext, file: string): Promise<InitAnswers> {
+/** What was answered, and secrets that were typed: files that are to be made, with mode 600. */
+export interface Asked {
+  readonly answers: InitAnswers;
+  readonly secrets: ReadonlyMap<string, string>;
+}
+
+/** `folders`: where shops are looked for; null: where they usually are. Throws E_INTERRUPTED when it is left before the last question. */
+export async function askAnswers(context: CliContext, file: string, folders: readonly string[] | null): Promise<Asked> {
   using questions = openQuestions(context.io);
   const { ask } = questions;
-  let answers: InitAnswers = { ...defaultAnswers(file), encryption: 'age', filesystem: null, s3: null, shop: null };
+  const secrets = new Map<string, string>();
+  let answers: InitAnswers = { ...defaultAnswers(file), encryption: 'age', filesystem: null, s3: null, shops: [] };
 
   /** Asks until the configuration with this answer in it is a good one. */
   async function valid<D extends string | null>(
@@ -36,10 +47,19 @@ export async function askAnswers(context: CliContext, file: string): Promise<Ini
   await valid('State directory', answers.stateDir, (path) => ({ stateDir: resolve(path) }));
   await valid('Key directory', answers.keyDir, (path) => ({ keyDir: resolve(path) }));
   await valid('Keep snapshots for', answers.retention, (retention) => ({ retention }));
+  const calendar = await valid(
+    'A restore is promised within 4 hours, round the clock (24x7) or of business hours (business)',
+    '24x7',
+    (said) => ({
+      rto: { calendar: said, country: null },
+    }),
+  );
+  if (calendar === 'business')
+    await valid('  Country whose holidays are free, such as FR', 'FR', (country) => ({ rto: { calendar, country } }));
   await valid('Folder of a filesystem vault (NAS, second disk)', null, (path) => ({
     filesystem: { name: 'nas', path: resolve(path), media: null, offsite: false },
   }));
-  const credentialsFile = join(dirname(file), 'offsite.json');
+  const credentialsFile = secretFile(file, 'offsite.json');
   const s3 = (change: Partial<NonNullable<InitAnswers['s3']>>): Partial<InitAnswers> => ({
     s3: { ...(answers.s3 ?? { ...S3_DEFAULTS, credentialsFile }), ...change },
   });
@@ -51,14 +71,75 @@ export async function askAnswers(context: CliContext, file: string): Promise<Ini
     await valid('  Bucket', 'coffre', (bucket) => s3({ bucket }));
     await valid('  Prefix of the keys', null, (prefix) => s3({ prefix }));
     await valid('  Lock mode, COMPLIANCE or GOVERNANCE', 'COMPLIANCE', (lockMode) => s3({ lockMode }));
-    await valid('  JSON file with accessKeyId and secretAccessKey', credentialsFile, (path) => s3({ credentialsFile: resolve(path) }));
+    const kept = resolve(
+      await valid('  JSON file with accessKeyId and secretAccessKey', credentialsFile, (path) => s3({ credentialsFile: resolve(path) })),
+    );
+    if (!existsSync(kept)) {
+      const accessKeyId = await ask('  It is not there. Access key, or Enter to put the file there yourself', null);
+      const secretAccessKey = accessKeyId === null ? null : await questions.askHidden('  Secret key');
+      if (secretAccessKey !== null) secrets.set(kept, `${JSON.stringify({ accessKeyId, secretAccessKey })}\n`);
+    }
+    const { bucket } = answers.s3 ?? S3_DEFAULTS;
+    context.io.err(
+      `  The bucket must have Object Lock. If it is not there yet:\n${indented(bucketCommands({ bucket, endpoint, region: answers.s3?.region ?? 'us-east-1' }))}`,
+    );
   }
   if (answers.filesystem === null && answers.s3 === null) {
     context.io.err(`Without a vault there is no shop to declare: declare both in ${file} later.\n`);
-    return answers;
+    return { answers, secrets };
   }
-  await askShop(context, file, valid);
-  return answers;
+  const found = await askFound(context, questions, await context.adapters.findShops(folders));
+  answers = { ...answers, shops: found };
+  if (found.length === 0) await askShop(context, file, { valid, questions, secrets });
+  return { answers, secrets };
+}
+
+/** Which of the shops on this machine are to be backed up, and under which names. */
+async function askFound(context: CliContext, { ask }: Questions, found: readonly FoundShop[]): Promise<ShopAnswers[]> {
+  if (found.length === 0) return [];
+  context.io.err('On this machine there are:\n');
+  found.forEach((shop, index) => {
+    const database = shop.database === null ? 'no database that its configuration names' : `database ${shop.database.name}`;
+    context.io.err(`  ${String(index + 1).padStart(2)}  ${shop.name.padEnd(20)}  ${shop.application}, ${database}, ${shop.root}\n`);
+  });
+  for (;;) {
+    const answer = await ask('Back up which: all, none, or their numbers, such as 1 3', 'all');
+    const chosen = chosenOf(answer, found);
+    if (chosen === null) {
+      context.io.err(`all, none, or numbers from 1 to ${found.length} are expected\n`);
+      continue;
+    }
+    const shops: ShopAnswers[] = [];
+    for (const shop of chosen) shops.push({ ...foundShop(shop), name: await nameFor(shop, shops) });
+    return shops;
+  }
+
+  async function nameFor(shop: FoundShop, taken: readonly ShopAnswers[]): Promise<string> {
+    for (;;) {
+      const name = await ask(`  Name of ${shop.root}`, shop.name);
+      if (isShopName(name) && taken.every((other) => other.name !== name)) return name;
+      context.io.err('a name of letters, digits, - and _ that no other shop has is expected\n');
+    }
+  }
+}
+
+function chosenOf(answer: string, found: readonly FoundShop[]): readonly FoundShop[] | null {
+  if (/^all$/i.test(answer)) return found;
+  if (/^none$/i.test(answer)) return [];
+  const numbers = new Set(answer.split(/[\s,]+/).map(Number));
+  if (![...numbers].every((number) => Number.isInteger(number) && number >= 1 && number <= found.length)) return null;
+  return found.filter((_, index) => numbers.has(index + 1));
+}
+
+/** Its database where its own configuration names one, else its files alone. */
+export function foundShop({ name, root, profile, database }: FoundShop): ShopAnswers {
+  return { name, host: null, filesRoot: root, filesProfile: profile, database: database === null ? null : 'shop' };
+}
+
+/** Once what is red may be mended. */
+export async function askAgain(context: CliContext): Promise<boolean> {
+  using questions = openQuestions(context.io);
+  return isYes(await questions.ask('Look again, once that is mended: yes or no', 'no'));
 }
 
 type Valid = <D extends string | null>(
@@ -67,12 +148,18 @@ type Valid = <D extends string | null>(
   change: (answer: string) => Partial<InitAnswers>,
 ) => Promise<string | D>;
 
-async function askShop(context: CliContext, file: string, valid: Valid): Promise<void> {
-  type Shop = NonNullable<InitAnswers['shop']>;
-  const name = await valid('First shop, such as dupont', null, (shop) => ({ shop: shopOf(shop) }));
+interface Asking {
+  readonly valid: Valid;
+  readonly questions: Questions;
+  readonly secrets: Map<string, string>;
+}
+
+async function askShop(context: CliContext, file: string, { valid, questions, secrets }: Asking): Promise<void> {
+  type Shop = ShopAnswers;
+  const name = await valid('First shop, such as dupont', null, (shop) => ({ shops: [shopOf(shop)] }));
   if (name === null) return;
   let shop: Shop = shopOf(name);
-  const change = (more: Partial<Shop>): Partial<InitAnswers> => ({ shop: { ...shop, ...more } });
+  const change = (more: Partial<Shop>): Partial<InitAnswers> => ({ shops: [{ ...shop, ...more }] });
   const host = await valid('  Its host, where it is reached by SSH', null, (answer) =>
     change({ host: { ...sshDefaults(file), host: answer } }),
   );
@@ -128,10 +215,22 @@ async function askShop(context: CliContext, file: string, valid: Valid): Promise
     change({ database: { ...database, socketPath: resolve(path) } }),
   );
   database = { ...database, socketPath: resolve(database.socketPath) };
-  await valid('  File with its password', join(dirname(file), `${name}.password`), (path) =>
-    change({ database: { ...database, passwordFile: resolve(path) } }),
+  const passwordFile = resolve(
+    await valid('  File with its password', secretFile(file, `${name}.password`), (path) =>
+      change({ database: { ...database, passwordFile: resolve(path) } }),
+    ),
   );
+  if (!existsSync(passwordFile)) {
+    const password = await questions.askHidden('  It is not there. The password, or Enter to put the file there yourself');
+    if (password !== null) secrets.set(passwordFile, `${password}\n`);
+    context.io.err(`  If the user is not there yet:\n${indented(databaseCommands(database.name, database.user))}`);
+  }
 }
+
+/** Where the systemd unit takes secrets from: root's alone. */
+const secretFile = (file: string, name: string): string => join(dirname(file), 'secrets', name);
+
+const indented = (lines: readonly string[]): string => lines.map((line) => `    ${line}\n`).join('');
 
 const isYes = (answer: string): boolean => /^(y|yes|o|oui)$/i.test(answer);
 
@@ -170,7 +269,7 @@ function problemOf(answers: InitAnswers, file: string, context: CliContext): str
 /** Of a shop's host; files beside the configuration. */
 export function sshDefaults(file: string) {
   const folder = dirname(file);
-  return { port: null, user: 'coffre', keyFile: join(folder, 'ssh.key'), knownHostsFile: join(folder, 'known_hosts') };
+  return { port: null, user: 'coffre', keyFile: secretFile(file, 'ssh.key'), knownHostsFile: join(folder, 'known_hosts') };
 }
 
 export function defaultAnswers(file: string) {
@@ -180,5 +279,6 @@ export function defaultAnswers(file: string) {
     keyDir: join(dirname(file), 'keys'),
     socket: '/run/coffre/coffre.sock',
     retention: '14d',
+    rto: { calendar: '24x7', country: null },
   } as const;
 }

@@ -12,49 +12,12 @@ import { writeNewFile } from '../segment/key-file.ts';
 import { exportPublicKey, fingerprint } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { doctorText, runDoctor } from './doctor.ts';
-import { type InitAnswers, initConfigText } from './init-config.ts';
-import { askAnswers, defaultAnswers, sshDefaults } from './init-questions.ts';
+import { bucketCommands, nextSteps } from './init-advice.ts';
+import { initConfigText } from './init-config.ts';
+import { answersFromFlags, type InitOptions } from './init-flags.ts';
+import { type Asked, askAgain, askAnswers } from './init-questions.ts';
 import { ensureSigningKey } from './keys.ts';
 import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
-
-interface InitOptions {
-  readonly timezone?: string;
-  readonly stateDir?: string;
-  readonly keyDir?: string;
-  readonly socket?: string;
-  readonly encryption?: 'age' | 'none';
-  readonly recovery?: string[];
-  readonly kit?: string;
-  readonly retention?: string;
-  readonly vaultName?: string;
-  readonly vaultPath?: string;
-  readonly vaultMedia?: string;
-  readonly vaultOffsite?: boolean;
-  readonly s3Name?: string;
-  readonly s3Endpoint?: string;
-  readonly s3Region?: string;
-  readonly s3Bucket?: string;
-  readonly s3Prefix?: string;
-  readonly s3Onsite?: boolean;
-  readonly s3LockMode?: string;
-  readonly s3CredentialsFile?: string;
-  readonly s3PruneCredentialsFile?: string;
-  readonly shop?: string;
-  readonly sshHost?: string;
-  readonly sshPort?: string;
-  readonly sshUser?: string;
-  readonly sshKeyFile?: string;
-  readonly sshKnownHostsFile?: string;
-  readonly filesRoot?: string;
-  readonly filesProfile?: string;
-  readonly dbFromShop?: boolean;
-  readonly dbName?: string;
-  readonly dbUser?: string;
-  readonly dbSocket?: string;
-  readonly dbHost?: string;
-  readonly dbPort?: string;
-  readonly dbPasswordFile?: string;
-}
 
 export function registerInit(program: Command, context: CliContext): void {
   program
@@ -81,6 +44,14 @@ export function registerInit(program: Command, context: CliContext): void {
     .addOption(new Option('--s3-lock-mode <mode>', 'lock mode (default: COMPLIANCE)').choices(['COMPLIANCE', 'GOVERNANCE']))
     .option('--s3-credentials-file <file>', 'JSON with accessKeyId and secretAccessKey, mode 600')
     .option('--s3-prune-credentials-file <file>', 'the same for pruning, when another one may delete')
+    .addOption(
+      new Option('--rto-calendar <calendar>', 'what the hours of a restore’s promise count in (default: 24x7)').choices([
+        '24x7',
+        'business',
+      ]),
+    )
+    .option('--rto-country <country>', 'country whose public holidays are free, such as FR, with business')
+    .option('--find-shops [dir...]', 'adds every PrestaShop and WordPress of this machine, or those under these folders')
     .option('--shop <name>', 'adds a shop')
     .option('--ssh-host <host>', 'its host, reached by SSH (default: it is on this machine)')
     .option('--ssh-port <port>', 'port of sshd there (default: 22)')
@@ -107,6 +78,7 @@ export function registerInit(program: Command, context: CliContext): void {
       `
 Example:
   coffre init
+  coffre init --vault-path /srv/coffre --find-shops
   coffre --config /etc/coffre/coffre.yaml init --timezone Europe/Paris \\
     --s3-endpoint https://s3.example.net --s3-bucket coffre --s3-credentials-file /etc/coffre/offsite.json \\
     --shop dupont --files-root /var/www/dupont --db-from-shop
@@ -119,13 +91,17 @@ Example:
         const file = resolve(context.io.cwd, invocation.configFile);
         const kitFile = resolve(context.io.cwd, options.kit ?? join(dirname(file), 'recovery-kit.txt'));
         await refuseExisting(file, 'the configuration', 'init never overwrites: edit it, or name another file with --config');
-        const asks = Object.keys(options).length === 0;
-        if (asks && (invocation.json || context.io.stdin.isTTY !== true)) {
+        // where to look for shops is no answer yet
+        const asks = Object.keys(options).every((name) => name === 'findShops') && context.io.stdin.isTTY === true && !invocation.json;
+        if (!asks && Object.keys(options).length === 0) {
           throw new CoffreError('E_USAGE', 'there is nobody to ask and no flag says what to write', {
             hint: 'give flags (coffre init --help), or run it on a terminal without --json',
           });
         }
-        const answers = asks ? await askAnswers(context, file) : await answersFromFlags(options, file, context);
+        const folders = Array.isArray(options.findShops) ? options.findShops.map((folder) => resolve(context.io.cwd, folder)) : null;
+        const { answers, secrets }: Asked = asks
+          ? await askAnswers(context, file, folders)
+          : { answers: await answersFromFlags(options, file, context), secrets: new Map() };
 
         const newIdentity = answers.encryption === 'age' && options.recovery === undefined ? await makeIdentity() : null;
         if (newIdentity !== null) await refuseOlderKeys(answers.keyDir, kitFile);
@@ -135,7 +111,7 @@ Example:
         const config = parseConfig(text, file, context.io.env);
 
         const procedure = await restoreProcedure();
-        await makeFolders(config, file, answers.keyDir);
+        await makeFolders(config, file, [answers.keyDir, ...[...secrets.keys()].map((path) => dirname(path))]);
         for (const vault of config.vaults.values()) if (vault.type === 'filesystem') await context.adapters.prepareVault(vault);
         const signingKey = await ensureSigningKey(config.signing.keyFile);
         // The kit before anything that is sealed to it: die here and no key depends on an identity that nobody has.
@@ -155,16 +131,27 @@ Example:
             await createIdentity({ keyDir: config.encryption.keyDir, shop, recoveryRecipients: recovery, clock: context.clock });
           }
         }
+        for (const [path, content] of secrets) await writeNewFile(path, content, 0o600);
         // Last: a configuration that exists is one that can be used.
         await writeNewFile(file, text, 0o644);
 
-        const doctor = await runDoctor(context, config, { shop: null, waitForExpiry: false });
+        let doctor = await runDoctor(context, config, { shop: null, waitForExpiry: false });
+        while (asks && !doctor.ok) {
+          context.io.err(`${doctorText(doctor.checks, context.io)}\n`);
+          if (!(await askAgain(context))) break;
+          doctor = await runDoctor(context, config, { shop: null, waitForExpiry: false });
+        }
+        const buckets = [...config.vaults.values()].flatMap((vault) => (vault.type === 's3' ? bucketCommands(vault) : []));
+        const next = nextSteps(config, { isGreen: doctor.ok });
         return {
           document: {
             config: file,
             recoveryKit: kitFile,
             recovery,
             signingFingerprint: fingerprint(signingKey),
+            shops: [...config.shops.keys()],
+            bucketCommands: buckets,
+            next,
             doctor: { ok: doctor.ok, checks: doctor.checks },
           },
           text: [
@@ -178,114 +165,17 @@ Example:
                 `${kitFile}\nIt holds the only copy of the recovery identity. Without it, a lost machine means lost backups.`,
             '',
             doctorText(doctor.checks, context.io),
+            ...(buckets.length > 0 && !doctor.ok
+              ? ['', 'A bucket with Object Lock, if it is not there yet:', ...buckets.map((line) => `  ${line}`)]
+              : []),
+            '',
+            'Next:',
+            ...next.map((line) => `  ${line}`),
           ].join('\n'),
           ...(doctor.failure && { failure: doctor.failure }),
         };
       }),
     );
-}
-
-async function answersFromFlags(options: InitOptions, file: string, context: CliContext): Promise<InitAnswers> {
-  const path = (value: string): string => resolve(context.io.cwd, value);
-  const pathOrNull = (value: string | undefined): string | null => (value === undefined ? null : path(value));
-  const needs = (value: string | undefined, flag: string, because: string): string => {
-    if (value === undefined) throw new CoffreError('E_USAGE', `${flag} is needed with ${because}`);
-    return value;
-  };
-  const only = (given: boolean, flags: string, because: string): void => {
-    if (given) throw new CoffreError('E_USAGE', `${flags} means nothing without ${because}`);
-  };
-  if (options.s3Endpoint === undefined) only(options.s3Bucket !== undefined, '--s3-bucket', '--s3-endpoint');
-  if (options.shop === undefined)
-    only(
-      options.filesRoot !== undefined || options.dbName !== undefined || options.dbFromShop === true || options.sshHost !== undefined,
-      '--files-root, --db-name, --db-from-shop or --ssh-host',
-      '--shop',
-    );
-  if (options.sshHost === undefined) {
-    const typed = [options.sshPort, options.sshUser, options.sshKeyFile, options.sshKnownHostsFile];
-    only(
-      typed.some((value) => value !== undefined),
-      'another --ssh- flag',
-      '--ssh-host',
-    );
-  }
-  if (options.dbFromShop) {
-    needs(options.filesRoot, '--files-root', '--db-from-shop');
-    const typed = [options.dbName, options.dbUser, options.dbSocket, options.dbHost, options.dbPort, options.dbPasswordFile];
-    only(
-      typed.some((value) => value !== undefined),
-      'another --db- flag',
-      'leaving --db-from-shop out: what is to win over the shop is written into the configuration',
-    );
-  }
-  // what stands on another host is not looked at, and its paths are not this machine's
-  const isHere = options.sshHost === undefined;
-  const onHost = (value: string): string => (isHere ? path(value) : value);
-  const found = options.filesRoot === undefined || !isHere ? null : await context.adapters.previewShop(path(options.filesRoot));
-  const defaults = defaultAnswers(file);
-  return {
-    timezone: options.timezone ?? defaults.timezone,
-    stateDir: path(options.stateDir ?? defaults.stateDir),
-    keyDir: path(options.keyDir ?? defaults.keyDir),
-    socket: path(options.socket ?? defaults.socket),
-    encryption: options.encryption ?? 'age',
-    retention: options.retention ?? defaults.retention,
-    filesystem:
-      options.vaultPath === undefined
-        ? null
-        : {
-            name: options.vaultName ?? 'nas',
-            path: path(options.vaultPath),
-            media: options.vaultMedia ?? null,
-            offsite: options.vaultOffsite === true,
-          },
-    s3:
-      options.s3Endpoint === undefined
-        ? null
-        : {
-            name: options.s3Name ?? 'offsite',
-            endpoint: options.s3Endpoint,
-            region: options.s3Region ?? null,
-            bucket: needs(options.s3Bucket, '--s3-bucket', '--s3-endpoint'),
-            prefix: options.s3Prefix ?? null,
-            offsite: options.s3Onsite !== true,
-            lockMode: options.s3LockMode ?? 'COMPLIANCE',
-            credentialsFile: path(needs(options.s3CredentialsFile, '--s3-credentials-file', '--s3-endpoint')),
-            pruneCredentialsFile: pathOrNull(options.s3PruneCredentialsFile),
-          },
-    shop:
-      options.shop === undefined
-        ? null
-        : {
-            name: options.shop,
-            host:
-              options.sshHost === undefined
-                ? null
-                : {
-                    ...sshDefaults(file),
-                    host: options.sshHost,
-                    port: options.sshPort ?? null,
-                    ...(options.sshUser === undefined ? {} : { user: options.sshUser }),
-                    ...(options.sshKeyFile === undefined ? {} : { keyFile: path(options.sshKeyFile) }),
-                    ...(options.sshKnownHostsFile === undefined ? {} : { knownHostsFile: path(options.sshKnownHostsFile) }),
-                  },
-            filesRoot: options.filesRoot === undefined ? null : onHost(options.filesRoot),
-            filesProfile: options.filesProfile ?? found?.profile ?? 'prestashop',
-            database: options.dbFromShop
-              ? 'shop'
-              : options.dbName === undefined
-                ? null
-                : {
-                    name: options.dbName,
-                    user: options.dbUser ?? 'coffre',
-                    socketPath: options.dbHost === undefined ? onHost(options.dbSocket ?? '/run/mysqld/mysqld.sock') : null,
-                    host: options.dbHost ?? null,
-                    port: options.dbPort ?? null,
-                    passwordFile: pathOrNull(options.dbPasswordFile),
-                  },
-          },
-  };
 }
 
 async function refuseExisting(path: string, what: string, hint: string): Promise<void> {
@@ -307,10 +197,10 @@ async function refuseOlderKeys(keyDir: string, kitFile: string): Promise<void> {
   }
 }
 
-async function makeFolders(config: Config, file: string, keyDir: string): Promise<void> {
+async function makeFolders(config: Config, file: string, secretFolders: readonly string[]): Promise<void> {
   const folders = [
     { path: dirname(file), mode: 0o755 },
-    { path: keyDir, mode: 0o700 },
+    ...secretFolders.map((path) => ({ path, mode: 0o700 })),
     { path: config.stateDir, mode: 0o700 },
   ];
   for (const { path, mode } of folders) {
