@@ -18,7 +18,30 @@ export function sha256(bytes: Buffer): string {
 export async function openByHand(sealed: Buffer, identities: readonly string[]): Promise<Buffer> {
   const decrypter = new Decrypter();
   for (const identity of identities) decrypter.addIdentity(identity);
-  return zstdDecompressSync(await decrypter.decrypt(sealed));
+  const compressed = Buffer.from(await decrypter.decrypt(sealed));
+  return Buffer.concat(framesOf(compressed).map((frame) => zstdDecompressSync(frame)));
+}
+
+/** What is streamed has many frames, and Node stops after the first. See RFC 8878, 3.1. */
+function framesOf(compressed: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
+  let at = 0;
+  while (at < compressed.length) {
+    const from = at;
+    const descriptor = compressed.readUInt8(at + 4);
+    const isSingle = (descriptor & 0x20) !== 0;
+    const contentSize = [isSingle ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
+    at += 5 + (isSingle ? 0 : 1) + ([0, 1, 2, 4][descriptor & 3] as number) + contentSize;
+    for (let isLast = false; !isLast; ) {
+      const block = compressed.readUIntLE(at, 3);
+      isLast = (block & 1) !== 0;
+      // a block of one repeated byte holds it once
+      at += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3);
+    }
+    if ((descriptor & 4) !== 0) at += 4;
+    frames.push(compressed.subarray(from, at));
+  }
+  return frames;
 }
 
 /** What was worked out, for the next world that has it too; forgotten from time to time. */
