@@ -12,6 +12,7 @@ import { createLogger, type Logger, writesToJournal } from './log.ts';
 import { operatorName } from './operator.ts';
 import { printResult, type Result } from './output.ts';
 import { createProgress, type Progress } from './progress.ts';
+import { becomeStateOwner } from './state-owner.ts';
 
 export interface CliContext {
   readonly adapters: Adapters;
@@ -86,9 +87,12 @@ export function action<A extends unknown[]>(
       async daemon() {
         const { clock, io } = context;
         if (globals.alone && url !== undefined) throw new CoffreError('E_USAGE', '--alone and --url exclude each other');
-        if (globals.alone) return null;
         const { localDaemon, remoteDaemon } = await import('./daemon-client.ts');
-        if (url === undefined) return await localDaemon(config(), clock, operatorName(io), io.signal);
+        if (url === undefined) {
+          const found = globals.alone ? null : await localDaemon(config(), clock, operatorName(io), io.signal);
+          if (found === null) becomeStateOwner(config().stateDir, io);
+          return found;
+        }
         const { remoteAddress } = await import('./daemon-remote.ts');
         return await remoteDaemon(remoteAddress(url, globals.tokenFile, io.env), clock, io.signal);
       },
