@@ -51,10 +51,6 @@ const STATUS_OF_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   E_SECRET_MODE: 500,
   E_SECRET_MISSING: 500,
   E_KEY: 500,
-  E_UNKNOWN_SHOP: 404,
-  E_UNKNOWN_SNAPSHOT: 404,
-  E_UNKNOWN_VAULT: 404,
-  E_UNKNOWN_TOKEN: 404,
   E_VAULT_TIMEOUT: 504,
   E_LOCKED: 409,
   E_INCIDENT: 409,
@@ -68,6 +64,7 @@ const STATUS_OF_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
 
 /** HTTP status of an error. */
 export function statusOf(code: ErrorCode): number {
+  if (code.startsWith('E_UNKNOWN_')) return 404;
   return STATUS_OF_CODE[code] ?? STATUS_OF_EXIT[ERRORS[code].exit] ?? 500;
 }
 

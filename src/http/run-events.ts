@@ -140,7 +140,8 @@ class EventStream implements Disposable {
     this.#forget = () => closing.removeEventListener('abort', finish);
     if (closing.aborted) finish();
     const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
-    this.#raw.writeHead(200, { ...headers, 'x-content-type-options': 'nosniff' });
+    // nothing else comes on this connection: a daemon that stops need not wait for it
+    this.#raw.writeHead(200, { ...headers, 'x-content-type-options': 'nosniff', connection: 'close' });
     this.#raw.write(`retry: ${RETRY_MS}\n\n`);
   }
 
