@@ -12,6 +12,7 @@ import { writeNewFile } from '../segment/key-file.ts';
 import { exportPublicKey, fingerprint } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { doctorText, runDoctor } from './doctor.ts';
+import { handOver, ownerOfState } from './hand-over.ts';
 import { bucketCommands, nextSteps } from './init-advice.ts';
 import { initConfigText } from './init-config.ts';
 import { answersFromFlags, type InitOptions } from './init-flags.ts';
@@ -141,6 +142,10 @@ Example:
           if (!(await askAgain(context))) break;
           doctor = await runDoctor(context, config, { shop: null, waitForExpiry: false });
         }
+        // the probes of doctor were root's too
+        const owner = await ownerOfState(config.stateDir);
+        const vaultFolders = [...config.vaults.values()].flatMap((vault) => (vault.type === 'filesystem' ? [vault.path] : []));
+        if (owner !== null) await handOver([config.stateDir, ...vaultFolders], owner);
         const buckets = [...config.vaults.values()].flatMap((vault) => (vault.type === 's3' ? bucketCommands(vault) : []));
         const next = nextSteps(config, { isGreen: doctor.ok });
         return {

@@ -1,10 +1,11 @@
 // init: what it makes, that it overwrites nothing, that the kit opens what the keys seal, and that no secret is said.
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { steps } from '../by-hand.ts';
+import { PRESTASHOP, write } from '../source/shop/places.ts';
 import { tempDir } from '../temp-dir.ts';
 import { coffre, coffreJson } from './run-coffre.ts';
 
@@ -49,6 +50,40 @@ describe('a new installation', () => {
     const opened = execFileSync('age', ['-d', '-i', join(dir, 'recovery.txt'), join(dir, 'etc/keys/dupont.age')], { encoding: 'utf8' });
     const kept = await readFile(join(dir, 'etc/keys/identities/dupont.key'), 'utf8');
     expect(kept).toContain(/AGE-SECRET-KEY-\S+/.exec(opened)?.[0]);
+  });
+
+  it.runIf(process.geteuid?.() === 0)(
+    'by root, for a daemon that is not - folders of state and vault are its own, keys are root’s',
+    async () => {
+      const { dir, shop, init } = await place();
+      await mkdir(join(dir, 'state'));
+      await chown(join(dir, 'state'), 54321, 54321);
+      await init(...shop);
+      const ownerOf = async (path: string): Promise<number> => (await stat(join(dir, path))).uid;
+      for (const path of ['state', 'nas']) {
+        const inside = await readdir(join(dir, path), { recursive: true });
+        expect(inside.length).toBeGreaterThan(0);
+        for (const name of ['', ...inside]) expect([name, await ownerOf(join(path, name))]).toEqual([name, 54321]);
+      }
+      expect(await ownerOf('etc/keys/signing.key')).toBe(0);
+      expect(await ownerOf('etc/recovery-kit.txt')).toBe(0);
+    },
+  );
+
+  it('shops that are found - each is declared, with what its own configuration says; none - E_USAGE', async () => {
+    const { dir, config, init } = await place();
+    write(join(dir, 'shops/dupont/www'), PRESTASHOP['8.1.2']);
+    write(join(dir, 'shops/martin'), PRESTASHOP['1.7.8.7']);
+    const { json } = await init('--find-shops', join(dir, 'shops'));
+    expect(json.shops).toEqual(['dupont', 'martin']);
+    expect(json.next).toContainEqual(expect.stringContaining('coffre backup dupont'));
+    expect(loadConfig(config, {}).shops.get('dupont')).toMatchObject({
+      files: { root: join(dir, 'shops/dupont/www') },
+      database: { fromShop: true },
+    });
+    const other = await place();
+    const { json: none } = await other.init('--find-shops', join(dir, 'www'));
+    expect(none.error).toMatchObject({ code: 'E_USAGE' });
   });
 
   it('without encryption, said aloud - no identities, the kit says so', async () => {
