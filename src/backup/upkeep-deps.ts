@@ -10,7 +10,8 @@ import type { PruneResult } from '../retention/result.ts';
 import type { WatchDeps } from '../retention/watch.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import type { OpenVault } from './admit.ts';
-import { indexCopyPath, manifestCopyPath } from './state-files.ts';
+import { copyFolders, indexCopyPath, manifestCopyPath } from './state-files.ts';
+import { sweepEnded, syncIfThere } from './sweep.ts';
 
 /** What belongs to no shop (probe objects) has no window: it goes as soon as its lock has ended. */
 const DAEMON_RETENTION_MS = 24 * 3600_000;
@@ -36,7 +37,10 @@ export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, { open
     forgetSnapshot: async (shop, snapshot) => {
       await rm(indexCopyPath(config.stateDir, shop, snapshot), { force: true });
       for (const vault of config.vaults.keys()) await rm(manifestCopyPath(config.stateDir, shop, snapshot, vault), { force: true });
+      // the catalog forgets the snapshot next: a copy that a power cut gave back would have nobody to remove it
+      for (const folder of copyFolders(config.stateDir, shop)) await syncIfThere(folder);
     },
+    sweepEnded: (shop) => sweepEnded(catalog, shop),
   };
 }
 

@@ -26,7 +26,7 @@ import { keepAhead } from './keep-ahead.ts';
 import { inFlightMarginMs } from './margins.ts';
 import { type PlanObject, STAGES, type Stage } from './plan.ts';
 import { openPlanner, type Planner } from './planner.ts';
-import type { Decision } from './policy.ts';
+import { type Decision, hasEnded } from './policy.ts';
 import { type Finding, RECONCILED, reconcile } from './reconcile.ts';
 import { type PruneResult, pruneShortfall, ResultBuilder } from './result.ts';
 import { dropDeadPins, dropReleasedCopies, forgetSegments, removableSnapshots, tombstones } from './tidy.ts';
@@ -56,6 +56,8 @@ export interface PruneDeps {
   readonly openVault: (name: string) => Promise<Vault>;
   /** Removes what this machine keeps of a snapshot beside the catalog (its index, its manifests). Must bear being called twice. */
   readonly forgetSnapshot?: (shop: string, snapshot: string) => Promise<void>;
+  /** Removes what this machine still keeps of a shop that has ended, but for snapshots that are there. Must bear being called twice. */
+  readonly sweepEnded?: (shop: string) => Promise<void>;
   readonly steps?: (step: PruneStep) => void | Promise<void>;
 }
 
@@ -332,9 +334,10 @@ class Prune {
   }
 
   async #finish(): Promise<void> {
-    const { catalog, forgetSnapshot } = this.#deps;
+    const { catalog, forgetSnapshot, sweepEnded } = this.#deps;
     const { shop } = this.#request;
-    if ((await readLife(catalog.db, shop)).state === 'erased') {
+    const life = await readLife(catalog.db, shop);
+    if (life.state === 'erased') {
       // our own copies name the shop's files, and no lock keeps them
       for (const snapshot of await tombstones(catalog, shop)) await forgetSnapshot?.(shop, snapshot);
     }
@@ -348,6 +351,7 @@ class Prune {
       await this.#step({ step: 'removed', snapshot });
     }
     await forgetSegments(catalog, shop);
+    if (hasEnded(life, this.#now.epochMilliseconds)) await sweepEnded?.(shop);
   }
 
   /**

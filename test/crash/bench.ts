@@ -156,10 +156,11 @@ export class Bench implements AsyncDisposable {
     const hour = scenario.day + 1 / 24;
     for (const { argv, isRight } of scenario.again(place)) await runAt(hour, argv, 'settled', isRight);
     found.push(...(await this.#look(killed, 'settled')));
-    if (asks === 'verify') await runAt(hour, ['verify', '--read-data'], 'settled');
+    const lives = SHOPS.filter((one) => !scenario.erased?.includes(one));
+    if (asks === 'verify') for (const shop of lives) await runAt(hour, ['verify', shop, '--read-data'], 'settled');
     if (asks === 'restore') {
       const back = `${place.root}.back`;
-      const shop = SHOPS.find((one) => !scenario.erased?.includes(one) && !scenario.rows?.has(one)) as string;
+      const shop = lives.find((one) => !scenario.rows?.has(one)) as string;
       await runAt(hour, ['restore', shop, '--to-dir', back], 'settled');
       const different = await run('diff', ['-r', place.tree(shop), back]).then(
         () => null,

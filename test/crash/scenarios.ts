@@ -253,6 +253,19 @@ export const SCENARIOS: readonly Scenario[] = [
     erased: ['dupont'],
   },
   {
+    name: 'erase after a killed backup',
+    operation: 'erase',
+    day: 50,
+    from: 'days',
+    async build(place, children) {
+      await killedBackup(place, children, 2);
+      await okAt(place, 50, ['backup', 'martin', '--full']);
+    },
+    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
+    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
+    erased: ['dupont'],
+  },
+  {
     name: 'close',
     operation: 'close',
     day: 3,
