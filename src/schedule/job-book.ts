@@ -114,7 +114,9 @@ export class JobBook {
       const { job } = entry;
       if (entry.takenUpToMs > nowMs + CLOCK_WAS_WRONG_MS) {
         this.#events.onClock(job, instant(entry.takenUpToMs));
-        this.settle(entry, nowMs);
+        // what waits, or is to be tried again, stays so
+        entry.takenUpToMs = nowMs;
+        entry.nextMs = nextSlot(job, nowMs);
       }
       const untilMs = nowMs - jitterMs(job);
       if (entry.running || entry.nextMs === null || entry.nextMs > untilMs) continue;

@@ -7,6 +7,8 @@ const MINUTE_MS = 60_000;
 const NOTHING_KEPT_MS = [1, 5, 15, 60].map((minutes) => minutes * MINUTE_MS);
 /** A snapshot was kept that is not good: each further try keeps one more, so there are few of them. */
 const KEPT_BUT_NOT_GOOD_MS = [60, 240].map((minutes) => minutes * MINUTE_MS);
+/** A person must act; but what is wrong is on this very machine, and its next look finds that it was mended. */
+const OF_THIS_MACHINE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_STATE', 'E_STATE_SPACE', 'E_CATALOG']);
 const KEPT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_INCOMPLETE']);
 
 /**
@@ -14,7 +16,7 @@ const KEPT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_INCOMPLETE']);
  * same input fails the same way or a person must act first.
  */
 export function retryAfterMs(code: ErrorCode, failures: number): number | null {
-  if (ERRORS[code].retry !== 'backoff') return null;
+  if (ERRORS[code].retry !== 'backoff' && !OF_THIS_MACHINE.has(code)) return null;
   if (KEPT_CODES.has(code)) return KEPT_BUT_NOT_GOOD_MS[failures - 1] ?? null;
   return NOTHING_KEPT_MS[Math.min(failures, NOTHING_KEPT_MS.length) - 1] ?? null;
 }

@@ -123,6 +123,9 @@ class UnderWay {
   }
 }
 
+/** A look for what lacks, or for what is to be read, goes on where it was: whatever is due may interrupt it. */
+const yields = (task: TaskRequest): boolean => task.kind === 'catch-up' || (task.kind === 'verify' && !task.all);
+
 interface WaitingOrder {
   readonly order: Order;
   /** Not before, by the monotonic clock. */
@@ -299,33 +302,43 @@ export class Scheduler {
     }
   }
 
+  /** Orders, then what is due; what gives way comes last, else it would begin and be stopped again for ever. */
   #startReady(nowMs: number): void {
     const monotonicMs = this.#options.clock.monotonicMs();
-    for (const waiting of [...this.#orders]) {
-      if (waiting.notBeforeMs > monotonicMs) continue;
-      const { order } = waiting;
-      this.#makeWay(order.task.shop, this.#isFull());
-      if (this.#running.has(order.task.shop)) continue;
-      // nothing that is scheduled begins before it
-      if (this.#isFull()) return;
-      this.#orders.splice(this.#orders.indexOf(waiting), 1);
-      this.#launch(new UnderWay(order, nowMs, order.task.kind === 'catch-up'), (underWay) => this.#runOrder(order, underWay));
-    }
-    const ready = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, nowMs });
-    for (const entry of ready) {
-      const { shop, name } = entry.job;
+    const orders = this.#orders.filter(({ notBeforeMs }) => notBeforeMs <= monotonicMs);
+    const entries = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, nowMs });
+    const turns = [
+      ...orders.filter(({ order }) => !yields(order.task)),
+      ...entries.filter(({ job }) => !givesWay(job.name)),
+      ...orders.filter(({ order }) => yields(order.task)),
+      ...entries.filter(({ job }) => givesWay(job.name)),
+    ];
+    for (const turn of turns) {
+      const task = 'order' in turn ? turn.order.task : taskOf(turn.job);
       const isFull = this.#isFull();
-      if (!givesWay(name)) this.#makeWay(shop, isFull);
-      if (this.#running.has(shop)) continue;
+      if (!yields(task)) this.#makeWay(task.shop, isFull);
+      if (this.#running.has(task.shop)) continue;
+      // whoever is next in turn waits for a place, and nobody overtakes it
       if (isFull) return;
-      // a full archive makes the increment beside it pointless
-      const full = name === 'increments' ? this.#book.find(shop, 'files') : undefined;
-      const chosen = full && ready.includes(full) ? full : entry;
-      const { job } = chosen;
-      chosen.running = true;
-      const order = { run: newId(this.#options.clock), task: taskOf(job), who: SCHEDULE };
-      this.#launch(new UnderWay(order, nowMs, givesWay(job.name)), (underWay) => this.#runSlot(chosen, underWay));
+      if ('order' in turn) this.#beginOrder(turn, nowMs);
+      else this.#beginSlot(turn, entries, nowMs);
     }
+  }
+
+  #beginOrder(waiting: WaitingOrder, nowMs: number): void {
+    const { order } = waiting;
+    this.#orders.splice(this.#orders.indexOf(waiting), 1);
+    this.#launch(new UnderWay(order, nowMs, yields(order.task)), (underWay) => this.#runOrder(order, underWay));
+  }
+
+  #beginSlot(entry: Entry, ready: readonly Entry[], nowMs: number): void {
+    const { shop, name } = entry.job;
+    // a full archive makes the increment beside it pointless
+    const full = name === 'increments' ? this.#book.find(shop, 'files') : undefined;
+    const chosen = full && ready.includes(full) ? full : entry;
+    chosen.running = true;
+    const order = { run: newId(this.#options.clock), task: taskOf(chosen.job), who: SCHEDULE };
+    this.#launch(new UnderWay(order, nowMs, givesWay(chosen.job.name)), (underWay) => this.#runSlot(chosen, underWay));
   }
 
   #isFull(): boolean {
