@@ -32,7 +32,7 @@ tools='age:age zstd:zstd tar:tar git:git ps:procps setfattr:attr setfacl:acl jq:
 if [ -n "${COFFRE_TEST_S3_ENDPOINT:-}" ] || [ "${COFFRE_TEST_S3:-ceph}" != ceph ]; then store=''; fi
 case $what in
   test | prepare)
-    wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime strace:strace"
+    wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime strace:strace systemd-analyze:systemd setcap:libcap2-bin"
     wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base debootstrap:debootstrap dpkg-deb:dpkg"
     ;;
   demo | bench) wanted="$store $database $tools" ;;
