@@ -258,8 +258,8 @@ export const SCENARIOS: readonly Scenario[] = [
     day: 50,
     from: 'days',
     async build(place, children) {
-      await killedBackup(place, children, 2);
       await okAt(place, 50, ['backup', 'martin', '--full']);
+      await killedBackup(place, children, 50);
     },
     argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
     again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
