@@ -32,6 +32,7 @@ export const ERRORS = {
     'a run did not end when it was told to',
     'nothing else is done for its shop until it ends; what it waits for does not answer (the log, df, dmesg): restart coffre once it does',
   ),
+  E_NOTIFY: kind(1, 'backoff', 'somebody could not be told', 'coffre notify test tries each channel and says what is wrong with it'),
   // 2: usage or configuration
   E_USAGE: kind(2, 'never', 'the command line is wrong', 'see --help'),
   E_CONFIG: kind(2, 'operator', 'the configuration is wrong', 'correct the named line; config/coffre.example.yaml documents every key'),

@@ -63,6 +63,8 @@ export const FIELDS = {
   route: field('text', 'the route of the API, as /openapi.json has it'),
   status: field('number', 'HTTP status'),
   durationMs: field('number', 'how long it took'),
+  channel: field('text', 'mail, webhook or ping'),
+  message: field('text', 'id of the message'),
   logLevel: field('text', 'the level that is logged from now on'),
 } as const satisfies Record<string, Field>;
 
@@ -177,6 +179,13 @@ export const EVENTS = {
   'http.malformed': event('warn', 'what came was no request, or came too slowly, or was too large', ['address', 'code', 'kind']),
   'http.crowded': event('warn', 'an address has too many connections: more are closed', ['address']),
   'http.failed': event('error', 'a request failed that should not have', ['method', 'route', 'code']),
+
+  'alarm.raised': eventWith('warn', 'something turned red', ['shop', 'kind'], ['source', 'vault', 'code']),
+  'alarm.cleared': eventWith('info', 'it is green again', ['shop', 'kind'], ['source', 'vault', 'code']),
+  'notify.sent': event('info', 'a message was handed over', ['channel', 'message']),
+  'notify.failed': eventWith('error', 'somebody could not be told: it is tried again', ['channel', 'code', 'hint', 'retryAt'], ['message']),
+  'notify.givenUp': event('error', 'a message waited for so long that it tells nothing any more', ['channel', 'message', 'code']),
+  'notify.unsaved': event('error', 'what was told cannot be written down: a restart may tell it again', ['code', 'hint']),
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof EVENTS;

@@ -8,6 +8,7 @@ const ORDER = [
   'restore-main.ts',
   'cli',
   'http',
+  'notify',
   'schedule',
   'backup',
   'restore',

@@ -1,0 +1,76 @@
+// Messages on their way to people, and what they were told: how the next start goes on from there.
+import type { Kysely, Selectable } from 'kysely';
+import type { Catalog } from './open.ts';
+import type { AlarmsTable, MessagesTable, Tables } from './tables.ts';
+
+export type MessageRow = Selectable<MessagesTable>;
+export type AlarmRow = Selectable<AlarmsTable>;
+
+export interface NoticeChanges {
+  readonly alarms: readonly AlarmRow[];
+  /** Ids of alarms that are over. */
+  readonly over: readonly string[];
+  readonly messages: readonly MessageRow[];
+}
+
+export async function readAlarms(db: Kysely<Tables>): Promise<AlarmRow[]> {
+  return await db.selectFrom('alarms').selectAll().orderBy('id').execute();
+}
+
+/** Oldest first. */
+export async function waitingMessages(db: Kysely<Tables>): Promise<MessageRow[]> {
+  return await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('sentAt', 'is', null)
+    .where('givenUpAt', 'is', null)
+    .orderBy('at')
+    .orderBy('id')
+    .execute();
+}
+
+/** In one transaction: an alarm is never written down as told without the message that tells it. */
+export async function saveNotices(catalog: Catalog, { alarms, messages, over }: NoticeChanges): Promise<void> {
+  await catalog.transaction(async (tx) => {
+    for (const row of alarms) await tx.replaceInto('alarms').values(row).execute();
+    for (const id of over) await tx.deleteFrom('alarms').where('id', '=', id).execute();
+    for (const row of messages) await tx.replaceInto('messages').values(row).execute();
+  });
+}
+
+/** What was sent or given up before then; epoch milliseconds. */
+export async function forgetMessages(db: Kysely<Tables>, beforeMs: number): Promise<void> {
+  await db
+    .deleteFrom('messages')
+    .where('at', '<', beforeMs)
+    .where((eb) => eb.or([eb('sentAt', 'is not', null), eb('givenUpAt', 'is not', null)]))
+    .execute();
+}
+
+/** A channel over which nobody can be told. */
+export interface ChannelTrouble {
+  readonly channel: MessagesTable['channel'];
+  readonly waiting: number;
+  /** Of the oldest that waits; epoch milliseconds. */
+  readonly since: number;
+  readonly code: string;
+  readonly error: string;
+}
+
+/** Channels whose last try failed, or gave a message up within the last day. */
+export async function channelTroubles(db: Kysely<Tables>, nowMs: number): Promise<ChannelTrouble[]> {
+  const rows = await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('sentAt', 'is', null)
+    .where('code', 'is not', null)
+    .where((eb) => eb.or([eb('givenUpAt', 'is', null), eb('givenUpAt', '>', nowMs - 86_400_000)]))
+    .orderBy('at')
+    .execute();
+  return [...Map.groupBy(rows, (row) => row.channel)].flatMap(([channel, own]) => {
+    const [first] = own;
+    const last = own.at(-1);
+    if (!first || !last) return [];
+    return { channel, waiting: own.length, since: first.at, code: last.code ?? 'E_NOTIFY', error: last.error ?? '' };
+  });
+}

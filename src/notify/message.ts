@@ -1,0 +1,113 @@
+// What a message says: one document for programs, and the same in words. Pure.
+import { Temporal } from 'temporal-polyfill';
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import { describeNotice, groupOf, meaningOf, remedyOf } from './alarms.ts';
+import type { Decision, Known } from './decide.ts';
+
+/** The same trouble of one shop, or of several. Instants are RFC 3339 text. */
+export interface MessageGroup {
+  readonly kind: string;
+  /** null: the daemon itself. */
+  readonly shops: readonly string[] | null;
+  readonly source: string | null;
+  readonly vault: string | null;
+  readonly code: string | null;
+  readonly what: string;
+  /** Of those that began first. */
+  readonly since: string;
+  readonly hint: string;
+}
+
+/** The body of a webhook; mail says the same in words. */
+export interface Message {
+  readonly version: 1;
+  readonly id: string;
+  readonly at: string;
+  readonly host: string;
+  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test';
+  readonly subject: string;
+  readonly raised: readonly MessageGroup[];
+  readonly reminded: readonly MessageGroup[];
+  readonly recovered: readonly MessageGroup[];
+  readonly text: string;
+}
+
+export interface MessageOptions {
+  readonly id: string;
+  readonly nowMs: number;
+  readonly host: string;
+  readonly timezone: string;
+}
+
+/** More names than this are no help: `coffre status` has them all. */
+const NAMED_SHOPS = 20;
+
+/** null: there is nothing to tell. */
+export function composeMessage(told: Pick<Decision, 'raised' | 'recovered' | 'reminded'>, options: MessageOptions): Message | null {
+  const raised = groupsOf(told.raised, options.timezone);
+  const reminded = groupsOf(told.reminded, options.timezone);
+  const recovered = groupsOf(told.recovered, options.timezone);
+  if (raised.length + reminded.length + recovered.length === 0) return null;
+  const kind = raised.length > 0 ? 'alarm' : reminded.length > 0 ? 'reminder' : 'recovery';
+  const leading = raised.length > 0 ? raised : reminded.length > 0 ? reminded : recovered;
+  const [first] = leading;
+  const more = leading.length > 1 ? ` and ${leading.length - 1} more` : '';
+  const word = { alarm: 'RED', reminder: 'still RED', recovery: 'green again' }[kind];
+  const subject = `coffre on ${options.host}: ${word}: ${first === undefined ? '' : headline(first)}${more}`;
+  const sections = [
+    section('RED', raised, true),
+    section('green again', recovered, false),
+    section('still RED, told before', reminded, true),
+  ].filter((text) => text !== '');
+  const text = `${sections.join('\n')}\ncoffre status on ${options.host} shows how everything stands.\n`;
+  return { ...head(options), kind, subject, raised, reminded, recovered, text };
+}
+
+export function testMessage(options: MessageOptions): Message {
+  const subject = `coffre on ${options.host}: test`;
+  const text = `A test: messages from coffre on ${options.host} arrive here.\n`;
+  return { ...head(options), kind: 'test', subject, raised: [], reminded: [], recovered: [], text };
+}
+
+const head = ({ host, id, nowMs, timezone }: MessageOptions) => ({ version: 1 as const, id, at: instantText(nowMs, timezone), host });
+
+const instantText = (atMs: number, timezone: string): string =>
+  Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' });
+
+function groupsOf(rows: readonly Known[], timezone: string): MessageGroup[] {
+  return [...Map.groupBy(rows, groupOf).values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const { code, kind, shop, source, vault } = first;
+    const meaning = meaningOf(code);
+    return {
+      ...{ kind, source, vault, code },
+      shops: shop === DAEMON_SHOP ? null : group.map((row) => row.shop).sort(),
+      what: meaning === null ? describeNotice(first) : `${describeNotice(first)}: ${meaning} [${code}]`,
+      since: instantText(Math.min(...group.map((row) => row.since)), timezone),
+      hint: remedyOf(first),
+    };
+  });
+}
+
+/** `dupont: database: the last backup failed`, `20 shops: vault offsite lacks snapshots`. */
+function headline({ shops, what }: MessageGroup): string {
+  if (shops === null) return what;
+  return `${shops.length === 1 ? shops[0] : `${shops.length} shops`}: ${what}`;
+}
+
+function section(title: string, groups: readonly MessageGroup[], isRed: boolean): string {
+  if (groups.length === 0) return '';
+  const lines = [title, '='.repeat(title.length)];
+  for (const group of groups) {
+    const { hint, shops, since } = group;
+    lines.push(`- ${headline(group)}`);
+    if (shops !== null && shops.length > 1) {
+      const others = shops.length - NAMED_SHOPS;
+      lines.push(`  shops: ${shops.slice(0, NAMED_SHOPS).join(', ')}${others > 0 ? ` and ${others} more` : ''}`);
+    }
+    lines.push(`  since ${since.replace('T', ' ')}`);
+    if (isRed) lines.push(`  what to do: ${shops?.length === 1 ? hint.replaceAll('SHOP', shops[0] ?? 'SHOP') : hint}`);
+  }
+  return `${lines.join('\n')}\n`;
+}

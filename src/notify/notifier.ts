@@ -1,0 +1,236 @@
+// Tells people: looks at what is red, decides what is new, and hands messages over, again and again until they are taken.
+import { hostname } from 'node:os';
+import { Temporal } from 'temporal-polyfill';
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import { forgetMessages, type MessageRow, readAlarms, saveNotices, waitingMessages } from '../catalog/messages.ts';
+import { asCoffreError, type CoffreError } from '../errors.ts';
+import type { EventFields } from '../events.ts';
+import type { Service } from '../schedule/service.ts';
+import { newId } from '../segment/id.ts';
+import { currentNotices } from './alarms.ts';
+import { type Channel, channelsOf, send } from './channels.ts';
+import { decide, type Known, toKnown } from './decide.ts';
+import { composeMessage, type Message } from './message.ts';
+import { sendPing } from './ping.ts';
+
+/** What it takes of the service. */
+export type NotifierService = Pick<Service, 'config' | 'catalog' | 'clock' | 'log' | 'state' | 'survey'>;
+
+const LOOK_EVERY_MS = 15_000;
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+/** After each try that failed; the last one goes on. */
+const AGAIN_MS = [1, 5, 15, 60].map((minutes) => minutes * MINUTE_MS);
+/** What nobody took for this long is old news. */
+const GIVE_UP_MS = 3 * DAY_MS;
+const KEPT_MS = 30 * DAY_MS;
+
+export const retryAfter = (tries: number): number => AGAIN_MS[Math.min(tries, AGAIN_MS.length) - 1] ?? MINUTE_MS;
+
+export class Notifier {
+  readonly #service: NotifierService;
+  readonly #host: string;
+  /** Memory is what counts: a state directory without space must not keep people from being told so. */
+  #known = new Map<string, Known>();
+  readonly #messages = new Map<string, MessageRow>();
+  /** What is not written down yet. */
+  readonly #changed = new Set<string>();
+  readonly #over = new Set<string>();
+  readonly #unsaved = new Map<string, MessageRow>();
+  #saveFailed = false;
+  #ping: { readonly atMs: number; readonly isRed: boolean; readonly failed: boolean } | null = null;
+  #forgotAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Goes on from what was told before. Throws E_CATALOG. */
+  static async open(service: NotifierService, host: string = hostname()): Promise<Notifier> {
+    const notifier = new Notifier(service, host);
+    for (const row of await readAlarms(service.catalog.db)) notifier.#known.set(row.id, toKnown(row));
+    for (const row of await waitingMessages(service.catalog.db)) notifier.#messages.set(row.id, row);
+    return notifier;
+  }
+
+  private constructor(service: NotifierService, host: string) {
+    this.#service = service;
+    this.#host = host;
+  }
+
+  /** Until the signal. Never throws: what goes wrong is logged, and tried again. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.tick(signal);
+      await this.#service.clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
+    }
+  }
+
+  /** One look, and whatever follows from it. Never throws. */
+  async tick(signal?: AbortSignal): Promise<void> {
+    const isRed = this.#look();
+    await this.#save();
+    const channels = channelsOf(this.#service.config.notify);
+    await Promise.all([...channels.map((channel) => this.#deliver(channel, signal)), this.#beat(isRed, signal)]);
+    this.#dropUnconfigured(channels);
+    await this.#save();
+  }
+
+  /** Whether anything is red for longer than the delay. */
+  #look(): boolean {
+    const { clock, config, state, survey } = this.#service;
+    const nowMs = clock.nowMs();
+    const surveys = survey.shops();
+    const { red, unknown } = currentNotices(surveys, state);
+    const looked = new Set(surveys.map(({ shop }) => shop));
+    const { delayMs, reminderMs } = config.notify;
+    const decision = decide([...this.#known.values()], red, {
+      ...{ nowMs, delayMs, reminderMs, unknown },
+      declared: new Set([...config.shops.keys(), DAEMON_SHOP]),
+      unseen: new Set([...config.shops.keys()].filter((shop) => !looked.has(shop))),
+    });
+    this.#learn(decision.known);
+    const options = { id: newId(clock), nowMs, host: this.#host, timezone: config.timezone };
+    const message = composeMessage(decision, options);
+    if (message !== null) this.#queue(message, nowMs);
+    return decision.isRed;
+  }
+
+  /** Takes over what is known now, and logs what began and ended. */
+  #learn(known: readonly Known[]): void {
+    const before = this.#known;
+    this.#known = new Map(known.map((row) => [row.id, row]));
+    const { log } = this.#service;
+    for (const row of known) {
+      const old = before.get(row.id);
+      if (old === undefined) log.warn({ event: 'alarm.raised', ...fieldsOf(row) }, `${row.shop}: ${row.kind} is red`);
+      else if (old.goneAt === null && row.goneAt !== null) this.#logCleared(row);
+      if (old === undefined || old.toldAt !== row.toldAt || old.goneAt !== row.goneAt || old.code !== row.code) this.#changed.add(row.id);
+      this.#over.delete(row.id);
+    }
+    for (const row of before.values()) {
+      if (this.#known.has(row.id)) continue;
+      if (row.goneAt === null) this.#logCleared(row);
+      this.#over.add(row.id);
+      this.#changed.delete(row.id);
+    }
+  }
+
+  #logCleared(row: Known): void {
+    this.#service.log.info({ event: 'alarm.cleared', ...fieldsOf(row) }, `${row.shop}: ${row.kind} is green again`);
+  }
+
+  /** One row for each channel: each is tried until it took the message. */
+  #queue(message: Message, nowMs: number): void {
+    for (const channel of channelsOf(this.#service.config.notify)) {
+      const row: MessageRow = {
+        ...{ id: `${message.id}-${channel}`, at: nowMs, channel, content: JSON.stringify(message), tries: 0, nextAt: nowMs },
+        ...{ sentAt: null, givenUpAt: null, code: null, error: null },
+      };
+      this.#keep(row);
+    }
+  }
+
+  /** In order. One that fails holds the others of its channel back: they would fail too. */
+  async #deliver(channel: Channel, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, config, log } = this.#service;
+    for (const row of [...this.#messages.values()].filter((one) => one.channel === channel)) {
+      const nowMs = clock.nowMs();
+      // a clock that was set back must not make it wait for longer than one pause
+      if (row.nextAt > nowMs && row.nextAt - nowMs <= retryAfter(row.tries)) return;
+      const message = JSON.parse(row.content) as Message;
+      try {
+        await send(clock, config.notify, channel, message, signal);
+        log.info({ event: 'notify.sent', channel, message: message.id }, message.subject);
+        this.#keep({ ...row, sentAt: clock.nowMs(), code: null, error: null });
+      } catch (error) {
+        if (signal?.aborted) return;
+        this.#failed(row, asCoffreError(error, 'E_NOTIFY'));
+        return;
+      }
+    }
+  }
+
+  #failed(row: MessageRow, error: CoffreError): void {
+    const { clock, log } = this.#service;
+    const nowMs = clock.nowMs();
+    const { channel, id: message } = row;
+    const tries = row.tries + 1;
+    const said = { tries, code: error.code, error: error.message };
+    if (nowMs - row.at >= GIVE_UP_MS) {
+      log.error({ event: 'notify.givenUp', channel, message, code: error.code }, error.message);
+      this.#keep({ ...row, ...said, givenUpAt: nowMs });
+      return;
+    }
+    const nextAt = nowMs + retryAfter(tries);
+    const retryAt = Temporal.Instant.fromEpochMilliseconds(nextAt).toString();
+    log.error({ event: 'notify.failed', channel, message, code: error.code, hint: error.hint, retryAt }, error.message);
+    this.#keep({ ...row, ...said, nextAt });
+  }
+
+  /** Messages to a channel that was taken out of the configuration. */
+  #dropUnconfigured(channels: readonly Channel[]): void {
+    for (const row of this.#messages.values()) {
+      if (!channels.includes(row.channel)) this.#keep({ ...row, givenUpAt: this.#service.clock.nowMs() });
+    }
+  }
+
+  #keep(row: MessageRow): void {
+    if (row.sentAt === null && row.givenUpAt === null) this.#messages.set(row.id, row);
+    else this.#messages.delete(row.id);
+    this.#unsaved.set(row.id, row);
+  }
+
+  /** While not every shop was looked at nothing is said: that all is well is not known. */
+  async #beat(isRed: boolean, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, config, log, survey } = this.#service;
+    const { ping } = config.notify;
+    if (ping === null || (!isRed && !survey.isComplete)) return;
+    const nowMs = clock.monotonicMs();
+    const last = this.#ping;
+    const waitMs = last?.failed ? Math.min(MINUTE_MS, ping.everyMs) : ping.everyMs;
+    if (last !== null && last.isRed === isRed && nowMs - last.atMs < waitMs) return;
+    let failed = false;
+    if (!isRed || ping.fail) {
+      try {
+        await sendPing(clock, ping, isRed, signal);
+      } catch (error) {
+        if (signal?.aborted) return;
+        failed = true;
+        const { code, hint, message } = asCoffreError(error, 'E_NOTIFY');
+        // once for each time that it stops working: it is tried every minute
+        if (!last?.failed) log.error({ event: 'notify.failed', channel: 'ping', code, hint, retryAt: null }, message);
+      }
+    }
+    this.#ping = { atMs: nowMs, isRed, failed };
+  }
+
+  /** What cannot be written down stays in memory, and is tried with the next look. */
+  async #save(): Promise<void> {
+    const { catalog, clock, log } = this.#service;
+    const alarms = [...this.#changed].flatMap((id) => this.#known.get(id) ?? []);
+    const over = [...this.#over];
+    const messages = [...this.#unsaved.values()];
+    try {
+      if (alarms.length + over.length + messages.length > 0) await saveNotices(catalog, { alarms, over, messages });
+      this.#changed.clear();
+      this.#over.clear();
+      this.#unsaved.clear();
+      this.#saveFailed = false;
+      if (clock.monotonicMs() - this.#forgotAtMs >= DAY_MS) {
+        await forgetMessages(catalog.db, clock.nowMs() - KEPT_MS);
+        this.#forgotAtMs = clock.monotonicMs();
+      }
+    } catch (error) {
+      const { code, hint, message } = asCoffreError(error, 'E_CATALOG');
+      if (!this.#saveFailed) log.error({ event: 'notify.unsaved', code, hint }, message);
+      this.#saveFailed = true;
+    }
+  }
+}
+
+/** What is not known stays out: a field of an event is never null for that. */
+function fieldsOf({ code, kind, shop, source, vault }: Known): Omit<EventFields<'alarm.raised'>, never> {
+  return {
+    ...{ shop, kind },
+    ...(source === null ? {} : { source }),
+    ...(vault === null ? {} : { vault }),
+    ...(code === null ? {} : { code }),
+  };
+}
