@@ -27,13 +27,13 @@ fi
 # program:package; what a program is for stands in test/servers/README.md
 store='ceph-mon:ceph-mon ceph-osd:ceph-osd radosgw:radosgw radosgw-admin:ceph-common ceph-authtool:ceph-common'
 database='mariadbd:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client'
-tools='age:age zstd:zstd tar:tar git:git ps:procps setfattr:attr setfacl:acl jq:jq'
+tools='age:age zstd:zstd tar:tar git:git ps:procps setfattr:attr setfacl:acl jq:jq openssl:openssl'
 # a store that is given or runs in a container needs no Ceph here
 if [ -n "${COFFRE_TEST_S3_ENDPOINT:-}" ] || [ "${COFFRE_TEST_S3:-ceph}" != ceph ]; then store=''; fi
 case $what in
   test | prepare)
     wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime strace:strace systemd-analyze:systemd setcap:libcap2-bin"
-    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base debootstrap:debootstrap dpkg-deb:dpkg"
+    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base dpkg-deb:dpkg"
     ;;
   demo | bench) wanted="$store $database $tools" ;;
   crash) wanted="$store $database $tools" ;;
