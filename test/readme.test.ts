@@ -34,12 +34,12 @@ describe('commands', () => {
   it('each one named exists, with its subcommand and its flags', async () => {
     const lines = [...text.matchAll(/^```\n([\s\S]*?)^```/gm)].map((match) => (match[1] as string).replaceAll('\\\n', ' ')).join('\n');
     const inline = [...text.matchAll(/`(coffre [^`]+|billing [^`]+)`/g)].map((match) => match[1] as string);
-    const said = [...lines.split('\n').filter((line) => line.startsWith('coffre ')), ...inline].map((line) => line.replace(/^coffre /, ''));
+    const said = [...lines.split('\n').filter((line) => line.startsWith('coffre ')), ...inline].map((line) => line.replace(/^coffre (--url \S+ )?/, ''));
     const help = new Map<string, string>();
     for (const line of said) {
       const [name = '', second = ''] = line.split(' ');
       const own =
-        ['billing', 'vault', 'keys', 'catalog', 'shop', 'hold', 'incident'].includes(name) && /^[a-z]/.test(second)
+        ['billing', 'vault', 'keys', 'catalog', 'shop', 'hold', 'incident', 'token'].includes(name) && /^[a-z]/.test(second)
           ? `${name} ${second}`
           : name;
       if (!help.has(own)) help.set(own, (await coffre([...own.split(' '), '--help'])).stdout);
@@ -85,6 +85,7 @@ describe('links and paths', () => {
     expect(told.filter((name) => !existsSync(join(top, 'src', name)))).toEqual([]);
     for (const name of [
       'cli',
+      'http',
       'schedule',
       'backup',
       'restore',

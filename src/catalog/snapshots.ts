@@ -174,9 +174,15 @@ export async function getSnapshot(catalog: Catalog, idOrPrefix: string): Promise
   return snapshot;
 }
 
-/** By its whole id; null: there is none. Removed ones never. */
-export async function findSnapshot(catalog: Catalog, id: string): Promise<SnapshotWithCopies | null> {
-  const row = await catalog.db.selectFrom('snapshots').selectAll().where('id', '=', id).where('state', '=', 'committed').executeTakeFirst();
+/** By its whole id; null: there is none, or it is of none of `shops`, for which nothing more is read. Removed ones never. */
+export async function findSnapshot(
+  catalog: Catalog,
+  id: string,
+  shops: readonly string[] | null = null,
+): Promise<SnapshotWithCopies | null> {
+  let query = catalog.db.selectFrom('snapshots').selectAll().where('id', '=', id).where('state', '=', 'committed');
+  if (shops !== null) query = query.where('shop', 'in', shops);
+  const row = await query.executeTakeFirst();
   const [snapshot] = row === undefined ? [] : await withCopies(catalog.db, [row]);
   return snapshot ?? null;
 }

@@ -29,7 +29,8 @@ const MARK = 'coffre';
 const SECRET_BYTES = 32;
 /** The use of a token is written down at most this often: an API that is polled must not write at each poll. */
 const USE_WRITTEN_EVERY_MS = 60_000;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$/;
+/** Of a token. */
+export const TOKEN_NAME = /^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$/;
 
 /**
  * SHA-256, not bcrypt or the like: those make the guessing of words slow, and here are 256 random bits, which nobody guesses however fast
@@ -48,7 +49,7 @@ export async function createToken(
 ): Promise<{ readonly secret: string; readonly row: TokenRow }> {
   const { name, role, shops, expiresAt, who } = token;
   const nowMs = clock.nowMs();
-  if (!NAME.test(name))
+  if (!TOKEN_NAME.test(name))
     throw new CoffreError('E_USAGE', 'the name of a token is made of letters, digits, blanks and . _ @ -, at most 64', { hint: '' });
   if ((role === 'client') !== (shops !== null && shops.length > 0))
     throw new CoffreError('E_USAGE', 'a token of the role client names its shops, and no other does', {

@@ -18,7 +18,7 @@ export function registerLogLevel(api: Api, service: Service): void {
     level: log.level as LogLevel,
   }));
   const change = { tags: ['service'], summary: 'log more, or less, until the daemon is started again', body: levelDocument, response };
-  api.put(path, { config, schema: change }, async (request) => {
+  api.post(path, { config, schema: change }, async (request) => {
     const { level } = request.body;
     const { who } = principalOf(request);
     changeLogLevel(log, level, who);

@@ -164,14 +164,12 @@ async function runFor(service: Service, principal: Principal, id: string): Promi
   };
 }
 
-/** Throws E_NOT_FOUND. */
-export async function visibleRun(service: Service, principal: Principal, id: string): ReturnType<typeof readRun> {
-  const run = await readRun(service.catalog, id).catch((error: { readonly code?: unknown }) => {
-    if (error.code === 'E_UNKNOWN_RUN') return null;
-    throw error;
-  });
-  if (run === null || !maySee(principal, run.shop)) throw notFound('run');
-  return run;
+/** Throws E_NOT_FOUND. What may not be seen is not read either: it would show in the time that the answer takes. */
+export async function visibleRun({ catalog }: Service, { shops }: Principal, id: string): ReturnType<typeof readRun> {
+  let query = catalog.db.selectFrom('runs').select('id').where('id', '=', id);
+  if (shops !== null) query = query.where('shop', 'in', [...shops]);
+  if ((await query.executeTakeFirst()) === undefined) throw notFound('run');
+  return await readRun(catalog, id);
 }
 
 function forPrincipal(run: ReturnType<typeof runDocument>, principal: Principal): z.output<typeof runBrief> {

@@ -1,7 +1,7 @@
 // Tokens, made and revoked over the API itself.
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
-import { createToken, listTokens, revokeToken, TOKEN_ROLES, tokenDocument } from '../catalog/tokens.ts';
+import { createToken, listTokens, revokeToken, TOKEN_NAME, TOKEN_ROLES, tokenDocument } from '../catalog/tokens.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
 import { flag, idField, instant, shopName } from './fields.ts';
@@ -13,6 +13,15 @@ const tokenFields = z.object({
   ...{ createdBy: z.string(), expiresAt: instant.nullable(), lastUsedAt: instant.nullable(), lastUsedFrom: z.string().nullable() },
   ...{ revokedAt: instant.nullable(), revokedBy: z.string().nullable() },
 });
+
+const common = {
+  name: z.string().regex(TOKEN_NAME).describe('what the audit calls whoever uses it'),
+  expiresAt: instant.nullable().describe('null: in force until it is revoked'),
+};
+const tokenBody = z.discriminatedUnion('role', [
+  z.object({ ...common, role: z.literal('client'), shops: z.array(shopName).min(1).max(1000) }),
+  z.object({ ...common, role: z.enum(['admin', 'billing', 'monitor']), shops: z.null().default(null) }),
+]);
 
 export function registerTokens(api: Api, service: Service): void {
   const { catalog, clock } = service;
@@ -36,12 +45,7 @@ export function registerTokens(api: Api, service: Service): void {
       schema: {
         tags: ['tokens'],
         summary: 'make a token; it is told this once, only its hash is kept',
-        body: z.object({
-          name: z.string().min(1).max(64).describe('what the audit calls whoever uses it'),
-          role: z.enum(TOKEN_ROLES),
-          shops: z.array(shopName).min(1).max(1000).nullable().default(null).describe('of a client'),
-          expiresAt: instant.nullable().describe('null: in force until it is revoked'),
-        }),
+        body: tokenBody,
         response: { 201: z.object({ ...tokenFields.shape, token: z.string() }) },
       },
     },

@@ -72,7 +72,7 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'GET /v1/audit': ADMIN,
   'GET /metrics': ADMIN_MONITOR,
   'GET /v1/log-level': ADMIN,
-  'PUT /v1/log-level': { ...ADMIN, body: () => ({ level: 'info' }) },
+  'POST /v1/log-level': { ...ADMIN, body: () => ({ level: 'info' }) },
 };
 let made = 0;
 

@@ -122,7 +122,7 @@ test('every order that changes something stands in the audit, with who gave it',
     ['POST', `/v1/incidents/${incident}/acknowledge`, { reason }, 'incident acknowledge'],
     ['POST', '/v1/tokens', { name: 'new', role: 'billing', expiresAt: '2099-01-01T00:00:00Z' }, 'token create'],
     ['DELETE', `/v1/tokens/${other}`, undefined, 'token revoke'],
-    ['PUT', '/v1/log-level', { level: 'debug' }, 'log-level'],
+    ['POST', '/v1/log-level', { level: 'debug' }, 'log-level'],
   ];
   for (const [method, path, body, what] of orders) {
     const before = (await it.ask(token, 'GET', '/v1/audit?limit=1')).json.audit[0].id;
