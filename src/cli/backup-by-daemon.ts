@@ -1,20 +1,30 @@
 // A backup of a shop by the daemon: a run for each source, and the same document as alone.
 import type { CheckpointResult } from '../backup/checkpoint.ts';
 import { type SnapshotResult, shortfallOf } from '../backup/snapshot-result.ts';
+import type { ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { ShopDocument } from '../http/shops.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { BackupDocument } from './backup-alone.ts';
 import type { CliContext, Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
-import { failureOf, perform } from './daemon-runs.ts';
+import { failureOf, olderConfiguration, perform } from './daemon-runs.ts';
+
+/** What is to be backed up. */
+export interface DaemonOrder {
+  readonly shop: string;
+  readonly sources: readonly SourceKind[];
+  readonly full: boolean;
+  /** As the configuration here has it, which the daemon's may not have yet; null: it is not here. */
+  readonly declared: ShopConfig | null;
+}
 
 /** What one source's failure leaves of the others is in the document. Throws E_DAEMON_…, E_DETACHED. */
 export async function backupByDaemon(
   daemon: DaemonClient,
   context: Pick<CliContext, 'clock'>,
   invocation: Invocation,
-  { shop, sources, full }: { readonly shop: string; readonly sources: readonly SourceKind[]; readonly full: boolean },
+  { shop, sources, full, declared }: DaemonOrder,
 ): Promise<BackupDocument> {
   const tasks = sources.map((source) => ({ kind: 'backup', shop, source, full }) as const);
   const snapshots: SnapshotResult[] = [];
@@ -23,7 +33,8 @@ export async function backupByDaemon(
   for (const { task, detail, error } of await perform(daemon, invocation, context.clock, tasks)) {
     const result = detail as (SnapshotResult & { readonly checkpoint?: CheckpointResult | null }) | null;
     // a shortfall is worked out of the result, as alone: what the run keeps of it are code, message and hint
-    const failure = result === null ? failureOf({ task, error }) : shortfallOf(shop, result);
+    let failure = result === null ? failureOf({ task, error }) : shortfallOf(shop, result);
+    if (failure?.code === 'E_CONFIG' && declared && declared[task.source] !== null) failure = olderConfiguration(failure);
     if (failure) failures.push({ source: task.source, code: failure.code, message: failure.message, hint: failure.hint });
     if (result === null) continue;
     const { checkpoint: written = null, ...snapshot } = result;
@@ -41,8 +52,10 @@ export async function backupFromAfar(
 ): Promise<BackupDocument> {
   const daemon = await invocation.daemon();
   if (daemon === null) throw new CoffreError('E_INTERNAL', 'the daemon of another machine was not asked');
-  const declared = (await daemon.read(`/shops/${encodeURIComponent(shop)}`, invocation.signal)) as Pick<ShopDocument, 'sources'>;
-  if (declared.sources.length === 0)
-    throw new CoffreError('E_UNKNOWN_SHOP', `${shop} is not declared any more: there is nothing to back up`);
-  return await backupByDaemon(daemon, context, invocation, { shop, sources: source === null ? declared.sources : [source], full });
+  const known = (await daemon.read(`/shops/${encodeURIComponent(shop)}`, invocation.signal)) as Pick<ShopDocument, 'sources'>;
+  if (known.sources.length === 0) throw new CoffreError('E_UNKNOWN_SHOP', `${shop} is not declared any more: there is nothing to back up`);
+  return await backupByDaemon(daemon, context, invocation, {
+    ...{ shop, sources: source === null ? known.sources : [source], full },
+    declared: null,
+  });
 }

@@ -46,7 +46,7 @@ export function registerBackup(program: Command, context: CliContext): void {
           return backupResult(await backupAlone(context, invocation, { shop, sources, full }), config);
         }
         const { backupByDaemon } = await import('./backup-by-daemon.ts');
-        return backupResult(await backupByDaemon(daemon, context, invocation, { shop: shopName, sources, full }), config);
+        return backupResult(await backupByDaemon(daemon, context, invocation, { shop: shopName, sources, full, declared: shop }), config);
       }),
     );
 }

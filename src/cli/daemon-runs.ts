@@ -40,7 +40,11 @@ export async function perform<T extends TaskRequest>(
     } catch (error) {
       const refusal = detached(error, signal, submitted);
       if (isOfTheDaemon(refusal)) throw refusal;
-      submitted.push({ task, run: null, refusal });
+      submitted.push({
+        task,
+        run: null,
+        refusal: refusal.code === 'E_UNKNOWN_SHOP' && !daemon.isRemote ? olderConfiguration(refusal) : refusal,
+      });
     }
   }
   const performed: Performed<T>[] = [];
@@ -60,6 +64,14 @@ export async function perform<T extends TaskRequest>(
     }
   }
   return performed;
+}
+
+/** What the configuration here has and the daemon's has not: it was not told. */
+export function olderConfiguration(refusal: CoffreError): CoffreError {
+  return new CoffreError(refusal.code, `the daemon uses another configuration: ${refusal.message}`, {
+    hint: 'coffre reload makes it take the file as it is now',
+    cause: refusal,
+  });
 }
 
 /** Shows how a run goes until it has ended, the runs included that take it up when the daemon is started again. Throws E_DAEMON_…, the signal's reason. */

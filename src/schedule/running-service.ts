@@ -145,7 +145,11 @@ export class RunningService implements Service {
       if (shop !== DAEMON_SHOP) throw new CoffreError('E_USAGE', `a ${kind} is of ${DAEMON_SHOP}, not of ${shop}`);
     } else if (kind === 'backup') {
       const own = declared ?? this.#unknown(shop);
-      if (own[task.source] === null) throw new CoffreError('E_CONFIG', `shop ${shop} has no source ${task.source}`);
+      if (own[task.source] === null) {
+        throw new CoffreError('E_CONFIG', `shop ${shop} has no source ${task.source}`, {
+          hint: `declare ${task.source} under shops: ${shop}`,
+        });
+      }
       const life = await readLife(this.catalog.db, shop);
       if (!isBackedUp(life, this.clock.nowMs())) throw new CoffreError('E_SHOP_STATE', `${shop} is ${life.state}: it is not backed up`);
     } else if (declared === undefined) {
