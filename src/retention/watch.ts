@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { Ledger } from '../billing/ledger.ts';
 import { level } from '../billing/level.ts';
 import { type IncidentRow, type Look, recordLook, type Sighting } from '../catalog/incidents.ts';
-import { shopsHeld, vaultsHolding } from '../catalog/live-objects.ts';
+import { IS_LIVE, shopsHeld, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
@@ -22,6 +22,8 @@ import { type Finding, RECONCILED, type Reconciled, reconcile } from './reconcil
 
 /** Objects asked about at once in one vault. */
 const ASKS_IN_FLIGHT = 8;
+/** Objects held in memory at once. */
+const ROWS_AT_ONCE = 1_000;
 const ALL_KINDS: readonly IncidentKind[] = [...RECONCILED, 'lock', 'drift'];
 const DAEMON_SHOP = DAEMON_PREFIX.slice(0, -1);
 /** Of what lies beside the shops so many are named: a bucket that somebody else uses may hold a million. */
@@ -146,11 +148,17 @@ async function watchVault(deps: WatchDeps, request: WatchRequest, name: string):
       ({ seen, ledgerBytes, drift } = await look());
       sightings.push(...seen.findings.map(sighting));
     }
-    const locked = seen.present.filter((row) => row.retainUntil !== null && row.retainUntil > clock.nowMs() && row.state === 'stored');
-    sightings.push(...drift, ...damaged(seen.present), ...(await readLocks(clock, ledger, vault, locked, say, signal)));
+    sightings.push(...drift);
+    let locks = 0;
+    for await (const rows of storedObjects(catalog, name, shop)) {
+      signal?.throwIfAborted();
+      const locked = rows.filter((row) => row.retainUntil !== null && row.retainUntil > clock.nowMs());
+      locks += locked.length;
+      sightings.push(...damaged(rows), ...(await readLocks(clock, ledger, vault, locked, say, signal)));
+    }
     const beside = shop === DAEMON_SHOP && deps.declared !== undefined ? await besideShops(catalog, vault, deps.declared, signal) : null;
     const found = await record(beside === null ? ALL_KINDS : [...ALL_KINDS, 'foreign prefix'], [...sightings, ...(beside ?? [])]);
-    return { vault: name, versions: seen.versions, storedBytes: seen.storedBytes, ledgerBytes, locks: locked.length, found };
+    return { vault: name, versions: seen.versions, storedBytes: seen.storedBytes, ledgerBytes, locks, found };
   } finally {
     await vault.close().catch(() => {});
     for (const incident of opened) await onIncident?.(incident);
@@ -190,10 +198,34 @@ function driftOf({ storedBytes, unsettledBytes }: Reconciled, ledgerBytes: numbe
   return [{ kind: 'drift', key: '', versionId: '', sizeBytes, detail }];
 }
 
+/** What the vault holds of ours, as the catalog knows it, in pages: after a reconciliation all of it is there. */
+async function* storedObjects(catalog: Catalog, vault: string, shop: string): AsyncGenerator<readonly ObjectRow[]> {
+  // each kind is a stretch of the index that knows only of what is there
+  for (const kind of ['segment', 'index', 'manifest', 'key', 'probe', 'state', 'stray'] as const) {
+    for (let after = 0, more = true; more; ) {
+      const rows = await catalog.db
+        .selectFrom('objects')
+        .selectAll()
+        .where('vault', '=', vault)
+        .where('shop', '=', shop)
+        .where('kind', '=', kind)
+        .where(IS_LIVE)
+        .where('state', '=', 'stored')
+        .where('id', '>', after)
+        .orderBy('id')
+        .limit(ROWS_AT_ONCE)
+        .execute();
+      if (rows.length > 0) yield rows;
+      more = rows.length === ROWS_AT_ONCE;
+      after = rows.at(-1)?.id ?? after;
+    }
+  }
+}
+
 /** What a verification found in the bytes, until a catch-up has stored it anew. */
 function damaged(present: readonly ObjectRow[]): Sighting[] {
   return present.flatMap((row): Sighting[] =>
-    row.damage === null || row.kind === 'stray' || row.state !== 'stored'
+    row.damage === null || row.kind === 'stray'
       ? []
       : [{ kind: 'altered', key: row.key, versionId: row.versionId ?? '', sizeBytes: row.sizeBytes, detail: `read: ${row.damage}` }],
   );
