@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { textWidth } from '../../src/cli/shorten.ts';
 import { COFFRE, makeWorld, type World } from '../world/world.ts';
+import { runDaemon } from './running-daemon.ts';
 
 /** A name that would clear the screen, ring, and go to the next line. */
 const NASTY = 'img/\u001b[2J\u0007été\n.jpg';
@@ -21,7 +22,7 @@ beforeAll(async () => {
   for (let i = 0; i < 3; i++) writeFileSync(join(root, `img/${i}.jpg`), randomBytes(1_000_000));
   // large enough to be a part of its own, which has its name
   writeFileSync(join(root, NASTY), randomBytes(57_000_000));
-  world = await makeWorld({ files: { root }, limits: { bandwidth: '20MB/s' } });
+  world = await makeWorld({ files: { root }, limits: { bandwidth: '20MB/s' }, listen: true });
 });
 afterAll(async () => {
   await world[Symbol.asyncDispose]();
@@ -74,4 +75,16 @@ test('on 60 columns - what there is room for; to a file - no bar', async () => {
   for (const frame of frames) expect(textWidth(frame)).toBeLessThan(60);
   const quiet = await drawn(60, 'backup dupont 2>/dev/null');
   expect(quiet.frames).toEqual([]);
+});
+
+test('a run of the daemon - the same bar, of what it tells; without a terminal none', async () => {
+  await runDaemon(world);
+  const { status, frames } = await drawn(150, 'backup dupont --full');
+  expect(status).toBe(0);
+  expect(frames.length).toBeGreaterThan(5);
+  for (const frame of frames) expect(textWidth(frame)).toBeLessThan(150);
+  expect(frames.join('\n')).toMatch(/dupont files {2}.*\d+\.\d MB of about 60\.0 MB {2}\d+ files {2}.* stored {2}.*B\/s/);
+  const { runs } = (await world.ok(['run', 'list', '--limit', '1'])).json;
+  expect(runs[0]).toMatchObject({ kind: 'backup', state: 'done' });
+  expect((await drawn(60, 'backup dupont 2>/dev/null')).frames).toEqual([]);
 });

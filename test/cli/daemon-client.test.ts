@@ -1,0 +1,271 @@
+// Commands beside a real daemon: the same documents as alone, nobody writes what another writes, and a followed run outlives its follower.
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect, onTestFinished, test } from 'vitest';
+import { until } from '../servers/rig.ts';
+import { Random } from '../shop/random.ts';
+import { makeWorld, type Outcome, type World, type WorldOptions } from '../world/world.ts';
+import { runDaemon } from './running-daemon.ts';
+
+const SLOW = { bandwidth: '1MB/s' } as const;
+
+async function world(options: WorldOptions = {}, megabytes = 1): Promise<World> {
+  const root = mkdtempSync(join(tmpdir(), 'coffre-client-shop-'));
+  mkdirSync(join(root, 'img'));
+  for (let i = 0; i < megabytes; i++) writeFileSync(join(root, `img/${i}.jpg`), new Random(`client/${i}`).bytes(1_000_000));
+  const made = await makeWorld({ listen: true, ...options, files: { root } });
+  onTestFinished(async () => {
+    await made[Symbol.asyncDispose]();
+    rmSync(root, { recursive: true, force: true });
+  });
+  return made;
+}
+
+/** What a command said and how it ended, of one that was started to be disturbed. */
+async function outcomeOf(child: ChildProcess): Promise<Outcome> {
+  const ended = once(child, 'close');
+  const [stdout, stderr] = await Promise.all([child.stdout, child.stderr].map((stream) => (stream ? text(stream) : '')));
+  const [status] = (await ended) as [number];
+  return { status, stdout: stdout ?? '', stderr: stderr ?? '', json: JSON.parse(stdout ?? '') };
+}
+
+/** The id of the run that is under way for a shop, as soon as it is. */
+async function underWay(it: World): Promise<string> {
+  let id = '';
+  await until('a run is under way', 30_000, async () => {
+    const { json } = await it.ok(['run', 'list', '--state', 'running', '--kind', 'backup']);
+    id = json.runs[0]?.id ?? '';
+    return id !== '';
+  });
+  return id;
+}
+
+/** Ids, times and what depends on them, replaced by what they are. */
+function leveled(document: unknown): unknown {
+  const text = JSON.stringify(document, (key, value: unknown) => {
+    // the window holds more of them each time
+    if (key === 'kept')
+      return [...new Map((value as object[]).map((one) => [JSON.stringify({ ...one, snapshot: '', until: '' }), one])).values()];
+    if (/^(durationMs|storedBytes|newBytes|releasedBytes|sizeBytes|ledgerBytes|ledgerRows|bytes|versions|locks)$/.test(key))
+      return typeof value;
+    return value;
+  });
+  return JSON.parse(
+    text
+      .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"TIME"')
+      .replaceAll(/\b[0-7][0-9a-hjkmnp-tv-z]{25}\b/g, 'ID')
+      .replaceAll(/state\/[^"]*?\.json/g, 'state/TIME.json'),
+  );
+}
+
+test('backup, prune, catch-up, reconcile, checkpoint - with the daemon the same documents and exit statuses as alone', async () => {
+  const it = await world({ vaults: ['nas'] });
+  const commands = [
+    ['backup', 'dupont', '--full'],
+    ['prune'],
+    ['catch-up', 'dupont'],
+    ['reconcile', 'dupont'],
+    ['catalog', 'checkpoint'],
+    ['backup', 'dupont', '--source', 'database'],
+  ];
+  await it.ok(['backup', 'dupont']);
+  const alone: Outcome[] = [];
+  for (const command of commands) alone.push(await it.coffre(command));
+  const before = (await it.ok(['run', 'list', '--limit', '100'])).json.runs.length;
+
+  await runDaemon(it);
+  for (const [i, command] of commands.entries()) {
+    const outcome = await it.coffre(command);
+    expect({ command, status: outcome.status, json: leveled(outcome.json) }).toEqual({
+      command,
+      status: alone[i]?.status,
+      json: leveled(alone[i]?.json),
+    });
+  }
+  // it was the daemon that did it
+  const { runs } = (await it.ok(['run', 'list', '--limit', '100'])).json;
+  expect(runs.length).toBeGreaterThan(before);
+  const shown = (await it.ok(['run', 'show', runs.find((run: { kind: string }) => run.kind === 'backup').id])).json;
+  expect(shown).toMatchObject({
+    state: 'done',
+    task: { kind: 'backup', shop: 'dupont', source: 'files', full: true },
+    detail: { source: 'files' },
+  });
+}, 240_000);
+
+test('the daemon is busy with the shop - a command that works alone is refused and says with what; what only reads is answered', async () => {
+  const it = await world({ limits: SLOW }, 8);
+  const daemon = await runDaemon(it);
+  const run = await underWay(it);
+  const refused = await it.coffre(['--alone', 'prune', 'dupont']);
+  expect(refused.status).toBe(7);
+  expect(refused.json.error.message).toMatch(
+    new RegExp(`^dupont: a backup of files is under way since \\d{4}-\\d\\d-\\d\\dT[\\d:]+Z \\(the daemon, process ${daemon.pid}\\)$`),
+  );
+  for (const command of [['status'], ['snapshots'], ['billing', 'level'], ['run', 'show', run], ['shop', 'list']]) {
+    const { json } = await it.coffre(command);
+    expect(json, command.join(' ')).not.toBeNull();
+  }
+  expect((await it.ok(['run', 'show', run])).json.state).toBe('running');
+  await it.ok(['run', 'cancel', run]);
+}, 240_000);
+
+test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, is followed again, and is called off', async () => {
+  const it = await world({ limits: SLOW }, 8);
+  await runDaemon(it);
+  const first = await underWay(it);
+  await it.ok(['run', 'cancel', first]);
+  const following = it.start(['backup', 'dupont']);
+  const said = outcomeOf(following);
+  let run = '';
+  await until('the second run is under way', 30_000, async () => {
+    run = await underWay(it);
+    return run !== first;
+  });
+  following.kill('SIGINT');
+  const { status, json } = await said;
+  expect({ status, ...json.error }).toEqual({
+    status: 14,
+    code: 'E_DETACHED',
+    message: `run ${run} goes on in the daemon`,
+    hint: `coffre run follow ${run} shows it; coffre run cancel ${run} calls it off`,
+  });
+  const again = outcomeOf(it.start(['run', 'follow', run]));
+  expect((await it.ok(['run', 'show', run])).json.state).toBe('running');
+  expect((await it.ok(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: true }] });
+  const called = await again;
+  expect(called.status).toBe(1);
+  expect(called.json.error.code).toBe('E_CANCELLED');
+  expect(called.json.run).toMatchObject({ id: run, state: 'cancelled' });
+  expect((await it.ok(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: false }] });
+}, 240_000);
+
+test('the daemon is killed during a followed run - started again at once, the follower sees the end of the run that took it up', async () => {
+  const it = await world({ limits: SLOW }, 4);
+  await it.ok(['--alone', 'prune']);
+  const daemon = await runDaemon(it);
+  await it.ok(['run', 'cancel', await underWay(it)]);
+  const said = outcomeOf(it.start(['backup', 'dupont']));
+  const run = await underWay(it);
+  daemon.signal('SIGKILL');
+  await daemon.gone;
+  await runDaemon(it);
+  const { status, json } = await said;
+  expect({ status, error: json.error ?? null }).toEqual({ status: 0, error: null });
+  expect(json.snapshots).toHaveLength(1);
+  const { runs } = (await it.ok(['run', 'list'])).json;
+  const next = runs.find((row: { takesUp: string | null }) => row.takesUp === run);
+  expect(next.state).toBe('done');
+}, 240_000);
+
+test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST; commands then work alone', async () => {
+  const it = await world({ limits: SLOW }, 4);
+  const daemon = await runDaemon(it);
+  const run = await underWay(it);
+  const said = outcomeOf(it.start(['run', 'follow', run]));
+  // the follower follows once its connection is there
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  daemon.signal('SIGKILL');
+  const { status, json } = await said;
+  expect(status).toBe(14);
+  expect(json.error).toMatchObject({
+    code: 'E_DAEMON_LOST',
+    message: `the daemon at ${it.socket} ended, or was cut off during run ${run}`,
+    hint: `once a daemon runs again it takes the run up: coffre run follow ${run} shows it`,
+  });
+  expect((await it.ok(['run', 'show', run])).json).toMatchObject({ state: 'interrupted', error: { code: 'E_INTERRUPTED' } });
+  expect((await it.ok(['backup', 'dupont'])).json.snapshots).toHaveLength(1);
+  const reload = await it.coffre(['reload']);
+  expect([reload.status, reload.json.error.code]).toEqual([14, 'E_DAEMON_UNREACHABLE']);
+}, 240_000);
+
+test('reload - a broken configuration is refused with its line and the old one stays; a right one is in force', async () => {
+  const it = await world({ vaults: ['nas'] });
+  await it.ok(['backup', 'dupont']);
+  const daemon = await runDaemon(it);
+  const good = readFileSync(it.configFile, 'utf8');
+  // right as far as this command can tell: the folder of another state is refused by the daemon
+  writeFileSync(it.configFile, `${good}\n`.replace('/state\n', '/elsewhere\n'));
+  const moved = await it.coffre(['reload']);
+  expect([moved.status, moved.json.error.code]).toEqual([2, 'E_CONFIG']);
+  writeFileSync(it.configFile, good.replace('plan: plan', 'plan: golden'));
+  const broken = await it.coffre(['reload']);
+  expect([broken.status, broken.json.error.code]).toEqual([2, 'E_CONFIG']);
+  expect(broken.json.error.message).toMatch(/golden/);
+
+  writeFileSync(it.configFile, good);
+  expect((await it.ok(['reload'])).json).toEqual({ config: it.configFile, shops: 1 });
+  writeFileSync(it.configFile, `${good}  martin: { plan: plan, vaults: [nas], files: { root: ${it.dir}/martin } }\n`);
+  const unknown = await it.coffre(['backup', 'martin']);
+  expect(unknown.json.failures[0]).toMatchObject({ code: 'E_UNKNOWN_SHOP', hint: expect.stringContaining('coffre reload') });
+  expect((await it.ok(['reload'])).json.shops).toBe(2);
+  expect(daemon.lines.map(({ event }) => event)).toContain('config.refused');
+}, 240_000);
+
+test('pause and resume - through the daemon and alone, told by shop list, written into the audit', async () => {
+  const it = await world({ vaults: ['nas'] });
+  await it.ok(['shop', 'pause', 'dupont', '--until', '6h', '--reason', 'moves']);
+  expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ shop: 'dupont', state: 'active', paused: { reason: 'moves' } });
+  await runDaemon(it);
+  await it.ok(['shop', 'resume', 'dupont']);
+  expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
+  expect((await it.ok(['shop', 'pause', 'dupont'])).json).toMatchObject({ shop: 'dupont', paused: { until: null } });
+  await it.ok(['shop', 'suspend', 'dupont']);
+  expect((await it.ok(['shop', 'resume', 'dupont', '--reason', 'back'])).json.state).toBe('active');
+  expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
+}, 240_000);
+
+test('from another machine - a token’s role decides; the token is never on the command line', async () => {
+  const it = await world({ vaults: ['nas'] });
+  await it.ok(['backup', 'dupont']);
+  const { url } = await runDaemon(it);
+  const token = async (role: string, ...more: string[]): Promise<string> =>
+    (await it.ok(['token', 'create', role, '--role', role, ...more])).json.token;
+  const admin = await token('admin');
+  const client = await token('client', '--shop', 'dupont');
+  const from = (secret: string, args: readonly string[]): Promise<Outcome> =>
+    it.coffre(['--url', url, ...args], { env: { COFFRE_CONFIG: '/nonexistent', COFFRE_TOKEN: secret } });
+
+  const done = await from(admin, ['backup', 'dupont']);
+  expect([done.status, done.json.snapshots?.length]).toEqual([0, 1]);
+  const listed = await from(client, ['run', 'list']);
+  expect(listed.json.runs.length).toBeGreaterThan(0);
+  const refused = await from(client, ['backup', 'dupont']);
+  expect([refused.status, refused.json.error.code]).toEqual([13, 'E_FORBIDDEN']);
+  expect((await from('wrong', ['run', 'list'])).json.error.code).toBe('E_TOKEN');
+
+  const without = await it.coffre(['--url', url, 'run', 'list']);
+  expect([without.status, without.json.error.code]).toEqual([2, 'E_SECRET_MISSING']);
+  const file = join(it.dir, 'token');
+  writeFileSync(file, `${client}\n`, { mode: 0o600 });
+  expect((await it.coffre(['--url', url, '--token-file', file, 'run', 'list'])).status).toBe(0);
+  for (const wrong of ['http://user:secret@127.0.0.1:1', 'http://backup.example.net', 'ftp://127.0.0.1']) {
+    const { status, stdout } = await it.coffre(['--url', wrong, 'run', 'list'], { env: { COFFRE_TOKEN: admin } });
+    expect([wrong, status]).toEqual([wrong, 2]);
+    expect(stdout).not.toContain('secret');
+  }
+  const here = await from(admin, ['doctor']);
+  expect([here.status, here.json.error.code]).toEqual([2, 'E_USAGE']);
+}, 240_000);
+
+test('another version of the API answers at the socket - refused, and nothing is done beside it', async () => {
+  const it = await world({ vaults: ['nas'] });
+  const server = createServer((_request, response) => {
+    response.writeHead(404, { 'content-type': 'application/problem+json' });
+    response.end(JSON.stringify({ code: 'E_NOT_FOUND', detail: 'no such route', hint: '', status: 404 }));
+  });
+  await new Promise<void>((resolve) => server.listen(it.socket, resolve));
+  onTestFinished(() => void server.close());
+  const { status, json } = await it.coffre(['backup', 'dupont']);
+  expect([status, json.error.code, json.error.message]).toEqual([
+    14,
+    'E_DAEMON_VERSION',
+    `the daemon at ${it.socket} does not speak version 1 of the API`,
+  ]);
+  expect((await it.ok(['snapshots'])).json.snapshots).toEqual([]);
+});
