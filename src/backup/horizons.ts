@@ -41,17 +41,20 @@ export function planHorizons(
   return {
     promisedUntil: keepUntil(completedAt, shop.plan.retentionMs, endsAt),
     snapshotUntil: snapshotHorizon(base),
-    own: full && source === 'files' && hasIncrements(shop) ? reused(completedAt) : segmentHorizon({ ...base, reused: null }),
+    own:
+      full && source === 'files' && isReused(shop, completedAt, lastAt) ? reused(completedAt) : segmentHorizon({ ...base, reused: null }),
     reused: (createdAtMs) => reused(Temporal.Instant.fromEpochMilliseconds(createdAtMs)),
   };
 }
 
 /**
  * Whether a full archive of the files is certain to be reused: its increments are planned. Its locks are then moved as far as they will need
- * while they are being set anyway, and the first increment does not ask the store once for each of its segments.
+ * while they are being set anyway, and the first increment does not ask the store once for each of its segments. Not where the window is
+ * shorter than the time until then: the archive would be held for much longer than was promised, for increments that may never be made.
  */
-function hasIncrements({ plan }: ShopConfig): boolean {
-  return plan.schedule.files !== null && plan.schedule.increments !== null;
+function isReused({ plan }: ShopConfig, completedAt: Temporal.Instant, lastAt: Temporal.Instant | null): boolean {
+  if (plan.schedule.files === null || plan.schedule.increments === null || lastAt === null) return false;
+  return lastAt.epochMilliseconds - completedAt.epochMilliseconds <= plan.retentionMs;
 }
 
 /** A plan that reads everything each week, and stores what differs, keeps equal content for two months. */

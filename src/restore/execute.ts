@@ -3,7 +3,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import { decodeIndex } from '../segment/index-file.ts';
+import { decodeIndex, decodeIndexLines } from '../segment/index-file.ts';
 import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
 import { type BytePath, type FileEntry, type IndexEntry, isFileEntry } from '../source/source.ts';
 import { type Withheld, withoutPrivileges } from '../target/privileges.ts';
@@ -77,11 +77,15 @@ export async function openCopies(
   return copies;
 }
 
-/** The index of a snapshot, checked as it streams; read it to its end before relying on what it said. */
+/**
+ * The index of a snapshot, checked as it streams; read it to its end before relying on what it said. `brief`: for who asks for little more
+ * than path, size and segment of each entry.
+ */
 export async function* readSnapshotIndex(
   deps: RestoreDeps,
   copies: readonly OpenedCopy[] | CopyOrder,
   onProblem: (problem: Problem) => void,
+  brief = false,
 ): AsyncGenerator<IndexEntry> {
   // held in memory when small; a large index that turns out wrong half-way ends the restore before anything was written
   const [first] = copies instanceof CopyOrder ? copies.copies : copies;
@@ -89,7 +93,7 @@ export async function* readSnapshotIndex(
   const fetched = await fromAnyCopy(copies, key, deps.signal, onProblem, (copy) =>
     fetchObject(copy, copy.manifest.index, deps.identities, deps.signal),
   );
-  yield* decodeIndex(fetched.plaintext, key);
+  yield* brief ? decodeIndexLines(fetched.plaintext, key) : decodeIndex(fetched.plaintext, key);
 }
 
 /** Restores a tree. `matches` null: all of it. Throws target, vault and integrity codes; what was written stays for a look. */
@@ -130,7 +134,8 @@ export async function restoreFiles(
       const missing = (entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> => target.missing(entries);
       plan = await planMembers(readEntries, manifest.segments, { matches, missing });
     }
-    plan ??= await planMembers(readEntries, manifest.segments, { matches, missing: null });
+    const readBriefly = target.dropsPrivileges ? readEntries : () => readSnapshotIndex(deps, order, onProblem, true);
+    plan ??= await planMembers(readBriefly, manifest.segments, { matches, missing: null });
     const { members } = plan;
     needed = manifest.segments.filter((segment) => members.has(segment.id));
     extractTail = await extractSegments({ ...deps, onProblem }, order, target, needed, members, pool);

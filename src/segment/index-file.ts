@@ -118,10 +118,19 @@ export async function* readIndex(path: string, options: ReadIndexOptions = {}): 
 export async function* readIndexLines(path: string): AsyncGenerator<readonly IndexEntry[]> {
   const compressed = path.endsWith('.zst');
   const file = readable(createReadStream(path, { highWaterMark: READ_BYTES }), path);
+  yield* entryLines(compressed ? decompress(file) : file, path, compressed);
+}
+
+/** As decodeIndex, for who asks little of each entry: most are `EntryLine`, as of readIndexLines. */
+export async function* decodeIndexLines(plaintext: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<IndexEntry> {
+  for await (const entries of entryLines(plaintext, what, true)) yield* entries;
+}
+
+async function* entryLines(source: AsyncIterable<Uint8Array>, what: string, endsWhole: boolean): AsyncGenerator<IndexEntry[]> {
   const lines = new EntryLines();
   let number = 0;
-  const where = (): string => `${path}: line ${number}`;
-  for await (const { text, ascii } of texts(compressed ? decompress(file) : file, path, compressed, where)) {
+  const where = (): string => `${what}: line ${number}`;
+  for await (const { text, ascii } of texts(source, what, endsWhole, where)) {
     const entries: IndexEntry[] = [];
     for (let start = 0, end = text.indexOf('\n'); end !== -1; start = end + 1, end = text.indexOf('\n', start)) {
       number += 1;

@@ -36,13 +36,13 @@ shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont
     });
   }
 
-  const config = (full: string, limits: string) => {
+  const config = (full: string, limits: string, retention = '14d') => {
     const parsed = parseConfig(
       `encryption: none
 timezone: Europe/Paris
 limits: ${limits}
 vaults: { nas: { type: filesystem, path: /srv/coffre } }
-plans: { standard: { retention: 14d, full: ${full}, schedule: { files: "0 3 * * 0", increments: "0 4 * * 1-6" } } }
+plans: { standard: { retention: ${retention}, full: ${full}, schedule: { files: "0 3 * * 0", increments: "0 4 * * 1-6" } } }
 shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont } } }
 `,
       '/etc/coffre/coffre.yaml',
@@ -72,6 +72,9 @@ shops: { dupont: { plan: standard, vaults: [nas], files: { root: /var/www/dupont
     expect(own('files', true).atLeast.toString()).toBe(window);
     expect(own('files', false).extendTo.toString()).toBe(window);
     expect(own('database', true).extendTo.toString()).toBe(window);
+    const short = config('fresh', '{}', '2d');
+    const need = planHorizons(short.parsed, short.shop, 'files', sunday, null, true).own;
+    expect(need.extendTo.toString()).toBe(need.atLeast.toString());
   });
 
   test('full: reread - equal content is kept for two months, as far as the ceiling allows; a number that is given counts', () => {
