@@ -10,7 +10,7 @@ import { coffreVersion, toolVersions } from './tools.ts';
 
 const HELP = `
 SIGTERM stops it: what is under way gets some seconds to end, the rest is taken up at the next start. SIGHUP (or coffre reload)
-makes it read its configuration again; a wrong one is refused, and the old one stays in force.
+makes it read its configuration again; a wrong one is refused, and the old one stays in force. SIGUSR2 makes it log debug, and back.
 
 Example:
   coffre --config /etc/coffre/coffre.yaml daemon
@@ -29,6 +29,10 @@ export function registerDaemon(program: Command, context: CliContext): void {
         const level = program.getOptionValue('logLevel') as LogLevel | undefined;
         const log = createLogger(level ?? 'info', { journal: writesToJournal(io.env) });
         const supervisor = systemdNotifier(io.env, clock);
+        const { toggleDebug } = await import('../http/log-level.ts');
+        io.onUser2(() => toggleDebug(log, level ?? 'info', 'SIGUSR2'));
+        const { TroubleNotifier } = await import('../notify/trouble.ts');
+        const trouble = new TroubleNotifier({ config, clock, log });
         try {
           const clean = await runDaemon(
             {
@@ -39,8 +43,17 @@ export function registerDaemon(program: Command, context: CliContext): void {
               onHangup: (listener) => io.onHangup(listener),
               openDoors: async (service) => {
                 const { startHttp } = await import('../http/server.ts');
-                return await startHttp(service);
+                const { startNotifier } = await import('../notify/start.ts');
+                const http = await startHttp(service);
+                try {
+                  const notifier = await startNotifier(service);
+                  return { close: async () => void (await Promise.all([notifier.close(), http.close()])) };
+                } catch (error) {
+                  await http.close();
+                  throw error;
+                }
               },
+              onTrouble: (error, signal) => (error === null ? trouble.green(signal) : trouble.red(error, signal)),
             },
             invocation.signal,
           );

@@ -15,6 +15,8 @@ export interface Io {
   readonly signal: AbortSignal;
   /** From now on SIGHUP calls this instead. */
   onHangup(listener: () => void): void;
+  /** From now on SIGUSR2 calls this, instead of ending the process. */
+  onUser2(listener: () => void): void;
   setExitStatus(status: number): void;
 }
 
@@ -52,6 +54,7 @@ export function processIo(): Io {
     onHangup: (listener) => {
       hangup = listener;
     },
+    onUser2: (listener) => void process.on('SIGUSR2', listener),
     setExitStatus: (status) => {
       process.exitCode = status;
     },

@@ -32,7 +32,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   daemon: async () => (await import('./daemon.ts')).registerDaemon,
   reload: async () => (await import('./reload.ts')).registerReload,
   'restore-unit': async () => (await import('./restore-unit.ts')).registerRestoreUnit,
+  'log-level': async () => (await import('./log-level.ts')).registerLogLevel,
+  notify: async () => (await import('./notify.ts')).registerNotify,
   errors: async () => (await import('./errors.ts')).registerErrors,
+  events: async () => (await import('./events.ts')).registerEvents,
   completion: async () => (await import('./completion.ts')).registerCompletion,
   'completion-words': async () => (await import('./completion.ts')).registerCompletionWords,
 };

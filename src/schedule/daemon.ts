@@ -22,6 +22,8 @@ export interface Supervisor {
 export interface DaemonOptions extends Omit<ServiceOptions, 'catalog'> {
   readonly openDoors: (service: Service) => Promise<Doors>;
   readonly supervisor: Supervisor;
+  /** Hears each time that the state cannot be used, and with null that it can again. Never throws. */
+  readonly onTrouble: (trouble: CoffreError | null, signal: AbortSignal) => Promise<void>;
   /** Calls the listener whenever somebody asks for a reload by a signal. */
   readonly onHangup: (listener: () => void) => void;
 }
@@ -47,7 +49,11 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
       using _lock = await lockDaemon(config.stateDir, clock, 'the daemon');
       await using catalog = await openCatalog(config.stateDir);
       if (trouble?.code === 'E_CATALOG') await checkCatalog(catalog);
-      if (trouble) log.info({ event: 'daemon.recovered' }, 'the state can be used again');
+      if (trouble) {
+        log.info({ event: 'daemon.recovered' }, 'the state can be used again');
+        await options.onTrouble(null, signal);
+        trouble = null;
+      }
       return await serve(options, catalog, hangup, signal);
     } catch (error) {
       const failure = asCoffreError(error);
@@ -55,6 +61,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
       log.error({ event: 'daemon.degraded', code: failure.code, hint: failure.hint }, `${failure.message}: nothing is backed up meanwhile`);
       supervisor.ready(`RED: ${failure.message}`);
       trouble = failure;
+      await options.onTrouble(failure, signal);
     }
     // the signal ends the wait, and then the daemon: nothing is under way
     await clock.sleep(AGAIN_MS, signal).catch(() => {});

@@ -65,6 +65,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
     env: process.env,
     cwd: process.cwd(),
     onHangup: () => {},
+    onUser2: () => {},
     signal: new AbortController().signal,
     setExitStatus: (wanted) => {
       status = wanted;
