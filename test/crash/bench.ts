@@ -1,7 +1,8 @@
 // One lane's installation, put back to what a scenario begins with as often as needed, and what is done to it: a chain of kills, each
 // looked at, then the operation again to its end, looked at, and everything once more when all windows are over.
 import { execFile } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
 import type { Mariadb } from '../servers/mariadb.ts';
@@ -48,17 +49,25 @@ export interface ChainOutcome {
   readonly found: readonly FoundViolation[];
 }
 
+export interface BenchOptions {
+  readonly mariadb: Mariadb | null;
+  /** Folder for copies of worlds in which something was violated; null: none are made. */
+  readonly keep: string | null;
+}
+
 export class Bench implements AsyncDisposable {
   readonly #children: Children;
   readonly #dir: string;
   readonly #mariadb: Mariadb | null;
+  readonly #keep: string | null;
   #place: Place | null = null;
   #trees: ReadonlySet<string> = new Set();
   #scenario: Scenario | null = null;
 
   /** `dir` is made, and removed in the end. */
-  constructor(dir: string, mariadb: Mariadb | null) {
+  constructor(dir: string, { mariadb, keep }: BenchOptions) {
     this.#mariadb = mariadb;
+    this.#keep = keep;
     mkdirSync(dir);
     this.#dir = dir;
     this.#children = new Children(dir);
@@ -188,7 +197,16 @@ export class Bench implements AsyncDisposable {
       ...(when === 'killed' && scenario.isFirst ? { isFirst: true } : {}),
       ...(when === 'killed' && scenario.damaged ? { damaged: scenario.damaged(place) } : {}),
     };
-    return (await checkTruths(place, moment)).map((violation) => ({ scenario: scenario.name, killed, when, ...violation }));
+    const found = (await checkTruths(place, moment)).map((violation) => ({ scenario: scenario.name, killed, when, ...violation }));
+    if (found.length > 0 && this.#keep !== null) await this.#keepWorld(this.#keep, found);
+    return found;
+  }
+
+  async #keepWorld(folder: string, found: readonly FoundViolation[]): Promise<void> {
+    mkdirSync(folder, { recursive: true });
+    const kept = mkdtempSync(join(folder, 'world-'));
+    await run('cp', ['-a', this.#now().place.root, join(kept, 'root')]);
+    writeFileSync(join(kept, 'found.json'), JSON.stringify(found, null, 2));
   }
 
   #job(argv: readonly string[], doom: Doom | null) {

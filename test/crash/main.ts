@@ -10,12 +10,13 @@ import type { Side } from './effects.ts';
 import { type MatrixReport, runMatrix } from './matrix.ts';
 import { OPERATIONS, type Operation } from './scenarios.ts';
 
-const USAGE = `usage: npm run crash -- [--json] [--runs N] [--seed S] [--only ${OPERATIONS.join(',')}] [--lanes N] [--store N]
+const USAGE = `usage: npm run crash -- [--json] [--runs N] [--seed S] [--only ${OPERATIONS.join(',')}] [--lanes N] [--store N] [--keep DIR]
                         [--at SCENARIO:NUMBER:before|after[,NUMBER:before|after]...]
 
 Kills coffre with SIGKILL before and after what it does to vaults, catalog and files, runs it again, and checks that nothing
 is lost, leaked or risen again. Status 1 when anything is. A tenth of the kills, 40 at most (--store N: so many), are in a real
 object store, the others in folders whose locks are made to end by a moved clock. Interrupted, it says what it has found so far.
+--keep leaves a copy of each world in which something was violated.
 --at repeats one kill, or the others after it in the runs that make up for it.`;
 
 /** Every scenario gets two dozen. */
@@ -30,8 +31,9 @@ function read() {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   try {
-    return parseArgs({ options: { json: flag, help: flag, runs: text, seed: text, only: text, lanes: text, at: text, store: text } })
-      .values;
+    return parseArgs({
+      options: { json: flag, help: flag, runs: text, seed: text, only: text, lanes: text, at: text, store: text, keep: text },
+    }).values;
   } catch (error) {
     return refuse((error as Error).message);
   }
@@ -68,6 +70,7 @@ const matrix = (store: RunningStore | null, mariadb: Mariadb, signal: AbortSigna
     seed: whole('seed', values.seed, 1),
     lanes: whole('lanes', values.lanes, availableParallelism()),
     operations,
+    ...(values.keep === undefined ? {} : { keep: values.keep }),
     signal,
     ...(at ? { at: { scenario: at[1] as string, kills: atKills } } : {}),
     onRun: (kills, found) => {

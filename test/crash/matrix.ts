@@ -36,6 +36,8 @@ export interface MatrixOptions {
   readonly mariadb?: Mariadb;
   /** Only these kills, in one world. */
   readonly at?: { readonly scenario: string; readonly kills: readonly Kill[] };
+  /** Folder for copies of worlds in which something was violated. */
+  readonly keep?: string;
   /** Ends it early, with what has been found so far. */
   readonly signal?: AbortSignal;
   readonly onRun?: (kills: number, found: readonly FoundViolation[]) => void;
@@ -111,7 +113,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
   try {
     const shares = at === undefined ? shareOut(tallies, options.runs) : tallies.map((tally) => ({ tally, kills: 1, part: 0, parts: 1 }));
     const lane = async (name: string): Promise<void> => {
-      await using bench = new Bench(join(dir, name), options.mariadb ?? null);
+      await using bench = new Bench(join(dir, name), { mariadb: options.mariadb ?? null, keep: options.keep ?? null });
       for (;;) {
         const share = shares.shift();
         if (share === undefined || signal?.aborted) return;

@@ -98,6 +98,10 @@ export async function runInStore(
     found.push(...now);
     onKill(now);
   }
+  const outcome = (restores: number): StoreOutcome => ({
+    ...{ name: NAME, names: [...names.backup, ...names.prune], kills: count.kills, died, restores, found },
+  });
+  if (signal?.aborted) return outcome(0);
   // All locks end; then a prune leaves nothing but what the newest snapshot needs.
   const giveUpAtMs = systemClock.monotonicMs() + OVER_WITHIN_MS;
   let left: readonly FoundViolation[];
@@ -119,7 +123,7 @@ export async function runInStore(
     });
   });
   onKill([]);
-  return { name: NAME, names: [...names.backup, ...names.prune], kills: count.kills, died, restores: 1, found };
+  return outcome(1);
 }
 
 /** New contents in small directories, and in a file that is streamed (multipart). */
