@@ -94,6 +94,8 @@ const LONGEST_NAP_MS = 60_000;
 const AGAIN_MS = 3_600_000;
 /** An order whose shop is held by another process is tried again this often. */
 const BUSY_MS = 15_000;
+/** A daemon that starts has better to do than to look after hundreds of shops at once. */
+const FIRST_LOOKS_APART_MS = 50;
 const SCHEDULE = 'schedule';
 const NO_HINDRANCE: Hindrance = { shops: new Set(), restores: 0 };
 
@@ -261,11 +263,13 @@ export class Scheduler {
     const now = clock.now();
     const nowMs = now.epochMilliseconds;
     const withFull = new Set(jobs.filter(({ name }) => name === 'files').map(({ shop }) => shop));
+    let looks = 0;
     const from: { shop: string; job: Job['name']; dueAt: Temporal.Instant }[] = [];
     for (const job of jobs) {
       if (givesWay(job.name)) {
         // nothing is missed with its slots: what lacks is looked up, now and then; not all shops at once
-        this.#book.add(job, nowMs, nowMs).retryAtMs = clock.monotonicMs() + (job.start?.jitterMs ?? 0);
+        this.#book.add(job, nowMs, nowMs).retryAtMs = clock.monotonicMs() + looks * FIRST_LOOKS_APART_MS;
+        looks++;
         continue;
       }
       const last = taken.get(slotKey(job.shop, job.name));
