@@ -4,6 +4,7 @@ import { levels } from '../billing/level.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { listIncidents } from '../catalog/incidents.ts';
 import { shopsHeld } from '../catalog/live-objects.ts';
+import { waitingMessages } from '../catalog/messages.ts';
 import { catalogPath } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
 import { nextTurn } from '../clock.ts';
@@ -33,6 +34,7 @@ export async function daemonSamples(service: Service, surveys: readonly ShopSurv
     sample('coffre_survey_oldest_timestamp_seconds', {}, known && surveys.length > 0 ? Math.min(...surveys.map(({ at }) => at)) / 1000 : 0),
     ...(await vaultSamples(service)),
     ...(await storageSamples(service, surveys)),
+    ...(await messageSamples(service)),
     ...(await stateSamples(config.stateDir)),
   ];
 }
@@ -93,6 +95,20 @@ async function storageSamples({ catalog, config }: Service, surveys: readonly Sh
       ];
     }),
   ];
+}
+
+/** Of each channel that messages wait for; zero of those that are configured. */
+async function messageSamples({ catalog, config }: Service): Promise<Sample[]> {
+  const waiting = Map.groupBy(await waitingMessages(catalog.db), (row) => row.channel);
+  const channels = (['mail', 'webhook'] as const).filter((channel) => config.notify[channel] !== null || waiting.has(channel));
+  return channels.flatMap((channel) => {
+    const [oldest, ...more] = waiting.get(channel) ?? [];
+    if (oldest === undefined) return [sample('coffre_notifications_waiting', { channel }, 0)];
+    return [
+      sample('coffre_notifications_waiting', { channel }, 1 + more.length),
+      sample('coffre_notifications_oldest_timestamp_seconds', { channel }, oldest.at / 1000),
+    ];
+  });
 }
 
 async function stateSamples(stateDir: string): Promise<Sample[]> {
