@@ -13,6 +13,7 @@ import { checkState } from './doctor-state.ts';
 import { checkVault } from './doctor-vaults.ts';
 import type { Io } from './io.ts';
 import { printable, type Result } from './output.ts';
+import { becomeStateOwner } from './state-owner.ts';
 
 export interface Diagnosis {
   readonly ok: boolean;
@@ -34,6 +35,8 @@ export function registerDoctor(program: Command, context: CliContext): void {
     .action(
       action(context, async (invocation, shop: string | undefined, options: { wait?: boolean; policies?: boolean }) => {
         if (options.policies) return policiesOf(invocation.config());
+        // what its probes leave in a vault is then the daemon's to delete, and what is red is what the daemon would meet
+        becomeStateOwner(invocation.config().stateDir, context.io);
         const diagnosis = await runDoctor(context, invocation.config(), { shop: shop ?? null, waitForExpiry: options.wait === true });
         return {
           document: { ok: diagnosis.ok, checks: diagnosis.checks },

@@ -7,6 +7,8 @@ import { operatorName } from './operator.ts';
 const SETPRIV = '/usr/bin/setpriv';
 /** Bit of CAP_DAC_READ_SEARCH: the daemon's one capability, with which it reads shops. */
 const READ_ANYTHING = 2n;
+/** Bit of CAP_WAKE_ALARM, which does no harm. */
+const WAKE_ALARM = 35n;
 
 /**
  * Root's command goes on as the user who owns `stateDir`, with the daemon's capability and no other, in this very process: call it before
@@ -16,10 +18,12 @@ const READ_ANYTHING = 2n;
 export function becomeStateOwner(stateDir: string, io: Pick<Io, 'signal' | 'env'>): void {
   if (process.geteuid?.() !== 0) return;
   const owner = statSync(stateDir, { throwIfNoEntry: false });
-  if (owner === undefined || owner.uid === 0 || !mayReadAnything()) return;
+  if (owner === undefined || owner.uid === 0 || !has(READ_ANYTHING)) return;
   io.signal.throwIfAborted();
   const [script = '', ...argv] = process.argv.slice(1);
-  const capability = '-all,+dac_read_search';
+  // This process sees the identities, which the daemon's unit hides from one of the same user with the same capability. The kernel lets nobody
+  // into a process that has a capability more than himself, its /proc/PID/root included: so it gets one more.
+  const capability = has(WAKE_ALARM) ? '-all,+dac_read_search,+wake_alarm' : '-all,+dac_read_search';
   const as = ['--reuid', String(owner.uid), '--regid', String(owner.gid), isListed(owner.uid) ? '--init-groups' : '--clear-groups'];
   const caps = ['--inh-caps', capability, '--ambient-caps', capability, '--no-new-privs'];
   try {
@@ -33,10 +37,10 @@ export function becomeStateOwner(stateDir: string, io: Pick<Io, 'signal' | 'env'
   }
 }
 
-/** Whether there is the capability to hand on: a container may lack it, and then everything stays as it is. */
-function mayReadAnything(): boolean {
+/** Whether there is the capability to hand on: a container may lack it. */
+function has(capability: bigint): boolean {
   const bits = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-  return bits !== undefined && (BigInt(`0x${bits}`) & (1n << READ_ANYTHING)) !== 0n;
+  return bits !== undefined && (BigInt(`0x${bits}`) & (1n << capability)) !== 0n;
 }
 
 /** Whether the system knows the user, and with it the groups that it is in. */

@@ -1,4 +1,5 @@
 // What the units' rights allow and what they do not, tried with real users, capabilities and mount namespaces.
+import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
@@ -85,6 +86,42 @@ describe.skipIf(!isRoot)('the rights of the units', () => {
       coffre('restore', 'dupont', '--source', 'files', '--to-dir', join(setting.dir, 'state/stolen')),
     );
     expect(JSON.parse(restored.stdout).error.code).toBe('E_KEY');
+  });
+
+  test('root’s command works as the daemon’s user, beside a daemon that somebody else controls - out of its reach, identities included', async () => {
+    const looking = `cat /proc/$0/root${join(setting.identities, 'dupont.key')}`;
+    const beside = async (capabilities: string): Promise<string> => {
+      const become = ['inh-caps', 'ambient-caps'].map((set) => `--${set}=-all,${capabilities}`);
+      const child = spawn('setpriv', [`--reuid=${DAEMON}`, `--regid=${DAEMON}`, '--clear-groups', ...become, '--', 'sleep', '60']);
+      try {
+        await until('the other process', () => readFileSync(`/proc/${child.pid}/cmdline`, 'latin1').startsWith('sleep'));
+        return (await setting.asDaemon(['sh', '-c', looking, String(child.pid)])).stdout;
+      } finally {
+        child.kill();
+      }
+    };
+    // why it matters: a process like the daemon in everything but what it sees
+    expect(await beside('+dac_read_search')).toContain('AGE-SECRET-KEY-1');
+    expect(await beside('+dac_read_search,+wake_alarm')).toBe('');
+    // and that is what root's commands have
+    const doctor = run(coffre('doctor'));
+    let capabilities = '';
+    await until('the command', () => {
+      for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+        try {
+          const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+          const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+          if (line.includes(setting.configFile) && line.includes('main.ts') && status.includes(`\nUid:\t${DAEMON}\t`))
+            capabilities = /^CapPrm:\t(\w+)/m.exec(status)?.[1] ?? '';
+        } catch {
+          // it ended meanwhile
+        }
+      }
+      return capabilities !== '';
+    });
+    expect(capabilities).toBe('0000000800000004');
+    await doctor;
+    expect(bash('find "$DIR/nas" "$DIR/state" -user 0', { DIR: setting.dir })).toBe('');
   });
 
   test('root asks for a restore - done as the tree’s owner, with one capability that reads, out of reach of the owner’s other processes', async () => {
