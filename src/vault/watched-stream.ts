@@ -10,8 +10,8 @@ import { CoffreError } from '../errors.ts';
 const SLOWEST_BYTES_PER_MS = 8;
 
 /**
- * `origin` passed through. When a read has waited `inactivityMs`, or all reads together that and the time that the slowest line
- * would take for what has come, the stream fails with `makeTimeout()`; a consumer that
+ * `origin` passed through. When a read has waited `inactivityMs`, or the latest ones together that and the time that the slowest line
+ * would take for what came with them, the stream fails with `makeTimeout()`, however fast it was before; a consumer that
  * is slow itself never trips it, because time counts only while a read is under way (a socket's own timeout cannot tell).
  * Every error of `origin` passes through `mapError`; `signal` ends the stream with its reason.
  */
@@ -29,14 +29,12 @@ export function watchedStream(
   // One that comes before the first read must not end the process: that read finds it.
   origin.on('error', () => {});
   let waitingSinceMs: number | null = null;
-  /** Of the reads that were answered. */
-  let waitedBeforeMs = 0;
-  let bytes = 0;
+  /** How long may still be waited: waiting takes of it, what comes gives it back, and it is never more than at the beginning. */
+  let patienceMs = inactivityMs;
   let begun = false;
   let timer = clock.after(0, () => {});
   const watch = (): void => {
-    const waitedMs = waitingSinceMs === null ? 0 : clock.monotonicMs() - waitingSinceMs;
-    const leftMs = Math.min(inactivityMs - waitedMs, inactivityMs + bytes / SLOWEST_BYTES_PER_MS - waitedBeforeMs - waitedMs);
+    const leftMs = patienceMs - (waitingSinceMs === null ? 0 : clock.monotonicMs() - waitingSinceMs);
     if (leftMs <= 0) origin.destroy(makeTimeout());
     else timer = clock.after(leftMs + 1, watch, { unref: true });
   };
@@ -51,9 +49,9 @@ export function watchedStream(
     signal?.addEventListener('abort', onAbort, { once: true });
     // Events, not an iterator: several promises for each 64 KB were a tenth of what a restore's main thread does.
     origin.on('data', (chunk: Buffer) => {
-      if (waitingSinceMs !== null) waitedBeforeMs += clock.monotonicMs() - waitingSinceMs;
+      if (waitingSinceMs !== null) patienceMs -= clock.monotonicMs() - waitingSinceMs;
       waitingSinceMs = null;
-      bytes += chunk.length;
+      patienceMs = Math.min(inactivityMs, patienceMs + chunk.length / SLOWEST_BYTES_PER_MS);
       if (!stream.push(chunk)) origin.pause();
     });
     finished(origin, { writable: false }, (error) => {

@@ -95,3 +95,16 @@ test('the origin drips, and never waits as long as it may - given up once it has
   const stream = watch(Readable.from(drip(), { objectMode: false }), 300);
   await expect(buffer(stream)).rejects.toMatchObject({ code: 'E_VAULT_TIMEOUT' });
 });
+
+test('the origin is fast at first, and drips then - given up as soon as one that has dripped from its beginning', async () => {
+  async function* drip(): AsyncGenerator<Buffer> {
+    // at the slowest rate this would have taken an hour
+    yield Buffer.alloc(30_000_000);
+    for (;;) {
+      await systemClock.sleep(10);
+      yield Buffer.from('x');
+    }
+  }
+  const stream = watch(Readable.from(drip(), { objectMode: false }), 300);
+  await expect(buffer(stream)).rejects.toMatchObject({ code: 'E_VAULT_TIMEOUT' });
+});
