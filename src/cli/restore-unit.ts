@@ -13,11 +13,11 @@ import { restoreFiles } from '../restore/execute.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
 import type { RestoreProgress } from '../restore/progress.ts';
+import { failureEvent, LONGEST_REQUEST_BYTES, parseRequest, type RestoreEvent, type RestoreRequest } from '../restore/request.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import type { CliContext } from './context.ts';
 import { filesTargetOptions, landedFiles } from './restore-files.ts';
-import { failureEvent, LONGEST_REQUEST_BYTES, parseRequest, type RestoreEvent, type RestoreRequest } from './restore-request.ts';
 import { findShop } from './shop.ts';
 
 /** A request is sent at once or not at all. */

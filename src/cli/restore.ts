@@ -7,11 +7,13 @@ import { pinSegments } from '../catalog/segments.ts';
 import { recordDamagedSegment, recordVerification, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import { askRestoreUnit } from '../restore/ask-unit.ts';
 import { restoreDatabase } from '../restore/database.ts';
 import { type RestoreDeps, restoreFiles } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
+import type { DamagedCopy, RestoreRequest } from '../restore/request.ts';
 import { snapshotFiles } from '../restore/snapshot-files.ts';
 import { newId } from '../segment/id.ts';
 import type { BytePath } from '../source/source.ts';
@@ -42,8 +44,6 @@ import {
   landedFiles,
   previewFiles,
 } from './restore-files.ts';
-import { askRestoreUnit } from './restore-in-place.ts';
-import type { DamagedCopy, RestoreRequest } from './restore-request.ts';
 import { planTasks, type Task, type TaskOptions } from './restore-tasks.ts';
 import { findShop } from './shop.ts';
 
@@ -251,7 +251,7 @@ async function restoreInPlace(context: CliContext, invocation: Invocation, shop:
       ...{ request: runId, shop: shop.name, snapshot: task.snapshot.id, from: options.from ?? null, paths: [...options.path] },
       ...{ delete: options.delete === true, checksum: options.checksum === true, keepSetuid: options.keepSetuid === true },
     };
-    const restored = await askRestoreUnit(request, {
+    const restored: RestoredHere = await askRestoreUnit(request, {
       ...{ socket, signal: invocation.signal },
       onProgress: (progress) => bar.update(progress),
       onDamaged: (problem) => damaged.push(problem),

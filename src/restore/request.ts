@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { isId } from '../segment/id.ts';
-import type { ProgressState } from './progress.ts';
+import type { RestoreProgress } from './progress.ts';
 
 const id = z.string().refine(isId);
 
@@ -48,7 +48,7 @@ export interface DamagedCopy {
 }
 
 export type RestoreEvent =
-  | { readonly event: 'progress'; readonly progress: ProgressState }
+  | { readonly event: 'progress'; readonly progress: RestoreProgress }
   | { readonly event: 'damaged'; readonly problem: DamagedCopy }
   | { readonly event: 'done'; readonly result: object }
   | { readonly event: 'failed'; readonly code: ErrorCode; readonly message: string; readonly hint: string };

@@ -3,16 +3,16 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
 import { CoffreError } from '../errors.ts';
-import type { ProgressState } from './progress.ts';
-import type { RestoredHere } from './restore-database.ts';
-import { type DamagedCopy, parseEvent, type RestoreRequest } from './restore-request.ts';
+import type { RestoredSource } from './execute.ts';
+import type { RestoreProgress } from './progress.ts';
+import { type DamagedCopy, parseEvent, type RestoreRequest } from './request.ts';
 
 export interface AskOptions {
   /** Where systemd listens for requests. */
   readonly socket: string;
   /** Ends the connection, and by that the restore: the same request goes on with it later. */
   readonly signal: AbortSignal;
-  readonly onProgress: (progress: ProgressState) => void;
+  readonly onProgress: (progress: RestoreProgress) => void;
   readonly onDamaged: (problem: DamagedCopy) => void;
 }
 
@@ -23,7 +23,7 @@ export interface AskOptions {
 export async function askRestoreUnit(
   request: RestoreRequest,
   { socket, signal, onProgress, onDamaged }: AskOptions,
-): Promise<RestoredHere> {
+): Promise<RestoredSource> {
   signal.throwIfAborted();
   const connection = createConnection(socket);
   const stop = (): void => void connection.destroy();
@@ -49,7 +49,7 @@ export async function askRestoreUnit(
       if (event.event === 'progress') onProgress(event.progress);
       else if (event.event === 'damaged') onDamaged(event.problem);
       else if (event.event === 'failed') throw new CoffreError(event.code, event.message, { hint: event.hint });
-      else return event.result as RestoredHere;
+      else return event.result as RestoredSource;
     }
     signal.throwIfAborted();
     throw new CoffreError('E_RESTORE_UNIT', 'the restore unit ended without an answer');
