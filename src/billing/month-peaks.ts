@@ -1,6 +1,7 @@
 // Peaks of a month for every contract and every shop, read from the ledger page by page.
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
+import { nextTurn } from '../clock.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { monthPeriod, type Period } from './month.ts';
 import { findPeaks, type LevelChange, type Peaks } from './peaks.ts';
@@ -101,6 +102,8 @@ async function* rowsOf(catalog: Catalog, vault: string, period: Period, covers: 
     const last = page.at(-1);
     if (!last || rows.length < page.length || page.length < ROWS_AT_ONCE) return;
     from = last.id + 1;
+    // the catalog answers without leaving this thread
+    await nextTurn();
   }
 }
 

@@ -387,7 +387,7 @@ const proxyAddress = parsed((value) => {
   const [address = '', bits, ...rest] = value.split('/');
   const family = isIP(address);
   if (family === 0 || rest.length > 0) return null;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)) ? value : null;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (family === 4 ? 32 : 128)) ? value : null;
 }, 'an address or a network is expected, such as 127.0.0.1 or 10.0.0.0/8');
 
 export const configFileSchema = strict({

@@ -8,6 +8,7 @@ import type { Service } from '../schedule/service.ts';
 import { registerAudit } from './audit.ts';
 import { type Authenticate, atSocket, byToken, GUESSES, requireAccess, tooMany } from './auth.ts';
 import { registerBilling } from './billing.ts';
+import { EventIds } from './event-ids.ts';
 import { logRequest, refuseConnection, sendError } from './failures.ts';
 import { registerHolds } from './holds.ts';
 import { registerIncidents } from './incidents.ts';
@@ -106,7 +107,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerShops(api, service);
   registerShopLife(api, service);
   registerRuns(api, service);
-  registerRunEvents(api, service);
+  registerRunEvents(api, service, new EventIds());
   registerSnapshots(api, service);
   registerVaults(api, service);
   registerBilling(api, service);

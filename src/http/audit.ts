@@ -23,7 +23,7 @@ export function registerAudit(api: Api, service: Service): void {
       schema: {
         tags: ['audit'],
         summary: 'who did what, newest first',
-        querystring: z.object({ ...pageQuery, shop: shopName.optional(), who: z.string().max(100).optional() }),
+        querystring: z.strictObject({ ...pageQuery, shop: shopName.optional(), who: z.string().max(100).optional() }),
         response: { 200: z.object({ audit: z.array(auditRow), next: nextField }) },
       },
     },

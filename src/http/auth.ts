@@ -1,7 +1,7 @@
 // Who stands at the door: administrators at the socket, by its file's mode; everybody else by a token.
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { findToken, recordTokenUse, tokenShops } from '../catalog/tokens.ts';
+import { findToken, isInForce, recordTokenUse, tokenShops } from '../catalog/tokens.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import type { Access, Principal } from './principal.ts';
@@ -31,13 +31,14 @@ const OPERATOR = /^[\w.@\\$ -]{1,64}$/;
 export const atSocket: Authenticate = async (request) => {
   const said = request.headers[OPERATOR_HEADER];
   const who = typeof said === 'string' && OPERATOR.test(said) ? said : 'socket';
-  return { who, role: 'admin', shops: null, expiresAt: null };
+  return { who, role: 'admin', token: null, shops: null, expiresAt: null };
 };
 
 /** Wrong tokens from one address in a minute, before it is not listened to for the rest of it. */
 export const GUESSES = { max: 10, windowMs: 60_000 } as const;
 /** Callers that came with a good token: somebody who guesses at their address does not shut them out. */
 const KNOWN_KEPT = 1000;
+const COMPLAIN_EVERY_MS = 60_000;
 
 /** Of an address: whether too many wrong tokens came from it; `count`: one more did. */
 export type GuessLimit = (request: FastifyRequest, count: boolean) => Promise<{ readonly exceeded: boolean; readonly retryAfterS: number }>;
@@ -45,6 +46,7 @@ export type GuessLimit = (request: FastifyRequest, count: boolean) => Promise<{ 
 /** Bearer tokens, with guessing counted by address. */
 export function byToken(service: Service, limit: GuessLimit): Authenticate {
   const known = new Set<string>();
+  let complainedAtMs = Number.NEGATIVE_INFINITY;
   return async (request, reply) => {
     const address = request.ip;
     const secret = bearer(request.headers.authorization);
@@ -68,13 +70,23 @@ export function byToken(service: Service, limit: GuessLimit): Authenticate {
     const [oldest] = known;
     if (known.size > KNOWN_KEPT && oldest !== undefined) known.delete(oldest);
     await recordTokenUse(service.catalog, service.clock, row, address).catch((error: unknown) => {
-      // a state directory without space must not shut out whoever looks why
+      // a state directory without space must not shut out whoever looks why, nor fill the journal
+      const nowMs = service.clock.monotonicMs();
+      if (nowMs - complainedAtMs < COMPLAIN_EVERY_MS) return;
+      complainedAtMs = nowMs;
       const { code } = asCoffreError(error);
       service.log.error({ event: 'http.failed', method: request.method, route: 'token use', code }, 'the use of a token was not written');
     });
     const shops = tokenShops(row);
-    return { who: `token:${row.name}`, role: row.role, shops: shops && new Set(shops), expiresAt: row.expiresAt };
+    return { who: `token:${row.name}`, role: row.role, token: row.id, shops: shops && new Set(shops), expiresAt: row.expiresAt };
   };
+}
+
+/** Whether who was let in once may still be: a stream lasts longer than the request that opened it. */
+export async function isStillIn({ catalog, clock }: Service, { token }: Principal): Promise<boolean> {
+  if (token === null) return true;
+  const row = await catalog.db.selectFrom('tokens').select(['revokedAt', 'expiresAt']).where('id', '=', token).executeTakeFirst();
+  return row !== undefined && isInForce(row, clock.nowMs());
 }
 
 /** The token of `Authorization: Bearer …`; null: there is none. */

@@ -44,7 +44,7 @@ export function registerBilling(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'bytes that the vaults hold for us, now or then, by the ledger',
-        querystring: z.object({ at: instant.optional(), vault: vaultName.optional(), shop: shopName.optional() }),
+        querystring: z.strictObject({ at: instant.optional(), vault: vaultName.optional(), shop: shopName.optional() }),
         response: {
           200: z.object({
             at: instant.describe('RFC 3339: what was asked for; else when the level changed last'),
@@ -82,7 +82,7 @@ export function registerBilling(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'highest level of a month, for each contract and each shop',
-        querystring: z.object({ month }),
+        querystring: z.strictObject({ month }),
         response: {
           200: z.object({
             month,
@@ -115,7 +115,7 @@ export function registerBilling(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'the rows behind every figure, oldest first',
-        querystring: z.object({
+        querystring: z.strictObject({
           ...pageQuery,
           vault: vaultName.optional(),
           shop: shopName.optional(),

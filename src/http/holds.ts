@@ -1,6 +1,7 @@
 // Legal holds: placed, listed, released.
 import * as z from 'zod';
 import { holdDocument, pageOfHolds, placeHold, releaseHold } from '../catalog/holds.ts';
+import { asCoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { newId } from '../segment/id.ts';
 import { principalOf } from './auth.ts';
@@ -25,7 +26,7 @@ export function registerHolds(api: Api, service: Service): void {
       schema: {
         tags: ['holds'],
         summary: 'legal holds in force, newest first',
-        querystring: z.object({
+        querystring: z.strictObject({
           ...pageQuery,
           shop: shopName.optional(),
           all: flag.describe('released ones too'),
@@ -48,8 +49,13 @@ export function registerHolds(api: Api, service: Service): void {
       schema: {
         tags: ['holds'],
         summary: 'hold a snapshot, or everything of a shop: it is kept, and a prune that begins at once moves its locks ahead',
-        body: z.object({ shop: shopName, snapshot: idField.nullable().default(null), reason }),
-        response: { 201: z.object({ hold: holdFields, run: idField.describe('the prune that moves the locks ahead') }) },
+        body: z.strictObject({ shop: shopName, snapshot: idField.nullable().default(null), reason }),
+        response: {
+          201: z.object({
+            hold: holdFields,
+            run: idField.nullable().describe('the prune that moves the locks ahead; null: none could be queued, the daily one does it'),
+          }),
+        },
       },
     },
     async (request, reply) => {
@@ -58,7 +64,12 @@ export function registerHolds(api: Api, service: Service): void {
       const { shop } = await readShop(service, principal, request.body.shop);
       const row = await placeHold(catalog, clock, { id: newId(clock), shop, snapshotId: snapshot, reason: why, who: principal.who });
       // a hold must not begin with a night without a lock
-      const run = await service.submit({ kind: 'prune', shop }, principal.who);
+      const run = await service.submit({ kind: 'prune', shop }, principal.who).catch((error: unknown) => {
+        // it is placed: whoever is told that it failed would place another one
+        const { code } = asCoffreError(error);
+        service.log.error({ event: 'http.failed', method: 'POST', route: '/v1/holds', code, err: error }, 'no prune was queued for a hold');
+        return null;
+      });
       return reply.code(201).send({ hold: holdDocument(row), run });
     },
   );
@@ -70,7 +81,7 @@ export function registerHolds(api: Api, service: Service): void {
         tags: ['holds'],
         summary: 'lift a hold: what it kept goes by its window from then on',
         params: z.object({ hold: idField }),
-        body: z.object({ reason }),
+        body: z.strictObject({ reason }),
         response: { 200: holdFields },
       },
     },

@@ -25,7 +25,7 @@ export function registerIncidents(api: Api, service: Service): void {
       schema: {
         tags: ['incidents'],
         summary: 'incidents, newest first: those that are open and that nobody has acknowledged',
-        querystring: z.object({
+        querystring: z.strictObject({
           ...pageQuery,
           shop: shopName.optional(),
           all: flag.describe('acknowledged ones and those that are gone too'),
@@ -49,7 +49,7 @@ export function registerIncidents(api: Api, service: Service): void {
         tags: ['incidents'],
         summary: 'say that an incident was looked into: it is not red any more',
         params: z.object({ incident: idField }),
-        body: z.object({ reason }),
+        body: z.strictObject({ reason }),
         response: { 200: incidentFields },
       },
     },

@@ -6,6 +6,8 @@ export interface Principal {
   /** For the audit: a user of this machine, or `token:` and its name. */
   readonly who: string;
   readonly role: TokenRole;
+  /** Id of the token; null: at the socket. */
+  readonly token: string | null;
   /** Of `client`; null: every shop. */
   readonly shops: ReadonlySet<string> | null;
   /** Epoch milliseconds; null: no end is set. */

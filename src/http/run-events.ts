@@ -5,7 +5,8 @@ import { asItIs } from '../catalog/run-document.ts';
 import { CoffreError } from '../errors.ts';
 import type { RunEvent, Subscription } from '../schedule/feed.ts';
 import type { Service } from '../schedule/service.ts';
-import { principalOf } from './auth.ts';
+import { isStillIn, principalOf } from './auth.ts';
+import type { EventIds } from './event-ids.ts';
 import { idField, instantOf } from './fields.ts';
 import { maySee, OWNER, type Principal } from './principal.ts';
 import type { Api } from './routes.ts';
@@ -33,7 +34,7 @@ const stream = {
 const nothingMore = { 204: z.undefined().describe('it ended, and the event with Last-Event-ID said so') };
 const lastEvent = z.object({ 'last-event-id': z.string().max(60).optional().describe('id of the last event that was seen') });
 
-export function registerRunEvents(api: Api, service: Service): void {
+export function registerRunEvents(api: Api, service: Service, ids: EventIds): void {
   const open = new Map<string, number>();
   let all = 0;
   const closing = new AbortController();
@@ -75,11 +76,11 @@ export function registerRunEvents(api: Api, service: Service): void {
       // whoever has seen the end and comes back is to stay away: that is what 204 says to an EventSource
       if (isOver && request.headers['last-event-id']?.endsWith(END)) return reply.code(204).send(undefined);
       await counted(principal, async () => {
-        const after = afterOf(service, request.headers['last-event-id']);
+        const after = afterOf(ids, request.headers['last-event-id']);
         // nothing is awaited between the two: no event is missed, and none told twice
         using events = service.feed.subscribe({ run, ...(after === null ? {} : { after }) });
         const latest = service.feed.latest(run);
-        using out = new EventStream(service, principal, request, reply, closing.signal);
+        using out = new EventStream({ service, principal, ids, request, reply, closing: closing.signal });
         if (isOver) return void (await out.send(endedEvent(row)));
         if (latest !== null && after === null && !(await out.send(latest))) return;
         await out.follow(events, async () => {
@@ -105,11 +106,11 @@ export function registerRunEvents(api: Api, service: Service): void {
     async (request, reply) => {
       const principal = principalOf(request);
       await counted(principal, async () => {
-        const after = afterOf(service, request.headers['last-event-id']);
+        const after = afterOf(ids, request.headers['last-event-id']);
         const filter = (event: RunEvent): boolean => maySee(principal, event.shop);
         using events = service.feed.subscribe({ filter, ...(after === null ? {} : { after }) });
         const current = after === null ? service.feed.current().filter(filter) : [];
-        using out = new EventStream(service, principal, request, reply, closing.signal);
+        using out = new EventStream({ service, principal, ids, request, reply, closing: closing.signal });
         for (const event of current) if (!(await out.send(event))) return;
         await out.follow(events, null);
       });
@@ -118,18 +119,30 @@ export function registerRunEvents(api: Api, service: Service): void {
   );
 }
 
+interface StreamOptions {
+  readonly service: Service;
+  readonly principal: Principal;
+  readonly ids: EventIds;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  /** Aborts when the server closes. */
+  readonly closing: AbortSignal;
+}
+
 /** One open response. Waits for whoever reads slowly: what comes meanwhile waits in the subscription, which forgets old progress. */
 class EventStream implements Disposable {
   readonly #service: Service;
   readonly #principal: Principal;
+  readonly #ids: EventIds;
   readonly #raw: FastifyReply['raw'];
   /** Aborts when either side is done. */
   readonly #over = new AbortController();
   readonly #forget: () => void;
 
-  constructor(service: Service, principal: Principal, request: FastifyRequest, reply: FastifyReply, closing: AbortSignal) {
+  constructor({ service, principal, ids, request, reply, closing }: StreamOptions) {
     this.#service = service;
     this.#principal = principal;
+    this.#ids = ids;
     this.#raw = reply.raw;
     reply.hijack();
     const finish = (): void => this.#over.abort();
@@ -147,7 +160,8 @@ class EventStream implements Disposable {
 
   /** false: nobody listens any more. */
   async send(event: RunEvent): Promise<boolean> {
-    return await this.#write(`id: ${idOf(this.#service, event)}\nevent: ${event.type}\ndata: ${JSON.stringify(this.#document(event))}\n\n`);
+    const id = `${this.#ids.encode(event.seq)}${event.type === 'ended' ? END : ''}`;
+    return await this.#write(`id: ${id}\nevent: ${event.type}\ndata: ${JSON.stringify(this.#document(event))}\n\n`);
   }
 
   /** Until the events end, or nobody listens. `look`: how the run ended, asked now and then where nobody may tell; null: it goes on. */
@@ -162,6 +176,7 @@ class EventStream implements Disposable {
       for (;;) {
         await clock.sleep(LOOK_MS, signal);
         silentMs += LOOK_MS;
+        if (!(await isStillIn(this.#service, this.#principal))) return events.close();
         ended = look === null ? null : await look();
         if (ended !== null) return events.close();
         if (silentMs < BEAT_MS) continue;
@@ -209,16 +224,9 @@ class EventStream implements Disposable {
   }
 }
 
-/** The events of a daemon are counted from its start: those of an earlier one are not these. */
-function idOf(service: Service, event: RunEvent): string {
-  return `${service.state.startedAt}-${event.seq}${event.type === 'ended' ? END : ''}`;
-}
-
 /** null: begin with how things stand now. */
-function afterOf(service: Service, lastEventId: string | undefined): number | null {
-  const [start, seq, ...more] = (lastEventId ?? '').replace(END, '').split('-').map(Number);
-  if (more.length > 0 || start !== service.state.startedAt || seq === undefined || !Number.isSafeInteger(seq)) return null;
-  return seq;
+function afterOf(ids: EventIds, lastEventId: string | undefined): number | null {
+  return lastEventId === undefined ? null : ids.decode(lastEventId.replace(END, ''));
 }
 
 /** The last word on a run that this daemon's feed does not know, or has forgotten. */

@@ -58,18 +58,18 @@ const runInFull = z.object({
 });
 
 const taskBody = z.discriminatedUnion('kind', [
-  z.object({
+  z.strictObject({
     kind: z.literal('backup'),
     shop: shopName,
     source: sourceKind,
     full: z.boolean().default(false).describe('everything read anew'),
   }),
-  z.object({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
-  z.object({ kind: z.literal('prune'), shop: shopName }),
-  z.object({ kind: z.literal('reconcile'), shop: shopName }),
-  z.object({ kind: z.literal('catch-up'), shop: shopName }),
-  z.object({ kind: z.literal('probe'), shop: shopName.default(DAEMON_SHOP) }),
-  z.object({ kind: z.literal('checkpoint'), shop: shopName.default(DAEMON_SHOP) }),
+  z.strictObject({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
+  z.strictObject({ kind: z.literal('prune'), shop: shopName }),
+  z.strictObject({ kind: z.literal('reconcile'), shop: shopName }),
+  z.strictObject({ kind: z.literal('catch-up'), shop: shopName }),
+  z.strictObject({ kind: z.literal('probe'), shop: shopName.default(DAEMON_SHOP) }),
+  z.strictObject({ kind: z.literal('checkpoint'), shop: shopName.default(DAEMON_SHOP) }),
 ]) satisfies z.ZodType<TaskRequest>;
 
 const params = z.object({ run: idField });
@@ -82,7 +82,7 @@ export function registerRuns(api: Api, service: Service): void {
       schema: {
         tags: ['runs'],
         summary: 'runs, newest first',
-        querystring: z.object({
+        querystring: z.strictObject({
           ...pageQuery,
           shop: shopName.optional(),
           kind: runKind.optional(),

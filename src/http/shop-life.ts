@@ -11,7 +11,7 @@ import type { Api } from './routes.ts';
 import { readShop, shopDocument } from './shops.ts';
 
 const params = z.object({ shop: shopName });
-const orReason = z.object({ reason: reason.nullable().default(null) });
+const orReason = z.strictObject({ reason: reason.nullable().default(null) });
 
 export function registerShopLife(api: Api, service: Service): void {
   const { catalog, clock } = service;
@@ -42,7 +42,7 @@ export function registerShopLife(api: Api, service: Service): void {
         tags: ['shops'],
         summary: 'scheduled backups wait until then, or until the shop is resumed',
         params,
-        body: z.object({ ...orReason.shape, until: instant.nullable().default(null).describe('null: until it is resumed') }),
+        body: z.strictObject({ ...orReason.shape, until: instant.nullable().default(null).describe('null: until it is resumed') }),
         response: { 200: shopDocument },
       },
     },

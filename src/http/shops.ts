@@ -114,7 +114,7 @@ export function registerShops(api: Api, service: Service): void {
       schema: {
         tags: ['shops'],
         summary: 'shops, by name',
-        querystring: z.object(pageQuery),
+        querystring: z.strictObject(pageQuery),
         response: { 200: z.object({ shops: z.array(shopDocument), next: nextField }) },
       },
     },
@@ -160,7 +160,7 @@ export function registerShops(api: Api, service: Service): void {
       schema: {
         tags: ['shops'],
         summary: 'how all declared shops stand, by name; ok: none of this page is red',
-        querystring: z.object(pageQuery),
+        querystring: z.strictObject(pageQuery),
         response: { 200: z.object({ ok: z.boolean(), shops: z.array(statusDocument), next: nextField }) },
       },
     },

@@ -64,7 +64,7 @@ export function registerSnapshots(api: Api, service: Service): void {
       schema: {
         tags: ['snapshots'],
         summary: 'snapshots, newest first',
-        querystring: z.object({ ...pageQuery, shop: shopName.optional(), source: sourceKind.optional() }),
+        querystring: z.strictObject({ ...pageQuery, shop: shopName.optional(), source: sourceKind.optional() }),
         response: { 200: listed },
       },
     },
@@ -87,7 +87,7 @@ export function registerSnapshots(api: Api, service: Service): void {
         tags: ['snapshots'],
         summary: 'snapshots of a shop, newest first',
         params: z.object({ shop: shopName }),
-        querystring: z.object({ ...pageQuery, source: sourceKind.optional() }),
+        querystring: z.strictObject({ ...pageQuery, source: sourceKind.optional() }),
         response: { 200: listed },
       },
     },

@@ -19,8 +19,8 @@ const common = {
   expiresAt: instant.nullable().describe('null: in force until it is revoked'),
 };
 const tokenBody = z.discriminatedUnion('role', [
-  z.object({ ...common, role: z.literal('client'), shops: z.array(shopName).min(1).max(1000) }),
-  z.object({ ...common, role: z.enum(['admin', 'billing', 'monitor']), shops: z.null().default(null) }),
+  z.strictObject({ ...common, role: z.literal('client'), shops: z.array(shopName).min(1).max(1000) }),
+  z.strictObject({ ...common, role: z.enum(['admin', 'billing', 'monitor']), shops: z.null().default(null) }),
 ]);
 
 export function registerTokens(api: Api, service: Service): void {
@@ -32,7 +32,7 @@ export function registerTokens(api: Api, service: Service): void {
       schema: {
         tags: ['tokens'],
         summary: 'tokens in force, newest first',
-        querystring: z.object({ all: flag.describe('those that expired or were revoked too') }),
+        querystring: z.strictObject({ all: flag.describe('those that expired or were revoked too') }),
         response: { 200: z.object({ tokens: z.array(tokenFields) }) },
       },
     },

@@ -2,8 +2,10 @@
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
+import { listTokens, revokeToken } from '../../src/catalog/tokens.ts';
 import { parseEvents } from '../../src/cli/daemon-client-events.ts';
 import { CoffreError } from '../../src/errors.ts';
+import { EventIds } from '../../src/http/event-ids.ts';
 import type { NewRunEvent, RunProgress } from '../../src/schedule/feed.ts';
 import { newId } from '../../src/segment/id.ts';
 import { startDaemon, type TestDaemon } from './daemon.ts';
@@ -86,7 +88,7 @@ test('cut off and come back - what happened meanwhile is told, once; what anothe
   const again = await open(it, token, `/v1/runs/${run.id}/events`, seen?.id);
   for (const step of ['scan', 'store', 'commit']) expect((await again.next())?.data.step).toBe(step);
   again.leave();
-  for (const id of ['1-3', 'x', '', `${Number.MAX_SAFE_INTEGER}-1`]) {
+  for (const id of ['1-3', 'x', '', 'A'.repeat(22), new EventIds().encode(1)]) {
     const anew = await open(it, token, `/v1/runs/${run.id}/events`, id);
     expect((await anew.next())?.data.step).toBe('commit');
     anew.leave();
@@ -168,6 +170,27 @@ test('whoever does not read - holds nobody up, costs a bounded memory, and is to
   // 40 MB were told; what nobody read was not kept
   expect(bytes).toBeLessThan(20e6);
   slow.destroy();
+});
+
+test('a token that is revoked - its streams end', async () => {
+  const it = await startDaemon();
+  const token = await it.token('client');
+  const [id] = (await listTokens(it.catalog, it.service.clock)).map((row) => row.id);
+  const run = await running(it);
+  run.tell('started');
+  const [one, all] = [await open(it, token, `/v1/runs/${run.id}/events`), await open(it, token, '/v1/events')];
+  expect([(await one.next())?.name, (await all.next())?.name]).toEqual(['started', 'started']);
+  await revokeToken(it.catalog, it.service.clock, id ?? '', 'test');
+  expect([await one.next(), await all.next()]).toEqual([null, null]);
+  await run.end();
+});
+
+test('ids of events - say nothing of how many there were between', () => {
+  const ids = new EventIds();
+  const [one, two] = [ids.encode(1), ids.encode(2)];
+  expect([ids.decode(one), ids.decode(two), new EventIds().decode(one)]).toEqual([1, 2, null]);
+  expect([one, two].map((id) => id.length)).toEqual([22, 22]);
+  expect(one.slice(0, 8)).not.toBe(two.slice(0, 8));
 });
 
 test('too many streams of one caller - refused; a daemon that stops ends those that are open', async () => {
