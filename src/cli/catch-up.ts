@@ -96,7 +96,8 @@ async function catchUpAlone(
   return results;
 }
 
-async function catchUpByDaemon(
+/** The same results as alone. Throws E_DAEMON_…, E_DETACHED. */
+export async function catchUpByDaemon(
   daemon: DaemonClient,
   { clock }: CliContext,
   invocation: Invocation,

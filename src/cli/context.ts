@@ -35,8 +35,11 @@ export interface Invocation {
   config(): Config;
   /** The configured zone; of work for another machine the one of this terminal. */
   timezone(): string;
-  /** The daemon that is to do the work; null: none runs, or --alone, and this process does it. Throws E_DAEMON_…, and E_USAGE, E_SECRET_… with --url. */
-  daemon(): Promise<DaemonClient | null>;
+  /**
+   * The daemon that is to do the work; null: none runs, or --alone, and this process does it. Throws E_DAEMON_…, and E_USAGE, E_SECRET_… with --url.
+   * Where it is null root goes on as the owner of the state (`becomeStateOwner`), unless `asIAm`: so before anything is written.
+   */
+  daemon(options?: { readonly asIAm?: boolean }): Promise<DaemonClient | null>;
   /** A bar on stderr, silent where stderr is no terminal. `action` stops it whatever happens. */
   progress(title: string): Progress;
 }
@@ -84,13 +87,13 @@ export function action<A extends unknown[]>(
       isRemote: url !== undefined,
       config,
       timezone: () => (url === undefined ? config().timezone : new Intl.DateTimeFormat().resolvedOptions().timeZone),
-      async daemon() {
+      async daemon({ asIAm = false } = {}) {
         const { clock, io } = context;
         if (globals.alone && url !== undefined) throw new CoffreError('E_USAGE', '--alone and --url exclude each other');
         const { localDaemon, remoteDaemon } = await import('./daemon-client.ts');
         if (url === undefined) {
           const found = globals.alone ? null : await localDaemon(config(), clock, operatorName(io), io.signal);
-          if (found === null) becomeStateOwner(config().stateDir, io);
+          if (found === null && !asIAm) becomeStateOwner(config().stateDir, io);
           return found;
         }
         const { remoteAddress } = await import('./daemon-remote.ts');

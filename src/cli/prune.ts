@@ -69,7 +69,8 @@ async function pruneAlone(
   return results;
 }
 
-async function pruneByDaemon(
+/** The same results as alone. Throws E_DAEMON_…, E_DETACHED. */
+export async function pruneByDaemon(
   daemon: DaemonClient,
   { clock }: CliContext,
   invocation: Invocation,

@@ -12,11 +12,13 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
 import { lifeDocument } from '../retention/life-document.ts';
 import { lifeEnd } from '../retention/policy.ts';
-import { failedPrune, pruneShortfall } from '../retention/result.ts';
+import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
+import { pruneByDaemon } from './prune.ts';
 import { knownShop } from './shop.ts';
 import { pauseDocument, registerPause, resumeShop } from './shop-pause.ts';
 
@@ -125,14 +127,18 @@ async function erase(context: CliContext, invocation: Invocation, name: string, 
   const config = invocation.config();
   // before anything is ordered that could not be certified
   const key = await loadSigningKey(config.signing.keyFile);
+  const daemon = await invocation.daemon();
   await using catalog = await openCatalog(config.stateDir);
   await knownShop(config, catalog, name);
   const who = operatorName(context.io);
   const life = await changeLife(catalog, context.clock, name, { verb: 'erase' }, { who, reason: reason ?? null });
-  const request = { ...pruneTarget(config, name), who, signal: invocation.signal };
-  const pruned = await pruneAndCertify(config, catalog, context.clock, context.adapters, request).catch((error: unknown) =>
-    failedPrune(name, asCoffreError(error)),
-  );
+  const pruned = await (daemon
+    ? prunedByDaemon(daemon, context, invocation, name)
+    : pruneAndCertify(config, catalog, context.clock, context.adapters, {
+        ...pruneTarget(config, name),
+        ...{ who, signal: invocation.signal },
+      })
+  ).catch((error: unknown) => failedPrune(name, asCoffreError(error)));
   const [last] = await listCertificates(catalog.db, name);
   // the prune itself issues the final one
   const isFinal = last?.certificate.kind === 'erasure' && last.certificate.final;
@@ -149,6 +155,12 @@ async function erase(context: CliContext, invocation: Invocation, name: string, 
     text: `${sentence(config, name, life)}\n${describe(certificate, config.timezone)}`,
     ...(failure ? { failure } : {}),
   };
+}
+
+async function prunedByDaemon(daemon: DaemonClient, context: CliContext, invocation: Invocation, name: string): Promise<PruneResult> {
+  const [result] = await pruneByDaemon(daemon, context, invocation, [name]);
+  if (result === undefined) throw new CoffreError('E_INTERNAL', 'nothing was asked for');
+  return result;
 }
 
 function sentence(config: Config, name: string, life: ShopLife): string {

@@ -15,7 +15,9 @@ import { verifyIdentity } from '../restore/verify-identity.ts';
 import { newId } from '../segment/id.ts';
 import { checkSkew } from '../vault/clock-skew.ts';
 import type { RestoreAdapters } from './adapters.ts';
+import { catchUpByDaemon } from './catch-up.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
+import { operatorName } from './operator.ts';
 import { formatBytes, table } from './output.ts';
 import { chosenShops } from './shop.ts';
 
@@ -69,7 +71,13 @@ export function registerVerify(program: Command, context: CliContext): void {
         const results: ShopResult[] = [];
         for (const shop of shops) {
           const runId = newId(context.clock);
-          await startRun(catalog, context.clock, { id: runId, kind: 'verify', shop: shop.name, source: null });
+          await startRun(catalog, context.clock, {
+            id: runId,
+            kind: 'verify',
+            shop: shop.name,
+            source: null,
+            who: operatorName(context.io),
+          });
           const snapshots = new Map<string, { id: string; source: string; vaults: VerifiedCopy[] }>();
           const errors: { vault: string; code: string; message: string }[] = [];
           let identities: Identities | null;
@@ -153,6 +161,11 @@ async function repair(
 ): Promise<CatchUpResult> {
   const config = invocation.config();
   const { clock } = context;
+  const daemon = await invocation.daemon({ asIAm: true });
+  if (daemon) {
+    const [repaired] = await catchUpByDaemon(daemon, context, invocation, [shop]);
+    if (repaired) return repaired;
+  }
   const memory = MemoryBudget.forProcess(config.limits.memoryBytes, 1);
   const deps = { config, catalog, clock, openVault: adapters.openVault, log: invocation.log, memory };
   try {
