@@ -1,57 +1,27 @@
 // `coffre restore`: brings a shop's files and database back to a directory and a database. Runs in the restore unit.
 import { type Command, Option } from 'commander';
-import { Temporal } from 'temporal-polyfill';
-import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { openCatalog } from '../catalog/open.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
-import { pinSegments } from '../catalog/segments.ts';
-import { recordDamagedSegment, recordVerification, type SnapshotWithCopies, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
-import { askRestoreUnit } from '../restore/ask-unit.ts';
+import { asCoffreError } from '../errors.ts';
 import { restoreDatabase } from '../restore/database.ts';
 import { type RestoreDeps, restoreFiles } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
-import type { DamagedCopy, RestoreRequest } from '../restore/request.ts';
 import { snapshotFiles } from '../restore/snapshot-files.ts';
 import { newId } from '../segment/id.ts';
 import type { BytePath } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { FilesPreview, LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
-import { operatorName } from './operator.ts';
-import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
-import {
-  checkDatabaseOptions,
-  type DatabaseOptions,
-  describeLanding,
-  describeOverwriting,
-  describeOverwritingText,
-  landed,
-  type Overwriting,
-  openTarget,
-  type RestoredHere,
-} from './restore-database.ts';
-import {
-  checkFilesOptions,
-  describeFiles,
-  describePreview,
-  describeRemoved,
-  describeWithheld,
-  type FilesOptions,
-  filesTargetOptions,
-  landedFiles,
-  previewFiles,
-} from './restore-files.ts';
-import { planTasks, type Task, type TaskOptions } from './restore-tasks.ts';
+import { checkDatabaseOptions, describeOverwriting, landed, openTarget, type RestoredHere } from './restore-database.ts';
+import { checkFilesOptions, filesTargetOptions, landedFiles, previewFiles } from './restore-files.ts';
+import { type RestoreOptions, restoreInPlace } from './restore-in-place.ts';
+import { pinSnapshot, recordDamage } from './restore-run.ts';
+import { planTasks, type Task } from './restore-tasks.ts';
+import { describePlan, describeRestored, incompleteness, instantText, passedOverNote } from './restore-text.ts';
 import { findShop } from './shop.ts';
-
-interface RestoreOptions extends DatabaseOptions, FilesOptions, TaskOptions {
-  readonly inPlace?: boolean;
-  readonly path: readonly string[];
-  readonly dryRun?: boolean;
-}
 
 export function registerRestore(program: Command, context: CliContext): void {
   program
@@ -134,8 +104,8 @@ function severalTimes(flags: string, description: string): Option {
 async function restore(context: CliContext, invocation: Invocation, adapters: RestoreAdapters, shopName: string, options: RestoreOptions) {
   const config = invocation.config();
   const shop = findShop(config, shopName);
-  if (options.inPlace) return await restoreInPlace(context, invocation, shop, options);
   checkDatabaseOptions(options);
+  if (options.inPlace) return await restoreInPlace(context, invocation, shop, options);
   checkFilesOptions(options);
   const matches = compilePaths(options.path);
   const { clock } = context;
@@ -223,95 +193,6 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   }
 }
 
-/** The files, into the shop's own tree: by the restore unit, which may write there. The run and its pins are ours, the unit writes no catalog. */
-async function restoreInPlace(context: CliContext, invocation: Invocation, shop: ShopConfig, options: RestoreOptions) {
-  const config = invocation.config();
-  const { clock } = context;
-  const { socket } = config.restore;
-  if (socket === null) throw new CoffreError('E_USAGE', `--in-place: restore.socket is null in ${config.file}`);
-  if (options.source !== 'files') {
-    throw new CoffreError('E_USAGE', '--in-place is for files: it needs --source files', {
-      hint: 'the database: --to-database URL --overwrite',
-    });
-  }
-  const root = shop.files?.root;
-  if (root === undefined) throw new CoffreError('E_USAGE', `shop ${shop.name} has no files`);
-  const idle = (['toDir', 'toDatabase', 'toHost', 'overwrite', 'keepOld', 'dryRun'] as const).find((name) => options[name] !== undefined);
-  if (idle) throw new CoffreError('E_USAGE', `--in-place says where to, and that it is written over: leave --${flagOf(idle)} out`);
-  const startedMs = clock.monotonicMs();
-  await using catalog = await openCatalog(config.stateDir);
-  const [task] = (await planTasks(config, catalog, shop, { ...options, toDir: root })) as [Task];
-  const runId = newId(clock);
-  await startRun(catalog, clock, { id: runId, kind: 'restore', shop: shop.name, source: 'files', who: operatorName(context.io) });
-  const bar = invocation.progress(`restore ${shop.name} files`);
-  const damaged: DamagedCopy[] = [];
-  try {
-    await pinSnapshot(catalog, runId, task.snapshot.id);
-    const request: RestoreRequest = {
-      ...{ request: runId, shop: shop.name, snapshot: task.snapshot.id, from: options.from ?? null, paths: [...options.path] },
-      ...{ delete: options.delete === true, checksum: options.checksum === true, keepSetuid: options.keepSetuid === true },
-    };
-    const restored: RestoredHere = await askRestoreUnit(request, {
-      ...{ socket, signal: invocation.signal },
-      onProgress: (progress) => bar.update(progress),
-      onDamaged: (problem) => damaged.push(problem),
-    });
-    const document = {
-      ...{ shop: shop.name, durationMs: Math.round(clock.monotonicMs() - startedMs), bytes: restored.bytes, verified: restored.verified },
-      restored: [restored],
-      passedOver: task.passedOver.map(({ id, source, asOf }) => ({ snapshot: id, source, asOf: instantText(asOf) })),
-    };
-    await finishRun(catalog, clock, runId, 'done', null, { ...document, bytes: restored.readBytes });
-    return { document, text: [describeRestored(config, [restored]), ...passedOverNote(config, task)].join('\n') };
-  } catch (error) {
-    const failure = asCoffreError(error);
-    await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
-    throw failure;
-  } finally {
-    for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
-  }
-}
-
-const flagOf = (option: string): string => option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-
-/** What a restore finds damaged is not good any more, whether or not another copy helped. An unreachable vault says nothing of that. */
-async function recordDamage(
-  catalog: Catalog,
-  { snapshot, vault, key, code }: Pick<DamagedCopy, 'snapshot' | 'vault' | 'key' | 'code'>,
-): Promise<void> {
-  if (ERRORS[code as ErrorCode].exit !== ERRORS.E_OBJECT_ALTERED.exit) return;
-  const segment = await catalog.db.selectFrom('segments').select('id').where('key', '=', key).executeTakeFirst();
-  if (segment) await recordDamagedSegment(catalog, vault, segment.id, code);
-  else await recordVerification(catalog, snapshot, vault, 0, code);
-}
-
-/** Throws E_UNKNOWN_SNAPSHOT when its removal began since it was chosen. */
-async function pinSnapshot(catalog: Catalog, runId: string, snapshotId: string): Promise<void> {
-  await catalog.transaction(async (tx) => {
-    const snapshot = await tx.selectFrom('snapshots').select('state').where('id', '=', snapshotId).executeTakeFirst();
-    if (snapshot?.state !== 'committed') {
-      throw new CoffreError('E_UNKNOWN_SNAPSHOT', `snapshot ${snapshotId} is past its window and being removed`);
-    }
-    const segments = await snapshotSegments(catalog, snapshotId, tx);
-    await pinSegments(
-      tx,
-      runId,
-      segments.map((segment) => segment.id),
-    );
-  });
-}
-
-/** Someone who restores the newest must hear that there is something newer, which is not whole. */
-function passedOverNote(config: Config, { source, passedOver }: Task): string[] {
-  const [newest] = passedOver;
-  if (!newest) return [];
-  const at = formatInstant(Temporal.Instant.fromEpochMilliseconds(newest.asOf), config.timezone);
-  const why = newest.complete === 1 ? 'damaged, or not in the vault asked for' : 'incomplete: something could not be read';
-  return [`note: ${source}: snapshot ${newest.id} of ${at} is newer and ${why}; --snapshot ${newest.id} takes it`];
-}
-
-const instantText = (epochMs: number): string => Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
-
 /** What the restore of files would do to a directory that is there; null: no files are restored, or its target cannot say. */
 async function previewTask(
   reading: Pick<RestoreDeps, 'clock' | 'catalog' | 'signal' | 'onProgress' | 'onProblem'>,
@@ -334,77 +215,4 @@ async function previewTask(
     await target.close();
     for (const vault of vaults) await vault.close().catch(() => {});
   }
-}
-
-function describePlan(config: Config, shop: ShopConfig, tasks: readonly Task[], present: Overwriting | null, preview: FilesPreview | null) {
-  const rows = tasks.map((task) => [
-    task.source,
-    task.snapshot.id,
-    formatInstant(Temporal.Instant.fromEpochMilliseconds(task.snapshot.asOf), config.timezone),
-    formatBytes(task.snapshot.plainBytes),
-    task.snapshot.copies.map((copy) => copy.vault).join(', '),
-    task.snapshot.good ? 'good' : 'not good',
-  ]);
-  return {
-    document: {
-      shop: shop.name,
-      dryRun: true,
-      tasks: tasks.map((task) => ({
-        source: task.source,
-        snapshot: task.snapshot.id,
-        asOf: instantText(task.snapshot.asOf),
-        passedOver: task.passedOver.map((newer) => newer.id),
-        bytes: task.snapshot.plainBytes,
-        vaults: task.snapshot.copies.map((copy) => copy.vault),
-        good: task.snapshot.good,
-      })),
-      ...(present ? { overwrites: present } : {}),
-      ...(preview ? { files: preview } : {}),
-    },
-    text: [
-      'dry run: nothing was written; this would be restored:',
-      table(
-        ['source', 'snapshot', 'as of', 'size', 'vaults', 'state'].map((title) => ({ title })),
-        rows,
-      ),
-      ...(present ? [describeOverwritingText(present)] : []),
-      ...tasks.flatMap(({ to }) => (preview && 'directory' in to ? [describePreview(to.directory, preview)] : [])),
-      ...tasks.flatMap((task) => passedOverNote(config, task)),
-    ].join('\n'),
-  };
-}
-
-function incompleteness(snapshot: SnapshotWithCopies): { readonly incomplete?: true } {
-  return snapshot.complete === 1 ? {} : { incomplete: true };
-}
-
-function describeCheck({ verified, bySizeAndTime = false, unchanged = 0, resumed = 0 }: RestoredHere): string {
-  if (!verified) return 'NOT CHECKED';
-  return bySizeAndTime && unchanged + resumed > 0 ? 'identical, what was there by size and time' : 'identical to the manifest';
-}
-
-function describeRestored(config: Config, restored: readonly RestoredHere[]): string {
-  const lines = [
-    table(
-      ['source', 'snapshot', 'as of', 'written', 'what', 'took', 'checked'].map((title) => ({ title })),
-      restored.map((one) => [
-        one.source,
-        one.snapshot,
-        formatInstant(Temporal.Instant.from(one.asOf), config.timezone),
-        formatBytes(one.bytes),
-        one.tables === undefined ? describeFiles(one) : `${one.tables} ${one.tables === 1 ? 'table' : 'tables'}, ${one.rows} rows`,
-        formatDuration(one.durationMs),
-        describeCheck(one),
-      ]),
-    ),
-  ];
-  for (const one of restored) {
-    lines.push(...describeLanding(one), ...describeRemoved(one), ...describeWithheld(one));
-    if (one.incomplete)
-      lines.push(
-        `note: snapshot ${one.snapshot} is incomplete: what could not be read when it was taken is missing (coffre show ${one.snapshot})`,
-      );
-    for (const problem of one.problems) lines.push(`refused: ${problem.message} [${problem.code}]; another vault’s copy was used`);
-  }
-  return lines.join('\n');
 }
