@@ -78,7 +78,7 @@ async function copyRequired(path: string): Promise<void> {
   ] as const) {
     await copyFile(join(path, from), join(path, to));
   }
-  for (const folder of ['proc', 'dev', 'tmp', 'etc/alternatives']) await mkdir(join(path, folder), { recursive: true });
+  for (const folder of ['proc', 'dev', 'tmp', 'etc/alternatives', 'usr/local/bin']) await mkdir(join(path, folder), { recursive: true });
   await run('mknod', ['-m', '666', join(path, 'dev/null'), 'c', '1', '3']).catch(() => {});
   await runIn(path, ['ldconfig'], {});
 }
