@@ -1,9 +1,4 @@
 // The real daemon as a child process, on a real store: what systemd would see of it.
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { openCatalog } from '../../src/catalog/open.ts';
@@ -11,79 +6,11 @@ import { readableObjects } from '../../src/catalog/reading.ts';
 import { systemClock } from '../../src/clock.ts';
 import { catalogSlots } from '../../src/schedule/slots.ts';
 import { startFaultProxy } from '../servers/fault-proxy.ts';
-import { until } from '../servers/rig.ts';
 import { freshBucket } from '../servers/s3.ts';
-import { Random } from '../shop/random.ts';
-import { makeWorld, type World, type WorldOptions } from '../world/world.ts';
-
-interface LogLine {
-  readonly event?: string;
-  readonly level: string;
-  readonly shop?: string;
-  readonly job?: string;
-  readonly code?: string;
-  readonly msg: string;
-}
-
-interface Daemon {
-  readonly lines: LogLine[];
-  readonly pid: number;
-  /** Waits for a line with this event. */
-  saw(event: string, job?: string): Promise<LogLine>;
-  signal(name: NodeJS.Signals): void;
-  /** Exit status, null when a signal ended it; and its standard output. */
-  ended(): Promise<{ readonly status: number | null; readonly stdout: string }>;
-}
-
-async function world(options: WorldOptions = {}, megabytes = 1): Promise<World> {
-  const root = mkdtempSync(join(tmpdir(), 'coffre-daemon-shop-'));
-  mkdirSync(join(root, 'img'));
-  for (let i = 0; i < megabytes; i++) writeFileSync(join(root, `img/${i}.jpg`), new Random(`daemon/${i}`).bytes(1_000_000));
-  const made = await makeWorld({ ...options, files: { root } });
-  onTestFinished(async () => {
-    await made[Symbol.asyncDispose]();
-    rmSync(root, { recursive: true, force: true });
-  });
-  return made;
-}
-
-function startDaemon(it: World): Daemon {
-  const child = it.start(['daemon']);
-  const lines: LogLine[] = [];
-  let stdout = '';
-  child.stdout?.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString();
-  });
-  if (child.stderr) createInterface({ input: child.stderr }).on('line', (line) => lines.push(JSON.parse(line) as LogLine));
-  const end = once(child, 'close');
-  onTestFinished(async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-    await end;
-  });
-  return {
-    lines,
-    pid: child.pid ?? 0,
-    async saw(event, job) {
-      const find = (): LogLine | undefined => lines.find((line) => line.event === event && (job === undefined || line.job === job));
-      await until(
-        `the daemon logs ${event}: ${JSON.stringify(lines.slice(-5))}`,
-        60_000,
-        () => find() !== undefined || child.exitCode !== null,
-      );
-      const line = find();
-      if (!line) throw new Error(`the daemon ended without logging ${event}: ${stdout} ${lines.map((one) => one.msg).join('; ')}`);
-      return line;
-    },
-    signal: (name) => void child.kill(name),
-    async ended() {
-      const [status] = (await end) as [number | null];
-      return { status, stdout };
-    },
-  };
-}
+import { daemonWorld, startDaemon } from './start-daemon.ts';
 
 test('a shop without a snapshot is backed up at once; SIGTERM ends the daemon with status 0 and one document on stdout', async () => {
-  const it = await world();
+  const it = await daemonWorld();
   const daemon = startDaemon(it);
   await daemon.saw('daemon.started');
   await daemon.saw('job.done', 'files');
@@ -103,7 +30,7 @@ test('a shop without a snapshot is backed up at once; SIGTERM ends the daemon wi
 });
 
 test('a second daemon on the same state is refused with E_DAEMON_RUNNING and status 7; SIGKILL of the first frees it', async () => {
-  const it = await world();
+  const it = await daemonWorld();
   const first = startDaemon(it);
   await first.saw('daemon.started');
   const second = await it.coffre(['daemon']);
@@ -119,7 +46,7 @@ test('a second daemon on the same state is refused with E_DAEMON_RUNNING and sta
 });
 
 test('slots missed while it was down are made up for by one run', async () => {
-  const it = await world();
+  const it = await daemonWorld();
   await it.ok(['backup', 'dupont']);
   const catalog = await openCatalog(it.stateDir);
   const slots = catalogSlots(catalog, systemClock);
@@ -142,7 +69,7 @@ test('slots missed while it was down are made up for by one run', async () => {
 });
 
 test('its daily looks - vaults probed, somebody else’s object told of as an incident, what was not read for long read', async () => {
-  const it = await world();
+  const it = await daemonWorld();
   await it.ok(['backup', 'dupont']);
   const { client, name: Bucket } = it.bucket;
   await client.send(new PutObjectCommand({ Bucket, Key: 'prod/dupont/segments/theirs', Body: 'x' }));
@@ -182,7 +109,7 @@ test('SIGTERM in the middle of a backup: interrupted in bounded time, status 0, 
     await proxy.stop();
     await bucket.release();
   });
-  const it = await world({ bucket, endpoint: proxy.endpoint }, 40);
+  const it = await daemonWorld({ bucket, endpoint: proxy.endpoint }, 40);
   // the vault is proven first, at full speed
   const proven = await it.coffre(['doctor']);
   expect(proven.json).not.toBeNull();
