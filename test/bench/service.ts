@@ -9,7 +9,6 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { systemClock } from '../../src/clock.ts';
 import { catalogSlots } from '../../src/schedule/slots.ts';
