@@ -1,9 +1,9 @@
 // Shops: which there are, and how each stands.
 import * as z from 'zod';
 import { listHolds } from '../catalog/holds.ts';
-import { shopsHeld } from '../catalog/live-objects.ts';
-import { listPauses } from '../catalog/pauses.ts';
-import { ACTIVE, listLives } from '../catalog/shop-life.ts';
+import { shopsHeld, vaultsHolding } from '../catalog/live-objects.ts';
+import { listPauses, type Pause } from '../catalog/pauses.ts';
+import { ACTIVE, listLives, readLife } from '../catalog/shop-life.ts';
 import { nextTurn } from '../clock.ts';
 import { lifeDocument } from '../retention/life-document.ts';
 import { readStatus } from '../schedule/read-status.ts';
@@ -11,7 +11,7 @@ import type { Service } from '../schedule/service.ts';
 import type { ShopStatus } from '../schedule/status.ts';
 import { DAEMON_PREFIX } from '../segment/layout.ts';
 import { principalOf } from './auth.ts';
-import { bytes, instant, instantOf, shopName, sourceKind } from './fields.ts';
+import { bytes, instant, instantOf, instantOrNull, shopName, sourceKind } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
 import { isTold, maySee, type Principal, requireShop, unknownShop, WATCHING } from './principal.ts';
 import type { Api } from './routes.ts';
@@ -121,9 +121,10 @@ export function registerShops(api: Api, service: Service): void {
     async (request) => {
       const { cursor, limit } = request.query;
       const after = decodeCursor(cursor, z.string());
-      const all = await readShops(service, principalOf(request));
-      const { rows, next } = pageOf(after === null ? all : all.filter(({ shop }) => shop > after), limit, ({ shop }) => shop);
-      return { shops: [...rows], next };
+      const principal = principalOf(request);
+      const names = (await visibleShops(service, principal)).filter((name) => after === null || name > after);
+      const { rows, next } = pageOf(names, limit, (name) => name);
+      return { shops: await describeShops(service, principal, rows), next };
     },
   );
   api.get(
@@ -185,45 +186,46 @@ export function registerShops(api: Api, service: Service): void {
 
 /** Throws E_UNKNOWN_SHOP. */
 export async function readShop(service: Service, principal: Principal, name: string): Promise<ShopDocument> {
-  if (!maySee(principal, name)) throw unknownShop();
-  const [found] = await readShops(service, principal, name);
+  // before anything is looked up
+  if (!maySee(principal, name) || `${name}/` === DAEMON_PREFIX) throw unknownShop();
+  const { db } = service.catalog;
+  const isKnown = service.config.shops.has(name) || (await readLife(db, name)) !== ACTIVE || (await vaultsHolding(db, name)).length > 0;
+  const [found] = isKnown ? await describeShops(service, principal, [name]) : [];
   if (found === undefined) throw unknownShop();
   return found;
 }
 
 /** Shops that are declared, or of which something is held or was ever said; those that may be seen, by name. */
-async function readShops({ catalog, clock, config }: Service, principal: Principal, only?: string): Promise<ShopDocument[]> {
-  const lives = await listLives(catalog.db);
-  const held = await shopsHeld(catalog.db);
-  const holds = await listHolds(catalog.db, { shop: only });
-  const pauses = await listPauses(catalog, clock.nowMs());
-  const names = only === undefined ? new Set([...config.shops.keys(), ...lives.keys(), ...held]) : new Set([only]);
-  const isKnown = (name: string): boolean => config.shops.has(name) || lives.has(name) || held.includes(name);
-  const told = isTold(principal);
-  return [...names]
-    .filter((name) => maySee(principal, name) && isKnown(name) && `${name}/` !== DAEMON_PREFIX)
-    .sort()
-    .map((shop) => {
-      const declared = config.shops.get(shop);
-      const life = lifeDocument(lives.get(shop) ?? ACTIVE);
-      const pause = pauses.get(shop);
-      return {
-        ...{ shop, declared: declared !== undefined, plan: declared?.plan.name ?? null },
-        sources: (['database', 'files', 'server'] as const).filter((source) => declared?.[source]),
-        vaults: [...(declared?.vaults ?? [])],
-        ...life,
-        ...{ who: told ? life.who : null, reason: told ? life.reason : null },
-        holds: told ? holds.filter((hold) => hold.shop === shop).length : null,
-        paused:
-          pause === undefined
-            ? null
-            : {
-                ...{ since: instantOf(pause.since), until: pause.until === null ? null : instantOf(pause.until) },
-                ...{ who: told ? pause.who : null, reason: told ? pause.reason : null },
-              },
-      };
-    });
+async function visibleShops({ catalog: { db }, config }: Service, principal: Principal): Promise<string[]> {
+  const names = new Set([...config.shops.keys(), ...(await listLives(db)).keys(), ...(await shopsHeld(db))]);
+  return [...names].filter((name) => maySee(principal, name) && `${name}/` !== DAEMON_PREFIX).sort();
 }
+
+async function describeShops({ catalog, clock, config }: Service, principal: Principal, names: readonly string[]): Promise<ShopDocument[]> {
+  const lives = await listLives(catalog.db);
+  const holds = await listHolds(catalog.db, { shop: names.length === 1 ? names[0] : undefined });
+  const pauses = await listPauses(catalog, clock.nowMs());
+  const told = isTold(principal);
+  return names.map((shop) => {
+    const declared = config.shops.get(shop);
+    const life = lifeDocument(lives.get(shop) ?? ACTIVE);
+    const pause = pauses.get(shop);
+    return {
+      ...{ shop, declared: declared !== undefined, plan: declared?.plan.name ?? null },
+      sources: (['database', 'files', 'server'] as const).filter((source) => declared?.[source]),
+      vaults: [...(declared?.vaults ?? [])],
+      ...life,
+      ...{ who: told ? life.who : null, reason: told ? life.reason : null },
+      holds: told ? holds.filter((hold) => hold.shop === shop).length : null,
+      paused: pause === undefined ? null : pauseFor(pause, told),
+    };
+  });
+}
+
+const pauseFor = ({ since, until, who, reason }: Pause, told: boolean): z.output<typeof pauseDocument> => ({
+  ...{ since: instantOf(since), until: instantOrNull(until) },
+  ...{ who: told ? who : null, reason: told ? reason : null },
+});
 
 async function statusOfShop(service: Service, principal: Principal, name: string): Promise<z.output<typeof statusDocument>> {
   const { catalog, clock, config } = service;
