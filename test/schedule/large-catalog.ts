@@ -40,11 +40,11 @@ export async function fillCatalog({ db }: Catalog, { shops, segments, days, nowM
     // per shop and day a run and a snapshot of each source
     await sql`${count(shops * days * 2)} insert into runs (id, kind, shop, source, state, startedAt, endedAt)
       select printf('r%09d', i), 'backup', ${shop(`(i / 2) % ${shops}`)}, case when i % 2 = 0 then 'database' else 'files' end, 'done',
-        ${newest} - (i / ${2 * shops}) * ${DAY} - 60000, ${newest} - (i / ${2 * shops}) * ${DAY} from n`.execute(tx);
+        ${newest} - (i / ${sql.lit(2 * shops)}) * ${DAY} - 60000, ${newest} - (i / ${sql.lit(2 * shops)}) * ${DAY} from n`.execute(tx);
     for (const kind of ['prune', 'reconcile']) {
       await sql`${count(shops * days)} insert into runs (id, kind, shop, source, state, startedAt, endedAt)
-        select printf(${`${kind}%09d`}, i), ${kind}, ${shop(`i % ${shops}`)}, null, 'done', ${newest} - (i / ${shops}) * ${DAY},
-          ${newest} - (i / ${shops}) * ${DAY} + 1000 from n`.execute(tx);
+        select printf(${`${kind}%09d`}, i), ${kind}, ${shop(`i % ${shops}`)}, null, 'done', ${newest} - (i / ${sql.lit(shops)}) * ${DAY},
+          ${newest} - (i / ${sql.lit(shops)}) * ${DAY} + 1000 from n`.execute(tx);
     }
     await sql`insert into snapshots (id, shop, source, runId, startedAt, asOf, completedAt, "full", complete, state, keepUntil, plainBytes,
         storedBytes, freshBytes, segments, reusedSegments, counts, warnings, consistency, requiredVaults, durationMs)
