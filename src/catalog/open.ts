@@ -7,6 +7,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { makeDirectory } from '../host/make-directory.ts';
 import { MIGRATIONS } from './migrations/migrations.ts';
 import { createPrivateFile } from './private-file.ts';
+import { daemonRunning } from './shop-lock.ts';
 import { NodeSqliteDialect, openSqlite, switchToWal, type TransactionMark } from './sqlite.ts';
 import type { StateLock } from './state-lock.ts';
 import type { Tables } from './tables.ts';
@@ -58,7 +59,7 @@ export function catalogPath(stateDir: string): string {
 
 /**
  * Opens `<stateDir>/catalog.db`, making both (0700, 0600) when missing, and brings its tables up to date.
- * Throws E_STATE, E_STATE_SPACE, E_CATALOG (damaged, or written by a newer coffre).
+ * Throws E_STATE, E_STATE_SPACE, E_CATALOG (damaged, or written by a newer coffre), E_DAEMON_VERSION (a daemon of an older version uses it).
  */
 export async function openCatalog(stateDir: string): Promise<Catalog> {
   const path = catalogPath(stateDir);
@@ -73,7 +74,10 @@ export async function openCatalog(stateDir: string): Promise<Catalog> {
   const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside) });
   try {
     await switchToWal(database, path);
-    await migrate(db, path);
+    if (!(await isMigrated(db))) {
+      await refuseUnderDaemon(db, stateDir);
+      await migrate(db, path);
+    }
     return new Catalog(db, stateDir, inside);
   } catch (error) {
     await db.destroy();
@@ -104,7 +108,6 @@ export async function openCatalogToRead(stateDir: string): Promise<Catalog> {
 }
 
 async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
-  if (await isMigrated(db)) return;
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return;
@@ -113,6 +116,21 @@ async function migrate(db: Kysely<Tables>, path: string): Promise<void> {
     hint: 'a newer coffre may have written it: run that version; or move stateDir aside, then coffre catalog rebuild --from VAULT',
     cause: error,
   });
+}
+
+/** Tables are not changed under a daemon of an older version, which goes on with what it knows of them. */
+async function refuseUnderDaemon(db: Kysely<Tables>, stateDir: string): Promise<void> {
+  const there = await sql`select 1 from sqlite_master where name = 'kysely_migration'`.execute(db);
+  if (there.rows.length === 0) return;
+  const holder = await daemonRunning(stateDir);
+  if (holder === null || holder.pid === process.pid) return;
+  throw new CoffreError(
+    'E_DAEMON_VERSION',
+    `${holder.doing} (process ${holder.pid}) is of another version than this command, and uses ${stateDir}`,
+    {
+      hint: 'restart the daemon: systemctl restart coffre',
+    },
+  );
 }
 
 /** Asked first, because the Migrator writes even when nothing is to be done: who only reads would wait for whoever writes. */

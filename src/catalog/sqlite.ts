@@ -73,7 +73,8 @@ export function openSqlite(path: string, { readOnly = false } = {}): DatabaseSyn
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS, enableForeignKeyConstraints: true, readOnly });
-    const { version } = database.prepare('select sqlite_version() as version').get() as { version: string };
+    // not asked with a statement: preparing one reads the file, which another process may just switch to WAL
+    const version = process.versions.sqlite ?? '0';
     if (isOlder(version)) {
       throw new CoffreError('E_STATE', `SQLite ${version} is older than ${OLDEST_SQLITE.join('.')}, whose fix for WAL files is needed`, {
         hint: 'start coffre with bin/coffre: it brings its own Node and SQLite',

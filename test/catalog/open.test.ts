@@ -1,8 +1,13 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Kysely, Migrator } from 'kysely';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { MIGRATIONS } from '../../src/catalog/migrations/migrations.ts';
 import { type Catalog, catalogPath, openCatalog } from '../../src/catalog/open.ts';
+import { NodeSqliteDialect, openSqlite } from '../../src/catalog/sqlite.ts';
+import { acquireLock } from '../../src/catalog/state-lock.ts';
 import { startChild } from '../child.ts';
 import { tempDir } from '../temp-dir.ts';
 
@@ -57,6 +62,25 @@ describe('opening', () => {
     raw.exec(`insert into kysely_migration values ('999-later', '2030')`);
     raw.close();
     await expect(openCatalog(stateDir)).rejects.toMatchObject({ code: 'E_CATALOG', hint: expect.stringContaining('newer') });
+  });
+
+  test('tables of an older version - brought up to date, but not under a daemon that knows only those', async () => {
+    const stateDir = await tempDir();
+    const path = catalogPath(stateDir);
+    const db = new Kysely({ dialect: new NodeSqliteDialect(openSqlite(path), path, new AsyncLocalStorage()) });
+    const older = Object.fromEntries(Object.entries(MIGRATIONS).slice(0, -1));
+    const { error } = await new Migrator({ db, provider: { getMigrations: async () => older } }).migrateToLatest();
+    expect(error).toBeUndefined();
+    await db.destroy();
+    const lock = await acquireLock(stateDir, 'daemon');
+    await writeFile(join(stateDir, 'locks/daemon.holder'), JSON.stringify({ pid: 1, doing: 'the daemon', sinceMs: 0 }));
+    await expect(openCatalog(stateDir)).rejects.toMatchObject({
+      code: 'E_DAEMON_VERSION',
+      message: `the daemon (process 1) is of another version than this command, and uses ${stateDir}`,
+    });
+    lock?.release();
+    const catalog = await open(stateDir);
+    await catalog.db.selectFrom('runs').selectAll().execute();
   });
 
   test('a state directory that is a file - E_STATE', async () => {
