@@ -131,7 +131,7 @@ export class DaemonClient {
 export async function localDaemon(config: Config, clock: Clock, operator: string, signal: AbortSignal): Promise<DaemonClient | null> {
   const { socket } = config.listen;
   if (socket === null) return null;
-  const http = new DaemonHttp({ socketPath: socket }, clock, { 'coffre-operator': operator });
+  const http = new DaemonHttp({ socketPath: socket }, clock, { 'coffre-operator': operator.replaceAll(/[^\w.@\\$ -]/g, '_') });
   const isThere = async (): Promise<boolean> => (await daemonRunning(config.stateDir)) !== null;
   const giveUpAtMs = clock.monotonicMs() + LISTENS_WITHIN_MS;
   for (;;) {

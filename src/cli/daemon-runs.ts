@@ -21,6 +21,8 @@ export type Performed<T extends TaskRequest = TaskRequest> = { readonly task: T 
 /** A run that was cut off with its daemon is taken up by another one as soon as one is there again. */
 const TAKEN_UP_WITHIN_MS = 5_000;
 const ASK_EVERY_MS = 250;
+/** Ids in one line of advice. */
+const MOST_NAMED = 3;
 
 /**
  * Hands all tasks over, then follows one after the other to its end. What is refused or fails is in the result. A signal leaves the runs to
@@ -175,9 +177,11 @@ function detached(error: unknown, signal: AbortSignal, left: readonly { readonly
   if (signal.aborted && ids.length > 0) {
     const [first] = ids;
     const what = ids.length === 1 ? `run ${first} goes on` : `${ids.length} runs go on`;
-    return new CoffreError('E_DETACHED', `${what} in the daemon`, {
-      hint: `coffre run follow ${first} shows ${ids.length === 1 ? 'it' : 'the first'}; coffre run cancel ${ids.join(' ')} calls ${ids.length === 1 ? 'it' : 'them'} off`,
-    });
+    const hint =
+      ids.length === 1
+        ? `coffre run follow ${first} shows it; coffre run cancel ${first} calls it off`
+        : `coffre run list shows them; coffre run cancel ${ids.length <= MOST_NAMED ? ids.join(' ') : 'ID…'} calls them off`;
+    return new CoffreError('E_DETACHED', `${what} in the daemon`, { hint });
   }
   return asCoffreError(error);
 }
