@@ -18,6 +18,7 @@ export interface InitAnswers {
     readonly lockMode: string;
     readonly credentialsFile: string;
     readonly pruneCredentialsFile: string | null;
+    readonly readCredentialsFile: string | null;
   } | null;
   readonly rto: { readonly calendar: string; readonly country: string | null };
   readonly shops: readonly ShopAnswers[];
@@ -98,6 +99,7 @@ export function initConfigText(answers: InitAnswers, recovery: readonly string[]
           '    # JSON with accessKeyId and secretAccessKey, mode 600.',
           `    credentialsFile: ${scalar(s3.credentialsFile)}`,
           s3.pruneCredentialsFile === null ? null : `    pruneCredentialsFile: ${scalar(s3.pruneCredentialsFile)}`,
+          s3.readCredentialsFile === null ? null : `    readCredentialsFile: ${scalar(s3.readCredentialsFile)}`,
         ]
       : [
           '  # offsite: { type: s3, endpoint: https://s3.example.net, region: fr-1, bucket: coffre, offsite: true,',

@@ -28,6 +28,7 @@ export interface InitOptions {
   readonly s3LockMode?: string;
   readonly s3CredentialsFile?: string;
   readonly s3PruneCredentialsFile?: string;
+  readonly s3ReadCredentialsFile?: string;
   readonly rtoCalendar?: string;
   readonly rtoCountry?: string;
   /** true: where shops usually are. */
@@ -149,6 +150,7 @@ export async function answersFromFlags(options: InitOptions, file: string, conte
             lockMode: options.s3LockMode ?? 'COMPLIANCE',
             credentialsFile: path(needs(options.s3CredentialsFile, '--s3-credentials-file', '--s3-endpoint')),
             pruneCredentialsFile: pathOrNull(options.s3PruneCredentialsFile),
+            readCredentialsFile: pathOrNull(options.s3ReadCredentialsFile),
           },
     rto: { calendar: options.rtoCalendar ?? '24x7', country: options.rtoCountry ?? null },
     shops: [...(typed === null ? [] : [typed]), ...(await foundByFlags(options, context))],

@@ -251,6 +251,7 @@ const S3_DEFAULTS = {
   offsite: true,
   lockMode: 'COMPLIANCE',
   pruneCredentialsFile: null,
+  readCredentialsFile: null,
 } as const;
 
 /** null when the configuration is a good one. Keys are not made yet, so it is tried without encryption. */

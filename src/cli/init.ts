@@ -45,6 +45,7 @@ export function registerInit(program: Command, context: CliContext): void {
     .addOption(new Option('--s3-lock-mode <mode>', 'lock mode (default: COMPLIANCE)').choices(['COMPLIANCE', 'GOVERNANCE']))
     .option('--s3-credentials-file <file>', 'JSON with accessKeyId and secretAccessKey, mode 600')
     .option('--s3-prune-credentials-file <file>', 'the same for pruning, when another one may delete')
+    .option('--s3-read-credentials-file <file>', 'the same for asking and reading, when another one may only read: the paper kit’s')
     .addOption(
       new Option('--rto-calendar <calendar>', 'what the hours of a restore’s promise count in (default: 24x7)').choices([
         '24x7',

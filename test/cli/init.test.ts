@@ -129,8 +129,10 @@ describe('a new installation', () => {
       join(dir, 'c.json'),
     ];
     const db = ['--shop', 'dupont', '--db-name', '123', '--db-host', '127.0.0.1', '--db-port', '9', '--db-password-file', join(dir, 'pw')];
-    const { status } = await init(...s3, ...db);
+    const rights = ['--s3-prune-credentials-file', join(dir, 'p.json'), '--s3-read-credentials-file', join(dir, 'r.json')];
+    const { status } = await init(...s3, ...rights, ...db);
     expect(status).toBe(1);
+    expect(await readFile(config, 'utf8')).toMatch(/pruneCredentialsFile: .*p\.json\n +readCredentialsFile: .*r\.json\n/);
     const loaded = loadConfig(config, {});
     expect(loaded.vaults.get('offsite')).toMatchObject({ endpoint: 'http://127.0.0.1:9', bucket: 'b', prefix: 'prod', offsite: true });
     expect(loaded.shops.get('dupont')).toMatchObject({ vaults: ['nas', 'offsite'], database: { name: '123', host: '127.0.0.1', port: 9 } });
