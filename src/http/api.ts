@@ -23,6 +23,7 @@ import { registerService } from './service.ts';
 import { registerShopLife } from './shop-life.ts';
 import { registerShops } from './shops.ts';
 import { registerSnapshots } from './snapshots.ts';
+import { registerStatus } from './status.ts';
 import { registerTokens } from './tokens.ts';
 import { registerVaults } from './vaults.ts';
 
@@ -105,6 +106,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   await openapi(api, service);
   registerService(api, service);
   registerShops(api, service);
+  registerStatus(api, service);
   registerShopLife(api, service);
   registerRuns(api, service);
   registerRunEvents(api, service, new EventIds());

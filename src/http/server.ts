@@ -22,7 +22,7 @@ export interface HttpOptions {
 }
 
 /** Connections at one time, of all and of one address: who has more than this is no client of ours. */
-const CONNECTIONS = { all: 1000, each: 64 } as const;
+const CONNECTIONS = { all: 1000, each: 256 } as const;
 const CLOSE_WITHIN_MS = 3000;
 
 /**

@@ -165,8 +165,8 @@ describe('slowness', () => {
     expect(statusOf(await raw(slowly(first, ' ')))).toBe(408);
   });
 
-  test('two hundred connections that say nothing - those above the limit of an address are closed, and others are served', async () => {
-    const sockets = Array.from({ length: 200 }, () => connect(Number(new URL(it.url).port), '127.0.0.1').on('error', () => {}));
+  test('four hundred connections that say nothing - those above the limit of an address are closed, and others are served', async () => {
+    const sockets = Array.from({ length: 400 }, () => connect(Number(new URL(it.url).port), '127.0.0.1').on('error', () => {}));
     onTestFinished(() => {
       for (const socket of sockets) socket.destroy();
     });

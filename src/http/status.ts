@@ -1,0 +1,168 @@
+// How shops stand: the document of `coffre status`, and less of it for a client.
+import * as z from 'zod';
+import { nextTurn } from '../clock.ts';
+import { ALARM_KINDS } from '../schedule/alarm.ts';
+import { readStatus } from '../schedule/read-status.ts';
+import type { Service } from '../schedule/service.ts';
+import type { ShopStatus } from '../schedule/status.ts';
+import { principalOf } from './auth.ts';
+import { bytes, instant, shopName, sourceKind } from './fields.ts';
+import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
+import { maySee, type Principal, requireShop, unknownShop, WATCHING } from './principal.ts';
+import type { Api } from './routes.ts';
+import { pauseDocument } from './shops.ts';
+
+export const statusDocument = z.object({
+  shop: shopName,
+  ok: z.boolean(),
+  life: z.object({
+    state: z.string(),
+    keptUntil: instant.nullable(),
+    holds: z.array(z.string()).optional().describe('reasons of the legal holds in force; for administrators'),
+  }),
+  pause: pauseDocument.nullable().describe('its scheduled backups wait'),
+  sources: z.array(
+    z.object({
+      source: sourceKind,
+      newestGood: z
+        .object({ id: z.string(), asOf: instant, ageMs: z.int(), vaults: z.array(z.string()), lockedUntil: instant.nullable() })
+        .nullable(),
+      lastRun: z.object({ state: z.string(), startedAt: instant, error: z.string().nullable() }).nullable(),
+      nextRun: instant.nullable(),
+      dueSince: instant.nullable(),
+    }),
+  ),
+  copies: z.object({
+    copies: z.int(),
+    media: z.array(z.string()),
+    offsite: z.array(z.string()),
+    immutable: z.array(z.string()),
+    verifyErrors: z.int(),
+    ok: z.boolean(),
+    vaults: z.array(
+      z.object({
+        vault: z.string(),
+        media: z.string(),
+        offsite: z.boolean(),
+        holds: z.boolean(),
+        lock: z.object({ mode: z.string(), retainUntil: instant }).nullable(),
+      }),
+    ),
+  }),
+  quota: z.object({ usedBytes: bytes, limitBytes: bytes.nullable() }),
+  rto: z.object({ targetMs: z.int(), measured: z.object({ bytes, durationMs: z.int() }).nullable() }),
+  lacking: z
+    .array(
+      z.object({
+        vault: z.string(),
+        missing: z.array(z.string()),
+        damaged: z.array(z.string()),
+        reason: z.object({ code: z.string(), message: z.string(), at: instant }).nullable(),
+      }),
+    )
+    .optional()
+    .describe('what a catch-up brings; for administrators'),
+  incidents: z
+    .array(
+      z.object({
+        ...{ id: z.string(), vault: z.string(), kind: z.string(), key: z.string(), detail: z.string().nullable() },
+        ...{ firstSeen: instant, lastSeen: instant },
+      }),
+    )
+    .optional()
+    .describe('for administrators'),
+  reading: z
+    .object({
+      withinMs: z.int(),
+      vaults: z.array(z.object({ vault: z.string(), storedBytes: bytes, readBytes: bytes, overdueBytes: bytes })),
+    })
+    .nullable()
+    .optional()
+    .describe('how much was read back within verify.readWithin; for administrators'),
+  red: z.array(z.string()).optional().describe('what is red, in words; for administrators'),
+  alarms: z
+    .array(
+      z.object({
+        ...{ kind: z.enum(ALARM_KINDS), source: sourceKind.nullable(), vault: z.string().nullable(), code: z.string().nullable() },
+        text: z.string(),
+      }),
+    )
+    .optional()
+    .describe('the same, each by its kind; for administrators'),
+  notes: z.array(z.string()).optional().describe('worth knowing, not red; for administrators'),
+});
+
+type StatusDocument = z.output<typeof statusDocument>;
+
+export function registerStatus(api: Api, service: Service): void {
+  api.get(
+    '/v1/shops/:shop/status',
+    {
+      config: { access: WATCHING },
+      schema: {
+        tags: ['shops'],
+        summary: 'how a shop stands: its newest good snapshots, its copies, its recovery time, and what is red',
+        params: z.object({ shop: shopName }),
+        response: { 200: statusDocument },
+      },
+    },
+    async (request) => {
+      const principal = principalOf(request);
+      const { shop } = request.params;
+      const { config } = service;
+      requireShop(principal, shop, (name) => config.shops.has(name));
+      return await statusOfShop(service, principal, shop);
+    },
+  );
+  api.get(
+    '/v1/status',
+    {
+      config: { access: WATCHING },
+      schema: {
+        tags: ['shops'],
+        summary: 'how all declared shops stand, by name; ok: none of this page is red',
+        querystring: z.strictObject(pageQuery),
+        response: { 200: z.object({ ok: z.boolean(), shops: z.array(statusDocument), next: nextField }) },
+      },
+    },
+    async (request) => {
+      const principal = principalOf(request);
+      const { cursor, limit } = request.query;
+      const after = decodeCursor(cursor, z.string());
+      const names = [...service.config.shops.keys()].filter((name) => maySee(principal, name) && (after === null || name > after)).sort();
+      const { rows, next } = pageOf(names, limit, (name) => name);
+      const shops: StatusDocument[] = [];
+      for (const name of rows) {
+        if (!service.config.shops.has(name)) continue;
+        shops.push(await statusOfShop(service, principal, name));
+        // the catalog answers without leaving this thread: whoever else asks has their turn in between
+        await nextTurn();
+      }
+      // no shop at all: nothing is backed up, and that is not well
+      return { ok: names.length > 0 && shops.every(({ ok }) => ok), shops, next };
+    },
+  );
+}
+
+async function statusOfShop(service: Service, principal: Principal, name: string): Promise<StatusDocument> {
+  const { catalog, clock, config } = service;
+  const shop = config.shops.get(name);
+  if (shop === undefined) throw unknownShop();
+  const all = documentOf(await readStatus(config, catalog, shop, clock.nowMs()));
+  if (principal.role !== 'client') return all;
+  const { ok, sources, copies, quota, rto, life, pause } = all;
+  return {
+    ...{ shop: all.shop, ok, sources, copies, quota, rto, life: { state: life.state, keptUntil: life.keptUntil } },
+    pause: pause && { ...pause, who: null, reason: null },
+  };
+}
+
+type ReadOnly<T> = T extends object ? { readonly [K in keyof T]: ReadOnly<T[K]> } : T;
+
+/** What the status says and this document does not: nothing, or this does not compile. */
+type Untold = Exclude<keyof ShopStatus, keyof StatusDocument>;
+
+/** Schemas know no readonly arrays. */
+function documentOf(status: ReadOnly<Required<StatusDocument>> & Record<Untold, never>): Required<StatusDocument> {
+  return status as Required<StatusDocument>;
+}
