@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
+import { openCatalog } from '../../src/catalog/open.ts';
 import { systemClock } from '../../src/clock.ts';
 import { inventory } from '../servers/s3.ts';
 import { makeWorld, type World } from '../world/world.ts';
@@ -35,11 +36,12 @@ const TAKEN_UP_WITHIN_MS = 60_000;
 /** What killed runs stored of the contents that are in the tree now, by the name of the segment; when their run began. */
 type There = Map<string, number>;
 
-/**
- * Of all parts that killed runs stored, those stored again all the same: bytes sent twice, nothing lost. One was seen in four runs of
- * this test, on a busy machine, and not explained yet; a rule that does not work stores most of them again.
- */
-const MOST_TWICE = 1;
+/** A run that a kill came too late for: what it says in its log is there before the kill is, and on a busy machine it may end meanwhile. */
+async function ranToItsEnd(world: World): Promise<boolean> {
+  await using catalog = await openCatalog(world.stateDir);
+  const run = await catalog.db.selectFrom('runs').select('state').where('kind', '=', 'backup').orderBy('id', 'desc').executeTakeFirst();
+  return run?.state === 'done';
+}
 
 /** Runs a backup and kills it with SIGKILL when the moment comes, if any; false when the run ended before it. */
 async function run(world: World, moment: Moment | null, there: There, twice: string[]): Promise<boolean> {
@@ -63,8 +65,10 @@ async function run(world: World, moment: Moment | null, there: There, twice: str
     if (!(isMoment && name === LARGE)) there.set(name, startedMs);
   }
   const status = await ended;
-  expect(twice.length, `stored again although a killed run had stored it: ${twice}`).toBeLessThanOrEqual(MOST_TWICE);
+  expect(twice, 'stored again although a killed run had stored it').toEqual([]);
   if (moment === null) expect(status).toBe(0);
+  // what was adopted belongs to its snapshot then, and the full after it stores everything anew
+  else if (await ranToItsEnd(world)) there.clear();
   return killed;
 }
 
