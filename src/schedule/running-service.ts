@@ -55,7 +55,8 @@ export class RunningService implements Service {
   readonly #startedAt: number;
   #config: Config;
   #configProblem: ConfigProblem | null = null;
-  #reloading: Promise<void> = Promise.resolve();
+  #reloading: Promise<unknown> = Promise.resolve();
+  #submitting: Promise<unknown> = Promise.resolve();
 
   /** Marks what a dead daemon left behind, and reads what waits. Throws E_CATALOG, E_STATE…, E_CONFIG. */
   static async start(options: ServiceOptions): Promise<RunningService> {
@@ -125,7 +126,14 @@ export class RunningService implements Service {
     return { startedAt: this.#startedAt, running, queued, due, stopping, configProblem: this.#configProblem };
   }
 
-  async submit(task: TaskRequest, who: string): Promise<string> {
+  /** One after the other: two that ask for the same at once get the same run. */
+  submit(task: TaskRequest, who: string): Promise<string> {
+    const submitted = this.#submitting.then(() => this.#submit(task, who));
+    this.#submitting = submitted.catch(() => {});
+    return submitted;
+  }
+
+  async #submit(task: TaskRequest, who: string): Promise<string> {
     if (this.#scheduler.stopping) throw new CoffreError('E_INTERRUPTED', 'the daemon stops: it takes no orders');
     await this.#check(task);
     const waiting = this.#scheduler.waitingFor(task);
