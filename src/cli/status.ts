@@ -1,6 +1,7 @@
 // `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { type ChannelTrouble, channelTroubles } from '../catalog/messages.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { readStatus } from '../schedule/read-status.ts';
@@ -18,7 +19,9 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const statuses = await (invocation.isRemote ? statusFromAfar(invocation, shopName) : statusHere(context, invocation, shopName));
+        const { statuses, troubles } = await (invocation.isRemote
+          ? statusFromAfar(invocation, shopName)
+          : statusHere(context, invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
         const failure =
           statuses.length === 0
@@ -27,10 +30,15 @@ export function registerStatus(program: Command, context: CliContext): void {
               })
             : bad.length > 0
               ? new CoffreError('E_RED', `${bad.length} of ${statuses.length} shops ${bad.length === 1 ? 'is' : 'are'} red`)
-              : null;
+              : troubles.length > 0
+                ? new CoffreError('E_RED', `nobody can be told by ${troubles.map(({ channel }) => channel).join(' and ')}`)
+                : null;
         return {
-          document: { ok: failure === null, shops: statuses },
-          text: describe(statuses, invocation.timezone()),
+          document: { ok: failure === null, shops: statuses, notifications: troubles.map(troubleDocument) },
+          text: [
+            describe(statuses, invocation.timezone()),
+            ...troubles.map((trouble) => describeTrouble(trouble, invocation.timezone())),
+          ].join('\n'),
           ...(failure ? { failure } : {}),
         };
       }),
@@ -40,20 +48,41 @@ export function registerStatus(program: Command, context: CliContext): void {
 /** As the daemon of another machine tells it: why a shop is red, and notes, to administrators alone. */
 type ToldStatus = Omit<ShopStatus, 'red' | 'notes'> & Partial<Pick<ShopStatus, 'red' | 'notes'>>;
 
-async function statusHere(context: CliContext, invocation: Invocation, shopName: string | undefined): Promise<ShopStatus[]> {
+interface Statuses {
+  readonly statuses: readonly ToldStatus[];
+  /** Channels over which nobody can be told; of a daemon elsewhere its own metrics and log tell. */
+  readonly troubles: readonly ChannelTrouble[];
+}
+
+async function statusHere(context: CliContext, invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
   const config = invocation.config();
   const shops = chosenShops(config, shopName);
   await using catalog = await openCatalog(config.stateDir);
   const statuses: ShopStatus[] = [];
   for (const shop of shops) statuses.push(await readStatus(config, catalog, shop, context.clock.nowMs()));
-  return statuses;
+  const nowMs = context.clock.nowMs();
+  return { statuses, troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [] };
 }
 
-async function statusFromAfar(invocation: Invocation, shopName: string | undefined): Promise<ToldStatus[]> {
+async function statusFromAfar(invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
   const daemon = await invocation.daemon();
-  if (daemon === null) return [];
-  if (shopName === undefined) return (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[];
-  return [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus];
+  if (daemon === null) return { statuses: [], troubles: [] };
+  if (shopName === undefined)
+    return { statuses: (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[], troubles: [] };
+  return {
+    statuses: [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus],
+    troubles: [],
+  };
+}
+
+const sinceText = (atMs: number): string => Temporal.Instant.fromEpochMilliseconds(atMs).toString();
+
+const troubleDocument = ({ since, ...trouble }: ChannelTrouble) => ({ ...trouble, since: sinceText(since) });
+
+function describeTrouble({ channel, code, error, since, waiting }: ChannelTrouble, timezone: string): string {
+  const at = formatInstant(Temporal.Instant.fromEpochMilliseconds(since), timezone);
+  const messages = waiting === 1 ? 'a message waits' : `${waiting} messages wait`;
+  return `RED   ${channel}: ${messages} since ${at}: ${error} [${code}]; coffre notify test ${channel} says what is wrong`;
 }
 
 function describe(statuses: readonly ToldStatus[], timezone: string): string {

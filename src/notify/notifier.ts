@@ -16,7 +16,7 @@ import { sendPing } from './ping.ts';
 /** What it takes of the service. */
 export type NotifierService = Pick<Service, 'config' | 'catalog' | 'clock' | 'log' | 'state' | 'survey'>;
 
-const LOOK_EVERY_MS = 15_000;
+const LOOK_EVERY_MS = 5_000;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 /** After each try that failed; the last one goes on. */

@@ -39,7 +39,7 @@ export interface SurveyOptions {
 }
 
 /** A shop of which nothing happened here is looked at this often: other processes write too, and what is due comes with time. */
-const EVERY_MS = 120_000;
+const EVERY_MS = 300_000;
 /** After a look the thread is left to others for so many times as long as the look took. */
 const REST_FACTOR = 4;
 const LONGEST_REST_MS = 1000;
