@@ -1,4 +1,5 @@
 // What every command gets, and the wrapper that turns a function into a command's action.
+import { accessSync, constants } from 'node:fs';
 import type { Command } from 'commander';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -33,6 +34,11 @@ export interface Invocation {
   readonly isRemote: boolean;
   /** Loads the configuration (once). Throws E_CONFIG, E_CONFIG_MISSING, E_LOCK_CEILING, and E_USAGE when it is not here. */
   config(): Config;
+  /**
+   * Whether what is told of shops and runs is read from the catalog; else the daemon tells it: it is on another machine, or its state is
+   * not this user's, who is an administrator by the socket alone.
+   */
+  readsCatalog(): boolean;
   /** The configured zone; of work for another machine the one of this terminal. */
   timezone(): string;
   /**
@@ -86,6 +92,7 @@ export function action<A extends unknown[]>(
       signal: context.io.signal,
       isRemote: url !== undefined,
       config,
+      readsCatalog: () => url === undefined && mayUse(config().stateDir),
       timezone: () => (url === undefined ? config().timezone : new Intl.DateTimeFormat().resolvedOptions().timeZone),
       async daemon({ asIAm = false } = {}) {
         const { clock, io } = context;
@@ -113,6 +120,16 @@ export function action<A extends unknown[]>(
     }
     printResult(context.io, json, result);
   };
+}
+
+/** What is missing is made by whoever may. */
+function mayUse(stateDir: string): boolean {
+  try {
+    accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EACCES';
+  }
 }
 
 /** As `action`, for a command of the restore unit: elsewhere the whole command line is handed over to it. */

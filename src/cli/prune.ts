@@ -29,14 +29,12 @@ export function registerPrune(program: Command, context: CliContext): void {
     .action(
       action(context, async (invocation, shopName: string | undefined, options: PruneOptions) => {
         const config = invocation.config();
-        await using catalog = await openCatalog(config.stateDir);
-        if (shopName !== undefined) await knownShop(config, catalog, shopName);
-        const names = shopName === undefined ? await prunedShops(config, catalog) : [shopName];
         // what would go is read from the catalog, whoever else writes into it
         const daemon = options.dryRun ? null : await invocation.daemon();
+        const names = await prunedNames(config, shopName);
         const results = await (daemon
           ? pruneByDaemon(daemon, context, invocation, names)
-          : pruneAlone(context, invocation, catalog, names, options.dryRun === true));
+          : pruneAlone(context, invocation, names, options.dryRun === true));
         const failure = pruneFailure(results);
         return {
           document: { results },
@@ -47,23 +45,20 @@ export function registerPrune(program: Command, context: CliContext): void {
     );
 }
 
-async function pruneAlone(
-  context: CliContext,
-  { config, signal }: Invocation,
-  catalog: Catalog,
-  names: readonly string[],
-  dryRun: boolean,
-): Promise<PruneResult[]> {
+async function pruneAlone(context: CliContext, invocation: Invocation, names: readonly string[], dryRun: boolean): Promise<PruneResult[]> {
+  const config = invocation.config();
+  const { signal } = invocation;
   const { adapters, clock, io } = context;
+  await using catalog = await openCatalog(config.stateDir);
   const results: PruneResult[] = [];
-  for (const target of names.map((name) => pruneTarget(config(), name))) {
+  for (const target of names.map((name) => pruneTarget(config, name))) {
     signal.throwIfAborted();
     if (dryRun) {
       results.push(await planShop(catalog, clock, target));
       continue;
     }
     // One shop that is busy, or whose prune fails, does not cost the others theirs.
-    const pruned = pruneAndCertify(config(), catalog, clock, adapters, { ...target, who: operatorName(io), signal });
+    const pruned = pruneAndCertify(config, catalog, clock, adapters, { ...target, who: operatorName(io), signal });
     results.push(await pruned.catch((error: unknown) => failedPrune(target.shop, asCoffreError(error))));
   }
   return results;
@@ -83,8 +78,17 @@ export async function pruneByDaemon(
   );
 }
 
+/** The shop named, or whatever may hold something: the catalog is asked only for what is not declared. Throws E_UNKNOWN_SHOP. */
+export async function prunedNames(config: Config, name: string | undefined): Promise<readonly string[]> {
+  if (name !== undefined && config.shops.has(name)) return [name];
+  await using catalog = await openCatalog(config.stateDir);
+  if (name === undefined) return await prunedShops(config, catalog);
+  await knownShop(config, catalog, name);
+  return [name];
+}
+
 /** Whatever may hold something: declared shops, those that are declared no more, and the daemon itself. */
-export async function prunedShops(config: Config, catalog: Catalog): Promise<readonly string[]> {
+async function prunedShops(config: Config, catalog: Catalog): Promise<readonly string[]> {
   return [...config.shops.keys(), ...(await undeclaredShops(config, catalog)), DAEMON_SHOP];
 }
 

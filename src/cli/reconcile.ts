@@ -1,15 +1,14 @@
 // `coffre reconcile`: everything that the vaults hold, against catalog and ledger; the daemon does the same daily.
 import type { Command } from 'commander';
 import { pruneTarget, watchDeps } from '../backup/upkeep-deps.ts';
-import { type Catalog, openCatalog } from '../catalog/open.ts';
+import { openCatalog } from '../catalog/open.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { type WatchResult, watchShop, watchShortfall } from '../retention/watch.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, table } from './output.ts';
-import { prunedShops } from './prune.ts';
-import { knownShop } from './shop.ts';
+import { prunedNames } from './prune.ts';
 
 const HELP = `
 Lists all versions, delete markers and unfinished uploads of each shop, and of coffre's own _coffre/, in every vault, and
@@ -33,13 +32,9 @@ export function registerReconcile(program: Command, context: CliContext): void {
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
         const config = invocation.config();
-        await using catalog = await openCatalog(config.stateDir);
-        if (shopName !== undefined) await knownShop(config, catalog, shopName);
-        const names = shopName === undefined ? await prunedShops(config, catalog) : [shopName];
         const daemon = await invocation.daemon();
-        const results = await (daemon
-          ? reconcileByDaemon(daemon, context, invocation, names)
-          : reconcileAlone(context, invocation, catalog, names));
+        const names = await prunedNames(config, shopName);
+        const results = await (daemon ? reconcileByDaemon(daemon, context, invocation, names) : reconcileAlone(context, invocation, names));
         const failure = reconcileFailure(results);
         return { document: { ok: failure === null, results }, text: describe(results), ...(failure ? { failure } : {}) };
       }),
@@ -49,10 +44,10 @@ export function registerReconcile(program: Command, context: CliContext): void {
 async function reconcileAlone(
   { adapters, clock, io }: CliContext,
   invocation: Invocation,
-  catalog: Catalog,
   names: readonly string[],
 ): Promise<WatchResult[]> {
   const config = invocation.config();
+  await using catalog = await openCatalog(config.stateDir);
   const { signal } = invocation;
   const bar = invocation.progress('reconcile');
   const results: WatchResult[] = [];

@@ -72,8 +72,8 @@ function atMost(text: string): number {
 
 async function list(invocation: Invocation, shop: string | undefined, { kind, state, limit }: ListOptions): Promise<Result> {
   let runs: readonly RunSummary[];
-  if (invocation.isRemote) {
-    const daemon = await remote(invocation);
+  if (!invocation.readsCatalog()) {
+    const daemon = await daemonOf(invocation);
     ({ runs } = await daemon.runs({ shop, kind, state, limit }, invocation.signal));
   } else {
     await using catalog = await openCatalog(invocation.config().stateDir);
@@ -106,7 +106,7 @@ async function list(invocation: Invocation, shop: string | undefined, { kind, st
 }
 
 async function readOne(invocation: Invocation, id: string): Promise<RunInFull> {
-  if (invocation.isRemote) return await (await remote(invocation)).run(id, invocation.signal);
+  if (!invocation.readsCatalog()) return await (await daemonOf(invocation)).run(id, invocation.signal);
   await using catalog = await openCatalog(invocation.config().stateDir);
   return await readHere(catalog, id);
 }
@@ -164,8 +164,10 @@ async function cancelHere(context: CliContext, invocation: Invocation, id: strin
   throw new CoffreError('E_USAGE', `run ${id} is a command’s, not a daemon’s`, { hint: 'stop that command: Ctrl-C, or kill its process' });
 }
 
-async function remote(invocation: Invocation): Promise<DaemonClient> {
-  return (await invocation.daemon()) ?? Promise.reject(noDaemon('no daemon was named'));
+async function daemonOf(invocation: Invocation): Promise<DaemonClient> {
+  const daemon = await invocation.daemon();
+  if (daemon === null) throw noDaemon('only it, and root, may read its state');
+  return daemon;
 }
 
 const noDaemon = (why: string): CoffreError =>

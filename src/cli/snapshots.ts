@@ -26,7 +26,7 @@ export function registerSnapshots(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre snapshots dupont\n')
     .action(
       action(context, async (invocation, shop: string | undefined) => {
-        const snapshots = await (invocation.isRemote ? snapshotsFromAfar(invocation, shop) : snapshotsHere(invocation, shop));
+        const snapshots = await (invocation.readsCatalog() ? snapshotsHere(invocation, shop) : snapshotsOfDaemon(invocation, shop));
         const timezone = invocation.timezone();
         return {
           document: { snapshots },
@@ -73,8 +73,7 @@ async function snapshotsHere(invocation: Invocation, shop: string | undefined): 
   return snapshots.map((snapshot) => snapshotDocument(snapshot, gaps));
 }
 
-/** Of the daemon of another machine. */
-async function snapshotsFromAfar(invocation: Invocation, shop: string | undefined): Promise<SnapshotDocument[]> {
+async function snapshotsOfDaemon(invocation: Invocation, shop: string | undefined): Promise<SnapshotDocument[]> {
   const daemon = await invocation.daemon();
   const asked = shop === undefined ? '' : `?${new URLSearchParams({ shop })}`;
   return ((await daemon?.readAll(`/snapshots${asked}`, 'snapshots', invocation.signal)) ?? []) as SnapshotDocument[];
