@@ -33,7 +33,7 @@ boot() {
     sed 's|/usr/bin/coffre|/mnt/coffre/bin/coffre|' "/mnt/coffre/systemd/$unit" >"$units/$unit"
   done
   mkdir -p $units/coffre.service.d $units/coffre-restore@.service.d
-  printf '[Service]\nStandardOutput=append:/mnt/out/log\nStandardError=append:/mnt/out/log\nWatchdogSec=8s\n' >$units/coffre.service.d/test.conf
+  printf '[Service]\nStandardOutput=append:/mnt/out/log\nStandardError=append:/mnt/out/log\nWatchdogSec=30s\n' >$units/coffre.service.d/test.conf
   printf '[Service]\nStandardError=append:/mnt/out/log\n' >$units/coffre-restore@.service.d/test.conf
   systemd-sysusers /mnt/coffre/systemd/sysusers.d/coffre.conf
   systemd-tmpfiles --create /mnt/coffre/systemd/tmpfiles.d/coffre.conf
@@ -78,6 +78,7 @@ watch() {
   cd /mnt/out || exit
   wait_for_ready
   systemctl show coffre.service -p ActiveState -p StatusText -p NRestarts -p NotifyAccess >ready
+  fed=$(systemctl show -P WatchdogTimestampMonotonic coffre.service)
   pid=$(systemctl show -P MainPID coffre.service)
   cat "/proc/$pid/status" >process
   nsenter --target "$pid" --mount ls /etc/coffre/keys/identities /run/credentials/coffre.service >sees 2>&1
@@ -91,8 +92,10 @@ watch() {
   (cd /var/www/dupont && find . -printf '%p %m %u %g\n' | sort) >tree
   systemctl start attack.service
   (cd /var/www/dupont && find . -printf '%p %m %u %g\n' | sort) >tree-after-attack
-  # longer than WatchdogSec= since it was ready
-  sleep 9
+  for _ in $(seq 600); do
+    [ "$(systemctl show -P WatchdogTimestampMonotonic coffre.service)" = "$fed" ] || { echo fed >watchdog; break; }
+    sleep 0.1
+  done
   systemctl show coffre.service -p ActiveState -p NRestarts >later
   systemctl stop coffre.service
   systemctl show coffre.service -p ActiveState -p Result >stopped

@@ -74,15 +74,16 @@ test('booted - ready, fed, reloading; backs up, restores as the tree’s owner, 
   );
   expect(seen('tree-after-attack')).toBe(tree);
 
+  expect(seen('watchdog')).toBe('fed\n');
   expect(seen('later')).toMatch(/^ActiveState=active$/m);
   expect(seen('later')).toMatch(/^NRestarts=0$/m);
   expect(seen('stopped')).toMatch(/^ActiveState=inactive$/m);
   expect(seen('stopped')).toMatch(/^Result=success$/m);
-}, 300_000);
+}, 960_000);
 
 /** What it wrote to the console, once it has ended. */
 function booted(file: string, args: readonly string[]): Promise<string> {
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 240_000, killSignal: 'SIGKILL' });
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 900_000, killSignal: 'SIGKILL' });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
   return new Promise((done, failed) => child.once('error', failed).once('close', () => done(said)));

@@ -5,10 +5,13 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { bash } from '../source/files/tree.ts';
 import { COFFRE, DAEMON, listen, makeSetting, OWNER, run, type Setting } from './setting.ts';
+
+// each starts coffre several times
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const isRoot = process.geteuid?.() === 0;
 let setting: Setting;
@@ -17,7 +20,7 @@ let snapshot: string;
 const coffre = (...args: string[]): string[] => [COFFRE, '--config', setting.configFile, '--json', ...args];
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  const giveUpAt = systemClock.monotonicMs() + 60_000;
+  const giveUpAt = systemClock.monotonicMs() + 300_000;
   while (!holds()) {
     if (systemClock.monotonicMs() > giveUpAt) throw new Error(`waited in vain for ${what}`);
     await systemClock.sleep(10);
@@ -38,7 +41,7 @@ describe.skipIf(!isRoot)('the rights of the units', () => {
     const said = await setting.asDaemon(coffre('backup', 'dupont'));
     expect(said.status, said.stdout + said.stderr).toBe(0);
     snapshot = JSON.parse(said.stdout).snapshots[0].id;
-  }, 60_000);
+  });
   afterAll(() => setting?.[Symbol.dispose]());
 
   test('the daemon’s user with its one capability - backs up a tree of mode 0700 that is another user’s', async () => {
