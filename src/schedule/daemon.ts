@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { lockDaemon } from '../catalog/shop-lock.ts';
+import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { RunningService, type ServiceOptions } from './running-service.ts';
 import type { Service } from './service.ts';
@@ -44,6 +45,8 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
   const hangup: { listener: (() => void) | null } = { listener: null };
   options.onHangup(() => hangup.listener?.());
   let trouble: CoffreError | null = null;
+  // a reload puts another one in its place, which trouble with the state does not take back
+  const inForce = { config };
   for (;;) {
     try {
       using _lock = await lockDaemon(config.stateDir, clock, 'the daemon');
@@ -54,7 +57,9 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
         await options.onTrouble(null, signal);
         trouble = null;
       }
-      return await serve(options, catalog, hangup, signal);
+      const clean = await serve(options, inForce, catalog, hangup, signal);
+      log.info({ event: 'daemon.stopped', clean }, clean ? 'daemon stopped' : 'daemon stopped without waiting for a run that did not end');
+      return clean;
     } catch (error) {
       const failure = asCoffreError(error);
       if (!WAITED_OUT.has(failure.code)) throw error;
@@ -71,12 +76,14 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
 
 async function serve(
   options: DaemonOptions,
+  inForce: { config: Config },
   catalog: Catalog,
   hangup: { listener: (() => void) | null },
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { config, log, supervisor } = options;
-  const service = await RunningService.start({ ...options, catalog });
+  const { log, supervisor } = options;
+  const { config } = inForce;
+  const service = await RunningService.start({ ...options, config, catalog });
   // stops the scheduler when a door cannot be opened
   const failed = new AbortController();
   const stopping = (): void => supervisor.stopping('runs get some seconds to end; what they stored is taken up by the next ones');
@@ -95,30 +102,38 @@ async function serve(
       },
       'daemon started',
     );
-    const standing = (): string => `${service.config.shops.size} shops, ${service.state.running.length} runs under way`;
-    supervisor.ready(standing());
+    using begunOrEnded = service.feed.subscribe({ filter: ({ type }) => type === 'started' || type === 'ended' });
+    void tellStanding(begunOrEnded, () => supervisor.status(standing(service)));
+    supervisor.ready(standing(service));
     hangup.listener = () => {
       supervisor.reloading();
-      const told = service.reload('SIGHUP').then(
-        () => standing(),
-        (error: unknown) => `RED: the configuration was refused: ${asCoffreError(error).message}`,
-      );
-      void told.then((status) => supervisor.ready(status));
+      const told = service.reload('SIGHUP').catch(() => {});
+      void told.then(() => supervisor.ready(standing(service)));
     };
-    const clean = await scheduler;
-    log.info({ event: 'daemon.stopped', clean }, clean ? 'daemon stopped' : 'daemon stopped without waiting for a run that did not end');
-    return clean;
+    return await scheduler;
   } catch (error) {
     failed.abort(error);
     await scheduler.catch(() => {});
     throw error;
   } finally {
     hangup.listener = null;
+    inForce.config = service.config;
     signal.removeEventListener('abort', stopping);
     // whoever watches a run has heard its end by now
     service.feed.close();
     await doors?.close();
   }
+}
+
+/** One line for `systemctl status`. */
+function standing({ config, state }: Service): string {
+  const { configProblem, running, stopping } = state;
+  if (configProblem) return `RED: the configuration was refused: ${configProblem.message}`;
+  return `${stopping ? 'stopping: ' : ''}${config.shops.size} shops, ${running.length} runs under way`;
+}
+
+async function tellStanding(events: AsyncIterable<unknown>, tell: () => void): Promise<void> {
+  for await (const _ of events) tell();
 }
 
 /** Throws E_CATALOG. It reads the whole file: only after something was found wrong with it. */

@@ -54,6 +54,7 @@ export class RunningService implements Service {
   readonly #memory: MemoryBudget;
   readonly #startedAt: number;
   #config: Config;
+  #jobs: number;
   #configProblem: ConfigProblem | null = null;
   #reloading: Promise<unknown> = Promise.resolve();
   #submitting: Promise<unknown> = Promise.resolve();
@@ -79,6 +80,7 @@ export class RunningService implements Service {
     this.log = log;
     this.version = version;
     this.#config = config;
+    this.#jobs = jobs.length;
     this.#startedAt = clock.nowMs();
     this.feed = new RunHub(clock);
     this.survey = new Survey({ config: () => this.#config, catalog, clock, feed: this.feed });
@@ -117,8 +119,9 @@ export class RunningService implements Service {
     return this.#config;
   }
 
+  /** How many are planned. */
   get jobs(): number {
-    return this.#scheduler.jobs;
+    return this.#jobs;
   }
 
   get state(): ServiceState {
@@ -228,6 +231,7 @@ export class RunningService implements Service {
       await this.#scheduler.replaceJobs(jobs);
       this.#memory.resize(config.limits.memoryBytes, config.limits.concurrency);
       this.#config = config;
+      this.#jobs = jobs.length;
       this.#configProblem = null;
       for (const warning of config.warnings) this.log.warn({ event: 'config.warning' }, warning);
       if (JSON.stringify(config.listen) !== JSON.stringify(before.listen)) {
