@@ -84,7 +84,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   const table: RouteAccess[] = [];
   api.decorate('routeTable', table);
 
-  const authenticate = door.kind === 'socket' ? atSocket : await guarded(api, service);
+  const authenticate = door.kind === 'socket' ? atSocket(service) : await guarded(api, service);
   api.addHook('onRoute', ({ config, method, schema, url }) => {
     if (config?.access === undefined) throw new CoffreError('E_INTERNAL', `${method} ${url} does not say who may use it`);
     for (const one of [method].flat()) table.push({ method: one, url, access: config.access });

@@ -1,9 +1,11 @@
 // Who stands at the door: administrators at the socket, by its file's mode; everybody else by a token.
 import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { findToken, isInForce, recordTokenUse, tokenShops } from '../catalog/tokens.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
+import { type Peer, peerOf } from './peer.ts';
 import type { Access, Principal } from './principal.ts';
 
 declare module 'fastify' {
@@ -24,15 +26,29 @@ export type Authenticate = (request: FastifyRequest, reply: FastifyReply) => Pro
 export const OPERATOR_HEADER = 'coffre-operator';
 const OPERATOR = /^[\w.@\\$ -]{1,64}$/;
 
-/**
- * Whoever can open the socket is an administrator, and may give themselves any name: the kernel tells a server written in JavaScript
- * nothing of who is at the other end. The group is trusted as a whole.
- */
-export const atSocket: Authenticate = async (request) => {
-  const said = request.headers[OPERATOR_HEADER];
-  const who = typeof said === 'string' && OPERATOR.test(said) ? said : 'socket';
-  return { who, role: 'admin', token: null, shops: null, expiresAt: null };
-};
+/** Whoever can open the socket is an administrator. Of an order the audit says which user of this machine gave it. */
+export function atSocket({ clock }: Pick<Service, 'clock'>): Authenticate {
+  const peers = new WeakMap<Socket, Promise<Peer | null>>();
+  const peerAt = (socket: Socket): Promise<Peer | null> => {
+    const peer = peers.get(socket) ?? peerOf(socket, clock);
+    peers.set(socket, peer);
+    return peer;
+  };
+  return async (request) => {
+    const said = request.headers[OPERATOR_HEADER];
+    const claimed = typeof said === 'string' && OPERATOR.test(said) ? said : null;
+    // who only looks is not written down
+    const peer = request.method === 'GET' ? null : await peerAt(request.raw.socket);
+    return { who: nameOf(claimed, peer), role: 'admin', token: null, shops: null, expiresAt: null };
+  };
+}
+
+/** A name that is not the account's own (root's, behind sudo) stands beside it: it is what somebody says. */
+export function nameOf(claimed: string | null, peer: Peer | null): string {
+  if (peer === null) return claimed ?? 'socket';
+  const account = peer.user ?? `uid ${peer.uid}`;
+  return claimed === null || claimed === account ? account : `${claimed} (as ${account})`;
+}
 
 /** Wrong tokens from one address in a minute, before it is not listened to for the rest of it. */
 export const GUESSES = { max: 10, windowMs: 60_000 } as const;

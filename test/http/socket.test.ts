@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { nameOf } from '../../src/http/auth.ts';
 import { bindSocket } from '../../src/http/socket.ts';
 import { tempDir } from '../temp-dir.ts';
 import { startDaemon } from './daemon.ts';
@@ -91,7 +92,7 @@ describe('bindSocket', () => {
   });
 });
 
-test('whoever opens the socket is an administrator, under the name that they give', async () => {
+test('whoever opens the socket is an administrator', async () => {
   const { socket, log } = await startDaemon();
   expect((await get(socket, '/v1/me')).json).toEqual({ who: 'socket', role: 'admin', shops: null, expiresAt: null });
   expect((await get(socket, '/v1/me', { 'coffre-operator': 'marie' })).json).toMatchObject({ who: 'marie', role: 'admin' });
@@ -99,6 +100,43 @@ test('whoever opens the socket is an administrator, under the name that they giv
   for (const name of ['token:portal', 'x'.repeat(65)])
     expect((await get(socket, '/v1/me', { 'coffre-operator': name })).json).toMatchObject({ who: 'socket' });
   expect(log.filter(({ level }) => level !== 'info' && level !== 'debug')).toEqual([]);
+});
+
+describe('an order at the socket', () => {
+  /** Pauses a shop as `uid` of this machine, under a name; gives back who the audit says it was. */
+  async function order(uid: number, claimed: string | null): Promise<string> {
+    const { socket, dir, catalog } = await startDaemon();
+    chmodSync(dir, 0o755);
+    chmodSync(socket, 0o666);
+    const options = {
+      ...{ socketPath: socket, path: '/v1/shops/dupont/pause', method: 'POST', agent: false },
+      headers: { 'content-type': 'application/json', ...(claimed === null ? {} : { 'coffre-operator': claimed }) },
+    };
+    const become = uid === process.geteuid?.() ? '' : `process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});`;
+    const program = `${become} require('node:http').request(${JSON.stringify(options)}, (r) => { console.log(r.statusCode); r.resume(); }).end('{}')`;
+    const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    expect((await text(child.stdout)).trim()).toBe('200');
+    const { who } = await catalog.db.selectFrom('audit').select('who').orderBy('id', 'desc').limit(1).executeTakeFirstOrThrow();
+    return who;
+  }
+  const own = execFileSync('id', ['-un']).toString().trim();
+
+  test('the audit names the account that the kernel knows, whatever it says of itself', async () => {
+    expect(await order(process.geteuid?.() ?? 0, null)).toBe(own);
+    expect(await order(process.geteuid?.() ?? 0, own)).toBe(own);
+    expect(await order(process.geteuid?.() ?? 0, 'marie')).toBe(`marie (as ${own})`);
+  });
+
+  test('of another user, and of one without a name', async () => {
+    // only root can be somebody else
+    if (process.geteuid?.() !== 0) return;
+    expect(await order(65534, 'root')).toBe('root (as nobody)');
+    expect(await order(4_000_000, null)).toBe('uid 4000000');
+  });
+
+  test('nothing knows who it is - the name that was given, else the socket', () => {
+    expect([nameOf('marie', null), nameOf(null, null)]).toEqual(['marie', 'socket']);
+  });
 });
 
 test('another user of this machine - is kept out by the file alone', async () => {
