@@ -14,6 +14,7 @@ export interface Notice {
   readonly id: string;
   readonly shop: string;
   readonly kind: NoticeKind;
+  /** What is read; of an incident its kind. */
   readonly source: string | null;
   readonly vault: string | null;
   readonly code: string | null;
@@ -40,7 +41,7 @@ const SENTENCES: Readonly<Record<NoticeKind, string>> = {
   reconcile: 'what the vaults hold was not compared with the catalog',
   checkpoint: 'vault {vault} has no new checkpoint of the daemon’s state',
   foreign: 'versions on our keys are not ours',
-  incident: 'vault {vault}: something is not as coffre left it',
+  incident: 'vault {vault}: something is not as coffre left it ({source})',
   reading: 'vault {vault}: stored bytes were not read back for too long',
   unknown: 'how the shop stands cannot be read',
   config: 'the configuration was refused, the one before is in force',
@@ -106,7 +107,7 @@ export function currentNotices(
       unknown.add(shop);
       add(noticeOf(shop, { ...nothing, kind: 'unknown', code: error?.code ?? null }));
     }
-    for (const alarm of status?.alarms ?? ([] as Alarm[])) add(noticeOf(shop, alarm));
+    for (const alarm of status?.alarms ?? ([] as Alarm[])) add(noticeOf(shop, { ...alarm, source: alarm.detail ?? alarm.source }));
   }
   if (state.configProblem !== null) add(noticeOf(DAEMON_SHOP, { ...nothing, kind: 'config', code: state.configProblem.code }));
   for (const run of state.running) if (run.hung) add(noticeOf(run.shop, { ...nothing, kind: 'hung', source: run.source }));

@@ -24,11 +24,13 @@ export const ALARM_KINDS = [
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];
 
-/** Two of the same kind about the same source and vault of a shop are the same alarm, whatever their words. */
+/** Two of the same kind about the same source, vault and detail of a shop are the same alarm, whatever their words. */
 export interface Alarm {
   readonly kind: AlarmKind;
   readonly source: SourceKind | null;
   readonly vault: string | null;
+  /** Of an incident its kind. */
+  readonly detail: string | null;
   /** What went wrong, where an error of the table did. */
   readonly code: string | null;
   readonly text: string;
@@ -37,10 +39,11 @@ export interface Alarm {
 interface About {
   readonly source?: SourceKind;
   readonly vault?: string;
+  readonly detail?: string;
   readonly code?: string | null | undefined;
 }
 
 /** Adds one; the text says what is red, why, and what to do. */
-export function raise(red: Alarm[], kind: AlarmKind, { source, vault, code }: About, text: string): void {
-  red.push({ kind, source: source ?? null, vault: vault ?? null, code: code ?? null, text });
+export function raise(red: Alarm[], kind: AlarmKind, { source, vault, detail, code }: About, text: string): void {
+  red.push({ kind, source: source ?? null, vault: vault ?? null, detail: detail ?? null, code: code ?? null, text });
 }

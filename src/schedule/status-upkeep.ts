@@ -110,7 +110,7 @@ export function checkIncidents({ incidents, shop, timezone }: UpkeepFacts, red: 
     raise(
       red,
       'incident',
-      { vault: first.vault, code: 'E_INCIDENT' },
+      { vault: first.vault, detail: first.kind, code: 'E_INCIDENT' },
       `vault ${first.vault}: ${first.kind}: ${what} (first seen ${text(first.firstSeenAt, timezone)})${others}; ${list} names them`,
     );
   }

@@ -23,6 +23,7 @@ interface Red {
   readonly kind: AlarmKind;
   readonly vault?: string;
   readonly source?: 'database' | 'files';
+  readonly detail?: string;
   readonly code?: string;
 }
 
@@ -76,7 +77,14 @@ async function setting(notify: readonly string[]) {
 function surveyOf(shop: string, alarms: readonly Red[] | CoffreError): ShopSurvey {
   const rest = { shop, at: 0, snapshots: new Map(), levels: new Map() };
   if (alarms instanceof CoffreError) return { ...rest, status: null, error: alarms };
-  const said = alarms.map(({ code = null, kind, source = null, vault = null }) => ({ code, kind, source, vault, text: SECRET }));
+  const said = alarms.map(({ code = null, detail = null, kind, source = null, vault = null }) => ({
+    code,
+    detail,
+    kind,
+    source,
+    vault,
+    text: SECRET,
+  }));
   // of a status, what is red is all that counts here
   return { ...rest, error: null, status: { shop, ok: said.length === 0, alarms: said } as unknown as ShopSurvey['status'] };
 }
@@ -190,6 +198,21 @@ describe('webhook', () => {
     expect(it.lines.map((line) => line.event).filter((event) => String(event).startsWith('alarm'))).toEqual([
       'alarm.raised',
       'alarm.cleared',
+    ]);
+  });
+
+  it('an incident, and another of another kind while it is open - each is told', async () => {
+    const receiver = await startReceiver();
+    const it = await setting([`webhook: { url: "${receiver.url}/hook" }`]);
+    const missing = { kind: 'incident', vault: 'nas', detail: 'missing', code: 'E_INCIDENT' } as const;
+    it.red.set('a', [missing]);
+    await it.pass(10 * MINUTE);
+    it.red.set('a', [missing, { ...missing, detail: 'foreign version' }]);
+    await it.pass(10 * MINUTE);
+    const told = receiver.calls.map(({ body }) => JSON.parse(body).raised.map(({ what }: { what: string }) => what));
+    expect(told).toEqual([
+      [expect.stringMatching(/^vault nas: something is not as coffre left it \(missing\)/)],
+      [expect.stringMatching(/^vault nas: something is not as coffre left it \(foreign version\)/)],
     ]);
   });
 
