@@ -55,26 +55,14 @@ function productPackage({ scripts: _scripts, devDependencies: _development, ...k
   return { ...kept, os: ['linux'], man: ['man/coffre.1', 'man/coffre.yaml.5'] };
 }
 
-interface Locked {
-  readonly dev?: boolean;
-  readonly dependencies?: Readonly<Record<string, string>>;
-  readonly peerDependencies?: Readonly<Record<string, string>>;
-  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
-  readonly devDependencies?: unknown;
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly devDependencies?: unknown }>>;
 }
 
 /** What was tested is what is installed, to the last package below: npm obeys this file in a tarball, not a package-lock.json. */
-function shrinkwrap({ packages, ...lock }: { readonly packages: Readonly<Record<string, Locked>> }): object {
-  const kept = new Set(Object.keys(packages).filter((name) => !packages[name]?.dev));
-  // npm installs peers, too; one that is there for development as well is marked as that alone
-  for (const name of kept) {
-    const { dependencies = {}, peerDependencies = {}, peerDependenciesMeta = {} } = packages[name] as Locked;
-    const peers = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMeta[peer]?.optional);
-    for (const needed of [...Object.keys(dependencies), ...peers])
-      if (`node_modules/${needed}` in packages) kept.add(`node_modules/${needed}`);
-  }
-  const entries = Object.entries(packages).filter(([name]) => kept.has(name));
-  return { ...lock, packages: Object.fromEntries(entries.map(([name, { dev: _, devDependencies: __, ...it }]) => [name, it])) };
+function shrinkwrap({ packages, ...lock }: Lock): object {
+  const kept = Object.entries(packages).filter(([, it]) => !it.dev);
+  return { ...lock, packages: Object.fromEntries(kept.map(([name, { devDependencies: _, ...it }]) => [name, it])) };
 }
 
 function copy(from: string, to: string): void {

@@ -20,26 +20,37 @@ let tarball: string;
 /** The .deb unpacked, nothing else done. */
 let unpacked: string;
 let fresh: Promise<FreshTree | Error>;
+/** A folder in which npm installed the tarball. */
+let installed: Promise<string | Error>;
 const missing = await noFreshTree();
 
 beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'coffre-packages-'));
+  dir = mkdtempSync(join(process.env.COFFRE_TEST_RIGS || tmpdir(), 'coffre-packages-'));
   // it takes as long as the packages do, and needs none of them
   fresh = missing === null ? makeFreshTree(join(dir, 'tree')).catch((error: Error) => error) : Promise.resolve(new Error(missing));
   const main = join(top, 'bin/package/main.ts');
   await run(process.execPath, ['--disable-warning=ExperimentalWarning', main, join(dir, 'dist'), '--compress', 'none'], {
     cwd: dir,
+    env: { ...process.env, TMPDIR: dir },
     maxBuffer: 2 ** 24,
   });
   deb = join(dir, `dist/coffre_${version}_${architecture}.deb`);
   tarball = join(dir, `dist/coffre-${version}.tgz`);
   unpacked = join(dir, 'another place');
+  installed = installWithNpm(join(dir, 'npm'), tarball).catch((error: Error) => error);
   await run('dpkg-deb', ['-x', deb, unpacked]);
 }, 600_000);
 afterAll(async () => {
-  await fresh;
+  await Promise.all([fresh, installed]);
   rmSync(dir, { recursive: true, force: true });
 });
+
+async function installWithNpm(folder: string, packed: string): Promise<string> {
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), '{ "private": true }');
+  await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', packed], { cwd: folder });
+  return folder;
+}
 
 /** With no Node on its PATH. */
 async function coffreAt(program: string, args: readonly string[]): Promise<string> {
@@ -124,7 +135,7 @@ describe.skipIf(missing !== null)(`installed in a fresh Debian tree${missing ===
     const { stdout } = await install('coffre.deb');
     expect(stdout).toContain("run 'coffre init'");
     expect(asked()).toEqual([]);
-    expect((await succeeds(['dpkg-query', '-W', '-f', '${Status}', 'coffre'])).stdout).toBe('install ok installed');
+    expect((await succeeds(['dpkg', '--status', 'coffre'])).stdout).toContain('Status: install ok installed\n');
     expect((await succeeds(['dpkg', '--verify', 'coffre'])).stdout).toBe('');
     expect(existsSync(inTree('etc/systemd/system/multi-user.target.wants/coffre.service'))).toBe(false);
     expect((await succeeds(['id', 'coffre'])).stdout).toMatch(/uid=\d{1,3}\(coffre\) gid=\d{1,3}\(coffre\)/);
@@ -215,21 +226,23 @@ describe.skipIf(missing !== null)(`installed in a fresh Debian tree${missing ===
 
 describe('the npm tarball', () => {
   it('installed into an empty folder by npm - runs, with the packages of the lock file', async () => {
-    const folder = join(dir, 'npm');
-    mkdirSync(folder);
-    writeFileSync(join(folder, 'package.json'), '{ "private": true }');
-    await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', tarball], { cwd: folder });
+    const folder = await installed;
+    if (folder instanceof Error) throw folder;
     expect(await coffreAt(join(folder, 'node_modules/.bin/coffre'), ['--version'])).toBe(`${version}\n`);
     const locked = JSON.parse(readFileSync(join(top, 'package-lock.json'), 'utf8')).packages as Record<
       string,
       { version: string; dev?: boolean }
     >;
-    const installed = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages as Record<string, { version: string }>;
+    const found = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages as Record<
+      string,
+      { version: string; peer?: boolean }
+    >;
     const versions = new Set(
       Object.entries(locked).flatMap(([name, it]) => (it.dev ? [] : [`${name.split('node_modules/').at(-1)} ${it.version}`])),
     );
-    const others = Object.entries(installed).flatMap(([name, it]) =>
-      name === '' || name.endsWith('/coffre') ? [] : [`${name.split('node_modules/').at(-1)} ${it.version}`],
+    // but for peers, which npm takes as it likes: mysql2 wants the types of Node
+    const others = Object.entries(found).flatMap(([name, it]) =>
+      name === '' || name.endsWith('/coffre') || it.peer ? [] : [`${name.split('node_modules/').at(-1)} ${it.version}`],
     );
     expect(others.filter((one) => !versions.has(one))).toEqual([]);
   });

@@ -11,6 +11,7 @@ const SLOW = [
   'backup/kill',
   'source/mariadb/hammer',
   'cli/daemon',
+  'package/packages',
   'acceptance/database-faults',
   'cli/doctor',
   'acceptance/locks',
