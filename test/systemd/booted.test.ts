@@ -3,6 +3,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { tempDir } from '../temp-dir.ts';
 
 const TOP = resolve(import.meta.dirname, '../..');
@@ -100,7 +101,19 @@ function makeCgroup(): string | null {
   } catch {
     // written below, by whoever enters it
   }
-  onTestFinished(() => removeCgroup(path));
+  onTestFinished(async () => {
+    // its processes are gone when the kernel says so
+    const giveUpAt = systemClock.monotonicMs() + 60_000;
+    for (;;) {
+      try {
+        removeCgroup(path);
+        return;
+      } catch (error) {
+        if (systemClock.monotonicMs() > giveUpAt) throw error;
+      }
+      await systemClock.sleep(50);
+    }
+  });
   return path;
 }
 
