@@ -6,7 +6,7 @@ import { Ledger } from '../billing/ledger.ts';
 import { audit } from '../catalog/audit.ts';
 import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { markInterrupted, recordRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import { lastNeeds, objectsOf, snapshotSegments } from '../catalog/snapshots.ts';
@@ -98,21 +98,16 @@ export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): P
       await sweepPending(catalog, shop.name, []);
       return { shop: shop.name, dryRun: false, copied: [], left: [], passed: plan.passed, problems: [] };
     }
-    await startRun(catalog, clock, { id: runId, kind: 'catch-up', shop: shop.name, source: null, who: request.who });
-    try {
-      const result = await new CatchUp(deps, request, runId, plan).run();
-      const failure = catchUpShortfall(result);
-      await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
-      // what was damaged is evidence, mended or not
-      if (result.problems.length > 0 || result.copied.some((copy) => copy.mended !== null)) {
-        await audit(catalog, clock, { who: 'coffre', what: 'catch-up', shop: shop.name, detail: result });
-      }
-      return result;
-    } catch (error) {
-      const failure = asCoffreError(error);
-      await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
-      throw failure;
+    const run = { id: runId, kind: 'catch-up', shop: shop.name, source: null, who: request.who } as const;
+    const result = await recordRun(catalog, clock, run, async () => {
+      const copied = await new CatchUp(deps, request, runId, plan).run();
+      return { result: copied, failure: catchUpShortfall(copied) };
+    });
+    // what was damaged is evidence, mended or not
+    if (result.problems.length > 0 || result.copied.some((copy) => copy.mended !== null)) {
+      await audit(catalog, clock, { who: 'coffre', what: 'catch-up', shop: shop.name, detail: result });
     }
+    return result;
   } finally {
     lock.release();
   }

@@ -1,7 +1,7 @@
 // Runs: who does what for a shop, and which of them died without saying so.
 import type { Insertable, Kysely, Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
 import { unpinRun } from './segments.ts';
 import { acquireLock, forgetLock } from './state-lock.ts';
@@ -80,6 +80,28 @@ export async function finishRun(
     if (state === 'done' || !(await keepsPins(tx, runId))) await unpinRun(tx, runId);
   });
   await letGo(catalog, runId);
+}
+
+/**
+ * Begins a run, and writes how it ended: with its result, as failed where `failure` says why it did not go well all the same, or for what it
+ * threw. Throws that.
+ */
+export async function recordRun<T>(
+  catalog: Catalog,
+  clock: Clock,
+  run: NewRun,
+  work: () => Promise<{ readonly result: T; readonly failure: CoffreError | null }>,
+): Promise<T> {
+  await startRun(catalog, clock, run);
+  try {
+    const { result, failure } = await work();
+    await finishRun(catalog, clock, run.id, failure ? 'failed' : 'done', failure, result);
+    return result;
+  } catch (error) {
+    const failure = asCoffreError(error);
+    await finishRun(catalog, clock, run.id, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
+    throw failure;
+  }
 }
 
 /** What followed from a run that has ended, beside its result. */

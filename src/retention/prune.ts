@@ -8,7 +8,7 @@ import { audit } from '../catalog/audit.ts';
 import { type Recorded, recordLook } from '../catalog/incidents.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { markInterrupted, recordRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import type { IncidentKind } from '../catalog/tables.ts';
@@ -97,26 +97,20 @@ export async function planShop(catalog: Catalog, clock: Clock, request: Pick<Pru
 export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
   const { catalog, clock } = deps;
   const lock = await lockShop(catalog.stateDir, clock, request.shop, 'a prune');
-  const runId = request.runId ?? newId(clock);
   const opened: Vault[] = [];
-  let planner: Planner | null = null;
+  let planner = null as Planner | null;
   try {
     await markInterrupted(catalog, clock, request.shop);
-    await startRun(catalog, clock, { id: runId, kind: 'prune', shop: request.shop, source: null, who: request.who });
-    try {
+    const run = { id: request.runId ?? newId(clock), kind: 'prune', shop: request.shop, source: null, who: request.who } as const;
+    const result = await recordRun(catalog, clock, run, async () => {
       planner = await openPlanner(catalog, request.shop);
-      const result = await new Prune(deps, request, planner, opened).run();
-      const failure = pruneShortfall(result);
-      await finishRun(catalog, clock, runId, failure ? 'failed' : 'done', failure, result);
-      if (result.removed.length > 0 || result.foreign.length > 0) {
-        await audit(catalog, clock, { who: request.who, what: 'prune', shop: request.shop, detail: result });
-      }
-      return result;
-    } catch (error) {
-      const failure = asCoffreError(error);
-      await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
-      throw failure;
+      const pruned = await new Prune(deps, request, planner, opened).run();
+      return { result: pruned, failure: pruneShortfall(pruned) };
+    });
+    if (result.removed.length > 0 || result.foreign.length > 0) {
+      await audit(catalog, clock, { who: request.who, what: 'prune', shop: request.shop, detail: result });
     }
+    return result;
   } finally {
     await planner?.close();
     for (const vault of opened) await vault.close().catch(() => {});

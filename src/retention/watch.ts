@@ -5,7 +5,7 @@ import { level } from '../billing/level.ts';
 import { type IncidentRow, type Look, recordLook, type Sighting } from '../catalog/incidents.ts';
 import { IS_LIVE, shopsHeld, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { markInterrupted, recordRun } from '../catalog/runs.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import type { ObjectRow } from '../catalog/snapshots.ts';
 import type { IncidentKind } from '../catalog/tables.ts';
@@ -85,11 +85,10 @@ export async function watchShop(deps: WatchDeps, request: WatchRequest): Promise
   const { catalog, clock } = deps;
   const { shop, signal } = request;
   const lock = await lockShop(catalog.stateDir, clock, shop, 'a reconciliation');
-  const runId = request.runId ?? newId(clock);
   try {
     await markInterrupted(catalog, clock, shop);
-    await startRun(catalog, clock, { id: runId, kind: 'reconcile', shop, source: null, who: request.who });
-    try {
+    const run = { id: request.runId ?? newId(clock), kind: 'reconcile', shop, source: null, who: request.who } as const;
+    return await recordRun(catalog, clock, run, async () => {
       const vaults: WatchedVault[] = [];
       const errors: { vault: string; code: string; message: string; hint: string }[] = [];
       for (const name of [...new Set([...request.vaults, ...(await vaultsHolding(catalog.db, shop))])].sort()) {
@@ -103,13 +102,8 @@ export async function watchShop(deps: WatchDeps, request: WatchRequest): Promise
         }
       }
       const result = { shop, vaults, errors };
-      await finishRun(catalog, clock, runId, errors.length > 0 ? 'failed' : 'done', watchShortfall(result), result);
-      return result;
-    } catch (error) {
-      const failure = asCoffreError(error);
-      await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
-      throw failure;
-    }
+      return { result, failure: watchShortfall(result) };
+    });
   } finally {
     lock.release();
   }

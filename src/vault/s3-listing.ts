@@ -3,6 +3,7 @@ import {
   type DeleteMarkerEntry,
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
+  type ListObjectVersionsCommandOutput,
   ListPartsCommand,
   type ObjectVersion,
 } from '@aws-sdk/client-s3';
@@ -47,31 +48,43 @@ function advancing(requests: S3Requests, doing: string): (key: string | undefine
   };
 }
 
+interface VersionsPage extends ListObjectVersionsCommandOutput {
+  /** The key after which this page begins. */
+  readonly after: string | undefined;
+}
+
+/** The pages of a listing of versions. No EncodingType: Ceph 16 encodes the keys but not NextKeyMarker, so that a key with a percent sign came twice. */
+async function* versionPages(
+  requests: S3Requests,
+  doing: string,
+  what: { readonly Prefix: string; readonly Delimiter?: string },
+  pageSize: number,
+): AsyncGenerator<VersionsPage> {
+  let KeyMarker: string | undefined;
+  let VersionIdMarker: string | undefined;
+  const advance = advancing(requests, doing);
+  while (true) {
+    const input = { Bucket: requests.bucket, ...what, MaxKeys: pageSize, KeyMarker, VersionIdMarker };
+    const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
+      requests.reader.send(new ListObjectVersionsCommand(input), { abortSignal }),
+    );
+    yield { ...page, after: KeyMarker };
+    if (!page.IsTruncated) return;
+    advance(page.NextKeyMarker, page.NextVersionIdMarker);
+    KeyMarker = page.NextKeyMarker;
+    VersionIdMarker = page.NextVersionIdMarker;
+  }
+}
+
 /** All versions and delete markers below `prefix`, in key order, newest version of a key first. */
 export async function* listVersions(requests: S3Requests, prefix: string, pageSize: number): AsyncGenerator<ListedVersion> {
   const doing = `list ${prefix}`;
-  let keyMarker: string | undefined;
-  let versionMarker: string | undefined;
-  const advance = advancing(requests, doing);
-  while (true) {
-    // No EncodingType: Ceph 16 encodes the keys but not NextKeyMarker, so that a key with a percent sign came twice.
-    const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
-      requests.reader.send(
-        new ListObjectVersionsCommand({
-          Bucket: requests.bucket,
-          Prefix: requests.fullKey(prefix),
-          MaxKeys: pageSize,
-          KeyMarker: keyMarker,
-          VersionIdMarker: versionMarker,
-        }),
-        { abortSignal },
-      ),
-    );
+  for await (const page of versionPages(requests, doing, { Prefix: requests.fullKey(prefix) }, pageSize)) {
     const markers = new Set<Entry>(page.DeleteMarkers ?? []);
     // Within one answer sort() is stable, so versions with equal times keep the store's order.
     const entries: Entry[] = [...(page.Versions ?? []), ...markers].sort(compareEntries);
     const [first] = entries;
-    if (first && keyMarker !== undefined && compareKeys(keyOf(first), keyMarker) < 0) throw wentBack(requests, doing);
+    if (first && page.after !== undefined && compareKeys(keyOf(first), page.after) < 0) throw wentBack(requests, doing);
     for (const entry of entries) {
       const isDeleteMarker = markers.has(entry);
       yield {
@@ -83,34 +96,14 @@ export async function* listVersions(requests: S3Requests, prefix: string, pageSi
         modifiedAt: Temporal.Instant.fromEpochMilliseconds(timeOf(entry)),
       };
     }
-    if (!page.IsTruncated) return;
-    advance(page.NextKeyMarker, page.NextVersionIdMarker);
-    keyMarker = page.NextKeyMarker;
-    versionMarker = page.NextVersionIdMarker;
   }
 }
 
 /** Folders and objects right below the vault's prefix, those too of which only delete markers are left. */
 export async function* listNames(requests: S3Requests, pageSize: number): AsyncGenerator<string> {
-  const doing = 'list folders';
-  let keyMarker: string | undefined;
-  let versionMarker: string | undefined;
+  const what = { Prefix: requests.fullKey(''), Delimiter: '/' };
   let last = '';
-  const advance = advancing(requests, doing);
-  while (true) {
-    const page = await requests.call(doing, { repeat: true }, (abortSignal) =>
-      requests.reader.send(
-        new ListObjectVersionsCommand({
-          Bucket: requests.bucket,
-          Prefix: requests.fullKey(''),
-          Delimiter: '/',
-          MaxKeys: pageSize,
-          KeyMarker: keyMarker,
-          VersionIdMarker: versionMarker,
-        }),
-        { abortSignal },
-      ),
-    );
+  for await (const page of versionPages(requests, 'list folders', what, pageSize)) {
     const folders = (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix);
     const objects = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(keyOf);
     for (const key of [...folders, ...objects].sort(compareKeys)) {
@@ -118,10 +111,6 @@ export async function* listNames(requests: S3Requests, pageSize: number): AsyncG
       if (key !== last) yield requests.vaultKey(key);
       last = key;
     }
-    if (!page.IsTruncated) return;
-    advance(page.NextKeyMarker, page.NextVersionIdMarker);
-    keyMarker = page.NextKeyMarker;
-    versionMarker = page.NextVersionIdMarker;
   }
 }
 

@@ -307,7 +307,7 @@ export function describeVault(kind: string, open: () => Promise<VaultBench>, tra
           key,
           body: body(),
           estimatedBytes: bytes,
-          retainUntil: inSeconds(2),
+          retainUntil: inSeconds(30),
           onUpload: async () => {
             expect(told).toEqual([]);
             uploadIds++;
