@@ -4,15 +4,16 @@ import { expect, test } from 'vitest';
 import { localHost } from '../../../src/host/local.ts';
 import type { FileEntry } from '../../../src/source/source.ts';
 import { DirectoryTarget } from '../../../src/target/files/directory-target.ts';
+import { RemoteDirectoryTarget } from '../../../src/target/files/remote-target.ts';
 import { withoutPrivileges } from '../../../src/target/privileges.ts';
-import type { WantedMember } from '../../../src/target/target.ts';
+import type { FilesTarget, WantedMember } from '../../../src/target/target.ts';
 import { bash, take } from '../../source/files/tree.ts';
 import { tempDir } from '../../temp-dir.ts';
 import { bytes, each } from './restore.ts';
 
 const NEVER = new AbortController().signal;
 
-test.skipIf(process.geteuid?.() !== 0).for(['whole segments', 'chosen members'] as const)(
+test.skipIf(process.geteuid?.() !== 0).for(['whole segments', 'chosen members', 'through a host’s programs'] as const)(
   'a tree with setuid, setgid, capabilities and devices, %s - all else comes back; directories keep their setgid bit',
   async (how) => {
     const dir = await tempDir();
@@ -25,7 +26,10 @@ test.skipIf(process.geteuid?.() !== 0).for(['whole segments', 'chosen members'] 
     );
     const snapshot = await take(root, new Map());
     const directory = join(dir, 'restored');
-    const target = new DirectoryTarget(directory, localHost, undefined, { dropsPrivileges: true });
+    const target: FilesTarget =
+      how === 'through a host’s programs'
+        ? new RemoteDirectoryTarget(directory, localHost, { dropsPrivileges: true })
+        : new DirectoryTarget(directory, localHost, undefined, { dropsPrivileges: true });
     const withheld = { bits: 0, devices: 0 };
     try {
       await target.prepare('snapshot');
@@ -33,9 +37,10 @@ test.skipIf(process.geteuid?.() !== 0).for(['whole segments', 'chosen members'] 
       for (const segment of [...snapshot.segments].sort((a, b) => Number(a.phase === 'tail') - Number(b.phase === 'tail'))) {
         const chosen: WantedMember[] = entries.filter((entry) => entry.segment === segment.id).map(({ path }) => path);
         const incoming = { id: segment.id, phase: segment.phase, plaintext: bytes(segment.bytes), unverified: false };
-        await target.extract(incoming, how === 'whole segments' ? null : chosen, NEVER);
+        await target.extract(incoming, how === 'chosen members' ? chosen : null, NEVER);
       }
       expect(await target.compare(each(entries))).toEqual([]);
+      await target.publish?.();
     } finally {
       await target.close();
     }
