@@ -46,26 +46,54 @@ export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGene
 
 /** The daemon says something at least this often (a comment): silence means that nobody is there any more. */
 const LONGEST_SILENCE_MS = 60_000;
+/** What ends sooner is no connection but somebody who lets nobody through. */
+const LASTED_MS = 2_000;
 /** A restart by hand takes less; a supervisor that waits longer starts a daemon that goes on without us. */
 const RETURNS_WITHIN_MS = 8_000;
 const RETRY_EVERY_MS = 250;
-/** What ends sooner is no connection but somebody who lets nobody through. */
-const LASTED_MS = 2_000;
+
+/** How long a daemon that was cut off is waited for: as long as it is there, and eight seconds more. */
+export class Patience {
+  readonly #clock: Clock;
+  readonly #where: string;
+  readonly #isThere: () => Promise<boolean>;
+  #lostAtMs: number | null = null;
+
+  /** `isThere`: whether a daemon that does not answer still runs. */
+  constructor(clock: Clock, where: string, isThere: () => Promise<boolean>) {
+    this.#clock = clock;
+    this.#where = where;
+    this.#isThere = isThere;
+  }
+
+  /** It is there again. */
+  answered(): void {
+    this.#lostAtMs = null;
+  }
+
+  /** Before the next try. Throws E_DAEMON_LOST when there were enough, and the signal's reason. */
+  async wait(signal: AbortSignal): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#lostAtMs === null || (await this.#isThere())) this.#lostAtMs = nowMs;
+    if (nowMs - this.#lostAtMs > RETURNS_WITHIN_MS) {
+      throw new CoffreError('E_DAEMON_LOST', `the daemon at ${this.#where} ended, or was cut off`);
+    }
+    await this.#clock.sleep(RETRY_EVERY_MS, signal);
+  }
+}
 
 /**
  * Follows the events at `path`, and takes them up again after the last one when the connection is cut or the daemon is started again. Ends
- * when the consumer leaves. `isThere`: whether a daemon that does not answer still runs, and is waited for. Throws E_DAEMON_LOST when none
- * did for eight seconds, its own refusals, and the signal's reason.
+ * when the consumer leaves. Throws E_DAEMON_LOST, the daemon's own refusals, and the signal's reason.
  */
 export async function* followEvents(
   http: DaemonHttp,
   clock: Clock,
   path: string,
   signal: AbortSignal,
-  isThere: () => Promise<boolean> = async () => false,
+  patience = new Patience(clock, http.where, async () => false),
 ): AsyncGenerator<ServerEvent> {
   let lastId = '';
-  let lostAtMs: number | null = null;
   for (;;) {
     let openMs: number | null = null;
     try {
@@ -75,7 +103,7 @@ export async function* followEvents(
       signal.addEventListener('abort', stop, { once: true });
       try {
         for await (const event of parseEvents(heard(response, clock))) {
-          lostAtMs = null;
+          patience.answered();
           lastId = event.id;
           yield event;
         }
@@ -88,12 +116,8 @@ export async function* followEvents(
       if (error instanceof CoffreError && error.code !== 'E_DAEMON_UNREACHABLE') throw error;
     }
     // ended or cut; a connection that lasted was one, though nothing was said on it
-    if (openMs !== null && clock.monotonicMs() - openMs > LASTED_MS) lostAtMs = null;
-    if (lostAtMs === null || (await isThere())) lostAtMs = clock.monotonicMs();
-    if (clock.monotonicMs() - lostAtMs > RETURNS_WITHIN_MS) {
-      throw new CoffreError('E_DAEMON_LOST', `the daemon at ${http.where} ended, or was cut off`);
-    }
-    await clock.sleep(RETRY_EVERY_MS, signal);
+    if (openMs !== null && clock.monotonicMs() - openMs > LASTED_MS) patience.answered();
+    await patience.wait(signal);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RunProgress } from '../schedule/feed.ts';
 import type { TaskRequest } from '../schedule/task.ts';
-import { followEvents } from './daemon-client-events.ts';
+import { followEvents, Patience } from './daemon-client-events.ts';
 import { type DaemonAddress, DaemonHttp } from './daemon-client-http.ts';
 
 /** Part of the path of every route: another number is an API that this client does not know. */
@@ -107,10 +107,27 @@ export class DaemonClient {
     return cancelled;
   }
 
+  /** Asks again while the daemon is started anew. Throws E_DAEMON_LOST when it does not come back. */
+  async untilAnswered<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const patience = this.#patience();
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof CoffreError) || error.code !== 'E_DAEMON_UNREACHABLE') throw error;
+      }
+      await patience.wait(signal);
+    }
+  }
+
+  #patience(): Patience {
+    return new Patience(this.#clock, this.where, this.#isThere);
+  }
+
   /** How the run goes, from how it stands now to its end; cuts of the connection are mended. Throws E_NOT_FOUND, E_DAEMON_LOST. */
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<RunNews> {
     const path = `${API}/runs/${encodeURIComponent(id)}/events`;
-    for await (const { data } of followEvents(this.#http, this.#clock, path, signal, this.#isThere)) {
+    for await (const { data } of followEvents(this.#http, this.#clock, path, signal, this.#patience())) {
       let news: RunNews;
       try {
         news = JSON.parse(data) as RunNews;

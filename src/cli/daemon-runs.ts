@@ -91,12 +91,7 @@ export async function followRun(
         bar ??= progress(titleOf(news));
         draw(bar, news);
       }
-      const ended = await daemon.run(run, signal).catch((error: unknown) => {
-        // it stops: following it once more waits for it to be back
-        if (error instanceof CoffreError && error.code === 'E_DAEMON_UNREACHABLE') return null;
-        throw error;
-      });
-      if (ended === null) continue;
+      const ended = await daemon.untilAnswered(() => daemon.run(run, signal), signal);
       if (ended.error?.code !== 'E_INTERRUPTED') return ended;
       const next = await takenUp(daemon, clock, ended, signal);
       if (next === null) return ended;
@@ -124,7 +119,7 @@ async function takenUp(
   if (task === null) return null;
   const giveUpAtMs = clock.monotonicMs() + TAKEN_UP_WITHIN_MS;
   for (;;) {
-    const { runs } = await daemon.runs({ shop, kind, limit: 50 }, signal);
+    const { runs } = await daemon.untilAnswered(() => daemon.runs({ shop, kind, limit: 50 }, signal), signal);
     const next = runs.find((run) => run.takesUp === id);
     if (next) return next.id;
     if (clock.monotonicMs() >= giveUpAtMs) return null;

@@ -1,7 +1,7 @@
 // Commands beside a real daemon: the same documents as alone, nobody writes what another writes, and a followed run outlives its follower.
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../servers/rig.ts';
 import { Random } from '../shop/random.ts';
-import { makeWorld, type Outcome, type World, type WorldOptions } from '../world/world.ts';
+import { COFFRE, makeWorld, type Outcome, type World, type WorldOptions } from '../world/world.ts';
 import { runDaemon } from './running-daemon.ts';
 
 const SLOW = { bandwidth: '1MB/s' } as const;
@@ -43,6 +43,11 @@ async function underWay(it: World): Promise<string> {
     return id !== '';
   });
   return id;
+}
+
+/** What begins from here on is not slow any more. */
+function quicken(it: World): void {
+  writeFileSync(it.configFile, readFileSync(it.configFile, 'utf8').replace(SLOW.bandwidth, '1GB/s'));
 }
 
 /** Ids, times and what depends on them, replaced by what they are. */
@@ -145,23 +150,28 @@ test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, i
   expect((await it.ok(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: false }] });
 }, 240_000);
 
-test('the daemon is killed during a followed run - started again at once, the follower sees the end of the run that took it up', async () => {
-  const it = await world({ limits: SLOW }, 4);
-  await it.ok(['--alone', 'prune']);
-  const daemon = await runDaemon(it);
-  await it.ok(['run', 'cancel', await underWay(it)]);
-  const said = outcomeOf(it.start(['backup', 'dupont']));
-  const run = await underWay(it);
-  daemon.signal('SIGKILL');
-  await daemon.gone;
-  await runDaemon(it);
-  const { status, json } = await said;
-  expect({ status, error: json.error ?? null }).toEqual({ status: 0, error: null });
-  expect(json.snapshots).toHaveLength(1);
-  const { runs } = (await it.ok(['run', 'list'])).json;
-  const next = runs.find((row: { takesUp: string | null }) => row.takesUp === run);
-  expect(next.state).toBe('done');
-}, 240_000);
+test.each(['SIGKILL', 'SIGTERM'] as const)(
+  '%s of the daemon during a followed run - started again, the follower sees the end of the run that took it up',
+  async (signal) => {
+    // what ends within the time that a daemon gives to what is under way is not cut off
+    const it = await world({ limits: SLOW }, signal === 'SIGTERM' ? 9 : 4);
+    const daemon = await runDaemon(it);
+    await it.ok(['run', 'cancel', await underWay(it)]);
+    const said = outcomeOf(it.start(['backup', 'dupont']));
+    const run = await underWay(it);
+    daemon.signal(signal);
+    await daemon.gone;
+    quicken(it);
+    await runDaemon(it);
+    const { status, json } = await said;
+    expect({ status, error: json.error ?? null }).toEqual({ status: 0, error: null });
+    expect(json.snapshots).toHaveLength(1);
+    const { runs } = (await it.ok(['run', 'list'])).json;
+    const next = runs.find((row: { takesUp: string | null }) => row.takesUp === run);
+    expect(next.state).toBe('done');
+  },
+  240_000,
+);
 
 test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST; commands then work alone', async () => {
   const it = await world({ limits: SLOW }, 4);
@@ -179,6 +189,7 @@ test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST;
     hint: `once a daemon runs again it takes the run up: coffre run follow ${run} shows it`,
   });
   expect((await it.ok(['run', 'show', run])).json).toMatchObject({ state: 'interrupted', error: { code: 'E_INTERRUPTED' } });
+  quicken(it);
   expect((await it.ok(['backup', 'dupont'])).json.snapshots).toHaveLength(1);
   const reload = await it.coffre(['reload']);
   expect([reload.status, reload.json.error.code]).toEqual([14, 'E_DAEMON_UNREACHABLE']);
@@ -252,6 +263,37 @@ test('from another machine - a token’s role decides; the token is never on the
   const here = await from(admin, ['doctor']);
   expect([here.status, here.json.error.code]).toEqual([2, 'E_USAGE']);
 }, 240_000);
+
+test.skipIf(process.geteuid?.() !== 0)(
+  'a member of the socket’s group - backs up and reads through the daemon, whose state it may not open; anybody else is refused',
+  async () => {
+    const it = await world({ vaults: ['nas'] });
+    await it.ok(['backup', 'dupont']);
+    chmodSync(it.dir, 0o711);
+    await runDaemon(it);
+    const as = async (group: number, ...args: string[]): Promise<Outcome> =>
+      await outcomeOf(
+        spawn(
+          'setpriv',
+          ['--reuid', '65534', '--regid', String(group), '--clear-groups', COFFRE, '--config', it.configFile, '--json', ...args],
+          {
+            stdio: ['ignore', 'pipe', 'pipe'],
+          },
+        ),
+      );
+    const group = statSync(it.socket).gid;
+    expect((await as(group, 'backup', 'dupont')).json).toMatchObject({ snapshots: [{ source: 'files' }], failures: [] });
+    expect((await as(group, 'snapshots', 'dupont')).json.snapshots).toHaveLength(2);
+    expect((await as(group, 'run', 'list', '--limit', '1')).json.runs).toMatchObject([{ kind: 'backup', state: 'done' }]);
+    const stranger = await as(65534, 'backup', 'dupont');
+    expect([stranger.status, stranger.json.error.code, stranger.json.error.message]).toEqual([
+      14,
+      'E_DAEMON_UNREACHABLE',
+      `${it.socket} may not be opened by this user`,
+    ]);
+  },
+  240_000,
+);
 
 test('another version of the API answers at the socket - refused, and nothing is done beside it', async () => {
   const it = await world({ vaults: ['nas'] });
