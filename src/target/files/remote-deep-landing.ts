@@ -10,9 +10,12 @@ const BLOCK_BYTES = 512;
 /** Of one directory's members, gathered before a tar gets them; a single one may be longer. */
 const GATHERED_BYTES = 8 * 1024 * 1024;
 
-/** `down ROOT STEP… :` goes to a directory, made where it is missing; a step is escaped for printf, and `/` ends it lest a newline be lost. */
+/**
+ * `down ROOT STEP… :` goes to a directory, made where it is missing (another segment's landing may be first); a step is escaped for printf, and
+ * `/` ends it lest a newline be lost.
+ */
 const DOWN = `set -e
-down() { cd -P "$1"; shift; while [ "$1" != : ]; do d=$(printf "%b/" "$1"); d=./\${d%/}; [ -d "$d" ] || mkdir -m 700 "$d"; cd -P "$d"; shift; done; }
+down() { cd -P "$1"; shift; while [ "$1" != : ]; do d=$(printf "%b/" "$1"); d=./\${d%/}; [ -d "$d" ] || mkdir -m 700 "$d" || [ -d "$d" ]; cd -P "$d"; shift; done; }
 `;
 const EXTRACT = `${DOWN}down "$@"; while [ "$1" != : ]; do shift; done; shift; exec "$@"`;
 const LINK = `${DOWN}down "$@"; exec 3< .; while [ "$1" != : ]; do shift; done; shift
