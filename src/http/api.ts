@@ -67,6 +67,8 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
     connectionTimeout: IDLE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     exposeHeadRoutes: false,
+    // its answer would be no problem document; what comes while the daemon stops is answered, then its connection closed
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 200 },
     trustProxy: door.kind === 'network' && door.proxies.length > 0 ? [...door.proxies] : false,
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(service, error, socket),
