@@ -65,9 +65,10 @@ function layOut(
   const share = `${prefix}/share`;
   put(`${share}/man/man1/coffre.1.gz`, compressed(read('man/coffre.1')));
   put(`${share}/man/man5/coffre.yaml.5.gz`, compressed(read('man/coffre.yaml.5')));
-  put(`${share}/doc/coffre/changelog.gz`, compressed(read('CHANGELOG.md')));
+  put(`${share}/doc/coffre/CHANGELOG.md.gz`, compressed(read('CHANGELOG.md')));
   put(`${share}/doc/coffre/README.md.gz`, compressed(read('README.md')));
   put(`${share}/doc/coffre/examples/coffre.yaml`, read('config/coffre.example.yaml'));
+  put(`${share}/doc/coffre/examples/prometheus-alerts.yml`, read('config/prometheus-alerts.yml'));
   put(`${share}/doc/coffre/copyright`, copyrightOf(staged, readFileSync(path.join(templates, 'copyright'), 'utf8'), architecture));
   // where the shells of Debian look, whatever the prefix
   put('/usr/share/bash-completion/completions/coffre', read('completion/coffre.bash'));

@@ -25,10 +25,10 @@ export function installDependencies(staged: string, cpu: 'x64' | 'arm64'): void 
   );
 }
 
-/** Types, source maps, and TypeScript that was compiled to what lies beside it: no program reads them. */
-const UNREAD_FILE = /\.(d\.[cm]?ts|[cm]?ts|tsx|map|flow|tsbuildinfo)$/;
+/** Types, source maps, what tools of developers are configured by, and TypeScript that was compiled to what lies beside it: no program reads them. */
+const UNREAD_FILE = /^\.|\.(d\.[cm]?ts|[cm]?ts|tsx|map|flow|tsbuildinfo)$/;
 /** Folders of every package that no import reaches; the test of the package imports everything that is left. */
-const UNREAD_FOLDER = /^(tests?|__tests__|benchmarks?|examples?|\.github|\.vscode|dist-types|\.tap|coverage)$/;
+const UNREAD_FOLDER = /^(tests?|__tests__|benchmarks?|examples?|docs|\.github|\.vscode|dist-types|\.tap|coverage)$/;
 /** ssh2 looks for these at run time and does without: they are built by a compiler when they are installed, and no script runs here. */
 const NATIVE = ['cpu-features', 'buildcheck', 'nan'];
 

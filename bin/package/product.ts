@@ -9,7 +9,10 @@ export interface Product {
 }
 
 /** Files that the program reads, or that whoever installs it wants beside it. */
-const BESIDE = ['LICENSE', 'README.md', 'CHANGELOG.md', 'config/coffre.example.yaml', 'src/segment/FORMAT.md'];
+const BESIDE = [
+  ...['LICENSE', 'README.md', 'CHANGELOG.md', 'config/coffre.example.yaml', 'config/prometheus-alerts.yml'],
+  'src/segment/FORMAT.md',
+];
 
 /** Makes `to` the root of an npm package from the checkout at `top`. */
 export function stageProduct(top: string, to: string): Product {
