@@ -17,6 +17,7 @@ export function smallPackage(
     'README.md',
     'CHANGELOG.md',
     'config/coffre.example.yaml',
+    'config/prometheus-alerts.yml',
     'src/main.js',
     `node_modules/${nodePackage(architecture)}/LICENSE`,
   ];
