@@ -1,5 +1,5 @@
 // The API against its own description: checked by a validator of OpenAPI that is not ours, and by a client that knows nothing else.
-import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildApi } from '../../src/http/api.ts';
 import { SHOPS, startDaemon, type TestDaemon } from './daemon.ts';
 import { type Known, nearly, type Schema, valid } from './fuzz.ts';
-import { makeThings, type Things } from './things.ts';
+import { makeThings, SECRET_WORD, type Things } from './things.ts';
 
 interface Parameter {
   readonly name: string;
@@ -122,9 +122,9 @@ interface Answered {
 }
 
 /** Over the administrators' socket, where nothing limits the rate. A stream is left as soon as it begins. */
-function send(method: string, { path, headers, body }: Made): Promise<Answered> {
+function send(method: string, { path, headers, body }: Made, to: RequestOptions = { socketPath: it.socket }): Promise<Answered> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath: it.socket, agent, method, path, headers: { host: 'localhost', ...headers } }, (response) => {
+    const outgoing = request({ ...to, agent, method, path, headers: { host: 'localhost', ...to.headers, ...headers } }, (response) => {
       const told = { status: response.statusCode ?? 0, headers: response.headers };
       if (response.headers['content-type']?.startsWith('text/event-stream')) {
         response.destroy();
@@ -176,6 +176,22 @@ describe('a client that knows only the document - nothing fails, and every answe
     // or it was the refusals alone that were looked at
     const never = [...statuses].filter(([, seen]) => ![...seen].some((status) => status < 300)).map(([name]) => name);
     expect(never).toEqual([]);
+    expect(it.log.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  test('with a client’s token - and no word of anybody else in any of them', { timeout: 120_000 }, async () => {
+    const { hostname, port } = new URL(it.url);
+    const to = { host: hostname, port, headers: { authorization: `Bearer ${await it.token('client', ['dupont'])}` } };
+    for (const { method, path, operation } of operations) {
+      const holds = async (made: Made): Promise<void> => {
+        const { status, text } = await send(method, made, to);
+        const problem = `${method} ${made.path} ${made.body ?? ''}: ${status} ${text}`;
+        expect(status, problem).toBeLessThan(500);
+        for (const word of ['martin', 'zoe', SECRET_WORD, it.dir]) expect(text, problem).not.toContain(word);
+      };
+      await fc.assert(fc.asyncProperty(requests(path, operation, valid), holds), { numRuns: 5, endOnFailure: true });
+      await fc.assert(fc.asyncProperty(requests(path, operation, nearly), holds), { numRuns: 5, endOnFailure: true });
+    }
     expect(it.log.filter(({ level }) => level === 'error')).toEqual([]);
   });
 });
