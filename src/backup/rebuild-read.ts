@@ -1,15 +1,21 @@
 // Objects of a vault that nobody vouches for, read until one proves itself: by signature, by what it says it is, oldest version first.
 import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { type Checkpoint, decodeCheckpoint, type SignedCheckpoint, verifyCheckpoint } from '../segment/checkpoint.ts';
+import { compressIndex } from '../segment/index-file.ts';
 import { manifestKey, parseKey, stateKey } from '../segment/layout.ts';
 import { decodeManifest, verifyManifest } from '../segment/manifest.ts';
-import type { SignedManifest } from '../segment/manifest-types.ts';
-import { openSelfProving } from '../segment/open.ts';
+import type { Manifest, SignedManifest } from '../segment/manifest-types.ts';
+import { openSelfProving, openStream } from '../segment/open.ts';
 import { READ_RETRY, retrying } from '../vault/retry.ts';
 import type { ListedVersion, Vault } from '../vault/vault.ts';
+import { indexCopyPath } from './state-files.ts';
 
 export interface RebuildVault {
   readonly vault: Vault;
@@ -126,4 +132,38 @@ export async function openCheckpointVersion(
     throw new CoffreError('E_OBJECT_ALTERED', `${what}: is the checkpoint of ${checkpoint.time} in ${checkpoint.vault}`);
   }
   return checkpoint;
+}
+
+/** Our own copy of a manifest's index, from the vault; null when it is there, else what `verdictOf` says. Throws what the vault throws. */
+export async function copyIndex(
+  { vault, clock, signal }: RebuildVault,
+  stateDir: string,
+  manifest: Manifest,
+  identities: readonly string[],
+): Promise<string | null> {
+  const { index } = manifest;
+  const target = indexCopyPath(stateDir, manifest.shop, manifest.snapshot);
+  const plain = `${target}.plain`;
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  const options = {
+    what: `${vault.name}: ${index.key}`,
+    expected: index,
+    identities: manifest.encryption === 'none' ? ('none' as const) : identities,
+    signal,
+  };
+  const fetch = async (): Promise<void> => {
+    const stored = await vault.get(index.key, index.versionId, signal);
+    await pipeline(openStream(stored, options), createWriteStream(plain, { mode: 0o600 }));
+  };
+  try {
+    await retrying(clock, READ_RETRY, fetch, signal);
+    await compressIndex(plain, target);
+    return null;
+  } catch (error) {
+    const verdict = verdictOf(error, 'index');
+    if (verdict === null) throw error;
+    return verdict;
+  } finally {
+    await rm(plain, { force: true });
+  }
 }

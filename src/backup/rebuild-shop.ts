@@ -1,10 +1,7 @@
 // One shop of one vault, from a listing to rows of the catalog: manifests that prove themselves, what they name, and what is left over.
-import { createWriteStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { Insertable, Kysely, Selectable } from 'kysely';
-import { Temporal } from 'temporal-polyfill';
 import { lockColumns } from '../billing/entries.ts';
 import type { CopyHint, SnapshotHint } from '../catalog/checkpoint-tables.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -12,20 +9,18 @@ import { slices } from '../catalog/segments.ts';
 import { insertSnapshot } from '../catalog/snapshots.ts';
 import type { ObjectsTable, Tables } from '../catalog/tables.ts';
 import { CoffreError } from '../errors.ts';
-import { idTimeMs } from '../segment/id.ts';
 import type { ShopIdentity } from '../segment/identity-store.ts';
-import { compressIndex } from '../segment/index-file.ts';
 import { parseKey } from '../segment/layout.ts';
 import { encodeManifest } from '../segment/manifest.ts';
 import type { Manifest, SignedManifest } from '../segment/manifest-types.ts';
-import { openStream } from '../segment/open.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import { READ_RETRY, retrying } from '../vault/retry.ts';
 import type { ListedVersion, Lock } from '../vault/vault.ts';
 import { writeDurably } from './commit.ts';
 import { openIdentities, provenIdentities, type SealedIdentity } from './rebuild-identities.ts';
-import { openManifestVersion, type RebuildFinding, type RebuildVault, sha256Of, verdictOf } from './rebuild-read.ts';
-import { indexCopyPath, manifestCopyPath } from './state-files.ts';
+import { copyIndex, openManifestVersion, type RebuildFinding, type RebuildVault, sha256Of, verdictOf } from './rebuild-read.ts';
+import { runRow, segmentRow, snapshotRow } from './rebuild-rows.ts';
+import { manifestCopyPath } from './state-files.ts';
 
 /** Requests under way at once. */
 const IN_FLIGHT = 16;
@@ -215,8 +210,12 @@ class ShopRebuild {
     }
     await this.#readLocks(named.map(({ key, versionId }) => nameOf(key, versionId)));
     if (!missing.includes(manifest.index.key)) {
-      const problem = await this.#copyIndex(manifest);
-      if (problem !== null) missing.push(manifest.index.key);
+      const identities = [...new Set(this.#candidates.map(({ identity }) => identity))];
+      const problem = await copyIndex(this.#request, catalog.stateDir, manifest, identities);
+      if (problem !== null) {
+        this.#note({ ...manifest.index, sizeBytes: manifest.index.storedBytes }, problem);
+        missing.push(manifest.index.key);
+      }
     }
     const manifestPath = manifestCopyPath(catalog.stateDir, this.#shop, id, vault.name);
     await mkdir(dirname(manifestPath), { recursive: true, mode: 0o700 });
@@ -226,10 +225,6 @@ class ShopRebuild {
       await this.#segments(tx, manifest);
       const hint = snapshotHints.get(id);
       const copy = copyHints.get(id);
-      const completedAt = Temporal.Instant.from(manifest.completedAt).epochMilliseconds;
-      const startedAt = Temporal.Instant.from(manifest.startedAt).epochMilliseconds;
-      const storedBytes = sum(manifest.segments.map((one) => one.storedBytes)) + manifest.index.storedBytes + version.sizeBytes;
-      const fresh = manifest.segments.filter((one) => one.fresh);
       const isCopied = await tx
         .selectFrom('snapshotVaults')
         .select('snapshotId')
@@ -237,29 +232,7 @@ class ShopRebuild {
         .where('vault', '=', vault.name)
         .executeTakeFirst();
       await insertSnapshot(tx, {
-        snapshot: {
-          id,
-          shop: this.#shop,
-          source: manifest.source,
-          runId: id,
-          startedAt,
-          asOf: Temporal.Instant.from(manifest.asOf).epochMilliseconds,
-          completedAt,
-          full: manifest.full ? 1 : 0,
-          complete: manifest.complete ? 1 : 0,
-          state: hint?.state === 'tombstone' ? 'tombstone' : 'committed',
-          keepUntil: hint?.keepUntil ?? Temporal.Instant.from(manifest.lock.retainUntil).epochMilliseconds,
-          plainBytes: sum(manifest.segments.map((one) => one.plainBytes)),
-          storedBytes,
-          freshBytes: sum(fresh.map((one) => one.storedBytes)) + manifest.index.storedBytes + version.sizeBytes,
-          segments: manifest.segments.length,
-          reusedSegments: manifest.segments.length - fresh.length,
-          counts: JSON.stringify(manifest.counts),
-          warnings: JSON.stringify(manifest.warnings),
-          consistency: manifest.consistency ? JSON.stringify(manifest.consistency) : null,
-          requiredVaults: hint?.requiredVaults ?? JSON.stringify(this.#request.requiredVaults ?? [vault.name]),
-          durationMs: hint?.durationMs ?? completedAt - startedAt,
-        },
+        snapshot: snapshotRow(manifest, version.sizeBytes, hint, this.#request.requiredVaults ?? [vault.name]),
         // how much of a segment is alive nobody counted: all of it counts as used
         segments: manifest.segments.map((one, seq) => ({ segmentId: one.id, seq, partial: one.partial ? 1 : 0, liveBytes: null })),
         ...(isCopied
@@ -279,18 +252,7 @@ class ShopRebuild {
       // a run newer than the last checkpoint is known by its snapshot alone
       await tx
         .insertInto('runs')
-        .values({
-          id,
-          kind: 'backup',
-          shop: this.#shop,
-          source: manifest.source,
-          state: 'done',
-          startedAt,
-          endedAt: completedAt,
-          errorCode: null,
-          errorMessage: null,
-          detail: JSON.stringify({ rebuiltFrom: vault.name, at: clock.now().toString() }),
-        })
+        .values(runRow(manifest, vault.name, clock.now()))
         .onConflict((conflict) => conflict.doNothing())
         .execute();
     });
@@ -300,24 +262,7 @@ class ShopRebuild {
   async #segments(tx: Kysely<Tables>, manifest: Manifest): Promise<void> {
     const fresh = manifest.segments.filter((one) => !this.#segmentIds.has(one.id));
     for (const some of slices(fresh, ROWS_AT_ONCE)) {
-      const rows = some.map((one) => ({
-        id: one.id,
-        shop: this.#shop,
-        source: manifest.source,
-        kind: one.kind,
-        phase: one.phase,
-        name: one.name,
-        key: one.key,
-        plainBytes: one.plainBytes,
-        plainSha256: one.plainSha256,
-        storedBytes: one.storedBytes,
-        storedSha256: one.storedSha256,
-        sealedTo: manifest.encryption === 'none' ? 'none' : manifest.encryption.recipient,
-        load: one.load === undefined ? null : JSON.stringify(one.load),
-        // manifests come oldest first: the one that stored it, unless that is gone
-        runId: manifest.snapshot,
-        createdAt: idTimeMs(one.id),
-      }));
+      const rows = some.map((one) => segmentRow(manifest, one));
       await tx
         .insertInto('segments')
         .values(rows)
@@ -391,37 +336,6 @@ class ShopRebuild {
     return id;
   }
 
-  /** Our own copy of the index; null when it is there. */
-  async #copyIndex(manifest: Manifest): Promise<string | null> {
-    const { catalog, clock, signal, vault } = this.#request;
-    const target = indexCopyPath(catalog.stateDir, this.#shop, manifest.snapshot);
-    const plain = `${target}.plain`;
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-    const what = `${vault.name}: ${manifest.index.key}`;
-    const identities = manifest.encryption === 'none' ? 'none' : [...new Set(this.#candidates.map(({ identity }) => identity))];
-    try {
-      await retrying(
-        clock,
-        READ_RETRY,
-        async () => {
-          const stored = await vault.get(manifest.index.key, manifest.index.versionId, signal);
-          const plaintext = openStream(stored, { what, expected: manifest.index, identities, signal });
-          await pipeline(plaintext, createWriteStream(plain, { mode: 0o600 }));
-        },
-        signal,
-      );
-      await compressIndex(plain, target);
-      return null;
-    } catch (error) {
-      const verdict = verdictOf(error, 'index');
-      if (verdict === null) throw error;
-      this.#note({ ...manifest.index, sizeBytes: manifest.index.storedBytes }, verdict);
-      return verdict;
-    } finally {
-      await rm(plain, { force: true });
-    }
-  }
-
   /** Everything that no manifest named: identities, what the ledger knows as ours, and what nobody vouches for. */
   async #recordRest(proven: readonly SealedIdentity[]): Promise<void> {
     const { catalog, vault } = this.#request;
@@ -490,10 +404,6 @@ class ShopRebuild {
       .execute();
     return new Set(rows.filter(({ cause }) => cause === null).map(({ key, versionId }) => nameOf(key, versionId)));
   }
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
 
 const revisionOf = ({ manifest }: SignedManifest): number => manifest.revision ?? 0;
