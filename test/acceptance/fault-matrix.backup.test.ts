@@ -1,44 +1,21 @@
 // The fault matrix of a backup into a store that fails, hangs and lies, case by case, for each kind of object.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/errors.ts';
-import {
-  dropsLock,
-  failsInside,
-  hangs,
-  type Lie,
-  type LyingStore,
-  pretends,
-  refuses,
-  resets,
-  says,
-  takesNothing,
-} from '../servers/lying-store.ts';
+import { dropsLock, failsInside, hangs, type Lie, pretends, refuses, resets, says, takesNothing } from '../servers/lying-store.ts';
 import { inventory } from '../servers/s3.ts';
 import {
   believesTheTruth,
+  faultySetting,
   KINDS,
   type Kind,
-  makeTrees,
   metersExactly,
   recoversWholly,
   type Scene,
   scene,
   showsAsNewest,
-  startGateway,
-  type Trees,
 } from './fault-matrix.ts';
 
-let gateway: LyingStore;
-let trees: Trees;
-
-beforeAll(async () => {
-  trees = makeTrees();
-  gateway = await startGateway();
-});
-afterAll(async () => {
-  await gateway?.stop();
-  trees?.remove();
-});
+const setting = faultySetting();
 
 const FULL = ['backup', 'dupont', '--full'] as const;
 const inOrder: readonly Kind[] = ['segment', 'key', 'index', 'manifest', 'checkpoint'];
@@ -72,7 +49,7 @@ describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a 
     ['a reset after the store has it', resets(true)],
   ];
   it.each(once)('%s, once at each - success after a retry', async (_name, tell) => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     it.lie(...inOrder.map((kind): Lie => ({ on: 'PutObject', key: KINDS[kind], times: 1, tell })));
     const { json } = await it.ok(...FULL);
     expect(it.told()).toBe(inOrder.length);
@@ -96,7 +73,7 @@ describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a 
   ];
   for (const [name, tell, code] of always) {
     it(`${name}, each time - ${code} at each, nothing is called stored, and later all is well`, async () => {
-      await using it = await scene(gateway, trees.small);
+      await using it = await scene(setting.gateway, setting.trees.small);
       // a run takes up what those before it stored, so that each comes one step further
       for (const kind of inOrder) await failsAt(it, kind, code, null, { on: 'PutObject', key: KINDS[kind], tell });
       await recoversWholly(it);
@@ -104,7 +81,7 @@ describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a 
   }
 
   it('the lock silently dropped - given again and read back; dropped again - E_LOCK_DROPPED', async () => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     const { client } = it.world.bucket;
     it.lie(...inOrder.map((kind): Lie => ({ on: 'PutObject', key: KINDS[kind], tell: dropsLock(client) })));
     const { json } = await it.ok(...FULL);
@@ -121,7 +98,7 @@ describe.concurrent('at the PUT of a segment, a key, an index, a manifest and a 
   });
 
   it('what is read back is another size, another version, or 500 - a coded error', async () => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     const before = await recoversWholly(it, FULL);
     for (const kind of ['segment', 'index', 'manifest', 'checkpoint'] as const) {
       const on = 'HeadObject';
@@ -143,7 +120,7 @@ describe.concurrent('a store that hangs', { timeout: 300_000 }, () => {
     ['checkpoint', 'takes the body and never answers', hangs()],
   ];
   it.each(ways)('at the PUT of a %s: %s - E_VAULT_TIMEOUT within its deadlines; once: success after a retry', async (kind, _way, tell) => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     it.lie({ on: 'PutObject', key: KINDS[kind], tell, times: 1 });
     const { json } = await it.ok(...FULL);
     expect(it.told()).toBe(1);
@@ -154,7 +131,7 @@ describe.concurrent('a store that hangs', { timeout: 300_000 }, () => {
 
 describe.concurrent('a large segment, a multipart upload of two parts', { timeout: 300_000 }, () => {
   it('500, SlowDown, a reset and a lost answer, once each at the parts - success after a retry', async () => {
-    await using it = await scene(gateway, trees.large);
+    await using it = await scene(setting.gateway, setting.trees.large);
     const [on, key] = ['UploadPart', KINDS.segment] as const;
     for (const [first, second] of [
       [refuses(500, 'InternalError'), resets(true)],
@@ -186,7 +163,7 @@ describe.concurrent('a large segment, a multipart upload of two parts', { timeou
     const own = cases.filter((_, i) => i % 4 === part);
     const title = own.map(([name, , code]) => `${name}: ${code}`).join(', ');
     it(`${title} - nothing is called stored, an upload that is left is metered, and later all is well`, async () => {
-      await using it = await scene(gateway, trees.large);
+      await using it = await scene(setting.gateway, setting.trees.large);
       for (const [, lies, code] of own) await failsAt(it, 'segment', code, null, ...lies.map((lie) => ({ ...lie, key: KINDS.segment })));
       await recoversWholly(it);
     });
@@ -195,7 +172,7 @@ describe.concurrent('a large segment, a multipart upload of two parts', { timeou
 
 describe('two vaults, one of which lies', { timeout: 300_000 }, () => {
   it('each lie - E_DEGRADED names it, status says what is missing, and a catch-up under further lies copies nothing that is not there', async () => {
-    await using it = await scene(gateway, trees.small, { vaults: ['nas', 'offsite'] });
+    await using it = await scene(setting.gateway, setting.trees.small, { vaults: ['nas', 'offsite'] });
     await it.ok(...FULL);
     const lies: [Kind, ErrorCode, Lie['tell']][] = [
       ['segment', 'E_OBJECT_MISSING', pretends],

@@ -2,24 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import type { LyingStore } from '../servers/lying-store.ts';
 import { flipped, inCatalog } from './attack.ts';
-import { makeTrees, metersExactly, type Scene, scene, startGateway, type Trees } from './fault-matrix.ts';
+import { faultySetting, metersExactly, type Scene, scene } from './fault-matrix.ts';
 
-let gateway: LyingStore;
-let trees: Trees;
-
-beforeAll(async () => {
-  trees = makeTrees();
-  gateway = await startGateway();
-});
-afterAll(async () => {
-  await gateway?.stop();
-  trees?.remove();
-});
+const setting = faultySetting();
 
 const NAS = { vaults: ['nas'] } as const;
 const BACKUP = ['backup', 'dupont', '--full'] as const;
@@ -70,7 +59,7 @@ describe('a file that changed behind our back', { timeout: 300_000 }, () => {
   it.each(ways)(
     '%s, of a segment, an index, a manifest - a code on verify and restore, never green; from another vault it is mended',
     async (_way, spoil, code) => {
-      await using it = await scene(gateway, trees.small, { vaults: ['nas', 'offsite'] });
+      await using it = await scene(setting.gateway, setting.trees.small, { vaults: ['nas', 'offsite'] });
       await it.ok(...BACKUP);
       for (const kind of ['segment', 'index', 'manifest']) {
         const path = storedFiles(it).get(kind) as string;
@@ -109,7 +98,7 @@ function forge(path: string): void {
 
 describe.skipIf(process.getuid?.() !== 0)('a disk', () => {
   it('that is remounted read-only - E_VAULT_DENIED for what writes, verify and restore go on; writable again all is well', async () => {
-    await using it = await scene(gateway, trees.small, NAS);
+    await using it = await scene(setting.gateway, setting.trees.small, NAS);
     using disk = new Disk(it.world.nasPath, 'tmpfs');
     await it.ok(...BACKUP);
     disk.remount('ro');
@@ -123,7 +112,7 @@ describe.skipIf(process.getuid?.() !== 0)('a disk', () => {
   });
 
   it('that is full - E_VAULT_SPACE, the snapshot before stays whole; with room again all is well', async () => {
-    await using it = await scene(gateway, trees.large, NAS);
+    await using it = await scene(setting.gateway, setting.trees.large, NAS);
     using disk = new Disk(it.world.nasPath, 'tmpfs');
     await it.ok(...BACKUP);
     for (const free of [0, 4_000_000]) {
@@ -137,7 +126,7 @@ describe.skipIf(process.getuid?.() !== 0)('a disk', () => {
   });
 
   it('that fails to read - E_VAULT_IO on verify and restore, and status is red', async () => {
-    await using it = await scene(gateway, trees.large, NAS);
+    await using it = await scene(setting.gateway, setting.trees.large, NAS);
     using disk = new Disk(it.world.nasPath, 'loop');
     await it.ok(...BACKUP);
     disk.loseEnd();
@@ -148,7 +137,7 @@ describe.skipIf(process.getuid?.() !== 0)('a disk', () => {
   });
 
   it('that fails to write what it took (a thin volume whose pool is full: fsync says it) - E_VAULT_SPACE, and no snapshot', async () => {
-    await using it = await scene(gateway, trees.large, NAS);
+    await using it = await scene(setting.gateway, setting.trees.large, NAS);
     using disk = new Disk(it.world.nasPath, 'thin');
     await it.fails('E_VAULT_SPACE', ...BACKUP);
     expect((await it.run('status', 'dupont')).json.shops[0].sources[0].newestGood).toBeNull();
@@ -156,7 +145,7 @@ describe.skipIf(process.getuid?.() !== 0)('a disk', () => {
   });
 
   it('that hangs - E_VAULT_TIMEOUT within limits.vaultDeadline; once it goes on, all is well', async () => {
-    await using it = await scene(gateway, trees.small, NAS);
+    await using it = await scene(setting.gateway, setting.trees.small, NAS);
     using disk = new Disk(it.world.nasPath, 'loop');
     await it.ok(...BACKUP);
     execFileSync('fsfreeze', ['--freeze', disk.path]);
@@ -173,7 +162,7 @@ describe.skipIf(process.getuid?.() !== 0)('a disk', () => {
   });
 
   it('that is not mounted - E_VAULT_UNREACHABLE, and nothing is written into the empty folder', async () => {
-    await using it = await scene(gateway, trees.small, NAS);
+    await using it = await scene(setting.gateway, setting.trees.small, NAS);
     {
       using _ = new Disk(it.world.nasPath, 'tmpfs');
       await it.ok(...BACKUP);

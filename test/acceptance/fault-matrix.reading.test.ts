@@ -1,7 +1,7 @@
 // The fault matrix of what reads a store that fails, hangs and lies: verify, restore, reconcile, prune; case by case.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import {
@@ -12,7 +12,6 @@ import {
   failsInside,
   hangs,
   type Lie,
-  type LyingStore,
   lags,
   pretends,
   refuses,
@@ -21,29 +20,9 @@ import {
 import { until } from '../servers/rig.ts';
 import { inventory } from '../servers/s3.ts';
 import { flipped } from './attack.ts';
-import {
-  believesTheTruth,
-  KINDS,
-  makeTrees,
-  metersExactly,
-  recoversWholly,
-  type Scene,
-  scene,
-  startGateway,
-  type Trees,
-} from './fault-matrix.ts';
+import { believesTheTruth, faultySetting, KINDS, metersExactly, recoversWholly, type Scene, scene } from './fault-matrix.ts';
 
-let gateway: LyingStore;
-let trees: Trees;
-
-beforeAll(async () => {
-  trees = makeTrees();
-  gateway = await startGateway();
-});
-afterAll(async () => {
-  await gateway?.stop();
-  trees?.remove();
-});
+const setting = faultySetting();
 
 const BACKUP = ['backup', 'dupont'] as const;
 const VERIFY = ['verify', 'dupont', '--read-data'] as const;
@@ -75,7 +54,7 @@ describe.concurrent('a GET', { timeout: 300_000 }, () => {
   for (const kind of ['segment', 'index', 'manifest'] as const) {
     const key = KINDS[kind];
     it(`of a ${kind} - once: success after a retry; each time: verify and restore end with the code, and the other vault restores`, async () => {
-      await using it = await scene(gateway, trees.small, { vaults: ['nas', 'offsite'] });
+      await using it = await scene(setting.gateway, setting.trees.small, { vaults: ['nas', 'offsite'] });
       await it.ok(...BACKUP);
       it.lie({ on: 'GetObject', key, tell: refuses(500, 'InternalError'), times: 1 });
       await it.ok(...VERIFY);
@@ -126,7 +105,7 @@ describe.concurrent('a listing', { timeout: 300_000 }, () => {
     ],
   ];
   it('that fails in each way - once: success after a retry; each time: verify, backup, reconcile and prune end with the code', async () => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     await it.ok(...BACKUP);
     // so many segments that they fill more than a page
     await it.ok(...BACKUP, '--full');
@@ -149,7 +128,7 @@ describe.concurrent('a listing', { timeout: 300_000 }, () => {
   });
 
   it('that lags behind - verify says that what is new is missing; backup, reconcile and prune lose nothing by it', async () => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     await it.ok(...BACKUP);
     it.lie({ on, tell: lags() });
     for (const command of ['verify', 'reconcile', 'prune']) await it.ok(command, 'dupont');
@@ -163,7 +142,7 @@ describe.concurrent('a listing', { timeout: 300_000 }, () => {
   });
 
   it('that leaves out entries - verify says so; a backup stores anew what it does not see, and reconcile asks before it believes', async () => {
-    await using it = await scene(gateway, trees.small);
+    await using it = await scene(setting.gateway, setting.trees.small);
     await it.ok(...BACKUP);
     const forgets = answersWith((body) => Buffer.from(body.toString().replace(/<Version>.*?<\/Version>/s, '')));
     it.lie({ on, tell: forgets });
@@ -177,7 +156,7 @@ describe.concurrent('a listing', { timeout: 300_000 }, () => {
 
 describe.concurrent('a DELETE during prune', { timeout: 300_000 }, () => {
   it('that fails, hangs, or whose answer is lost - its code, and the next prune goes on; that is not done - found by the next look', async () => {
-    await using it = await scene(gateway, trees.small, { retention: '12s' });
+    await using it = await scene(setting.gateway, setting.trees.small, { retention: '12s' });
     const removed: string = (await it.ok(...BACKUP)).json.snapshots[0].id;
     await it.ok(...BACKUP);
     // the newest one's lock is kept ahead meanwhile

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GetObjectRetentionCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { type Clock, fromDate, systemClock } from '../../src/clock.ts';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { S3Vault } from '../../src/vault/s3.ts';
@@ -43,7 +43,7 @@ export interface Trees {
   remove(): void;
 }
 
-export function makeTrees(): Trees {
+function makeTrees(): Trees {
   const dir = mkdtempSync(join(tmpdir(), 'coffre-trees-'));
   const [small, large] = [join(dir, 'small'), join(dir, 'large')];
   mkdirSync(join(small, 'img'), { recursive: true });
@@ -113,9 +113,26 @@ export async function scene(gateway: LyingStore, root: string, options: WorldOpt
   };
 }
 
-export async function startGateway(): Promise<LyingStore> {
-  const { sharedStore } = await import('../servers/s3.ts');
-  return startLyingStore((await sharedStore()).endpoint);
+/** What every file of the matrix stands on, made before its tests and gone after them. */
+export function faultySetting(): { readonly gateway: LyingStore; readonly trees: Trees } {
+  const made: { gateway?: LyingStore; trees?: Trees } = {};
+  beforeAll(async () => {
+    made.trees = makeTrees();
+    const { sharedStore } = await import('../servers/s3.ts');
+    made.gateway = await startLyingStore((await sharedStore()).endpoint);
+  });
+  afterAll(async () => {
+    await made.gateway?.stop();
+    made.trees?.remove();
+  });
+  return {
+    get gateway() {
+      return made.gateway as LyingStore;
+    },
+    get trees() {
+      return made.trees as Trees;
+    },
+  };
 }
 
 interface ObjectRow {
