@@ -1,7 +1,7 @@
 // HTTP agents whose sockets read into one buffer each, again and again.
 import type { AgentOptions } from 'node:http';
 import type { OnReadOpts, Socket } from 'node:net';
-import { HttpAgent, HttpsAgent } from '../host/node-http.ts';
+import { HttpAgent, HttpsAgent } from './node-http.ts';
 
 /** What one read may bring: four times what Node reads by itself, so a quarter of the calls. */
 const READ_BYTES = 256 * 1024;

@@ -5,8 +5,8 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { type Clock, toDate } from '../clock.ts';
 import type { S3VaultConfig, Secret } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import { HttpAgent, HttpsAgent } from '../host/node-http.ts';
 import { InPlaceHttpAgent, InPlaceHttpsAgent } from './in-place-agent.ts';
+import { HttpAgent, HttpsAgent } from './node-http.ts';
 
 /** Free sockets close after this: stores close idle ones too, and a PUT sent into a closing one has an unknown outcome. */
 const IDLE_SOCKET_MS = 4_000;
