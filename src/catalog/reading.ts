@@ -72,3 +72,36 @@ export async function readingLevels(catalog: Catalog, shop: string, sinceMs: num
     .orderBy('vault')
     .execute();
 }
+
+/** What tells whether anything is to be read, without an object of it. */
+export interface ReadingSummary {
+  readonly totalBytes: number;
+  /** Read since `sinceMs`, and not after `nowMs`. */
+  readonly readBytes: number;
+  /** Epoch milliseconds; null: there is nothing to be read. */
+  readonly oldestKnownAt: number | null;
+}
+
+/** Of `readableObjects`, summed up by the database: hundreds of shops are asked hourly, and have thousands of objects each. */
+export async function readingSummary(
+  catalog: Catalog,
+  vault: string,
+  shop: string,
+  { sinceMs, nowMs }: { readonly sinceMs: number; readonly nowMs: number },
+): Promise<ReadingSummary> {
+  const row = await catalog.db
+    .selectFrom('objects')
+    .select((eb) => eb.fn.sum<number | null>('sizeBytes').as('totalBytes'))
+    .select(sql<number | null>`sum(case when "readAt" > ${sinceMs} and "readAt" <= ${nowMs} then "sizeBytes" else 0 end)`.as('readBytes'))
+    .select(sql<number | null>`min(coalesce("readAt", "createdAt"))`.as('oldestKnownAt'))
+    .where('vault', '=', vault)
+    .where('shop', '=', shop)
+    .where(IS_LIVE)
+    .where('state', '=', 'stored')
+    .where('kind', 'in', KINDS)
+    .where('damage', 'is', null)
+    .where('versionId', 'is not', null)
+    .where((eb) => eb.or([eb('kind', '=', 'segment'), eb('sha256', 'is not', null)]))
+    .executeTakeFirstOrThrow();
+  return { totalBytes: row.totalBytes ?? 0, readBytes: row.readBytes ?? 0, oldestKnownAt: row.oldestKnownAt };
+}

@@ -2,14 +2,14 @@
 import { createHash } from 'node:crypto';
 import { audit } from '../catalog/audit.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { type ReadableObject, readableObjects } from '../catalog/reading.ts';
+import { type ReadableObject, readableObjects, readingSummary } from '../catalog/reading.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import { recordDamagedObject, recordSoundObject } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { Vault } from '../vault/vault.ts';
-import { dueToRead } from './read-share.ts';
+import { dueToRead, isAnyDue, pieceOf } from './read-share.ts';
 
 export interface ReadDueDeps {
   readonly catalog: Catalog;
@@ -45,7 +45,8 @@ const DAMAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_OBJECT_ALTERED', '
 /** Whether anything is due. */
 export async function isReadingDue(catalog: Catalog, nowMs: number, request: Pick<ReadDueRequest, 'shop' | 'vaults' | 'withinMs'>) {
   for (const vault of request.vaults) {
-    if (dueToRead(await readableObjects(catalog, vault, request.shop), nowMs, request.withinMs).length > 0) return true;
+    const summary = await readingSummary(catalog, vault, request.shop, { sinceMs: nowMs - pieceOf(request.withinMs), nowMs });
+    if (isAnyDue(summary, nowMs, request.withinMs)) return true;
   }
   return false;
 }

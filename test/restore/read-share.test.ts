@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ReadableObject } from '../../src/catalog/reading.ts';
-import { dueToRead, oldestShare } from '../../src/restore/read-share.ts';
+import { dueToRead, isAnyDue, oldestShare, pieceOf } from '../../src/restore/read-share.ts';
 
 const DAY = 86_400_000;
 const object = (id: number, sizeBytes: number, storedAt: number, readAt: number | null = null): ReadableObject => ({
@@ -32,6 +32,30 @@ test('looked at every six hours - whatever is stored, nothing is ever overdue, a
       }
     }),
     { numRuns: 200 },
+  );
+});
+
+test('the figures alone say the same as the list: whether anything is due', () => {
+  const one = fc.record({
+    size: fc.integer({ min: 0, max: 100 }),
+    stored: fc.integer({ min: -40, max: 1 }),
+    read: fc.option(fc.integer({ min: -40, max: 1 })),
+  });
+  fc.assert(
+    fc.property(fc.array(one, { maxLength: 12 }), fc.integer({ min: 1, max: 30 }), (rows, withinDays) => {
+      const [nowMs, withinMs] = [0, withinDays * DAY];
+      const objects = rows
+        .map(({ size, stored, read }, id) => object(id, size, stored * DAY, read === null ? null : read * DAY))
+        .sort((a, b) => a.knownAt - b.knownAt || a.id - b.id);
+      const sum = (of: readonly ReadableObject[]): number => of.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
+      const summary = {
+        totalBytes: sum(objects),
+        readBytes: sum(objects.filter(({ readAt }) => readAt !== null && readAt > nowMs - pieceOf(withinMs) && readAt <= nowMs)),
+        oldestKnownAt: objects[0]?.knownAt ?? null,
+      };
+      expect(isAnyDue(summary, nowMs, withinMs)).toBe(dueToRead(objects, nowMs, withinMs).length > 0);
+    }),
+    { numRuns: 2000 },
   );
 });
 
