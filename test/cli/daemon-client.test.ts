@@ -34,13 +34,13 @@ async function outcomeOf(child: ChildProcess): Promise<Outcome> {
   return { status, stdout: stdout ?? '', stderr: stderr ?? '', json: JSON.parse(stdout ?? '') };
 }
 
-/** The id of the run that is under way for a shop, as soon as it is. */
-async function underWay(it: World): Promise<string> {
+/** The id of the backup that is under way, as soon as one is; not the one that was called off and still ends. */
+async function underWay(it: World, ending = ''): Promise<string> {
   let id = '';
-  await until('a run is under way', 30_000, async () => {
+  await until('a run is under way', 60_000, async () => {
     const { json } = await it.ok(['run', 'list', '--state', 'running', '--kind', 'backup']);
     id = json.runs[0]?.id ?? '';
-    return id !== '';
+    return id !== '' && id !== ending;
   });
   return id;
 }
@@ -104,7 +104,7 @@ test('backup, prune, catch-up, reconcile, checkpoint - with the daemon the same 
 }, 240_000);
 
 test('the daemon is busy with the shop - a command that works alone is refused and says with what; what only reads is answered', async () => {
-  const it = await world({ limits: SLOW }, 8);
+  const it = await world({ limits: SLOW }, 60);
   const daemon = await runDaemon(it);
   const run = await underWay(it);
   const refused = await it.coffre(['--alone', 'prune', 'dupont']);
@@ -121,17 +121,13 @@ test('the daemon is busy with the shop - a command that works alone is refused a
 }, 240_000);
 
 test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, is followed again, and is called off', async () => {
-  const it = await world({ limits: SLOW }, 8);
+  const it = await world({ limits: SLOW }, 60);
   await runDaemon(it);
   const first = await underWay(it);
   await it.ok(['run', 'cancel', first]);
   const following = it.start(['backup', 'dupont']);
   const said = outcomeOf(following);
-  let run = '';
-  await until('the second run is under way', 30_000, async () => {
-    run = await underWay(it);
-    return run !== first;
-  });
+  const run = await underWay(it, first);
   following.kill('SIGINT');
   const { status, json } = await said;
   expect({ status, ...json.error }).toEqual({
@@ -156,9 +152,10 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
     // what ends within the time that a daemon gives to what is under way is not cut off
     const it = await world({ limits: SLOW }, signal === 'SIGTERM' ? 9 : 4);
     const daemon = await runDaemon(it);
-    await it.ok(['run', 'cancel', await underWay(it)]);
+    const first = await underWay(it);
+    await it.ok(['run', 'cancel', first]);
     const said = outcomeOf(it.start(['backup', 'dupont']));
-    const run = await underWay(it);
+    const run = await underWay(it, first);
     daemon.signal(signal);
     await daemon.gone;
     quicken(it);
@@ -174,12 +171,12 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
 );
 
 test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST; commands then work alone', async () => {
-  const it = await world({ limits: SLOW }, 4);
+  const it = await world({ limits: SLOW }, 30);
   const daemon = await runDaemon(it);
-  const run = await underWay(it);
-  const said = outcomeOf(it.start(['run', 'follow', run]));
-  // the follower follows once its connection is there
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const first = await underWay(it);
+  await it.ok(['run', 'cancel', first]);
+  const said = outcomeOf(it.start(['backup', 'dupont']));
+  const run = await underWay(it, first);
   daemon.signal('SIGKILL');
   const { status, json } = await said;
   expect(status).toBe(14);
