@@ -1,8 +1,8 @@
 // Requests to the daemon's API: over its unix socket, or over TCP with a token. JSON in, JSON or server-sent events out, errors as ours.
-import { type ClientRequest, type IncomingMessage, request as plainRequest, type RequestOptions } from 'node:http';
-import { request as tlsRequest } from 'node:https';
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Clock } from '../clock.ts';
 import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import { httpRequest as plainRequest, httpsRequest as tlsRequest } from '../vault/node-http.ts';
 
 /** Where a daemon is. */
 export type DaemonAddress =

@@ -1,7 +1,7 @@
 // Errors as the API tells them: RFC 9457 problem documents, with the codes of the error table.
-import { STATUS_CODES } from 'node:http';
 import * as z from 'zod';
 import { type CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import { STATUS_CODES } from '../vault/node-http.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 

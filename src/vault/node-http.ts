@@ -3,5 +3,5 @@
 const http = process.getBuiltinModule('node:http');
 const https = process.getBuiltinModule('node:https');
 
-export const { Agent: HttpAgent, request: httpRequest } = http;
+export const { Agent: HttpAgent, request: httpRequest, STATUS_CODES } = http;
 export const { Agent: HttpsAgent, request: httpsRequest } = https;
