@@ -18,6 +18,8 @@ const CHAIN_EVERY = 3;
 const LONGEST_CHAIN = 5;
 /** Of each so many kills one is a power cut: part of what was not synced is taken away as well. */
 const CUT_EVERY = 3;
+/** With no more kills of a scenario than this it is not looked at without any: that would take as long as the kills. */
+const UNCHECKED_KILLS = 4;
 /** A scenario with more kills than this is shared by lanes. */
 const SHARE_KILLS = 100;
 /** What the folders of all worlds need is far below this. */
@@ -119,7 +121,7 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
         if (share === undefined || signal?.aborted) return;
         const { tally } = share;
         await bench.prepare(tally.scenario);
-        tally.effects ??= bench.count();
+        tally.effects ??= bench.count(share.kills > UNCHECKED_KILLS);
         tally.names = await tally.effects;
         if (at !== undefined) {
           add(tally, await bench.run({ kills: at.kills, cuts: [], random, asks: 'restore' }));
