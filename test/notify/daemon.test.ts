@@ -128,6 +128,11 @@ describe('the daemon', () => {
       },
     });
     expect((await it.coffre(['notify', 'test', 'mail'])).json).toMatchObject({ error: { code: 'E_CONFIG' } });
+    const checks = (await it.coffre(['doctor'])).json.checks as { name: string; ok: boolean }[];
+    expect(checks.filter(({ name }) => name.startsWith('notify'))).toMatchObject([
+      { name: 'notify webhook', ok: true },
+      { name: 'notify ping', ok: true },
+    ]);
     it.child.kill('SIGTERM');
     await it.saw('daemon.stopped');
     expect(it.lines.filter((line) => 'undeclared' in line)).toEqual([]);
