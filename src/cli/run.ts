@@ -7,7 +7,8 @@ import { asItIs, runDetailDocument, runDocument } from '../catalog/run-document.
 import { closeQueued, pageOfRuns, readRun } from '../catalog/run-queue.ts';
 import { CoffreError } from '../errors.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { DaemonClient, RunInFull, RunSummary } from './daemon-client.ts';
+import type { RunInFull, RunSummary } from './daemon-client.ts';
+import { neededDaemon, noDaemon } from './needed-daemon.ts';
 import { operatorName } from './operator.ts';
 import { formatDuration, formatInstant, type Result, table } from './output.ts';
 
@@ -73,7 +74,7 @@ function atMost(text: string): number {
 async function list(invocation: Invocation, shop: string | undefined, { kind, state, limit }: ListOptions): Promise<Result> {
   let runs: readonly RunSummary[];
   if (!invocation.readsCatalog()) {
-    const daemon = await daemonOf(invocation);
+    const daemon = await neededDaemon(invocation);
     ({ runs } = await daemon.runs({ shop, kind, state, limit }, invocation.signal));
   } else {
     await using catalog = await openCatalog(invocation.config().stateDir);
@@ -106,7 +107,7 @@ async function list(invocation: Invocation, shop: string | undefined, { kind, st
 }
 
 async function readOne(invocation: Invocation, id: string): Promise<RunInFull> {
-  if (!invocation.readsCatalog()) return await (await daemonOf(invocation)).run(id, invocation.signal);
+  if (!invocation.readsCatalog()) return await (await neededDaemon(invocation)).run(id, invocation.signal);
   await using catalog = await openCatalog(invocation.config().stateDir);
   return await readHere(catalog, id);
 }
@@ -163,15 +164,6 @@ async function cancelHere(context: CliContext, invocation: Invocation, id: strin
   if ((await readHere(catalog, id)).endedAt !== null) return false;
   throw new CoffreError('E_USAGE', `run ${id} is a command’s, not a daemon’s`, { hint: 'stop that command: Ctrl-C, or kill its process' });
 }
-
-async function daemonOf(invocation: Invocation): Promise<DaemonClient> {
-  const daemon = await invocation.daemon();
-  if (daemon === null) throw noDaemon('only it, and root, may read its state');
-  return daemon;
-}
-
-const noDaemon = (why: string): CoffreError =>
-  new CoffreError('E_DAEMON_UNREACHABLE', `no daemon runs: ${why}`, { hint: 'systemctl start coffre, or coffre daemon, starts one' });
 
 function tookOf({ startedAt, endedAt }: Pick<RunSummary, 'startedAt' | 'endedAt'>): string {
   if (endedAt === null) return '-';

@@ -15,6 +15,7 @@ import { readIndex } from '../segment/index-file.ts';
 import type { SignedManifest } from '../segment/manifest-types.ts';
 import { type ChunkEntry, type Consistency, type FileEntry, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
 
@@ -74,9 +75,9 @@ async function snapshotsHere(invocation: Invocation, shop: string | undefined): 
 }
 
 async function snapshotsOfDaemon(invocation: Invocation, shop: string | undefined): Promise<SnapshotDocument[]> {
-  const daemon = await invocation.daemon();
+  const daemon = await neededDaemon(invocation);
   const asked = shop === undefined ? '' : `?${new URLSearchParams({ shop })}`;
-  return ((await daemon?.readAll(`/snapshots${asked}`, 'snapshots', invocation.signal)) ?? []) as SnapshotDocument[];
+  return (await daemon.readAll(`/snapshots${asked}`, 'snapshots', invocation.signal)) as SnapshotDocument[];
 }
 
 /** The end of the lock that counts: the longest real one; an advisory one is said to be advisory. */

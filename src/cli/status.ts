@@ -8,6 +8,7 @@ import { readStatus } from '../schedule/read-status.ts';
 import { predictedRestoreMs } from '../schedule/restore-estimate.ts';
 import type { ShopStatus } from '../schedule/status.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import { chosenShops } from './shop.ts';
 
@@ -19,9 +20,9 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const { statuses, troubles } = await (invocation.isRemote
-          ? statusFromAfar(invocation, shopName)
-          : statusHere(context, invocation, shopName));
+        const { statuses, troubles } = await (invocation.readsCatalog()
+          ? statusHere(context, invocation, shopName)
+          : statusOfDaemon(invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
         const failure =
           statuses.length === 0
@@ -45,12 +46,12 @@ export function registerStatus(program: Command, context: CliContext): void {
     );
 }
 
-/** As the daemon of another machine tells it: why a shop is red, and notes, to administrators alone. */
+/** As the daemon tells it: why a shop is red, and notes, to administrators alone. */
 type ToldStatus = Omit<ShopStatus, 'red' | 'notes'> & Partial<Pick<ShopStatus, 'red' | 'notes'>>;
 
 interface Statuses {
   readonly statuses: readonly ToldStatus[];
-  /** Channels over which nobody can be told; of a daemon elsewhere its own metrics and log tell. */
+  /** Channels over which nobody can be told; the daemon's own metrics and log tell of them too. */
   readonly troubles: readonly ChannelTrouble[];
 }
 
@@ -64,9 +65,8 @@ async function statusHere(context: CliContext, invocation: Invocation, shopName:
   return { statuses, troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [] };
 }
 
-async function statusFromAfar(invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
-  const daemon = await invocation.daemon();
-  if (daemon === null) return { statuses: [], troubles: [] };
+async function statusOfDaemon(invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
+  const daemon = await neededDaemon(invocation);
   if (shopName === undefined)
     return { statuses: (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[], troubles: [] };
   return {

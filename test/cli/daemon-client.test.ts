@@ -243,6 +243,10 @@ test('from another machine - a token’s role decides; the token is never on the
   expect([done.status, done.json.snapshots?.length]).toEqual([0, 1]);
   const listed = await from(client, ['run', 'list']);
   expect(listed.json.runs.length).toBeGreaterThan(0);
+  const status = await from(client, ['status']);
+  expect(status.json.shops).toMatchObject([{ shop: 'dupont', quota: { usedBytes: expect.any(Number) } }]);
+  expect(status.json.shops[0]).not.toHaveProperty('red');
+  expect((await from(client, ['snapshots'])).json.snapshots).toHaveLength(2);
   const refused = await from(client, ['backup', 'dupont']);
   expect([refused.status, refused.json.error.code]).toEqual([13, 'E_FORBIDDEN']);
   expect((await from('wrong', ['run', 'list'])).json.error.code).toBe('E_TOKEN');
@@ -282,6 +286,7 @@ test.skipIf(process.geteuid?.() !== 0)(
     expect((await as(group, 'backup', 'dupont')).json).toMatchObject({ snapshots: [{ source: 'files' }], failures: [] });
     expect((await as(group, 'snapshots', 'dupont')).json.snapshots).toHaveLength(2);
     expect((await as(group, 'run', 'list', '--limit', '1')).json.runs).toMatchObject([{ kind: 'backup', state: 'done' }]);
+    expect((await as(group, 'status', 'dupont')).json.shops).toMatchObject([{ shop: 'dupont', red: expect.any(Array) }]);
     const stranger = await as(65534, 'backup', 'dupont');
     expect([stranger.status, stranger.json.error.code, stranger.json.error.message]).toEqual([
       14,
