@@ -63,6 +63,7 @@ export class Bench implements AsyncDisposable {
   #place: Place | null = null;
   #trees: ReadonlySet<string> = new Set();
   #scenario: Scenario | null = null;
+  #damaged: ReadonlySet<string> = new Set();
 
   /** `dir` is made, and removed in the end. */
   constructor(dir: string, { mariadb, keep }: BenchOptions) {
@@ -85,6 +86,7 @@ export class Bench implements AsyncDisposable {
     clearTrees(place, this.#trees);
     await restoreTemplate(place, scenario.from);
     await scenario.build(place, this.#children, this.#mariadb);
+    this.#damaged = (await scenario.damage?.(place)) ?? new Set();
     await saveTemplate(place);
     this.#scenario = scenario;
   }
@@ -198,7 +200,7 @@ export class Bench implements AsyncDisposable {
       ...(erased ? { erased } : {}),
       ...(scenario.rows ? { rows: scenario.rows } : {}),
       ...(when === 'killed' && scenario.isFirst ? { isFirst: true } : {}),
-      ...(when === 'killed' && scenario.damaged ? { damaged: scenario.damaged(place) } : {}),
+      ...(when === 'killed' ? { damaged: this.#damaged } : {}),
     };
     const found = (await checkTruths(place, moment)).map((violation) => ({ scenario: scenario.name, killed, when, ...violation }));
     if (found.length > 0 && this.#keep !== null) await this.#keepWorld(this.#keep, found);

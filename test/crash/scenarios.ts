@@ -26,11 +26,11 @@ export interface Scenario {
   readonly from: 'empty' | 'days';
   /** Everything from there to the operation. Files of the trees that are there already must stay as they are. */
   build(place: Place, children: Children, mariadb: Mariadb | null): Promise<void>;
+  /** Then damages objects, and gives their keys: until the operation has come to its end nobody vouches for them. */
+  damage?(place: Place): Promise<ReadonlySet<string>>;
   argv(place: Place): readonly string[];
   /** After the kill: the operation again, and what belongs to it. Must succeed. */
   again(place: Place): readonly Step[];
-  /** Of the moment between the kill and that. */
-  readonly damaged?: (place: Place) => ReadonlySet<string>;
   readonly erased?: readonly string[];
   /** As `erased`, from the end of all windows on. */
   readonly ends?: readonly string[];
@@ -81,10 +81,14 @@ const close = (days: number): string[] => {
 /** Done already: the kill came after its last step. */
 const orThere = ({ status, json }: Outcome): boolean => status === 0 || json?.error?.code === 'E_STATE_NOT_EMPTY';
 
-/** The newest segment of dupont in a vault. */
-function aSegment(place: Place, vault: string): string {
+/** Puts something else in the place of a segment of dupont; gives its key. */
+function rot(place: Place, vault: string): ReadonlySet<string> {
   const [name] = readdirSync(join(place.vaultPath(vault), 'dupont/segments')).sort();
-  return `dupont/segments/${name}`;
+  const key = `dupont/segments/${name}`;
+  const path = join(place.vaultPath(vault), key);
+  rmSync(path);
+  writeFileSync(path, 'rotten');
+  return new Set([key]);
 }
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -190,14 +194,13 @@ export const SCENARIOS: readonly Scenario[] = [
     operation: 'catch-up',
     day: 3,
     from: 'days',
-    async build(place) {
-      const path = join(place.vaultPath('far'), aSegment(place, 'far'));
-      rmSync(path);
-      writeFileSync(path, 'rotten');
+    build: async () => {},
+    async damage(place) {
+      const rotten = rot(place, 'far');
       const { status } = await coffreAt(place, 2, ['verify', 'dupont', '--read-data']);
       if (status === 0) throw new Error('crash matrix: a rotten segment was not found');
+      return rotten;
     },
-    damaged: (place) => new Set([aSegment(place, 'far')]),
     argv: () => ['catch-up', 'dupont'],
     again: () => [{ argv: ['catch-up', 'dupont'] }],
   },
@@ -295,12 +298,8 @@ export const SCENARIOS: readonly Scenario[] = [
     operation: 'verify',
     day: 2,
     from: 'days',
-    async build(place) {
-      const path = join(place.vaultPath('far'), aSegment(place, 'far'));
-      rmSync(path);
-      writeFileSync(path, 'rotten');
-    },
-    damaged: (place) => new Set([aSegment(place, 'far')]),
+    build: async () => {},
+    damage: async (place) => rot(place, 'far'),
     argv: () => ['verify', 'dupont', '--read-data'],
     again: () => [
       { argv: ['verify', 'dupont', '--read-data'], isRight: ({ status }) => status !== 0 },
