@@ -185,6 +185,7 @@ export const EVENTS = {
   'notify.sent': event('info', 'a message was handed over', ['channel', 'message']),
   'notify.failed': eventWith('error', 'somebody could not be told: it is tried again', ['channel', 'code', 'hint', 'retryAt'], ['message']),
   'notify.givenUp': event('error', 'a message waited for so long that it tells nothing any more', ['channel', 'message', 'code']),
+  'notify.broken': event('error', 'what is red could not be looked at: nobody is told meanwhile', ['code', 'hint']),
   'notify.unsaved': event('error', 'what was told cannot be written down: a restart may tell it again', ['code', 'hint']),
 } as const satisfies Record<string, EventKind>;
 

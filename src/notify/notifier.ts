@@ -57,12 +57,18 @@ export class Notifier {
   /** Until the signal. Never throws: what goes wrong is logged, and tried again. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.tick(signal);
+      try {
+        await this.tick(signal);
+      } catch (error) {
+        // a defect here must not end the daemon; that nobody is pinged either tells whoever watches it
+        const { code, hint, message } = asCoffreError(error);
+        this.#service.log.error({ event: 'notify.broken', code, hint }, message);
+      }
       await this.#service.clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
     }
   }
 
-  /** One look, and whatever follows from it. Never throws. */
+  /** One look, and whatever follows from it. */
   async tick(signal?: AbortSignal): Promise<void> {
     const isRed = this.#look();
     await this.#save();

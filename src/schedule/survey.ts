@@ -83,8 +83,9 @@ export class Survey {
         await this.#look(config(), name);
         const tookMs = clock.monotonicMs() - startedMs;
         await nextTurn();
-        // the first time through there is nothing to tell from yet: soon rather than gently
-        if (this.isComplete) await clock.sleep(Math.min(LONGEST_REST_MS, tookMs * REST_FACTOR), signal).catch(() => {});
+        // the first time through there is nothing to tell from yet: sooner, and still not alone
+        const rest = this.isComplete ? REST_FACTOR : 1;
+        await clock.sleep(Math.min(LONGEST_REST_MS, tookMs * rest), signal).catch(() => {});
       }
     } finally {
       signal.removeEventListener('abort', onAbort);
