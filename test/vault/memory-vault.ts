@@ -36,6 +36,8 @@ export class MemoryVault implements Vault {
   readonly #partBytes: number;
   /** By key, oldest first. */
   readonly #objects = new Map<string, Version[]>();
+  /** Keys by what they begin with, up to the first slash: a store of many shops is listed shop by shop. */
+  readonly #keys = new Map<string, Set<string>>();
   readonly #uploads = new Map<string, Upload>();
   #lastId = 0;
   #heldBytes = 0;
@@ -147,7 +149,8 @@ export class MemoryVault implements Vault {
   }
 
   async *listVersions(prefix: string): AsyncIterable<ListedVersion> {
-    const keys = [...this.#objects.keys()].filter((key) => key.startsWith(prefix));
+    const within = prefix.includes('/') ? (this.#keys.get(folderOf(prefix)) ?? []) : this.#objects.keys();
+    const keys = [...within].filter((key) => key.startsWith(prefix));
     keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
     for (const key of keys) {
       const versions = [...(this.#objects.get(key) ?? [])].reverse();
@@ -174,8 +177,10 @@ export class MemoryVault implements Vault {
       throw new CoffreError('E_LOCKED', `${this.name}: ${key} is locked until ${lockOf(version)?.retainUntil}`);
     }
     const left = (this.#objects.get(key) ?? []).filter((other) => other !== version);
-    if (left.length === 0) this.#objects.delete(key);
-    else this.#objects.set(key, left);
+    if (left.length === 0) {
+      this.#objects.delete(key);
+      this.#keys.get(folderOf(key))?.delete(key);
+    } else this.#objects.set(key, left);
     this.#heldBytes -= version.body?.length ?? 0;
   }
 
@@ -201,7 +206,11 @@ export class MemoryVault implements Vault {
     const version: Version = { key, versionId: this.#newId(), body, modifiedAt: this.#clock.now(), retainUntilMs };
     const versions = this.#objects.get(key);
     if (versions) versions.push(version);
-    else this.#objects.set(key, [version]);
+    else {
+      this.#objects.set(key, [version]);
+      const folder = folderOf(key);
+      this.#keys.set(folder, (this.#keys.get(folder) ?? new Set()).add(key));
+    }
     this.#heldBytes += body?.length ?? 0;
     return version;
   }
@@ -234,3 +243,5 @@ function described(version: Version): StoredObject {
 function* pieces(body: Buffer): Generator<Buffer> {
   for (let at = 0; at < body.length; at += 65_536) yield body.subarray(at, at + 65_536);
 }
+
+const folderOf = (key: string): string => key.slice(0, key.indexOf('/') + 1);
