@@ -7,18 +7,20 @@ import { operatorName } from './operator.ts';
 const SETPRIV = '/usr/bin/setpriv';
 /** Bit of CAP_DAC_READ_SEARCH: the daemon's one capability, with which it reads shops. */
 const READ_ANYTHING = 2n;
+/** Bits of CAP_SETGID, CAP_SETUID and CAP_SETPCAP: what going on as another user takes, and a container's root may lack. */
+const CHANGE_USER = [6n, 7n, 8n];
 /** Bit of CAP_WAKE_ALARM, which does no harm. */
 const WAKE_ALARM = 35n;
 
 /**
  * Root's command goes on as the user who owns `stateDir`, with the daemon's capability and no other, in this very process: call it before
- * anything is opened for writing. Returns where nothing is to be done: nobody is root, root owns the state, or there is none yet. Throws
+ * anything is opened for writing. Returns where nothing is to be done: nobody is root, root owns the state, there is none yet, or root may not do this. Throws
  * E_INTERNAL when the system does not let go on so, and what a signal said.
  */
 export function becomeStateOwner(stateDir: string, io: Pick<Io, 'signal' | 'env'>): void {
   if (process.geteuid?.() !== 0) return;
   const owner = statSync(stateDir, { throwIfNoEntry: false });
-  if (owner === undefined || owner.uid === 0 || !has(READ_ANYTHING)) return;
+  if (owner === undefined || owner.uid === 0 || ![READ_ANYTHING, ...CHANGE_USER].every(has)) return;
   io.signal.throwIfAborted();
   const [script = '', ...argv] = process.argv.slice(1);
   // This process sees the identities, which the daemon's unit hides from one of the same user with the same capability. The kernel lets nobody
