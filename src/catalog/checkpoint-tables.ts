@@ -11,7 +11,10 @@ export type Positions = Readonly<Record<string, number>>;
 
 /** Rows are only ever added, under rising ids: each checkpoint tells those since the one before. */
 const GROWING = ['audit', 'probes', 'certificates'] as const;
-/** Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names them. */
+/**
+ * Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names
+ * them. Nor alarms and messages: a machine that was made anew tells anew what is red.
+ */
 const WHOLE = ['shopStates', 'holds', 'slots', 'incidents'] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;

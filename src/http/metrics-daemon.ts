@@ -31,7 +31,11 @@ export async function daemonSamples(service: Service, surveys: readonly ShopSurv
     sample('coffre_slots_due', {}, state.due),
     sample('coffre_shops', {}, config.shops.size),
     sample('coffre_shops_red', {}, red),
-    sample('coffre_survey_oldest_timestamp_seconds', {}, known && surveys.length > 0 ? Math.min(...surveys.map(({ at }) => at)) / 1000 : 0),
+    sample(
+      'coffre_survey_oldest_timestamp_seconds',
+      {},
+      known ? Math.min(service.clock.nowMs(), ...surveys.map(({ at }) => at)) / 1000 : 0,
+    ),
     ...(await vaultSamples(service)),
     ...(await storageSamples(service, surveys)),
     ...(await messageSamples(service)),
