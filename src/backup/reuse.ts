@@ -106,7 +106,18 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
           .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
           .where('snapshotSegments.snapshotId', '=', base?.id ?? ''),
       );
-      return interruptedRuns.length > 0 ? eb.or([eb('segments.runId', 'in', interruptedRuns), inBase]) : inBase;
+      if (interruptedRuns.length === 0) return inBase;
+      const isLeft = eb('segments.runId', 'in', interruptedRuns);
+      if (rules.mode !== 'fresh') return eb.or([isLeft, inBase]);
+      // taken up by another snapshot, it is that one's: a full archive stores everything anew beside it
+      const isTakenUp = eb.exists(
+        eb
+          .selectFrom('snapshotSegments')
+          .select('snapshotSegments.segmentId')
+          .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
+          .whereRef('snapshotSegments.snapshotId', '!=', 'segments.runId'),
+      );
+      return eb.and([isLeft, eb.not(isTakenUp)]);
     });
     for (const vault of rules.vaults) {
       candidates = candidates.where((eb) =>

@@ -68,6 +68,9 @@ describe('a run', () => {
         .select((eb) => eb.fn.max('retainUntil').as('last'))
         .execute()) as [{ last: number }];
       expect(last - Date.parse(result.lock.retainUntil)).toBeLessThan(60_000);
+      // what that snapshot took up is its own now: the next full reading stores everything anew
+      const anew = await backupSource(mended.deps, { shop: mended.shop, source: 'database', full: true, signal: never });
+      expect(anew).toMatchObject({ segments: 3, reusedSegments: 0, full: true });
     } finally {
       await mended.close();
     }
