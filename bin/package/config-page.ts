@@ -3,8 +3,10 @@ import { isMap, isNode, isScalar, type Pair, parseDocument, type YAMLMap } from 
 import { type Page, PLAIN } from './man-page.ts';
 import { bold, example, italic, running, tagged } from './roff.ts';
 
-/** `reference` is config/coffre.example.yaml, `short` a small configuration that is shown whole. */
-export function configPage(page: Page, reference: string, short: string): string {
+/** `commented` is config/coffre.example.yaml, `short` a small configuration that is shown whole. */
+export function configPage(page: Page, commented: string, short: string): string {
+  // keys that the example leaves out (`# tls: { … }`) belong on the page like the others
+  const reference = commented.replace(/^( *)# ([a-z]\w*: [{[])/gm, '$1$2');
   const document = parseDocument(reference);
   if (!isMap(document.contents)) throw new TypeError('the example configuration is no mapping');
   // the file's own comment and that of its first key are one text to the parser; an empty line parts them
