@@ -16,6 +16,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
 import { isBackedUp } from '../retention/policy.ts';
 import { RunHub } from './feed.ts';
+import { giveBackWhileIdle } from './idle-memory.ts';
 import { jobsOf } from './jobs.ts';
 import { markDeadRuns, recoverOrders, writeOrder } from './orders.ts';
 import { type Hindrance, type Limits, Scheduler } from './scheduler.ts';
@@ -107,11 +108,13 @@ export class RunningService implements Service {
   async run(signal: AbortSignal): Promise<boolean> {
     const done = new AbortController();
     const survey = this.survey.run(AbortSignal.any([signal, done.signal]));
+    const idle = giveBackWhileIdle(this.clock, () => this.#scheduler.running.length === 0, done.signal);
     try {
       return await this.#scheduler.run(signal);
     } finally {
       done.abort();
       await survey;
+      await idle;
     }
   }
 
