@@ -9,7 +9,7 @@ import { acquireLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
-import type { Order } from './scheduler.ts';
+import type { Order } from './scheduler-ports.ts';
 import { sourceOf, type TaskRequest } from './task.ts';
 
 /** What was cut off longer ago than this is nobody's wish any more. */

@@ -1,88 +1,17 @@
 // Runs what is due and what was asked for: orders first, catch-up after downtime, some at once, never two for one shop.
 import { Temporal } from 'temporal-polyfill';
-import type { RunLog } from '../backup/log.ts';
-import type { Clock, Timer } from '../clock.ts';
+import type { Timer } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { NewRunEvent, RunProgress } from './feed.ts';
 import { type Entry, givesWay, JobBook } from './job-book.ts';
 import { backedUpBy, type Job, taskOf } from './jobs.ts';
 import { retryAfterMs } from './retry.ts';
+import type { Hindrance, Order, SchedulerOptions } from './scheduler-ports.ts';
 import type { RunningNow } from './service.ts';
-import { type SlotStore, slotKey } from './slots.ts';
+import { slotKey } from './slots.ts';
 import { sourceOf, type TaskRequest } from './task.ts';
-
-/** What somebody asked for; its row in the catalog is `queued`. */
-export interface Order {
-  readonly run: string;
-  readonly task: TaskRequest;
-  readonly who: string;
-}
-
-/** One run, as it is handed to whoever does the work. */
-export interface Work {
-  readonly run: string;
-  readonly task: TaskRequest;
-  readonly who: string;
-  /** What it is scheduled as; null: somebody asked for it. */
-  readonly job: Job | null;
-  /** The slot that it is for. */
-  readonly dueAt: Temporal.Instant | null;
-  readonly signal: AbortSignal;
-  /** What it does now. */
-  readonly step: (step: string) => void;
-  readonly progress: (progress: RunProgress) => void;
-}
-
-export interface Limits {
-  /** Runs under way at once, over all shops. */
-  readonly concurrency: number;
-  /** A run that lasts longer is told to stop. */
-  readonly deadlineMs: number;
-  /** One that then does not end for this long is called hung. */
-  readonly hungAfterMs: number;
-}
-
-/** What keeps scheduled backups from beginning, beside their windows. */
-export interface Hindrance {
-  /** Paused, or being restored. */
-  readonly shops: ReadonlySet<string>;
-  /** Restores under way on this machine: each takes a place. */
-  readonly restores: number;
-}
-
-/** What the catalog must be told of runs. */
-export interface RunBooks {
-  /** The row of a run that ended without having begun; `error` null: there was nothing to do. */
-  close(run: string, error: CoffreError | null): Promise<void>;
-  hung(run: string, message: string): Promise<void>;
-  /** Another order that goes on with an interrupted one. */
-  again(order: Order): Promise<Order>;
-}
-
-export interface SchedulerOptions {
-  readonly clock: Clock;
-  readonly log: RunLog;
-  readonly jobs: readonly Job[];
-  /** Orders that were waiting when the last daemon ended, oldest first. */
-  readonly orders?: readonly Order[];
-  readonly slots: SlotStore;
-  readonly books: RunBooks;
-  /** Asked again and again: a reload changes them. */
-  readonly limits: () => Limits;
-  /** Whether the shop has any snapshot of what this job reads. */
-  readonly hasSnapshot: (job: Job) => Promise<boolean>;
-  /** Whether there is anything to do for a job that gives way: asked each time that it is due. */
-  readonly isNeeded: (job: Job) => Promise<boolean>;
-  readonly hindrance: () => Promise<Hindrance>;
-  /** Does the work. Throws when it did not succeed; must end soon after `signal` aborts. */
-  readonly work: (work: Work) => Promise<void>;
-  readonly publish?: (event: NewRunEvent) => void;
-  /** How long a run under way may go on after the order to stop, before it is interrupted. */
-  readonly graceMs?: number;
-  /** How long an interrupted run may take to end, before the scheduler leaves without it. */
-  readonly leaveMs?: number;
-}
+import { endState, type Stopped, UnderWay } from './under-way.ts';
 
 /** A backup that is about to commit may do so; the rest is taken up by the next run anyway. */
 const GRACE_MS = 5_000;
@@ -98,32 +27,6 @@ const BUSY_MS = 15_000;
 const FIRST_LOOKS_APART_MS = 50;
 const SCHEDULE = 'schedule';
 const NO_HINDRANCE: Hindrance = { shops: new Set(), restores: 0 };
-
-type Stopped = 'gave way' | 'cancelled' | 'deadline' | 'daemon stops';
-
-/** A run under way, or a look whether one is needed. */
-class UnderWay {
-  readonly run: string;
-  readonly task: TaskRequest;
-  readonly who: string;
-  readonly startedAt: number;
-  readonly yields: boolean;
-  readonly stop = new AbortController();
-  /** false: it is still looked whether there is anything to do. */
-  begun = false;
-  stopped: Stopped | null = null;
-  hung = false;
-  ended: Promise<void> = Promise.resolve();
-  timer: Timer | null = null;
-
-  constructor(order: Order, startedAt: number, yields: boolean) {
-    this.run = order.run;
-    this.task = order.task;
-    this.who = order.who;
-    this.startedAt = startedAt;
-    this.yields = yields;
-  }
-}
 
 /** A look for what lacks, or for what is to be read, goes on where it was: whatever is due may interrupt it. */
 const yields = (task: TaskRequest): boolean => task.kind === 'catch-up' || (task.kind === 'verify' && !task.all);
@@ -613,9 +516,4 @@ export class Scheduler {
       timer.cancel();
     }
   }
-}
-
-function endState(failure: CoffreError, stopped: Stopped | null): 'failed' | 'interrupted' | 'cancelled' {
-  if (failure.code === 'E_CANCELLED') return 'cancelled';
-  return stopped === 'daemon stops' || stopped === 'gave way' ? 'interrupted' : 'failed';
 }

@@ -27,7 +27,7 @@ export function nextStart(expressions: readonly string[], rules: StartRules, atM
   return starts.length === 0 ? null : Math.min(...starts);
 }
 
-const date = (atMs: number): Date => toDate(Temporal.Instant.fromEpochMilliseconds(atMs));
+const date = (atMs: number) => toDate(Temporal.Instant.fromEpochMilliseconds(atMs));
 
 function newestStarted(expression: string, rules: StartRules, atMs: number): number | null {
   const cron = makeCron(expression, rules.timezone);

@@ -26,7 +26,7 @@ import { pruneShortfall } from '../retention/result.ts';
 import { type WatchDeps, watchShop, watchShortfall } from '../retention/watch.ts';
 import type { RunProgress } from './feed.ts';
 import { backedUpBy, type Job } from './jobs.ts';
-import type { Work } from './scheduler.ts';
+import type { Work } from './scheduler-ports.ts';
 
 /** The outside world, opened by the composition root. */
 export interface Ports extends VaultPorts {

@@ -1,5 +1,6 @@
 // The whole daemon but for its doors, in this process: a real catalog, a real vault in a folder, real shops; the clock is the test's.
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
@@ -295,3 +296,38 @@ test('a command beside it holds the shop: an order waits for it', async () => {
   expect((await readRun(daemon.service().catalog, id)).state).toBe('done');
   await daemon.finish();
 }, 60_000);
+
+test.skipIf(process.getuid?.() !== 0)(
+  'the disk of the state is full when a backup is due: said, alive; with room again it is taken by itself',
+  async () => {
+    const it = await setting(['dupont'], new FakeClock('2026-11-23T12:00:00Z'));
+    mkdirSync(it.stateDir, { mode: 0o700 });
+    const mount = (...args: readonly string[]) => execFileSync('mount', args);
+    mount('-t', 'tmpfs', '-o', 'size=200m,mode=700', 'coffre-test', it.stateDir);
+    onTestFinished(() => void execFileSync('umount', ['--lazy', it.stateDir]));
+    const daemon = it.start();
+    await daemon.saw('job.done', 'dupont');
+    const { blocks, bfree, bsize } = statfsSync(it.stateDir);
+    mount('-o', `remount,size=${(blocks - bfree) * bsize}`, it.stateDir);
+    const failed = (): boolean =>
+      daemon.lines.some(({ event, code, job }) => event === 'job.failed' && job === 'increments' && code === 'E_STATE_SPACE');
+    for (let hours = 0; hours < 24 && !failed(); hours++) {
+      it.clock.advance(60 * MINUTE);
+      await systemClock.sleep(50);
+    }
+    await until('the full disk is said', 10_000, async () => failed());
+    const before = daemon.lines.filter(({ event, job }) => event === 'job.done' && job === 'increments').length;
+    mount('-o', 'remount,size=200m', it.stateDir);
+    for (let hours = 0; hours < 26; hours++) {
+      it.clock.advance(60 * MINUTE);
+      await systemClock.sleep(30);
+    }
+    await until(
+      'the backup',
+      20_000,
+      async () => daemon.lines.filter(({ event, job }) => event === 'job.done' && job === 'increments').length > before,
+    );
+    expect(await daemon.finish()).toBe(true);
+  },
+  90_000,
+);

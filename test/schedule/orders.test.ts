@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { CoffreError } from '../../src/errors.ts';
 import type { Job } from '../../src/schedule/jobs.ts';
-import type { Hindrance, Order } from '../../src/schedule/scheduler.ts';
+import type { Hindrance, Order } from '../../src/schedule/scheduler-ports.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { DAY, HOUR, instant, job, MINUTE, pass, rig, settle, slotStore } from './rig.ts';
 
