@@ -71,7 +71,11 @@ export function registerNotify(program: Command, context: CliContext): void {
           ),
           ...(failed.length === 0
             ? {}
-            : { failure: new CoffreError('E_NOTIFY', `${failed.map(({ channel }) => channel).join(' and ')} did not take the test`) }),
+            : {
+                failure: new CoffreError('E_NOTIFY', `${failed.map(({ channel }) => channel).join(' and ')} did not take the test`, {
+                  hint: 'each red line says why; coffre errors CODE, with the code in it, says what to do',
+                }),
+              }),
         };
       }),
     );

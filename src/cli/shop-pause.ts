@@ -8,7 +8,7 @@ import { parseDuration } from '../config/quantity.ts';
 import { CoffreError } from '../errors.ts';
 import { lifeDocument } from '../retention/life-document.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import { parseInstant } from './instant.ts';
+import { OR_DURATION_HINT, parseInstant } from './instant.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, type Result } from './output.ts';
 import { findShop, knownShop } from './shop.ts';
@@ -67,7 +67,7 @@ async function pause(context: CliContext, invocation: Invocation, name: string, 
 /** Throws E_USAGE. */
 function endOf(text: string, timezone: string, nowMs: number): number {
   const durationMs = parseDuration(text);
-  return durationMs === null ? parseInstant(text, timezone).epochMilliseconds : nowMs + durationMs;
+  return durationMs === null ? parseInstant(text, timezone, OR_DURATION_HINT).epochMilliseconds : nowMs + durationMs;
 }
 
 /** The action of `coffre shop resume`: ends a pause, a suspension and a closing. `say` tells how the shop stands then. */

@@ -15,7 +15,7 @@ import {
 } from '../catalog/tokens.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { action, type CliContext } from './context.ts';
-import { parseInstant } from './instant.ts';
+import { OR_DURATION_HINT, parseInstant } from './instant.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, table } from './output.ts';
 import { findShop } from './shop.ts';
@@ -104,5 +104,5 @@ function endOf(text: string, timezone: string, nowMs: number): number | null {
   if (text === 'never') return null;
   const durationMs = parseDuration(text);
   if (durationMs !== null) return nowMs + durationMs;
-  return parseInstant(text, timezone).epochMilliseconds;
+  return parseInstant(text, timezone, OR_DURATION_HINT).epochMilliseconds;
 }

@@ -163,7 +163,8 @@ const maintenance = listOf(
       .default([...DAYS]),
   }).transform(({ from, to, days }, context) => {
     // 24:00 to something is 00:00 of the next day, which nobody means
-    if (from === to || from === 1440) context.addIssue({ code: 'custom', message: 'from and to must be two times of the day' });
+    if (from === to || from === 1440)
+      context.addIssue({ code: 'custom', message: 'from and to must be two times of the day; all day is 00:00 to 24:00' });
     return { fromMinute: from, toMinute: to, days: days.map((day) => DAYS.indexOf(day) + 1) };
   }),
   'a list of windows is expected, such as [{ from: "08:00", to: "20:00" }]',
