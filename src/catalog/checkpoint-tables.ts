@@ -13,9 +13,10 @@ export type Positions = Readonly<Record<string, number>>;
 const GROWING = ['audit', 'probes', 'certificates'] as const;
 /**
  * Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names
- * them. Nor alarms and messages: a machine that was made anew tells anew what is red.
+ * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
+ * watched; its result is told with it.
  */
-const WHOLE = ['shopStates', 'holds', 'slots', 'incidents'] as const;
+const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents'] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;
 const ROWS_AT_ONCE = 500;
