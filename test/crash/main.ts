@@ -62,6 +62,7 @@ const wanted = whole('runs', values.runs, DEFAULT_RUNS);
 const mayUseStore = at === null && (operations.includes('backup') || operations.includes('prune'));
 /** In a real store, slower than folders. */
 const storeKills = Math.min(wanted, whole('store', values.store, mayUseStore ? Math.min(40, Math.ceil(wanted / 10)) : 0, 0));
+let told = 0;
 const matrix = (store: RunningStore | null, mariadb: Mariadb, signal: AbortSignal) =>
   runMatrix({
     mariadb,
@@ -76,7 +77,10 @@ const matrix = (store: RunningStore | null, mariadb: Mariadb, signal: AbortSigna
     onRun: (kills, found) => {
       for (const it of found) process.stderr.write(`${line(it)}\n`);
       if (process.stderr.isTTY) process.stderr.write(`\rkills: ${kills} `);
-      else if (kills % 20 === 0) process.stderr.write(`kills: ${kills}\n`);
+      else if (kills >= told + 20) {
+        told = kills;
+        process.stderr.write(`kills: ${kills}\n`);
+      }
     },
   });
 const mariadb = await startMariadb();
