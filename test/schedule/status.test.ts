@@ -271,3 +271,55 @@ describe('a shop that ends', () => {
     expect(shopStatus(facts({ life: closing, holds: ['court order'] })).notes).toContain('held: court order');
   });
 });
+
+describe('what waits and what hangs', () => {
+  // every day at 4:00; the window of this plan lasts until 6:00
+  const windowed = (): ShopConfig => {
+    const own = shop({ files: null });
+    return { ...own, plan: { ...own.plan, maintenance: [{ fromMinute: 180, toMinute: 360, days: [1, 2, 3, 4, 5, 6, 7] }] } };
+  };
+
+  test('a window - the next run begins when it ends, and is late six hours after that', () => {
+    expect(shopStatus(facts({ shop: windowed() })).sources[0]?.nextRun).toBe('2026-11-20T06:00:00+01:00');
+    const early = Temporal.Instant.from('2026-11-19T10:30:00Z').epochMilliseconds;
+    const old = [snapshot(early - 30 * HOUR), snapshot(early - 60 * HOUR)];
+    const at = (nowMs: number) => shopStatus(facts({ nowMs, shop: windowed(), snapshots: old })).red.join('\n');
+    // 11:30 in Paris: by its slot it is late, by the end of the window it is not
+    expect(at(early)).not.toContain('one was due');
+    expect(at(early + HOUR)).toContain('one was due at 2026-11-19T04:00:00+01:00');
+  });
+
+  test('jitter - the next run is told as it begins; while its part of the jitter lasts, that of this very slot', () => {
+    const next = (nowMs: number) => shopStatus(facts({ nowMs, shop: shop({ files: null }), jitterMs: HOUR })).sources[0]?.nextRun ?? '';
+    const told = Temporal.Instant.from(next(NOW)).epochMilliseconds;
+    const slot = Temporal.Instant.from('2026-11-20T03:00:00Z').epochMilliseconds;
+    expect(told).toBeGreaterThan(slot);
+    expect(told).toBeLessThan(slot + HOUR);
+    expect(next(told - 1000)).toBe(next(NOW));
+    expect(next(told + 1000)).not.toBe(next(NOW));
+  });
+
+  test('a pause - a note with who and why, its end, and no excuse for what is late', () => {
+    const pause = { since: NOW - HOUR, until: NOW + HOUR, who: 'anna', reason: 'migration' };
+    const status = shopStatus(facts({ pause }));
+    expect(status.ok).toBe(true);
+    expect(status.pause).toEqual({
+      since: '2026-11-19T12:00:00+01:00',
+      until: '2026-11-19T14:00:00+01:00',
+      who: 'anna',
+      reason: 'migration',
+    });
+    expect(status.notes.join('\n')).toContain('paused since 2026-11-19T12:00:00+01:00 by anna (migration): scheduled backups wait');
+    expect(shopStatus(facts({ pause, snapshots: [snapshot(NOW - 40 * HOUR)] })).ok).toBe(false);
+  });
+
+  test('a run that does not end when it is told to - red until it does', () => {
+    const hung = run('backup', NOW - HOUR, {
+      state: 'running',
+      endedAt: null,
+      errorCode: 'E_RUN_HUNG',
+      errorMessage: 'dupont: it does not end',
+    });
+    expect(red({ runs: [hung, ...facts().runs] })).toContain('dupont: it does not end; nothing else is done for the shop until it ends');
+  });
+});
