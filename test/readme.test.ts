@@ -34,7 +34,9 @@ describe('commands', () => {
   it('each one named exists, with its subcommand and its flags', async () => {
     const lines = [...text.matchAll(/^```\n([\s\S]*?)^```/gm)].map((match) => (match[1] as string).replaceAll('\\\n', ' ')).join('\n');
     const inline = [...text.matchAll(/`(coffre [^`]+|billing [^`]+)`/g)].map((match) => match[1] as string);
-    const said = [...lines.split('\n').filter((line) => line.startsWith('coffre ')), ...inline].map((line) => line.replace(/^coffre (--url \S+ )?/, ''));
+    const said = [...lines.split('\n').filter((line) => line.startsWith('coffre ')), ...inline].map((line) =>
+      line.replace(/^coffre (--url \S+ )?/, ''),
+    );
     const help = new Map<string, string>();
     for (const line of said) {
       const [name = '', second = ''] = line.split(' ');
