@@ -137,6 +137,8 @@ export function resolveConfig(
 
   const longestLockMs =
     written.limits.lockCeiling - written.limits.runDeadline - (written.limits.reuseMaxAge ?? REUSE_MAX_AGE_MS) - LOCK_ALLOWANCE_DAY_MS;
+  const noTimeAtAll = coverTheWeek(written.maintenance);
+  if (noTimeAtAll) report(['maintenance'], 'leaves no time: its windows cover the week');
   const plans = map('plans', (name, value, at): PlanConfig => {
     if (value.retention > longestLockMs) {
       const needed = printDuration(written.limits.lockCeiling - longestLockMs + value.retention);
@@ -151,7 +153,7 @@ export function resolveConfig(
       warn([...at, 'retention'], `is ${printDuration(value.retention)}, less than a day: good for tests only`);
     }
     const maintenance = [...written.maintenance, ...value.maintenance];
-    if (coverTheWeek(maintenance)) {
+    if (!noTimeAtAll && coverTheWeek(maintenance)) {
       report([...at, 'maintenance'], 'leaves no time: with those of the whole configuration its windows cover the week');
     }
     const country = value.rto.country ?? null;

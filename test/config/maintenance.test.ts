@@ -46,6 +46,12 @@ test('refused - what is no time, no day, no time between, and windows that leave
   expect(refused('[{ from: "20:00", to: "08:00" }]', '[{ from: "08:00", to: "20:00" }]')).toContain('leaves no time');
 });
 
+test('windows of the whole configuration that leave no time - its own key is named, with its line, once', () => {
+  const said = refused('[]', '[{ from: "08:00", to: "20:00" }, { from: "20:00", to: "08:00" }]');
+  expect(said).toMatch(/coffre\.yaml:\d+: maintenance leaves no time/);
+  expect(said).not.toContain('plans.');
+});
+
 test('all minutes but one are covered: there is time', () => {
   expect(coverTheWeek([{ fromMinute: 1, toMinute: 1440, days: ALL }])).toBe(false);
   expect(
