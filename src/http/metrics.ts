@@ -1,5 +1,5 @@
 // `GET /metrics`: the daemon's Prometheus metrics, made at the scrape and kept for some seconds.
-import type { Gauge, Registry } from 'prom-client';
+import type { Counter, Gauge, Registry } from 'prom-client';
 import * as z from 'zod';
 import { nextTurn } from '../clock.ts';
 import type { Service } from '../schedule/service.ts';
@@ -91,7 +91,10 @@ export class Metrics {
     if (this.#registry !== null) return this.#registry;
     const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client');
     const registry = new Registry();
+    // prom-client counts processor time from here on: what the process took before belongs to it too
+    const before = process.cpuUsage();
     collectDefaultMetrics({ register: registry });
+    addCpuSeconds(registry, before);
     const gauges = new Map<MetricName, Gauge>();
     for (const [name, { help, labels }] of Object.entries(METRICS)) {
       gauges.set(name as MetricName, new Gauge({ name, help, labelNames: [...labels], registers: [registry] }));
@@ -99,5 +102,13 @@ export class Metrics {
     this.#gauges = gauges;
     this.#registry = registry;
     return registry;
+  }
+}
+
+function addCpuSeconds(registry: Registry, { user, system }: NodeJS.CpuUsage): void {
+  const seconds = { user: user / 1e6, system: system / 1e6, total: (user + system) / 1e6 };
+  for (const kind of ['user', 'system', 'total'] as const) {
+    const name = kind === 'total' ? 'process_cpu_seconds_total' : `process_cpu_${kind}_seconds_total`;
+    (registry.getSingleMetric(name) as Counter | undefined)?.inc(seconds[kind]);
   }
 }

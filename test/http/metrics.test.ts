@@ -61,6 +61,7 @@ describe('GET /metrics', () => {
   it('a token of the role monitor - the text format, without asking anybody outside', async () => {
     const it = await startDaemon();
     await (it.service.survey as Survey).look();
+    const cpu = process.cpuUsage();
     const answer = await it.ask(await it.token('monitor'), 'GET', '/metrics');
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
@@ -71,6 +72,8 @@ describe('GET /metrics', () => {
     expect(series.get('coffre_shops_red')).toBe(3);
     expect(series.get('coffre_snapshot_good_timestamp_seconds{shop="dupont",source="files"}')).toBe(0);
     expect(series.get('process_resident_memory_bytes')).toBeGreaterThan(0);
+    // from the start of the process, not from the first scrape
+    expect(series.get('process_cpu_seconds_total')).toBeGreaterThan((cpu.user + cpu.system) / 1e6);
   });
 
   it('a daemon that has just started - says that it has not looked yet', async () => {
