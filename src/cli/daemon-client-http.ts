@@ -28,6 +28,9 @@ const ANSWER_WITHIN_MS = 30_000;
 /** Documents of the API come in pages. */
 const LARGEST_ANSWER = 64 * 1024 * 1024;
 
+/** What OpenSSL says of an answer in plain http: words that tell nobody what it is. */
+const NO_TLS = /wrong version number|packet length too long/i;
+
 /** Failures to reach it are E_DAEMON_UNREACHABLE; what it refuses keeps its code, message and hint. */
 export class DaemonHttp {
   readonly #address: DaemonAddress;
@@ -87,7 +90,7 @@ export class DaemonHttp {
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         settled();
         if (signal?.aborted) reject(signal.reason);
-        else reject(error instanceof CoffreError ? error : this.#unreachable(error.code ?? error.message, error));
+        else reject(error instanceof CoffreError ? error : this.#notReached(error));
       });
       outgoing.end(body === undefined ? undefined : JSON.stringify(body));
     });
@@ -154,6 +157,14 @@ export class DaemonHttp {
 
   #unreachable(why: string, cause?: unknown): CoffreError {
     return new CoffreError('E_DAEMON_UNREACHABLE', `the daemon at ${this.where} does not answer: ${why}`, { cause });
+  }
+
+  #notReached(error: NodeJS.ErrnoException): CoffreError {
+    if (!NO_TLS.test(error.message)) return this.#unreachable(error.code ?? error.message, error);
+    return new CoffreError('E_DAEMON_UNREACHABLE', `${this.where} answers, and speaks no TLS`, {
+      cause: error,
+      hint: 'write http:// in the URL, or give the daemon a certificate (listen.tls); a token over plain http can be read on its way',
+    });
   }
 
   #notOurs(what: string): CoffreError {

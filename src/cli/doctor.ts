@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { prepareNewVaults } from '../backup/first-use.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
+import { declaredHint } from '../config/problems.ts';
 import { CoffreError } from '../errors.ts';
 import { bucketPolicy, POLICY_USERS } from '../vault/bucket-policy.ts';
 import { action, type CliContext } from './context.ts';
@@ -70,7 +71,7 @@ export async function runDoctor(
   const only = shopName === null ? null : config.shops.get(shopName);
   if (only === undefined) {
     throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${shopName} in ${config.file}`, {
-      hint: config.shops.size > 0 ? `declared are ${[...config.shops.keys()].join(', ')}` : 'declare it under shops:',
+      hint: declaredHint(shopName ?? '', config.shops.keys(), 'shops'),
     });
   }
   const shops: readonly ShopConfig[] = only ? [only] : [...config.shops.values()];

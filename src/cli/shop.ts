@@ -1,17 +1,17 @@
 // Finding a declared shop by its name, with the nearest one when there is none.
-import { closest } from 'fastest-levenshtein';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
+import { declaredHint } from '../config/problems.ts';
 import { CoffreError } from '../errors.ts';
 
 /** Throws E_UNKNOWN_SHOP. */
 export function findShop(config: Config, name: string): ShopConfig {
   const shop = config.shops.get(name);
   if (shop) return shop;
-  const names = [...config.shops.keys()];
-  const hint = names.length === 0 ? `declare one under shops: in ${config.file}` : `did you mean ${closest(name, names)}?`;
-  throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${JSON.stringify(name)} in ${config.file}`, { hint });
+  throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${JSON.stringify(name)} in ${config.file}`, {
+    hint: declaredHint(name, config.shops.keys(), 'shops'),
+  });
 }
 
 /** The shop named, or all of them. Throws E_UNKNOWN_SHOP. */

@@ -6,6 +6,7 @@ import { Temporal } from 'temporal-polyfill';
 import { openCatalog } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
+import { declaredHint } from '../config/problems.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError } from '../errors.ts';
 import { forgetReplacedDisk, type LostWithDisk, shopsIn } from '../retention/replaced-disk.ts';
@@ -64,7 +65,7 @@ export function registerVault(program: Command, context: CliContext): void {
         const declared = config.vaults.get(name);
         if (declared === undefined) {
           throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(name)} in ${config.file}`, {
-            hint: config.vaults.size > 0 ? `declared are ${[...config.vaults.keys()].join(', ')}` : 'declare it under vaults:',
+            hint: declaredHint(name, config.vaults.keys(), 'vaults'),
           });
         }
         if (declared.type !== 'filesystem') {

@@ -96,6 +96,18 @@ export function nearestName(name: string, known: Iterable<string>): string | nul
   return best;
 }
 
+const MOST_NAMED = 10;
+
+/** What to tell somebody who named what `section` does not declare: the nearest name, else those that are declared. */
+export function declaredHint(name: string, declared: Iterable<string>, section: 'shops' | 'vaults'): string {
+  const known = [...declared];
+  const nearest = nearestName(name, known);
+  if (nearest !== null) return `did you mean ${nearest}?`;
+  if (known.length === 0) return `declare one under ${section}:`;
+  const more = known.length > MOST_NAMED ? `, and ${known.length - MOST_NAMED} more` : '';
+  return `declared are ${known.slice(0, MOST_NAMED).join(', ')}${more}`;
+}
+
 /** `shops.dupont.vaults[1]` */
 export function printPath(path: KeyPath): string {
   const text = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('');

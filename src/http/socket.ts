@@ -44,7 +44,12 @@ export async function bindSocket(path: string, listen: (path: string) => Promise
       },
     };
   } catch (error) {
-    throw asCoffreError(error, 'E_STATE', `cannot make the socket ${path}`);
+    const failure = asCoffreError(error, 'E_STATE', `cannot make the socket ${path}`);
+    if (failure === error || failure.code !== 'E_STATE') throw failure;
+    throw new CoffreError('E_STATE', failure.message, {
+      cause: error,
+      hint: `make ${folder}, the folder of listen.socket, one that coffre may write into, or give listen.socket another path`,
+    });
   } finally {
     if (made !== null) await rmdir(made).catch(() => {});
   }

@@ -11,7 +11,7 @@ import { isRunAlive } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import { nearestName } from '../config/problems.ts';
+import { declaredHint } from '../config/problems.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
 import { isBackedUp } from '../retention/policy.ts';
@@ -175,9 +175,8 @@ export class RunningService implements Service {
   }
 
   #unknown(shop: string): never {
-    const nearest = nearestName(shop, [...this.#config.shops.keys()]);
     throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${JSON.stringify(shop)} in ${this.#config.file}`, {
-      ...(nearest === null ? {} : { hint: `did you mean ${nearest}?` }),
+      hint: declaredHint(shop, this.#config.shops.keys(), 'shops'),
     });
   }
 

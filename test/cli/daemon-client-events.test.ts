@@ -1,4 +1,5 @@
 // Server-sent events as they come over a connection: in pieces, with whatever line ends, cut off and taken up again.
+import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
@@ -149,6 +150,18 @@ describe('answers', () => {
     await expect(http.json({ path: '/' })).rejects.toMatchObject({
       code: 'E_DAEMON_UNREACHABLE',
       message: 'the daemon at /tmp/coffre-nobody.sock does not answer: ENOENT',
+    });
+  });
+
+  test('https to a port that speaks plain http - it is said that it answers, and what to write', async () => {
+    const server = createServer((_request, response) => response.end()).listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await expect(new DaemonHttp({ url, token: 't', ca: null }, systemClock).json({ path: '/' })).rejects.toMatchObject({
+      code: 'E_DAEMON_UNREACHABLE',
+      message: `${url.origin} answers, and speaks no TLS`,
+      hint: expect.stringContaining('http://'),
     });
   });
 });

@@ -188,7 +188,9 @@ describe('doctor', () => {
 
   it('a shop that is not declared - E_UNKNOWN_SHOP, status 2', async () => {
     const { doctor } = await installation('  nas: { type: filesystem, path: ../nas }', '[nas]');
-    expect(await doctor('dupond')).toMatchObject({ status: 2, json: { error: { code: 'E_UNKNOWN_SHOP' } } });
+    const error = { code: 'E_UNKNOWN_SHOP', hint: 'did you mean dupont?' };
+    expect(await doctor('dupond')).toMatchObject({ status: 2, json: { error } });
+    expect((await doctor('nosuch')).json.error.hint).toBe('declared are dupont');
   });
 
   it('for people - one line each, the hint below what is red', async () => {

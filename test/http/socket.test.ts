@@ -84,6 +84,14 @@ describe('bindSocket', () => {
     expect(readdirSync(dir)).toEqual(before);
   });
 
+  test('a folder that cannot be made - its name and the key that says it are in the hint', async () => {
+    const folder = join(await tempDir(), 'nobody/made');
+    await expect(bind(join(folder, 'coffre.sock'))).rejects.toMatchObject({
+      code: 'E_STATE',
+      hint: expect.stringMatching(`${folder}, the folder of listen.socket`),
+    });
+  });
+
   test('a path that does not fit into an address - E_CONFIG, and nothing is left', async () => {
     const dir = join(await tempDir(), 'x'.repeat(90));
     mkdirSync(dir);
