@@ -137,7 +137,12 @@ export async function runMatrix(options: MatrixOptions): Promise<MatrixReport> {
           if (signal?.aborted) return;
           const turn = total.worlds % ASK_EVERY;
           const asks = turn === 0 ? 'restore' : turn === ASK_EVERY / 2 ? 'verify' : null;
-          const outcome = await bench.run({ kills, cuts, random: own, asks });
+          const outcome = await bench.run({ kills, cuts, random: own, asks }).catch((error: Error): ChainOutcome => {
+            const killed = kills.map(({ number, side }) => `${side} ${number}`);
+            const truth = 'a world can be looked at';
+            const violation = { scenario: tally.scenario.name, killed, when: 'killed' as const, truth, detail: String(error.stack) };
+            return { kills: 0, cuts: 0, died: [], found: [violation] };
+          });
           killed += outcome.kills;
           if (asks === 'restore') total.restores++;
           add(tally, outcome);

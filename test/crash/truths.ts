@@ -336,11 +336,15 @@ interface CatalogReader {
   close(): void;
 }
 
-/** Null when there is no catalog. */
+/** Null when there is no catalog, or one whose maker was killed before its tables were there. */
 function catalogReader(place: Looked): CatalogReader | null {
   const path = join(place.stateDir, 'catalog.db');
   if (!existsSync(path)) return null;
   const database = new DatabaseSync(path);
   const reader = (sql: string, ...parameters: (string | number)[]): Row[] => database.prepare(sql).all(...parameters) as Row[];
+  if (reader(`select 1 from sqlite_schema where name = 'snapshots'`).length === 0) {
+    database.close();
+    return null;
+  }
   return Object.assign(reader, { close: () => database.close() });
 }
