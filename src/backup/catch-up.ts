@@ -89,7 +89,7 @@ async function sweepPending(catalog: Catalog, shop: string, gaps: readonly Gap[]
 export async function catchUpShop(deps: CatchUpDeps, request: CatchUpRequest): Promise<CatchUpResult> {
   const { catalog, clock } = deps;
   const { shop } = request;
-  const lock = await lockShop(catalog.stateDir, clock, shop.name, 'a catch-up');
+  const lock = await lockShop(catalog.stateDir, clock, shop.name, 'a catch-up', deps.config.timezone);
   const runId = request.runId ?? newId(clock);
   try {
     await markInterrupted(catalog, clock, shop.name);

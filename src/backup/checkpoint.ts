@@ -112,7 +112,7 @@ async function noteOutcome({ catalog, clock }: CheckpointDeps, { written, failed
 
 async function writeEach(deps: CheckpointDeps, vaults: readonly string[], signal: AbortSignal): Promise<CheckpointResult> {
   const { catalog, clock, config } = deps;
-  const lock = await lockShop(catalog.stateDir, clock, DAEMON_SHOP, 'a checkpoint of the daemon’s state');
+  const lock = await lockShop(catalog.stateDir, clock, DAEMON_SHOP, 'a checkpoint of the daemon’s state', config.timezone);
   const opened: Vault[] = [];
   const ledger = new Ledger(catalog, clock);
   const written: WrittenCheckpoint[] = [];

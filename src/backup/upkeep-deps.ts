@@ -41,13 +41,14 @@ export function pruneDeps(config: Config, catalog: Catalog, clock: Clock, { open
       for (const folder of copyFolders(config.stateDir, shop)) await syncIfThere(folder);
     },
     sweepEnded: (shop) => sweepEnded(catalog, shop),
+    timezone: config.timezone,
   };
 }
 
 /** What a reconciliation, or reading what is stored, needs. */
 export function watchDeps(config: Config, catalog: Catalog, clock: Clock, ports: VaultPorts): WatchDeps {
   const declared = new Map([...config.shops.values()].map(({ name, vaults }) => [name, vaults]));
-  return { catalog, clock, declared, openVault: pruneDeps(config, catalog, clock, ports).openVault };
+  return { catalog, clock, declared, timezone: config.timezone, openVault: pruneDeps(config, catalog, clock, ports).openVault };
 }
 
 /** What a prune of this shop (or of DAEMON_SHOP) looks at. */

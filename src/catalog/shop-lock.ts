@@ -1,6 +1,6 @@
 // The lock of one shop, by which two writers of it exclude each other, in one process or in two; and the lock of the daemon itself.
 import { Temporal } from 'temporal-polyfill';
-import type { Clock } from '../clock.ts';
+import { type Clock, nextTurn } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { acquireLock, type LockHolder, lockHolder, type StateLock, wasEverTaken } from './state-lock.ts';
 
@@ -8,6 +8,8 @@ const DAEMON = 'daemon';
 /** How often, and how long after one another, a daemon that starts tries to have its lock. */
 const INSIST = 5;
 const INSIST_EVERY_MS = 100;
+/** How often a lock whose holder seems dead is asked for before somebody is believed to hold it. */
+const MOST_ASKED = 20;
 
 /**
  * What excludes what, on one state directory:
@@ -20,9 +22,10 @@ const INSIST_EVERY_MS = 100;
  * - the catalog itself: single transactions, which SQLite puts one after the other; readers neither wait nor make anybody wait (WAL).
  * All of them end with the process, SIGKILL included.
  *
- * Takes the shop's lock. `doing`: what for, in words (`a backup of files`). Throws E_BUSY saying who is at it since when; E_STATE….
+ * Takes the shop's lock. `doing`: what for, in words (`a backup of files`). Throws E_BUSY saying who is at it since when,
+ * in `timezone` (left out: this machine's); E_STATE….
  */
-export async function lockShop(stateDir: string, clock: Clock, shop: string, doing: string): Promise<StateLock> {
+export async function lockShop(stateDir: string, clock: Clock, shop: string, doing: string, timezone?: string): Promise<StateLock> {
   const name = `shop-${shop}`;
   const lock = await acquireLock(stateDir, name, { doing, clock });
   if (lock) return lock;
@@ -30,14 +33,14 @@ export async function lockShop(stateDir: string, clock: Clock, shop: string, doi
   if (!holder) throw new CoffreError('E_BUSY', `${shop}: something else is under way for this shop`);
   const daemon = await lockHolder(stateDir, DAEMON);
   const whose = daemon?.pid === holder.pid && daemon.doing !== holder.doing ? `${daemon.doing}, ` : '';
-  throw new CoffreError('E_BUSY', `${shop}: ${holder.doing} is under way since ${since(holder)} (${whose}process ${holder.pid})`);
+  throw new CoffreError('E_BUSY', `${shop}: ${holder.doing} is under way since ${since(holder, timezone)} (${whose}process ${holder.pid})`);
 }
 
 /**
  * Takes the lock of the one daemon, or of whatever must have the state for itself. `doing`: `the daemon`. Throws E_DAEMON_RUNNING, E_STATE….
  * Insists for a moment: a command that asks whether a daemon runs holds it just as long.
  */
-export async function lockDaemon(stateDir: string, clock: Clock, doing: string): Promise<StateLock> {
+export async function lockDaemon(stateDir: string, clock: Clock, doing: string, timezone?: string): Promise<StateLock> {
   for (let tries = 1; ; tries++) {
     const lock = await acquireLock(stateDir, DAEMON, { doing, clock });
     if (lock) return lock;
@@ -45,21 +48,38 @@ export async function lockDaemon(stateDir: string, clock: Clock, doing: string):
     await clock.sleep(INSIST_EVERY_MS);
   }
   const holder = await lockHolder(stateDir, DAEMON);
-  const who = holder ? `${holder.doing} already runs on ${stateDir} since ${since(holder)} (process ${holder.pid})` : null;
+  const who = holder ? `${holder.doing} already runs on ${stateDir} since ${since(holder, timezone)} (process ${holder.pid})` : null;
   throw new CoffreError('E_DAEMON_RUNNING', who ?? `a daemon already runs on ${stateDir}`);
 }
 
 /** Whether a daemon, or a rebuild of the catalog, has this state for itself, and which. Throws E_STATE…. */
 export async function daemonRunning(stateDir: string): Promise<LockHolder | null> {
   if (!(await wasEverTaken(stateDir, DAEMON))) return null;
-  const lock = await acquireLock(stateDir, DAEMON);
-  if (lock) {
-    lock.release();
-    return null;
+  for (let asked = 1; ; asked++) {
+    const lock = await acquireLock(stateDir, DAEMON);
+    if (lock) {
+      lock.release();
+      return null;
+    }
+    const holder = await lockHolder(stateDir, DAEMON);
+    // somebody else who asks holds it for a moment, and the holder that is told is long dead
+    if (asked === MOST_ASKED || (holder !== null && isAlive(holder.pid))) return holder ?? { pid: 0, doing: 'the daemon', sinceMs: 0 };
+    await nextTurn();
   }
-  return (await lockHolder(stateDir, DAEMON)) ?? { pid: 0, doing: 'the daemon', sinceMs: 0 };
 }
 
-function since({ sinceMs }: LockHolder): string {
-  return Temporal.Instant.fromEpochMilliseconds(sinceMs).toString({ smallestUnit: 'second' });
+/** Of this user or not. In another pid namespace it may live and not be seen. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** With its offset: whoever reads it compares it with what other screens say. */
+function since({ sinceMs }: LockHolder, timezone: string = new Intl.DateTimeFormat().resolvedOptions().timeZone): string {
+  return Temporal.Instant.fromEpochMilliseconds(sinceMs)
+    .toZonedDateTimeISO(timezone)
+    .toString({ smallestUnit: 'second', timeZoneName: 'never' });
 }

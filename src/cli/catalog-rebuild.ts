@@ -163,8 +163,8 @@ async function refuseKnownVault(catalog: Catalog, vault: string): Promise<void> 
 /** Nobody may work on the state meanwhile. Throws E_DAEMON_RUNNING, E_BUSY. */
 async function lockState(config: Config, clock: Clock, locks: StateLock[]): Promise<void> {
   await makeDirectory(config.stateDir, 0o700);
-  locks.push(await lockDaemon(config.stateDir, clock, REBUILD));
-  for (const shop of config.shops.keys()) locks.push(await lockShop(config.stateDir, clock, shop, REBUILD));
+  locks.push(await lockDaemon(config.stateDir, clock, REBUILD, config.timezone));
+  for (const shop of config.shops.keys()) locks.push(await lockShop(config.stateDir, clock, shop, REBUILD, config.timezone));
 }
 
 async function ownIdentities(keyDir: string, shop: string): Promise<readonly ShopIdentity[]> {

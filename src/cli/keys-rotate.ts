@@ -56,7 +56,7 @@ async function rotateShops(context: CliContext, config: Config, shops: readonly 
   const rotated: { shop: string; keyId: string; recipient: string }[] = [];
   for (const shop of shops) {
     // no run may seal to one identity and store the other
-    using _lock = await lockShop(catalog.stateDir, context.clock, shop, 'a rotation of its identity');
+    using _lock = await lockShop(catalog.stateDir, context.clock, shop, 'a rotation of its identity', config.timezone);
     const what = reseal ? 'reseal' : 'new';
     const { keyId, recipient } = await rotateIdentity({ keyDir, shop, recoveryRecipients: recovery, what, clock: context.clock });
     await audit(catalog, context.clock, {

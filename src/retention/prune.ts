@@ -59,6 +59,8 @@ export interface PruneDeps {
   /** Removes what this machine still keeps of a shop that has ended, but for snapshots that are there. Must bear being called twice. */
   readonly sweepEnded?: (shop: string) => Promise<void>;
   readonly steps?: (step: PruneStep) => void | Promise<void>;
+  /** In which times are told; left out: this machine's. */
+  readonly timezone?: string;
 }
 
 export interface PruneRequest {
@@ -96,7 +98,7 @@ export async function planShop(catalog: Catalog, clock: Clock, request: Pick<Pru
  */
 export async function pruneShop(deps: PruneDeps, request: PruneRequest): Promise<PruneResult> {
   const { catalog, clock } = deps;
-  const lock = await lockShop(catalog.stateDir, clock, request.shop, 'a prune');
+  const lock = await lockShop(catalog.stateDir, clock, request.shop, 'a prune', deps.timezone);
   const opened: Vault[] = [];
   let planner = null as Planner | null;
   try {

@@ -38,6 +38,8 @@ export interface WatchDeps {
   readonly declared?: ReadonlyMap<string, readonly string[]>;
   /** Told of each incident once, after it was written down: for logs, and for whoever is to be called. */
   readonly onIncident?: (incident: IncidentRow) => void | Promise<void>;
+  /** In which times are told; left out: this machine's. */
+  readonly timezone?: string;
 }
 
 export interface WatchRequest {
@@ -84,7 +86,7 @@ export interface WatchResult {
 export async function watchShop(deps: WatchDeps, request: WatchRequest): Promise<WatchResult> {
   const { catalog, clock } = deps;
   const { shop, signal } = request;
-  const lock = await lockShop(catalog.stateDir, clock, shop, 'a reconciliation');
+  const lock = await lockShop(catalog.stateDir, clock, shop, 'a reconciliation', deps.timezone);
   try {
     await markInterrupted(catalog, clock, shop);
     const run = { id: request.runId ?? newId(clock), kind: 'reconcile', shop, source: null, who: request.who } as const;

@@ -49,7 +49,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
   const inForce = { config };
   for (;;) {
     try {
-      using _lock = await lockDaemon(config.stateDir, clock, 'the daemon');
+      using _lock = await lockDaemon(config.stateDir, clock, 'the daemon', config.timezone);
       await using catalog = await openCatalog(config.stateDir);
       if (trouble?.code === 'E_CATALOG') await checkCatalog(catalog);
       if (trouble) {
