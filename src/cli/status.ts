@@ -11,6 +11,7 @@ import { action, type CliContext, type Invocation } from './context.ts';
 import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import { chosenShops } from './shop.ts';
+import { type DaemonStanding, daemonStanding, RUNNING } from './status-daemon.ts';
 
 export function registerStatus(program: Command, context: CliContext): void {
   program
@@ -20,7 +21,7 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const { statuses, troubles } = await (invocation.readsCatalog()
+        const { statuses, troubles, daemon } = await (invocation.readsCatalog()
           ? statusHere(context, invocation, shopName)
           : statusOfDaemon(invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
@@ -31,13 +32,15 @@ export function registerStatus(program: Command, context: CliContext): void {
               })
             : bad.length > 0
               ? new CoffreError('E_RED', `${bad.length} of ${statuses.length} shops ${bad.length === 1 ? 'is' : 'are'} red`)
-              : troubles.length > 0
-                ? new CoffreError('E_RED', `nobody can be told by ${troubles.map(({ channel }) => channel).join(' and ')}`)
-                : null;
+              : daemon.red !== null
+                ? new CoffreError('E_RED', 'no daemon runs')
+                : troubles.length > 0
+                  ? new CoffreError('E_RED', `nobody can be told by ${troubles.map(({ channel }) => channel).join(' and ')}`)
+                  : null;
         return {
-          document: { ok: failure === null, shops: statuses, notifications: troubles.map(troubleDocument) },
+          document: { ok: failure === null, daemon, shops: statuses, notifications: troubles.map(troubleDocument) },
           text: [
-            describe(statuses, invocation.timezone()),
+            describe(statuses, invocation.timezone(), daemon),
             ...troubles.map((trouble) => describeTrouble(trouble, invocation.timezone())),
           ].join('\n'),
           ...(failure ? { failure } : {}),
@@ -53,6 +56,7 @@ interface Statuses {
   readonly statuses: readonly ToldStatus[];
   /** Channels over which nobody can be told; the daemon's own metrics and log tell of them too. */
   readonly troubles: readonly ChannelTrouble[];
+  readonly daemon: DaemonStanding;
 }
 
 async function statusHere(context: CliContext, invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
@@ -62,16 +66,21 @@ async function statusHere(context: CliContext, invocation: Invocation, shopName:
   const statuses: ShopStatus[] = [];
   for (const shop of shops) statuses.push(await readStatus(config, catalog, shop, context.clock.nowMs()));
   const nowMs = context.clock.nowMs();
-  return { statuses, troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [] };
+  return {
+    statuses,
+    troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [],
+    daemon: await daemonStanding(config, catalog, statuses),
+  };
 }
 
 async function statusOfDaemon(invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
   const daemon = await neededDaemon(invocation);
   if (shopName === undefined)
-    return { statuses: (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[], troubles: [] };
+    return { statuses: (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[], troubles: [], daemon: RUNNING };
   return {
     statuses: [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus],
     troubles: [],
+    daemon: RUNNING,
   };
 }
 
@@ -85,7 +94,7 @@ function describeTrouble({ channel, code, error, since, waiting }: ChannelTroubl
   return `RED   ${channel}: ${messages} since ${at}: ${error} [${code}]; coffre notify test ${channel} says what is wrong`;
 }
 
-function describe(statuses: readonly ToldStatus[], timezone: string): string {
+function describe(statuses: readonly ToldStatus[], timezone: string, daemon: DaemonStanding): string {
   const rows = statuses.map((status) => [
     status.ok ? 'green' : 'RED',
     status.shop,
@@ -95,7 +104,7 @@ function describe(statuses: readonly ToldStatus[], timezone: string): string {
       ? formatBytes(status.quota.usedBytes)
       : `${formatBytes(status.quota.usedBytes)} of ${formatBytes(status.quota.limitBytes)}`,
     restoreTime(status),
-    next(status, timezone),
+    next(status, timezone, daemon),
   ]);
   const lines = [
     table(
@@ -104,10 +113,12 @@ function describe(statuses: readonly ToldStatus[], timezone: string): string {
       'no shops are declared',
     ),
   ];
+  if (daemon.red !== null) lines.push(`RED   ${daemon.red}`);
   for (const status of statuses)
     for (const reason of status.red ?? (status.ok ? [] : ['who looks after the backups knows why']))
       lines.push(`RED   ${status.shop}: ${reason}`);
   for (const status of statuses) for (const note of status.notes ?? []) lines.push(`note  ${status.shop}: ${note}`);
+  if (daemon.note !== null) lines.push(`note  ${daemon.note}`);
   return lines.join('\n');
 }
 
@@ -125,10 +136,11 @@ function restoreTime(status: ToldStatus): string {
   return `about ${formatDuration(predictedMs)}, ${target}`;
 }
 
-function next(status: ToldStatus, timezone: string): string {
+function next(status: ToldStatus, timezone: string, { running }: DaemonStanding): string {
   const { state } = status.life;
   if (state === 'suspended' || state === 'erased') return state;
   const times = status.sources.flatMap((source) => (source.nextRun === null ? [] : Temporal.Instant.from(source.nextRun)));
   const [first] = times.sort(Temporal.Instant.compare);
-  return first ? formatInstant(first, timezone) : 'nothing scheduled';
+  if (!first) return 'nothing scheduled';
+  return running ? formatInstant(first, timezone) : 'no daemon';
 }

@@ -10,6 +10,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../servers/rig.ts';
 import { Random } from '../shop/random.ts';
 import { COFFRE, makeWorld, type Outcome, type World, type WorldOptions } from '../world/world.ts';
+import { coffre } from './run-coffre.ts';
 import { runDaemon } from './running-daemon.ts';
 
 const SLOW = { bandwidth: '1MB/s' } as const;
@@ -110,7 +111,9 @@ test('the daemon is busy with the shop - a command that works alone is refused a
   const refused = await it.coffre(['--alone', 'prune', 'dupont']);
   expect(refused.status).toBe(7);
   expect(refused.json.error.message).toMatch(
-    new RegExp(`^dupont: a backup of files is under way since \\d{4}-\\d\\d-\\d\\dT[\\d:]+Z \\(the daemon, process ${daemon.pid}\\)$`),
+    new RegExp(
+      `^dupont: a backup of files is under way since \\d{4}-\\d\\d-\\d\\dT[\\d:]+\\+0[12]:00 \\(the daemon, process ${daemon.pid}\\)$`,
+    ),
   );
   for (const command of [['status'], ['snapshots'], ['billing', 'level'], ['run', 'show', run], ['shop', 'list']]) {
     const { json } = await it.coffre(command);
@@ -190,6 +193,23 @@ test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST;
   expect((await it.ok(['backup', 'dupont'])).json.snapshots).toHaveLength(1);
   const reload = await it.coffre(['reload']);
   expect([reload.status, reload.json.error.code]).toEqual([14, 'E_DAEMON_UNREACHABLE']);
+}, 240_000);
+
+test('status - no daemon ever ran: a note and no next run; one runs: when it comes; it is gone: red', async () => {
+  const it = await world({ vaults: ['nas'] });
+  await it.ok(['backup', 'dupont']);
+  const screen = async (): Promise<string> => (await coffre(['--config', it.configFile, 'status'])).stdout;
+  const none = `no daemon runs on ${it.stateDir}: nothing`;
+  expect(await screen()).toMatch(new RegExp(`dupont .* no daemon\n[^]*note  ${none}`));
+  expect((await it.coffre(['status'])).json.daemon).toMatchObject({ running: false, red: null });
+  const daemon = await runDaemon(it);
+  expect((await it.coffre(['status'])).json.daemon).toEqual({ running: true, red: null, note: null });
+  expect(await screen()).toMatch(/dupont .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+0[12]:00\n/);
+  daemon.signal('SIGTERM');
+  await daemon.gone;
+  const { json, status } = await it.coffre(['status', 'dupont']);
+  expect([status, json.ok, json.daemon.red]).toEqual([1, false, expect.stringContaining(none)]);
+  expect(await screen()).toMatch(new RegExp(`dupont .* no daemon\nRED   ${none}`));
 }, 240_000);
 
 test('reload - a broken configuration is refused with its line and the old one stays; a right one is in force', async () => {
