@@ -13,7 +13,7 @@ import { exportPublicKey, fingerprint } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
 import { doctorText, runDoctor } from './doctor.ts';
 import { handOver, ownerOfState } from './hand-over.ts';
-import { bucketCommands, nextSteps } from './init-advice.ts';
+import { bucketCommands, coffreFor, nextSteps } from './init-advice.ts';
 import { initConfigText } from './init-config.ts';
 import { answersFromFlags, type InitOptions } from './init-flags.ts';
 import { type Asked, askAgain, askAnswers } from './init-questions.ts';
@@ -169,6 +169,12 @@ Example:
               ? 'Print the recovery kit, keep it away from this machine, then remove the file.'
               : 'PRINT THE RECOVERY KIT NOW, twice, keep it away from this machine, then remove the file: shred -u ' +
                 `${kitFile}\nIt holds the only copy of the recovery identity. Without it, a lost machine means lost backups.`,
+            ...(config.vaults.size === 0
+              ? [
+                  'The kit names no vault yet, for none is declared. Once one is, print the kit again, and keep both: ' +
+                    `${coffreFor(file)} keys recovery-kit`,
+                ]
+              : []),
             '',
             doctorText(doctor.checks, context.io),
             ...(buckets.length > 0 && !doctor.ok

@@ -51,6 +51,15 @@ function rebuildCommand(vault: VaultConfig, kit: KitContents, encrypted: boolean
   ];
 }
 
+/** A kit that is printed before there is a vault opens the keys, and says of nothing where it lies. */
+function noVaults({ config: { file }, identity }: KitContents): string[] {
+  return [
+    '  NONE WAS DECLARED when this was made: it does not say where the backups are. Once one is declared, print a new kit:',
+    `    coffre ${file === DEFAULT_CONFIG_FILE ? '' : `--config ${file} `}keys recovery-kit`,
+    ...(identity === null ? [] : ['  and keep this one with it: the new one has no secret of part 1.']),
+  ];
+}
+
 /** Text of the kit. Holds a secret when `identity` is given. */
 export function recoveryKitText(kit: KitContents): string {
   const encrypted = kit.config.encryption !== 'none';
@@ -76,6 +85,7 @@ export function recoveryKitText(kit: KitContents): string {
     ...kit.olderFingerprints.map((older) => `  older:       ${older}`),
     '',
     '3. VAULTS',
+    ...(kit.config.vaults.size === 0 ? noVaults(kit) : []),
     ...[...kit.config.vaults.values()].flatMap((vault) =>
       vault.type === 's3'
         ? [

@@ -1,7 +1,7 @@
 // What the daemon does for a shop beside backups, and when that is red: prune, checkpoints, reconciliation, reading back. Pure.
 import type { IncidentRow } from '../catalog/incidents.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
-import type { RunRow } from '../catalog/runs.ts';
+import { type RunRow, wasStopped } from '../catalog/runs.ts';
 import { type Alarm, raise } from './alarm.ts';
 import type { CopyFacts } from './status-copies.ts';
 import { text } from './status-text.ts';
@@ -25,7 +25,7 @@ export interface UpkeepFacts extends Pick<CopyFacts, 'nowMs' | 'timezone' | 'sho
 
 /** Without prune locks are not kept ahead, tampering is not seen, and what is past its window is paid for. */
 export function checkPrune(facts: UpkeepFacts, red: Alarm[]): void {
-  const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running');
+  const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running' && !wasStopped(run));
   if (last && last.state !== 'done') {
     raise(
       red,
@@ -75,7 +75,7 @@ export function checkCheckpoints(facts: UpkeepFacts, red: Alarm[]): void {
 
 /** Without it tampering, shortened locks and lost bytes are not seen. */
 export function checkReconcile(facts: UpkeepFacts, red: Alarm[]): void {
-  const last = facts.runs.find((run) => run.kind === 'reconcile' && run.state !== 'running');
+  const last = facts.runs.find((run) => run.kind === 'reconcile' && run.state !== 'running' && !wasStopped(run));
   const now = `coffre reconcile ${facts.shop.name}`;
   if (last && last.state !== 'done') {
     raise(
@@ -117,7 +117,7 @@ export function checkIncidents({ incidents, shop, timezone }: UpkeepFacts, red: 
 }
 
 /** Rot shows in the bytes alone: what was not read for too long is not known to be good. */
-export function checkReading({ nowMs, reading, shop, timezone }: UpkeepFacts, red: Alarm[], notes: string[]): void {
+export function checkReading({ nowMs, reading, shop, snapshots, timezone }: UpkeepFacts, red: Alarm[], notes: string[]): void {
   if (reading === null) return;
   const since = text(nowMs - reading.withinMs, timezone);
   const levels = reading.levels.filter(({ storedBytes }) => storedBytes > 0);
@@ -130,6 +130,9 @@ export function checkReading({ nowMs, reading, shop, timezone }: UpkeepFacts, re
       `vault ${vault}: ${overdueBytes} bytes were neither read nor stored since ${since}: is the daemon running? coffre verify ${shop.name} --read-data reads them`,
     );
   }
+  // a shop that is younger than the period: a share of it would read like neglect
+  const isYoung = snapshots.every(({ completedAt }) => completedAt > nowMs - reading.withinMs);
+  if (isYoung && levels.every(({ overdueBytes, readBytes }) => overdueBytes === 0 && readBytes === 0)) return;
   const shares = levels.map(({ vault, storedBytes, readBytes }) => `${Math.floor((readBytes / storedBytes) * 100)} % of ${vault}`);
   if (shares.length > 0) notes.push(`read back since ${since}: ${shares.join(', ')}`);
 }

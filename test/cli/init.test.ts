@@ -25,6 +25,8 @@ describe('a new installation', () => {
     const { dir, config, shop, init } = await place();
     const { json, stdout, stderr } = await init(...shop, '--timezone', 'Europe/Paris', '--retention', '30d');
     expect(json.config).toBe(config);
+    expect(json.next).toContainEqual(expect.stringMatching(`^coffre -c ${config} backup dupont +# `));
+    expect(json.next.join('\n')).not.toMatch(/^(coffre (?!-c)|systemctl)/m);
     expect(json.doctor.checks.length).toBeGreaterThan(5);
     expect(loadConfig(config, {})).toMatchObject({ timezone: 'Europe/Paris', stateDir: join(dir, 'state'), warnings: [] });
     expect(loadConfig(config, {}).shops.get('dupont')?.plan.retentionMs).toBe(30 * 86_400_000);
@@ -76,7 +78,7 @@ describe('a new installation', () => {
     write(join(dir, 'shops/martin'), PRESTASHOP['1.7.8.7']);
     const { json } = await init('--find-shops', join(dir, 'shops'));
     expect(json.shops).toEqual(['dupont', 'martin']);
-    expect(json.next).toContainEqual(expect.stringContaining('coffre backup dupont'));
+    expect(json.next).toContainEqual(expect.stringContaining(' backup dupont'));
     expect(loadConfig(config, {}).shops.get('dupont')).toMatchObject({
       files: { root: join(dir, 'shops/dupont/www') },
       database: { fromShop: true },
@@ -92,6 +94,17 @@ describe('a new installation', () => {
     expect(loadConfig(config, {}).encryption).toBe('none');
     expect((await readdir(join(dir, 'etc/keys'))).sort()).toEqual(['signing.key']);
     expect(await readFile(join(dir, 'etc/recovery-kit.txt'), 'utf8')).toContain('NO RECOVERY IDENTITY');
+  });
+
+  it('no vault yet - the kit says that it is to be printed again, and so does init', async () => {
+    const { dir, config } = await place();
+    const { stdout } = await coffre(['--config', config, 'init', '--state-dir', join(dir, 'state')]);
+    expect(stdout).toMatch(new RegExp(`names no vault yet.*coffre -c ${config} keys recovery-kit`));
+    const kit = await readFile(join(dir, 'etc/recovery-kit.txt'), 'utf8');
+    expect(kit).toMatch(/3\. VAULTS\n +NONE WAS DECLARED.*print a new kit:\n +coffre --config \S+ keys recovery-kit\n/);
+    const withVault = await place();
+    await withVault.init(...withVault.shop);
+    expect(await readFile(join(withVault.dir, 'etc/recovery-kit.txt'), 'utf8')).not.toContain('NONE WAS');
   });
 
   it("the agency's own recovery recipient - used, and no secret is made", async () => {

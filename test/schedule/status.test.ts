@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, test } from 'vitest';
 import type { Gap } from '../../src/backup/catch-up-plan.ts';
-import type { RunRow } from '../../src/catalog/runs.ts';
+import { DIED, type RunRow } from '../../src/catalog/runs.ts';
 import type { SnapshotWithCopies } from '../../src/catalog/snapshots.ts';
 import type { PlanConfig, ShopConfig, VaultConfig } from '../../src/config/config.ts';
 import { type StatusFacts, shopStatus } from '../../src/schedule/status.ts';
@@ -93,6 +93,25 @@ describe('status notes', () => {
 });
 
 const copies = (change: object) => snapshot(NOW - 9 * HOUR).copies.map((copy) => ({ ...copy, ...change }));
+
+describe('what was told to stop', () => {
+  const stopped = { state: 'interrupted', errorCode: 'E_INTERRUPTED', errorMessage: 'the daemon stops' } as const;
+  const runs = (backup: Partial<RunRow>) => [
+    run('backup', NOW - HOUR, { source: 'files', ...backup }),
+    run('prune', NOW - HOUR, stopped),
+    run('reconcile', NOW - HOUR, stopped),
+    ...facts().runs,
+  ];
+
+  test('is not red by itself; what is late is; nor is a process that died taken for one that was told to', () => {
+    expect(red({ runs: runs(stopped) })).toBe('');
+    expect(red({ runs: runs(stopped), snapshots: [snapshot(NOW - 2 * DAY)] })).toContain('one was due at');
+    expect(red({ runs: [run('backup', NOW - HOUR, stopped), run('prune', NOW - HOUR, stopped), run('prune', NOW - 3 * DAY)] })).toContain(
+      'prune has not run since',
+    );
+    expect(red({ runs: runs({ ...stopped, errorMessage: DIED }) })).toContain('files: the last backup was cut off at');
+  });
+});
 
 describe('status is red', () => {
   test('whatever the reason - each line names the command that helps', () => {
@@ -203,6 +222,10 @@ describe('status is red', () => {
     const fine = shopStatus(facts({ reading: level(0) }));
     expect(fine).toMatchObject({ ok: true, reading: { withinMs: 14 * DAY, vaults: [{ readBytes: 50 }] } });
     expect(fine.notes.join('\n')).toContain('25 % of nas');
+    // younger than the period, and nothing was read: nothing was due
+    const unread = { withinMs: 365 * DAY, levels: [{ vault: 'nas', storedBytes: 200, readBytes: 0, overdueBytes: 0 }] };
+    expect(shopStatus(facts({ reading: unread })).notes.join('\n')).not.toContain('read back');
+    expect(shopStatus(facts({ reading: { ...unread, withinMs: HOUR } })).notes.join('\n')).toContain('0 % of nas');
   });
 
   test('a degraded run - red for what lacks alone, and not at all once a catch-up has brought it there', () => {
