@@ -142,6 +142,8 @@ export const EVENTS = {
   ),
   'run.done': event('info', 'a backup ended with a snapshot', [...RUN, 'snapshot']),
   'run.failed': event('error', 'a backup failed', [...RUN, 'code']),
+  'run.interrupted': event('info', 'a backup was told to stop: the next one takes up what it stored', [...RUN, 'code']),
+  'run.cancelled': event('info', 'somebody cancelled a backup', [...RUN, 'code']),
   'run.memory': event('debug', 'what a backup took of memory', [...RUN, 'budgetBytes', 'peakInFlightBytes', 'rssBytes', 'peakRssBytes']),
   'snapshot.passed-over': event('warn', 'a newer snapshot was no base for the increment', RUN),
   'snapshot.redone': event('warn', 'the source changed under the reading: all of it is read again', [...RUN, 'attempt', 'code']),

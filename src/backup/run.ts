@@ -6,12 +6,13 @@ import { Ledger } from '../billing/ledger.ts';
 import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { recordStep } from '../catalog/run-queue.ts';
-import { finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { endedBy, finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import { listSnapshots, recordSnapshot } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
+import type { EventFields } from '../events.ts';
 import { capped, type LockNeed } from '../retention/horizon.ts';
 import { provisionalLockMs } from '../retention/margins.ts';
 import { newId } from '../segment/id.ts';
@@ -72,7 +73,7 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
   const { catalog, config } = deps;
   const { shop } = request;
   // Nobody else writes, prunes or resolves for this shop meanwhile; the operating system frees the lock when we die.
-  const lock = await lockShop(catalog.stateDir, deps.clock, shop.name, `a backup of ${request.source}`);
+  const lock = await lockShop(catalog.stateDir, deps.clock, shop.name, `a backup of ${request.source}`, config.timezone);
   const runId = request.runId ?? newId(deps.clock);
   const opened: Vault[] = [];
   try {
@@ -100,13 +101,21 @@ export async function backupSource(deps: BackupDeps, request: BackupRequest): Pr
       // What was stored stays, with the journal, for the next run to adopt; provisional locks end by themselves.
       await finishRun(catalog, deps.clock, runId, 'failed', failure).catch(() => {});
       await rm(scratchPath(catalog.stateDir, runId), { recursive: true, force: true });
-      deps.log.error({ run: runId, shop: shop.name, source: request.source, event: 'run.failed', code: failure.code }, failure.message);
+      tellEnd(deps.log, { run: runId, shop: shop.name, source: request.source, code: failure.code }, failure);
       throw failure;
     }
   } finally {
     for (const vault of opened) await vault.close().catch(() => {});
     lock.release();
   }
+}
+
+/** Being told to stop is no failure: the next run takes up what was stored. */
+function tellEnd(log: RunLog, told: EventFields<'run.failed'>, failure: CoffreError): void {
+  const end = endedBy(failure);
+  if (end === 'interrupted') log.info({ ...told, event: 'run.interrupted' }, failure.message);
+  else if (end === 'cancelled') log.info({ ...told, event: 'run.cancelled' }, failure.message);
+  else log.error({ ...told, event: 'run.failed' }, failure.message);
 }
 
 /**

@@ -3,12 +3,12 @@ import { Temporal } from 'temporal-polyfill';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { Catalog } from './open.ts';
 import type { RunWithSteps } from './run-queue.ts';
-import { isRunAlive, type RunRow } from './runs.ts';
+import { DIED, isRunAlive, type RunRow } from './runs.ts';
 
 /** A run whose process was killed still says that it runs: until the next one notices, whoever looks does. */
 export async function asItIs<R extends RunRow>(catalog: Catalog, run: R): Promise<R> {
   if (run.state !== 'running' || (await isRunAlive(catalog, run.id))) return run;
-  return { ...run, state: 'interrupted', errorCode: 'E_INTERRUPTED', errorMessage: 'its process ended without a word' };
+  return { ...run, state: 'interrupted', errorCode: 'E_INTERRUPTED', errorMessage: DIED };
 }
 
 /** A run as it stands, without what it came to. Instants are RFC 3339. */

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { RunRow } from './runs.ts';
+import { endedBy, type RunRow } from './runs.ts';
 import type { RunStepsTable, RunsTable } from './tables.ts';
 
 export interface QueuedRun {
@@ -72,7 +72,7 @@ export async function closeQueued(catalog: Catalog, clock: Clock, runId: string,
     tx
       .updateTable('runs')
       .set({
-        state: error === null ? 'done' : error.code === 'E_CANCELLED' ? 'cancelled' : 'failed',
+        state: error === null ? 'done' : endedBy(error),
         endedAt: clock.nowMs(),
         ...(error && { errorCode: error.code, errorMessage: error.message, errorHint: error.hint }),
       })

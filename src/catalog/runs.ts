@@ -18,6 +18,19 @@ export interface NewRun {
   readonly who?: string | undefined;
 }
 
+/** What is said of a run whose process was killed. */
+export const DIED = 'its process ended without a word';
+
+/** How a run ends that something put an end to. */
+export function endedBy({ code }: Pick<CoffreError, 'code'>): 'failed' | 'interrupted' | 'cancelled' {
+  if (code === 'E_CANCELLED') return 'cancelled';
+  return code === 'E_INTERRUPTED' ? 'interrupted' : 'failed';
+}
+
+/** Whether it was told to stop, with its daemon or by ^C: nothing is wrong, and the next run takes it up. Of a process that died nobody knows. */
+export const wasStopped = ({ state, errorMessage }: Pick<RunRow, 'state' | 'errorMessage'>): boolean =>
+  state === 'interrupted' && errorMessage !== DIED;
+
 const lockName = (runId: string): string => `run-${runId}`;
 
 /**
@@ -54,12 +67,15 @@ export async function startRun(catalog: Catalog, clock: Clock, run: NewRun): Pro
   }
 }
 
-/** Writes how the run ended (with E_CANCELLED: as cancelled), drops its pins, and lets its lock go. `detail` is kept as JSON. */
+/**
+ * Writes how the run ended (with E_CANCELLED: as cancelled, with E_INTERRUPTED: as interrupted), drops its pins, and lets its lock go.
+ * `detail` is kept as JSON.
+ */
 export async function finishRun(
   catalog: Catalog,
   clock: Clock,
   runId: string,
-  state: 'done' | 'failed' | 'interrupted',
+  state: 'done' | 'failed',
   error?: CoffreError | null,
   detail?: unknown,
 ): Promise<void> {
@@ -67,7 +83,7 @@ export async function finishRun(
     await tx
       .updateTable('runs')
       .set({
-        state: error?.code === 'E_CANCELLED' ? 'cancelled' : state,
+        state: error ? endedBy(error) : state,
         endedAt: clock.nowMs(),
         errorCode: error?.code ?? null,
         errorMessage: error?.message ?? null,
@@ -99,7 +115,7 @@ export async function recordRun<T>(
     return result;
   } catch (error) {
     const failure = asCoffreError(error);
-    await finishRun(catalog, clock, run.id, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
+    await finishRun(catalog, clock, run.id, 'failed', failure);
     throw failure;
   }
 }
@@ -144,7 +160,7 @@ export async function markInterrupted(catalog: Catalog, clock: Clock, shop: stri
       state: 'interrupted',
       endedAt: clock.nowMs(),
       errorCode: 'E_INTERRUPTED',
-      errorMessage: 'its process ended without a word',
+      errorMessage: DIED,
     };
     const marked = await catalog.transaction(async (tx) => {
       const result = await tx.updateTable('runs').set(ended).where('id', '=', run.id).where('state', '=', 'running').executeTakeFirst();

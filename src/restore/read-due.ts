@@ -103,7 +103,7 @@ export async function readDue(deps: ReadDueDeps, request: ReadDueRequest): Promi
     return result;
   } catch (error) {
     const failure = asCoffreError(error);
-    await finishRun(catalog, clock, runId, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure);
+    await finishRun(catalog, clock, runId, 'failed', failure);
     throw failure;
   }
 }

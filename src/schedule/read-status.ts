@@ -84,8 +84,8 @@ async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]>
     { kind: 'backup', source: 'database', limit: 1 },
     { kind: 'backup', source: 'files', limit: 1 },
     { kind: 'backup', source: 'server', limit: 1 },
-    { kind: 'prune', limit: 2 },
-    { kind: 'reconcile', limit: 2 },
+    { kind: 'prune', limit: 5 },
+    { kind: 'reconcile', limit: 5 },
     { kind: 'restore', limit: 100 },
   ];
   const runs = await Promise.all(filters.map((filter) => lastRuns(catalog, { shop, ...filter })));

@@ -2,7 +2,7 @@
 import type { Pause } from '../catalog/pauses.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
-import type { RunRow } from '../catalog/runs.ts';
+import { type RunRow, wasStopped } from '../catalog/runs.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig } from '../config/config.ts';
@@ -258,7 +258,7 @@ function sourceStatus(facts: StatusFacts, source: SourceKind, red: Alarm[]): Sou
       `${source}: the newest good snapshot is of ${text(good.asOf, facts.timezone)}, which is still to come; coffre doctor ${shop.name} compares the clocks`,
     );
   checkFull(facts, source, own, red);
-  if (run && (run.state === 'failed' || run.state === 'interrupted') && !isCaughtUp(facts, run)) {
+  if (run && (run.state === 'failed' || run.state === 'interrupted') && !wasStopped(run) && !isCaughtUp(facts, run)) {
     raise(
       red,
       'run',

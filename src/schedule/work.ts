@@ -215,7 +215,7 @@ async function inRun({ catalog, clock }: RunDeps, { run, task, who }: Work, work
     outcome = await work();
   } catch (error) {
     const failure = asCoffreError(error);
-    await finishRun(catalog, clock, run, failure.code === 'E_INTERRUPTED' ? 'interrupted' : 'failed', failure).catch(() => {});
+    await finishRun(catalog, clock, run, 'failed', failure).catch(() => {});
     throw failure;
   }
   const { result, failure } = outcome;

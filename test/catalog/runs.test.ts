@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
-import { finishRun, isRunAlive, lastRuns, markInterrupted, startRun } from '../../src/catalog/runs.ts';
+import { finishRun, isRunAlive, lastRuns, markInterrupted, startRun, wasStopped } from '../../src/catalog/runs.ts';
 import { insertSegment, pinSegments } from '../../src/catalog/segments.ts';
 import { systemClock } from '../../src/clock.ts';
 import { CoffreError } from '../../src/errors.ts';
@@ -35,6 +35,21 @@ test('a run that failed - its code and message are kept, its pins and its lock f
   expect(await readdir(join(catalog.stateDir, 'locks'))).toEqual([]);
 });
 
+test('a run that was told to stop, or cancelled - did not fail', async () => {
+  const catalog = await open();
+  const clock = new FakeClock();
+  for (const [id, code] of [
+    ['r1', 'E_INTERRUPTED'],
+    ['r2', 'E_CANCELLED'],
+  ] as const) {
+    await startRun(catalog, clock, { id, kind: 'backup', shop: 'dupont', source: 'files' });
+    await finishRun(catalog, clock, id, 'failed', new CoffreError(code, 'the daemon stops'));
+  }
+  const rows = await catalog.db.selectFrom('runs').selectAll().orderBy('id').execute();
+  expect(rows).toMatchObject([{ state: 'interrupted', errorCode: 'E_INTERRUPTED' }, { state: 'cancelled' }]);
+  expect(rows.map(wasStopped)).toEqual([true, false]);
+});
+
 test('its process is alive - not marked; killed - marked once, and it is dead', async () => {
   const catalog = await open();
   const child = startChild(CHILD, ['run', catalog.stateDir, 'r1']);
@@ -46,7 +61,9 @@ test('its process is alive - not marked; killed - marked once, and it is dead', 
   expect(await markInterrupted(catalog, systemClock, 'martin')).toEqual([]);
   expect(await markInterrupted(catalog, systemClock, 'dupont')).toMatchObject([{ id: 'r1', state: 'interrupted' }]);
   expect(await markInterrupted(catalog, systemClock, 'dupont')).toEqual([]);
-  expect(await lastRuns(catalog)).toMatchObject([{ id: 'r1', state: 'interrupted', errorCode: 'E_INTERRUPTED' }]);
+  const [last] = await lastRuns(catalog);
+  expect(last).toMatchObject({ id: 'r1', state: 'interrupted', errorCode: 'E_INTERRUPTED' });
+  expect(last && wasStopped(last)).toBe(false);
 });
 
 test('killed after its manifest may have left - its pins stay; before - they go', async () => {

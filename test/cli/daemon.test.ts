@@ -121,7 +121,11 @@ test('SIGTERM in the middle of a backup: interrupted in bounded time, status 0, 
   const { status } = await daemon.ended();
   expect(status).toBe(0);
   expect(performance.now() - started).toBeLessThan(45_000);
-  expect(daemon.lines.map((line) => line.event)).toContain('job.interrupted');
+  const events = daemon.lines.map((line) => line.event);
+  expect(events).toEqual(expect.arrayContaining(['job.interrupted', 'run.interrupted']));
+  expect(events).not.toContain('run.failed');
+  expect((await it.ok(['run', 'list'])).json.runs).toMatchObject([{ state: 'interrupted', error: { code: 'E_INTERRUPTED' } }]);
+  expect((await it.coffre(['status'])).stdout).not.toContain('the last backup');
 
   proxy.set({ mode: 'pass' });
   const again = startDaemon(it);
