@@ -109,13 +109,13 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
       if (interruptedRuns.length === 0) return inBase;
       const isLeft = eb('segments.runId', 'in', interruptedRuns);
       if (rules.mode !== 'fresh') return eb.or([isLeft, inBase]);
-      // taken up by another snapshot, it is that one's: a full archive stores everything anew beside it
+      // taken up by a run that ended well, it is that one's: a full archive stores everything anew beside it
       const isTakenUp = eb.exists(
         eb
           .selectFrom('snapshotSegments')
           .select('snapshotSegments.segmentId')
           .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
-          .whereRef('snapshotSegments.snapshotId', '!=', 'segments.runId'),
+          .where('snapshotSegments.snapshotId', 'not in', interruptedRuns),
       );
       return eb.and([isLeft, eb.not(isTakenUp)]);
     });
