@@ -84,14 +84,11 @@ async function serve(
   const { log, supervisor } = options;
   const { config } = inForce;
   const service = await RunningService.start({ ...options, config, catalog });
-  // stops the scheduler when a door cannot be opened
-  const failed = new AbortController();
   const stopping = (): void => supervisor.stopping('runs get some seconds to end; what they stored is taken up by the next ones');
   signal.addEventListener('abort', stopping, { once: true });
-  const scheduler = service.run(AbortSignal.any([signal, failed.signal]));
-  scheduler.catch(() => {});
   let doors: Doors | null = null;
   try {
+    // before anything begins: a daemon that nobody can reach is not to store and lock whole snapshots, and then to end
     doors = await options.openDoors(service);
     for (const warning of config.warnings) log.warn({ event: 'config.warning' }, warning);
     const { file, shops, timezone } = config;
@@ -110,11 +107,7 @@ async function serve(
       const told = service.reload('SIGHUP').catch(() => {});
       void told.then(() => supervisor.ready(standing(service)));
     };
-    return await scheduler;
-  } catch (error) {
-    failed.abort(error);
-    await scheduler.catch(() => {});
-    throw error;
+    return await service.run(signal);
   } finally {
     hangup.listener = null;
     inForce.config = service.config;

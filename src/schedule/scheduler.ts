@@ -45,6 +45,10 @@ export class Scheduler {
   /** By shop. */
   readonly #running = new Map<string, UnderWay>();
   #hindrance = NO_HINDRANCE;
+  /** What is planned once it runs. */
+  #jobs: readonly Job[];
+  /** null: it does not run yet. */
+  #loaded: Promise<void> | null = null;
   #wake: () => void = () => {};
   #stopping = false;
   /** The catalog is not what it was: nothing can go on with it. */
@@ -52,6 +56,7 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#jobs = options.jobs;
     this.#orders = (options.orders ?? []).map((order) => ({ order, notBeforeMs: 0 }));
     const { log } = options;
     this.#book = new JobBook({
@@ -75,8 +80,8 @@ export class Scheduler {
     signal.addEventListener('abort', onAbort);
     let clean: boolean;
     try {
-      await this.#options.slots.recover();
-      await this.#load(this.#options.jobs);
+      this.#loaded = this.#options.slots.recover().then(() => this.#load(this.#jobs));
+      await this.#loaded;
       while (!signal.aborted && this.#broken === null) {
         const now = this.#options.clock.now();
         this.#book.collectDue(now.epochMilliseconds);
@@ -149,6 +154,11 @@ export class Scheduler {
 
   /** Other jobs from now on. What is under way goes on. */
   async replaceJobs(jobs: readonly Job[]): Promise<void> {
+    if (this.#loaded === null) {
+      this.#jobs = jobs;
+      return;
+    }
+    await this.#loaded;
     const { clock, slots } = this.#options;
     const now = clock.now();
     const changed: Job[] = [];

@@ -4,12 +4,13 @@ import { copyFileSync, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync 
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
-import { catalogPath } from '../../src/catalog/open.ts';
+import { catalogPath, openCatalog } from '../../src/catalog/open.ts';
 import { readRun } from '../../src/catalog/run-queue.ts';
 import { daemonRunning } from '../../src/catalog/shop-lock.ts';
 import { acquireLock } from '../../src/catalog/state-lock.ts';
 import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import { CoffreError } from '../../src/errors.ts';
 import { localHost } from '../../src/host/local.ts';
 import { runDaemon } from '../../src/schedule/daemon.ts';
 import type { Service } from '../../src/schedule/service.ts';
@@ -57,7 +58,7 @@ ${more}`;
   writeFileSync(file, text);
 
   /** One daemon; its service comes and goes with its catalog. */
-  const start = () => {
+  const start = (openDoor: (service: Service) => Promise<void> = async () => {}) => {
     const lines: Line[] = [];
     const said: string[] = [];
     const write = (fields: object): void => void lines.push(fields as Line);
@@ -77,6 +78,7 @@ ${more}`;
         version: '0.0.0',
         tools: {},
         openDoors: async (service) => {
+          await openDoor(service);
           now.service = service;
           return {
             async close() {
@@ -166,6 +168,32 @@ test('SIGHUP: a new shop is backed up at once; a broken file is refused, said, a
   await expect(daemon.service().submit({ kind: 'backup', shop: 'dupont', source: 'files', full: false }, 'anna')).rejects.toMatchObject({
     code: 'E_UNKNOWN_SHOP',
   });
+  expect(await daemon.finish()).toBe(true);
+}, 60_000);
+
+test('a door that cannot be opened: the daemon ends, and nothing was begun', async () => {
+  const it = await setting();
+  const daemon = it.start(async () => {
+    // time enough for a first backup, were it to begin
+    await systemClock.sleep(300);
+    throw new CoffreError('E_CONFIG', '127.0.0.1:8321 is taken');
+  });
+  await expect(daemon.ended).rejects.toMatchObject({ code: 'E_CONFIG' });
+  expect(daemon.lines.map(({ event }) => event)).toEqual([]);
+  expect(existsSync(join(it.dir, 'nas'))).toBe(false);
+  await using catalog = await openCatalog(it.stateDir);
+  expect(await catalog.db.selectFrom('runs').select('id').execute()).toEqual([]);
+}, 60_000);
+
+test('the configuration is read again while the doors open: what is planned is what it says then', async () => {
+  const it = await setting();
+  const daemon = it.start(async (service) => {
+    it.addShop('martin');
+    it.write(['martin']);
+    await service.reload('anna');
+  });
+  await daemon.saw('job.done', 'martin');
+  expect(daemon.has('job.started', 'dupont')).toBe(false);
   expect(await daemon.finish()).toBe(true);
 }, 60_000);
 
