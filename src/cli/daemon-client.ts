@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RunProgress } from '../schedule/feed.ts';
 import type { TaskRequest } from '../schedule/task.ts';
+import { isId } from '../segment/id.ts';
 import { followEvents, Patience } from './daemon-client-events.ts';
 import { type DaemonAddress, DaemonHttp } from './daemon-client-http.ts';
 
@@ -89,9 +90,13 @@ export class DaemonClient {
     return run;
   }
 
-  /** Throws E_NOT_FOUND. */
+  /** Throws E_UNKNOWN_RUN. */
   async run(id: string, signal: AbortSignal): Promise<RunInFull> {
-    return (await this.read(`/runs/${encodeURIComponent(id)}`, signal)) as RunInFull;
+    try {
+      return (await this.read(pathOf(id), signal)) as RunInFull;
+    } catch (error) {
+      throw unknownRun(error, id);
+    }
   }
 
   /** Newest first; `next` is the cursor of the next page. */
@@ -101,10 +106,14 @@ export class DaemonClient {
     return (await this.read(`/runs?${asked}`, signal)) as { runs: RunSummary[]; next: string | null };
   }
 
-  /** false: it had ended already. Throws E_NOT_FOUND, E_USAGE for a run of another process. */
+  /** false: it had ended already. Throws E_UNKNOWN_RUN, E_USAGE for a run of another process. */
   async cancel(id: string, signal: AbortSignal): Promise<boolean> {
-    const { cancelled } = (await this.order(`/runs/${encodeURIComponent(id)}/cancel`, {}, signal)) as { readonly cancelled: boolean };
-    return cancelled;
+    try {
+      const { cancelled } = (await this.order(`${pathOf(id)}/cancel`, {}, signal)) as { readonly cancelled: boolean };
+      return cancelled;
+    } catch (error) {
+      throw unknownRun(error, id);
+    }
   }
 
   /** Asks again while the daemon is started anew. Throws E_DAEMON_LOST when it does not come back. */
@@ -124,20 +133,36 @@ export class DaemonClient {
     return new Patience(this.#clock, this.where, this.#isThere);
   }
 
-  /** How the run goes, from how it stands now to its end; cuts of the connection are mended. Throws E_NOT_FOUND, E_DAEMON_LOST. */
+  /** How the run goes, from how it stands now to its end; cuts of the connection are mended. Throws E_UNKNOWN_RUN, E_DAEMON_LOST. */
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<RunNews> {
-    const path = `${API}/runs/${encodeURIComponent(id)}/events`;
-    for await (const { data } of followEvents(this.#http, this.#clock, path, signal, this.#patience())) {
-      let news: RunNews;
-      try {
-        news = JSON.parse(data) as RunNews;
-      } catch {
-        throw new CoffreError('E_DAEMON_VERSION', `${this.where} sends events that are no JSON`);
+    const path = `${API}${pathOf(id)}/events`;
+    try {
+      for await (const { data } of followEvents(this.#http, this.#clock, path, signal, this.#patience())) {
+        let news: RunNews;
+        try {
+          news = JSON.parse(data) as RunNews;
+        } catch {
+          throw new CoffreError('E_DAEMON_VERSION', `${this.where} sends events that are no JSON`);
+        }
+        yield news;
+        if (news.type === 'ended') return;
       }
-      yield news;
-      if (news.type === 'ended') return;
+    } catch (error) {
+      throw unknownRun(error, id);
     }
   }
+}
+
+/** Throws E_UNKNOWN_RUN for what cannot be the id of a run. */
+function pathOf(run: string): string {
+  if (!isId(run)) throw new CoffreError('E_UNKNOWN_RUN', `no run ${JSON.stringify(run)}`);
+  return `/runs/${run}`;
+}
+
+/** A route about a run finds no such thing: the same error as without a daemon. */
+function unknownRun(error: unknown, run: string): unknown {
+  if (!(error instanceof CoffreError) || error.code !== 'E_NOT_FOUND') return error;
+  return new CoffreError('E_UNKNOWN_RUN', `no run ${JSON.stringify(run)}`, { cause: error });
 }
 
 /**

@@ -4,6 +4,7 @@ import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts
 import type { TaskRequest } from '../schedule/task.ts';
 import type { Invocation } from './context.ts';
 import type { DaemonClient, RunInFull, RunNews } from './daemon-client.ts';
+import { watchWait } from './daemon-wait.ts';
 import type { Progress } from './progress.ts';
 
 /** What became of a task. */
@@ -85,11 +86,21 @@ export async function followRun(
 ): Promise<RunInFull> {
   let run = id;
   let bar: Progress | null = null;
+  let waiting: AbortController | null = null;
   try {
     for (;;) {
       for await (const news of daemon.follow(run, signal)) {
-        bar ??= progress(titleOf(news));
-        draw(bar, news);
+        const drawn: Progress = bar ?? progress(titleOf(news));
+        bar = drawn;
+        if (news.state !== 'queued') {
+          waiting?.abort();
+          draw(drawn, news);
+        } else if (waiting === null || waiting.signal.aborted) {
+          waiting = new AbortController();
+          const say = (waits: string): void => drawn.title(`${titleOf(news)}: ${waits}`);
+          say('waits for its turn');
+          void watchWait(daemon, clock, news, say, AbortSignal.any([signal, waiting.signal]));
+        }
       }
       const ended = await daemon.untilAnswered(() => daemon.run(run, signal), signal);
       if (ended.error?.code !== 'E_INTERRUPTED') return ended;
@@ -104,6 +115,7 @@ export async function followRun(
       cause: error,
     });
   } finally {
+    waiting?.abort();
     bar?.stop();
   }
 }
@@ -132,8 +144,7 @@ function titleOf({ kind, shop, source }: Pick<RunNews, 'kind' | 'shop' | 'source
 }
 
 function draw(bar: Progress, news: RunNews): void {
-  const title = titleOf(news);
-  bar.title(news.state === 'queued' ? `${title}: waits for its turn` : title);
+  bar.title(titleOf(news));
   const { progress, step } = news;
   if (progress === null) return;
   bar.update({

@@ -1,20 +1,25 @@
 // `coffre run`: what was done, is done and waits, by the daemon and by commands; following a run and calling it off.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { DAEMON_SHOP } from '../backup/prove.ts';
 import { audit } from '../catalog/audit.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { asItIs, runDetailDocument, runDocument } from '../catalog/run-document.ts';
 import { closeQueued, pageOfRuns, readRun } from '../catalog/run-queue.ts';
+import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { RunInFull, RunSummary } from './daemon-client.ts';
+import type { DaemonClient, RunInFull, RunSummary } from './daemon-client.ts';
 import { neededDaemon, noDaemon } from './needed-daemon.ts';
 import { operatorName } from './operator.ts';
 import { formatDuration, formatInstant, type Result, table } from './output.ts';
+import { knownShop } from './shop.ts';
 
 const KINDS = ['backup', 'restore', 'prune', 'verify', 'catch-up', 'reconcile', 'probe', 'checkpoint'] as const;
 const STATES = ['queued', 'running', 'done', 'failed', 'interrupted', 'cancelled'] as const;
 const MOST_LISTED = 1000;
+/** What the API takes for the name of a shop; it refuses anything else as no request at all. */
+const ANY_SHOP = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 interface ListOptions {
   readonly kind?: (typeof KINDS)[number];
@@ -75,7 +80,10 @@ async function list(invocation: Invocation, shop: string | undefined, { kind, st
   let runs: readonly RunSummary[];
   if (!invocation.readsCatalog()) {
     const daemon = await neededDaemon(invocation);
+    if (shop !== undefined && shop !== DAEMON_SHOP && !ANY_SHOP.test(shop))
+      throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${JSON.stringify(shop)}`);
     ({ runs } = await daemon.runs({ shop, kind, state, limit }, invocation.signal));
+    if (runs.length === 0 && shop !== undefined && shop !== DAEMON_SHOP) await mustBeKnownThere(daemon, shop, invocation.signal);
   } else {
     await using catalog = await openCatalog(invocation.config().stateDir);
     const rows = await pageOfRuns(catalog, {
@@ -84,6 +92,7 @@ async function list(invocation: Invocation, shop: string | undefined, { kind, st
       ...(state === undefined ? {} : { states: [state] }),
       limit,
     });
+    if (rows.length === 0 && shop !== undefined && shop !== DAEMON_SHOP) await mustBeKnown(invocation.config(), catalog, shop);
     runs = (await Promise.all(rows.map((row) => asItIs(catalog, row)))).map(runDocument);
   }
   const zone = invocation.timezone();
@@ -104,6 +113,16 @@ async function list(invocation: Invocation, shop: string | undefined, { kind, st
       'no runs',
     ),
   };
+}
+
+/** Throws E_UNKNOWN_SHOP for a name that is neither declared nor held by any vault, and of which no run is written down. */
+async function mustBeKnown(config: Config, catalog: Catalog, shop: string): Promise<void> {
+  if ((await pageOfRuns(catalog, { shops: [shop], limit: 1 })).length === 0) await knownShop(config, catalog, shop);
+}
+
+async function mustBeKnownThere(daemon: DaemonClient, shop: string, signal: AbortSignal): Promise<void> {
+  const { runs } = await daemon.runs({ shop, limit: 1 }, signal);
+  if (runs.length === 0) await daemon.read(`/shops/${encodeURIComponent(shop)}`, signal);
 }
 
 async function readOne(invocation: Invocation, id: string): Promise<RunInFull> {

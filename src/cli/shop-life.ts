@@ -217,18 +217,18 @@ async function listShops(config: Config, catalog: Catalog, pauses: ReadonlyMap<s
       })),
     },
     text: table(
-      ['shop', 'state', 'since', 'kept until', 'by', 'why', 'holds', 'declared'].map((title) => ({ title })),
-      shops.map(({ shop, life, holds: count, declared, pause }) => [
-        ...[
-          shop,
-          pause ? `${life.state}, paused` : life.state,
-          when(life.since),
-          when(lifeEnd(life)),
-          life === ACTIVE ? '-' : life.who,
-          life.reason ?? '-',
-        ],
-        ...[String(count), declared ? 'yes' : 'no'],
-      ]),
+      ['shop', 'state', 'since', 'until', 'by', 'why', 'holds', 'declared'].map((title) => ({ title })),
+      shops.flatMap(({ shop, life, holds: count, declared, pause }) => {
+        const more = [String(count), declared ? 'yes' : 'no'];
+        const own = [when(life.since), when(lifeEnd(life)), life === ACTIVE ? '-' : life.who, life.reason ?? '-'];
+        if (pause === null) return [[shop, life.state, ...own, ...more]];
+        const paused = [when(pause.since), pause.until === null ? 'resumed' : when(pause.until), pause.who, pause.reason ?? '-'];
+        if (life.state === 'active') return [[shop, 'paused', ...paused, ...more]];
+        return [
+          [shop, life.state, ...own, ...more],
+          [shop, 'paused', ...paused, ...more],
+        ];
+      }),
       'no shops are declared',
     ),
   };

@@ -7,6 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
+import { DaemonClient } from '../../src/cli/daemon-client.ts';
+import { DaemonHttp } from '../../src/cli/daemon-client-http.ts';
+import { followRun } from '../../src/cli/daemon-runs.ts';
+import { systemClock } from '../../src/clock.ts';
 import { until } from '../servers/rig.ts';
 import { Random } from '../shop/random.ts';
 import { COFFRE, makeWorld, type Outcome, type World, type WorldOptions } from '../world/world.ts';
@@ -121,6 +125,39 @@ test('the daemon is busy with the shop - a command that works alone is refused a
   }
   expect((await it.ok(['run', 'show', run])).json.state).toBe('running');
   await it.ok(['run', 'cancel', run]);
+}, 240_000);
+
+test('a backup behind another of its shop - whoever follows it reads which; runs and shops that are not there are unknown', async () => {
+  const it = await world({ limits: SLOW }, 60);
+  const nothing = '00000000000000000000000000';
+  const unknown = async (code: string, hint: string, ...args: string[]): Promise<void> => {
+    const { json, status } = await it.coffre(args);
+    expect({ args, status, code: json.error.code, hint: json.error.hint }).toMatchObject({ status: 2, code });
+    expect(json.error.hint).toContain(hint);
+  };
+  await unknown('E_UNKNOWN_RUN', 'coffre run list', 'run', 'follow', nothing);
+  await runDaemon(it);
+  for (const id of [nothing, 'nonsense'])
+    for (const verb of ['show', 'follow', 'cancel']) await unknown('E_UNKNOWN_RUN', 'coffre run list', 'run', verb, id);
+  await unknown('E_UNKNOWN_SHOP', 'dupont', 'run', 'list', 'dupond');
+  expect((await it.ok(['run', 'list', 'dupont', '--state', 'cancelled'])).json.runs).toEqual([]);
+
+  const first = await underWay(it);
+  const daemon = new DaemonClient(new DaemonHttp({ socketPath: it.socket }, systemClock), systemClock, null);
+  const stop = new AbortController();
+  const second = await daemon.submit({ kind: 'backup', shop: 'dupont', source: 'files', full: false }, stop.signal);
+  const titles: string[] = [];
+  const progress = (title: string) => ({
+    update: () => {},
+    stop: () => {},
+    title: (next: string) => void titles.push(`${title} | ${next}`),
+  });
+  const followed = followRun(daemon, { signal: stop.signal, progress }, systemClock, second);
+  await until('it is told what it waits for', 30_000, () =>
+    titles.includes(`dupont files | dupont files: waits for the backup of files that is under way, run ${first}`),
+  );
+  await it.ok(['run', 'cancel', second, first]);
+  expect((await followed).state).toBe('cancelled');
 }, 240_000);
 
 test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, is followed again, and is called off', async () => {
@@ -239,6 +276,9 @@ test('pause and resume - through the daemon and alone, told by shop list, writte
   const it = await world({ vaults: ['nas'] });
   await it.ok(['shop', 'pause', 'dupont', '--until', '6h', '--reason', 'moves']);
   expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ shop: 'dupont', state: 'active', paused: { reason: 'moves' } });
+  const { stdout } = await coffre(['--config', it.configFile, 'shop', 'list']);
+  const time = String.raw`(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+0[12]:00)`;
+  expect(stdout).toMatch(new RegExp(`dupont +paused +${time} +${time} +\\S+ +moves +0 +yes`));
   await runDaemon(it);
   await it.ok(['shop', 'resume', 'dupont']);
   expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
@@ -270,6 +310,10 @@ test('from another machine - a token’s role decides; the token is never on the
   const refused = await from(client, ['backup', 'dupont']);
   expect([refused.status, refused.json.error.code]).toEqual([13, 'E_FORBIDDEN']);
   expect((await from('wrong', ['run', 'list'])).json.error.code).toBe('E_TOKEN');
+  for (const name of ['dupond', 'NOSUCHSHOP']) {
+    const { json, status } = await from(admin, ['run', 'list', name]);
+    expect([status, json.error.code]).toEqual([2, 'E_UNKNOWN_SHOP']);
+  }
 
   const without = await it.coffre(['--url', url, 'run', 'list']);
   expect([without.status, without.json.error.code]).toEqual([2, 'E_SECRET_MISSING']);
