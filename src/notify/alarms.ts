@@ -3,6 +3,7 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { Alarm, AlarmKind } from '../schedule/alarm.ts';
 import type { Service } from '../schedule/service.ts';
+import type { SourceStatus } from '../schedule/status.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
 
 /** Kinds of a shop's status, and what is about the daemon or about not knowing. */
@@ -93,13 +94,29 @@ export const noticeOf = (shop: string, alarm: Omit<Notice, 'id' | 'shop'>): Noti
   return { id: [shop, kind, source ?? '-', vault ?? '-'].join(' '), shop, kind, source, vault, code };
 };
 
-/** Of shops that were looked at. What is not known of a shop is in `unknown`: of it nothing is said to be green again. */
+/** Kinds that a new shop is red of for no other reason than that it has no snapshot yet. */
+const UNTIL_FIRST_BACKUP: ReadonlySet<AlarmKind> = new Set<AlarmKind>(['snapshot', 'copies', 'immutable']);
+
+/** Its first backup waits or runs, or is taken up: none has come to an end. Of a source that nobody backs up there is none to wait for. */
+function awaitsFirstBackup({ lastRun, newestGood, nextRun }: SourceStatus): boolean {
+  if (newestGood !== null) return false;
+  return lastRun === null ? nextRun !== null : lastRun.state === 'running' || lastRun.state === 'interrupted';
+}
+
+const isOfFirstBackup = ({ kind, source }: Alarm, sources: readonly SourceStatus[]): boolean =>
+  UNTIL_FIRST_BACKUP.has(kind) && sources.some((one) => awaitsFirstBackup(one) && (source === null || source === one.source));
+
+/**
+ * Of shops that were looked at. What is not known of a shop is in `unknown`: of it nothing is said to be green again. `early`: ids of what is
+ * red only until a first backup has ended.
+ */
 export function currentNotices(
   surveys: readonly ShopSurvey[],
   state: Pick<Service['state'], 'configProblem' | 'running'>,
-): { readonly red: readonly Notice[]; readonly unknown: ReadonlySet<string> } {
+): { readonly red: readonly Notice[]; readonly unknown: ReadonlySet<string>; readonly early: ReadonlySet<string> } {
   const red = new Map<string, Notice>();
   const unknown = new Set<string>();
+  const early = new Set<string>();
   const add = (notice: Notice): void => void (red.has(notice.id) || red.set(notice.id, notice));
   const nothing = { source: null, vault: null, code: null };
   for (const { error, shop, status } of surveys) {
@@ -107,9 +124,13 @@ export function currentNotices(
       unknown.add(shop);
       add(noticeOf(shop, { ...nothing, kind: 'unknown', code: error?.code ?? null }));
     }
-    for (const alarm of status?.alarms ?? ([] as Alarm[])) add(noticeOf(shop, { ...alarm, source: alarm.detail ?? alarm.source }));
+    for (const alarm of status?.alarms ?? []) {
+      const notice = noticeOf(shop, { ...alarm, source: alarm.detail ?? alarm.source });
+      add(notice);
+      if (status !== null && isOfFirstBackup(alarm, status.sources)) early.add(notice.id);
+    }
   }
   if (state.configProblem !== null) add(noticeOf(DAEMON_SHOP, { ...nothing, kind: 'config', code: state.configProblem.code }));
   for (const run of state.running) if (run.hung) add(noticeOf(run.shop, { ...nothing, kind: 'hung', source: run.source }));
-  return { red: [...red.values()], unknown };
+  return { red: [...red.values()], unknown, early };
 }

@@ -21,6 +21,8 @@ export interface DecideOptions {
   readonly declared: ReadonlySet<string>;
   /** Of these, those that were not looked at yet since the start: what was red of them still is. */
   readonly unseen: ReadonlySet<string>;
+  /** Ids of what is red only because a first backup has not ended: it is not told yet, for a day at most. */
+  readonly early: ReadonlySet<string>;
 }
 
 export interface Decision {
@@ -39,6 +41,9 @@ export interface Decision {
  */
 export const GROUP_REST_MS = 3_600_000;
 
+/** A new shop that has no backup for this long after it was first seen is told of, whatever it waits for. */
+export const FIRST_BACKUP_MS = 86_400_000;
+
 export function decide(before: readonly Known[], red: readonly Notice[], options: DecideOptions): Decision {
   const { delayMs, nowMs, reminderMs } = options;
   const rows = new Map<string, Known>();
@@ -55,14 +60,15 @@ export function decide(before: readonly Known[], red: readonly Notice[], options
   }
   for (const notice of red) if (!rows.has(notice.id)) rows.set(notice.id, { ...notice, since: nowMs, toldAt: null, goneAt: null });
 
+  const isEarly = (row: Known): boolean => row.toldAt === null && options.early.has(row.id) && nowMs - row.since < FIRST_BACKUP_MS;
   const groups = Map.groupBy(rows.values(), groupOf);
   const raised: Known[] = [];
   const recovered: Known[] = [];
   let isRed = false;
   for (const group of groups.values()) {
     const lasting = group.filter((row) => row.goneAt === null);
-    isRed ||= lasting.some((row) => nowMs - row.since >= delayMs);
-    const fresh = lasting.filter((row) => row.toldAt === null);
+    isRed ||= lasting.some((row) => nowMs - row.since >= delayMs && !isEarly(row));
+    const fresh = lasting.filter((row) => row.toldAt === null && !isEarly(row));
     const ripe = fresh.some((row) => nowMs - row.since >= delayMs);
     const restsUntil = Math.max(...group.map((row) => row.toldAt ?? Number.NEGATIVE_INFINITY)) + GROUP_REST_MS;
     if (ripe && nowMs >= restsUntil) raised.push(...fresh);

@@ -83,11 +83,11 @@ export class Notifier {
     const { clock, config, state, survey } = this.#service;
     const nowMs = clock.nowMs();
     const surveys = survey.shops();
-    const { red, unknown } = currentNotices(surveys, state);
+    const { early, red, unknown } = currentNotices(surveys, state);
     const looked = new Set(surveys.map(({ shop }) => shop));
     const { delayMs, reminderMs } = config.notify;
     const decision = decide([...this.#known.values()], red, {
-      ...{ nowMs, delayMs, reminderMs, unknown },
+      ...{ nowMs, delayMs, reminderMs, unknown, early },
       declared: new Set([...config.shops.keys(), DAEMON_SHOP]),
       unseen: new Set([...config.shops.keys()].filter((shop) => !looked.has(shop))),
     });

@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Notice, noticeOf } from '../../src/notify/alarms.ts';
+import { currentNotices, type Notice, noticeOf } from '../../src/notify/alarms.ts';
 import { decide, GROUP_REST_MS, type Known } from '../../src/notify/decide.ts';
 import { composeMessage } from '../../src/notify/message.ts';
+import type { Alarm } from '../../src/schedule/alarm.ts';
+import type { SourceStatus } from '../../src/schedule/status.ts';
+import type { ShopSurvey } from '../../src/schedule/survey.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -19,9 +22,9 @@ class Story {
   nowMs = Date.parse('2026-03-02T02:30:00Z');
   readonly declared = new Set(['a', 'b', 'c', '_coffre', ...Array.from({ length: 300 }, (_, i) => `shop${i}`)]);
 
-  look(red: readonly Notice[], { unknown = new Set<string>(), unseen = new Set<string>() } = {}) {
+  look(red: readonly Notice[], { unknown = new Set<string>(), unseen = new Set<string>(), early = new Set<string>() } = {}) {
     const { declared, nowMs } = this;
-    const decision = decide(this.known, red, { nowMs, delayMs: DELAY, reminderMs: DAY, unknown, declared, unseen });
+    const decision = decide(this.known, red, { nowMs, delayMs: DELAY, reminderMs: DAY, unknown, declared, unseen, early });
     this.known = decision.known;
     return decision;
   }
@@ -40,6 +43,31 @@ class Story {
     return told;
   }
 }
+
+describe('currentNotices', () => {
+  const alarm = (kind: Alarm['kind'], source: Alarm['source'] = null): Alarm => ({
+    ...{ kind, source, vault: null, detail: null, code: null, text: '' },
+  });
+  const early = (source: Partial<SourceStatus>): string[] => {
+    const files = { source: 'files', newestGood: null, lastRun: null, nextRun: '2026-03-03T02:00:00Z', dueSince: null, ...source };
+    const alarms = [alarm('snapshot', 'files'), alarm('copies'), alarm('probe'), alarm('run', 'files')];
+    const status = { shop: 'a', ok: false, sources: [files], alarms } as unknown as ShopSurvey['status'];
+    const survey: ShopSurvey = { shop: 'a', at: 0, status, error: null, snapshots: new Map(), levels: new Map() };
+    return [...currentNotices([survey], { configProblem: null, running: [] }).early].map((id) => id.split(' ')[1] ?? '');
+  };
+  const lastRun = (state: string): Partial<SourceStatus> => ({ lastRun: { state, startedAt: '2026-03-02T02:00:00Z', error: null } });
+
+  it.each([
+    ['its first backup waits', {}, ['snapshot', 'copies']],
+    ['it runs', lastRun('running'), ['snapshot', 'copies']],
+    ['the daemon was stopped in it', lastRun('interrupted'), ['snapshot', 'copies']],
+    ['it failed', lastRun('failed'), []],
+    ['nothing is scheduled: none waits', { nextRun: null }, []],
+    ['it has a snapshot', { newestGood: {} as SourceStatus['newestGood'] }, []],
+  ])('%s - what is told only later', (_, source, expected) => {
+    expect(early(source)).toEqual(expected);
+  });
+});
 
 describe('decide', () => {
   it('red for less than the delay - nothing is told, nor that it is green again', () => {
@@ -70,6 +98,23 @@ describe('decide', () => {
     story.pass(HOUR, [failed('a')]);
     expect(story.pass(DELAY, [])).toMatchObject({ messages: 0 });
     expect(story.pass(DAY, [])).toEqual({ raised: [], recovered: ['a'], reminded: [], messages: 1 });
+  });
+
+  it('red until its first backup has ended - not told, nor is the ping red; it failed - told at once; nothing for a day - told all the same', () => {
+    const story = new Story();
+    const early = new Set([failed('a').id, failed('b').id]);
+    expect(story.pass(3 * HOUR, [failed('a'), failed('b')], { early })).toMatchObject({ messages: 0 });
+    expect(story.look([failed('a'), failed('b')], { early }).isRed).toBe(false);
+    // of the same group: the one that still waits is not told with it
+    const ended = { early: new Set([failed('b').id]) };
+    expect(story.look([failed('a'), failed('b')], ended)).toMatchObject({ raised: [{ shop: 'a' }], isRed: true });
+    // tried again: what was told is not taken back
+    expect(story.pass(HOUR, [failed('a'), failed('b')], { early })).toMatchObject({ messages: 0 });
+    const told = story.pass(21 * HOUR, [failed('a'), failed('b')], { early });
+    expect(told).toMatchObject({ raised: ['b'], recovered: [] });
+    const good = new Story();
+    good.pass(HOUR, [failed('a')], { early });
+    expect(good.pass(DAY, [])).toMatchObject({ messages: 0 });
   });
 
   it('red again before it was told to be green - neither is told', () => {
