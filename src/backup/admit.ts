@@ -6,6 +6,7 @@ import type { Config, VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { checkSkew } from '../vault/clock-skew.ts';
 import type { Vault } from '../vault/vault.ts';
+import { tellOfUnknown } from './known-vault.ts';
 import { requireProven } from './prove.ts';
 import type { VaultSet } from './vault-set.ts';
 
@@ -26,6 +27,7 @@ export async function admitVault(deps: AdmitDeps, ledger: Ledger, name: string, 
   opened.push(vault);
   // lock dates are absolute and made from our clock
   await checkSkew(vault, deps.clock, deps.config.limits.clockSkewMs);
+  await tellOfUnknown(deps, vault, signal);
   await requireProven(deps, ledger, vault, signal);
   return vault;
 }

@@ -1,4 +1,5 @@
 // Doctor's look at one vault: the probe tries it for real, every byte of it in the ledger, and each of its steps is a line.
+import { foreignDaemonKeys, foreignHint, refuseUnknown } from '../backup/known-vault.ts';
 import { proveVault, tryCredentials } from '../backup/prove.ts';
 import { Ledger } from '../billing/ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -23,9 +24,12 @@ export async function checkVault({ context, config, catalog, vault, waitForExpir
   const opened = await context.adapters.openVault(vault);
   try {
     const ledger = new Ledger(catalog, clock);
+    // what it would try there would lie among what another installation keeps
+    await refuseUnknown({ config, catalog }, opened, io.signal);
+    const strangers = await foreignDaemonKeys({ config, catalog }, opened, io.signal);
     const rights = await tryCredentials({ config, clock }, ledger, opened, io.signal);
     const result = await proveVault({ config, catalog, clock }, ledger, opened, io.signal, waitForExpiry);
-    const checks: Check[] = [];
+    const checks: Check[] = strangers.length === 0 ? [] : [strangersCheck(vault.name, strangers)];
     let untried = 0;
     for (const step of result.steps) {
       const name = `vault ${vault.name}: ${step.name}`;
@@ -50,6 +54,17 @@ export async function checkVault({ context, config, catalog, vault, waitForExpir
   } finally {
     await opened.close();
   }
+}
+
+/** A cloned machine knows the snapshots, and not what its twin has written since. */
+function strangersCheck(vault: string, keys: readonly string[]): Check {
+  return {
+    name: `vault ${vault}: who writes`,
+    ok: false,
+    detail: `holds ${keys.join(', ')}, which this installation did not write [E_VERSION_FOREIGN]`,
+    hint: foreignHint(vault),
+    code: 'E_VERSION_FOREIGN',
+  };
 }
 
 const WORK = { writer: 'writes', pruner: 'prunes', reader: 'reads' } as const;
