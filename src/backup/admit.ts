@@ -7,6 +7,7 @@ import { CoffreError } from '../errors.ts';
 import { checkSkew } from '../vault/clock-skew.ts';
 import type { Vault } from '../vault/vault.ts';
 import { tellOfUnknown } from './known-vault.ts';
+import type { RunLog } from './log.ts';
 import { requireProven } from './prove.ts';
 import type { VaultSet } from './vault-set.ts';
 
@@ -16,6 +17,7 @@ export interface AdmitDeps {
   readonly config: Config;
   readonly catalog: Catalog;
   readonly clock: Clock;
+  readonly log: RunLog;
   readonly openVault: OpenVault;
 }
 

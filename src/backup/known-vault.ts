@@ -6,14 +6,15 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { DAEMON_PREFIX, parseKey } from '../segment/layout.ts';
 import type { ListedVersion, Vault } from '../vault/vault.ts';
+import { logIncident, type RunLog } from './log.ts';
 
 interface KnownDeps {
   readonly config: Config;
   readonly catalog: Catalog;
 }
 
-/** Says so. */
 interface TellDeps extends KnownDeps {
+  readonly log: RunLog;
   readonly clock: Clock;
 }
 
@@ -28,7 +29,8 @@ export async function tellOfUnknown(deps: TellDeps, vault: Vault, signal: AbortS
     const detail = `the catalog knows nothing of it: ${foreignHint(vault.name)}`;
     const sightings = [{ kind: 'foreign version' as const, key, versionId, sizeBytes, detail }];
     // no kinds: it was not looked for all of them, so nothing is gone
-    await recordLook(deps.catalog, deps.clock, { vault: vault.name, shop, kinds: [], sightings, who: 'backup' });
+    const { opened } = await recordLook(deps.catalog, deps.clock, { vault: vault.name, shop, kinds: [], sightings, who: 'backup' });
+    for (const incident of opened) logIncident(deps.log, incident);
   }
 }
 

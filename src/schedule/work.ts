@@ -5,7 +5,7 @@ import { catchUpShortfall, needsCatchUp } from '../backup/catch-up-result.ts';
 import { type CheckpointDeps, checkpointAfterRun, checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
 import { Estimator } from '../backup/estimator.ts';
 import { type PrepareVault, prepareNewVaults } from '../backup/first-use.ts';
-import type { RunLog } from '../backup/log.ts';
+import { logIncident, type RunLog } from '../backup/log.ts';
 import type { MemoryBudget } from '../backup/memory.ts';
 import type { OnProgress } from '../backup/progress.ts';
 import { progressLog } from '../backup/progress-log.ts';
@@ -19,7 +19,7 @@ import { addToDetail, finishRun, startRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { type Clock, nextTurn } from '../clock.ts';
 import type { Config, ShopConfig, VaultConfig } from '../config/config.ts';
-import { asCoffreError, CoffreError, ERRORS } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import { isReadingDue, type ReadDueRequest, readDue, readShortfall } from '../restore/read-due.ts';
 import { isBackedUp } from '../retention/policy.ts';
 import { pruneShortfall } from '../retention/result.ts';
@@ -179,11 +179,7 @@ async function prune({ config, catalog, clock, ports }: RunDeps, work: Work): Pr
 async function reconcile({ config, catalog, clock, log, ports }: RunDeps, work: Work): Promise<void> {
   const deps: WatchDeps = {
     ...watchDeps(config, catalog, clock, ports),
-    onIncident: ({ id, vault, shop, kind, key, versionId, detail }) => {
-      const { hint } = ERRORS.E_INCIDENT;
-      const said = `${kind} in ${vault}${key === '' ? '' : `: ${key}`}${detail === null ? '' : ` (${detail})`}`;
-      log.error({ event: 'incident', incident: id, shop, vault, kind, key, version: versionId, code: 'E_INCIDENT', hint }, said);
-    },
+    onIncident: (incident) => logIncident(log, incident),
   };
   const request = { ...pruneTarget(config, work.task.shop), who: auditName(work), runId: work.run, signal: work.signal };
   const failure = watchShortfall(await watchShop(deps, request));
