@@ -77,7 +77,7 @@ export function registerVault(program: Command, context: CliContext): void {
         const shops = (await holdsNothing(declared.path)) ? await shopsIn(catalog, name) : [];
         using locks = new DisposableStack();
         for (const shop of shops) {
-          locks.use(await lockShop(config.stateDir, context.clock, shop, `the replacement of vault ${name}`));
+          locks.use(await lockShop(config.stateDir, context.clock, shop, `the replacement of vault ${name}`, config.timezone));
         }
         // First the vault: die here, and the next call finds it as empty as it was and writes down the rest.
         await context.adapters.prepareVault(declared);
