@@ -120,24 +120,40 @@ async function tell(
 }
 
 /** Says that a person knows of it: it is not red any more, and is told of no more, until it is gone and comes again. Throws E_USAGE. */
-export async function acknowledgeIncident(
+export async function acknowledgeIncident(catalog: Catalog, clock: Clock, id: string, by: Acknowledgement): Promise<IncidentRow> {
+  const [row] = await acknowledgeIncidents(catalog, clock, [id], by);
+  return row as IncidentRow;
+}
+
+/** The same of several, all of them or none. */
+export async function acknowledgeIncidents(
   catalog: Catalog,
   clock: Clock,
-  id: string,
-  by: { readonly who: string; readonly reason: string },
-): Promise<IncidentRow> {
+  ids: readonly string[],
+  by: Acknowledgement,
+): Promise<IncidentRow[]> {
   return await catalog.transaction(async (tx) => {
-    const row = await tx.selectFrom('incidents').selectAll().where('id', '=', id).executeTakeFirst();
-    if (!row || row.goneAt !== null || row.acknowledgedAt !== null) {
-      const what = !row ? 'does not exist' : row.goneAt === null ? 'was acknowledged already' : 'is gone';
-      throw new CoffreError('E_USAGE', `incident ${id} ${what}`, { hint: 'coffre incident list shows those that are open' });
-    }
-    const at = clock.nowMs();
-    const said = { acknowledgedAt: at, acknowledgedBy: by.who, reason: by.reason };
-    await tx.updateTable('incidents').set(said).where('id', '=', id).execute();
-    await tell(tx, { at, who: by.who, what: 'incident acknowledge', row, reason: by.reason });
-    return { ...row, ...said };
+    const rows: IncidentRow[] = [];
+    for (const id of ids) rows.push(await acknowledge(tx, clock.nowMs(), id, by));
+    return rows;
   });
+}
+
+interface Acknowledgement {
+  readonly who: string;
+  readonly reason: string;
+}
+
+async function acknowledge(tx: Kysely<Tables>, at: number, id: string, by: Acknowledgement): Promise<IncidentRow> {
+  const row = await tx.selectFrom('incidents').selectAll().where('id', '=', id).executeTakeFirst();
+  if (!row || row.goneAt !== null || row.acknowledgedAt !== null) {
+    const what = !row ? 'does not exist' : row.goneAt === null ? 'was acknowledged already' : 'is gone';
+    throw new CoffreError('E_USAGE', `incident ${id} ${what}`, { hint: 'coffre incident list shows those that are open' });
+  }
+  const said = { acknowledgedAt: at, acknowledgedBy: by.who, reason: by.reason };
+  await tx.updateTable('incidents').set(said).where('id', '=', id).execute();
+  await tell(tx, { at, who: by.who, what: 'incident acknowledge', row, reason: by.reason });
+  return { ...row, ...said };
 }
 
 /** Oldest first; those that are open and nobody has acknowledged, unless `all` is asked for. */

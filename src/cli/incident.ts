@@ -1,8 +1,8 @@
 // `coffre incident`: what was found in the vaults that coffre cannot explain, and who has looked into it.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { acknowledgeIncident, type IncidentRow, incidentDocument, listIncidents } from '../catalog/incidents.ts';
-import { openCatalog } from '../catalog/open.ts';
+import { acknowledgeIncidents, type IncidentRow, incidentDocument, listIncidents } from '../catalog/incidents.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
@@ -41,24 +41,60 @@ export function registerIncident(program: Command, context: CliContext): void {
     );
   incident
     .command('acknowledge')
-    .description('say that an incident was looked into: it is not red any more')
-    .argument('<id>', 'as incident list shows it')
+    .description('say that incidents were looked into: they are not red any more')
+    .argument('[id...]', 'as incident list shows them')
+    .option('--shop <name>', 'instead of ids: all that are open of this shop (_coffre: of the daemon’s own objects)')
     .requiredOption('--reason <text>', 'what it was, for the audit')
-    .addHelpText('after', '\nExample:\n  coffre incident acknowledge 01K2J8 --reason "test upload by Marie, credentials changed"\n')
+    .addHelpText(
+      'after',
+      `
+Example:
+  coffre incident acknowledge 01K2J8 --reason "test upload by Marie, credentials changed"
+  coffre incident acknowledge --shop dupont --reason "the disk of nas was replaced"
+`,
+    )
     .action(
-      action(context, async (invocation, id: string, options: { readonly reason: string }) => {
+      action(context, async (invocation, ids: readonly string[], options: AcknowledgeOptions) => {
+        if ((ids.length === 0) === (options.shop === undefined)) {
+          throw new CoffreError('E_USAGE', 'ids, or --shop NAME, say which incidents', {
+            hint: 'coffre incident list shows those that are open',
+          });
+        }
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
-        const matching = (await listIncidents(catalog.db, { all: true })).filter((row) => row.id.startsWith(id));
-        const exact = matching.find((row) => row.id === id);
-        if (!exact && matching.length > 1)
-          throw new CoffreError('E_USAGE', `several incidents begin with ${id}`, { hint: 'give more of the id' });
+        const chosen = options.shop === undefined ? await namedIncidents(catalog, ids) : await openIncidents(catalog, options.shop);
         const by = { who: operatorName(context.io), reason: options.reason };
-        const row = await acknowledgeIncident(catalog, context.clock, (exact ?? matching[0])?.id ?? id, by);
+        const rows = await acknowledgeIncidents(catalog, context.clock, chosen, by);
         return {
-          document: { incident: incidentDocument(row) },
-          text: `acknowledged ${row.id}: ${row.shop}: ${row.vault}: ${row.kind} ${row.key}`,
+          document: { incidents: rows.map(incidentDocument) },
+          text: rows.map((row) => `acknowledged ${row.id}: ${row.shop}: ${row.vault}: ${row.kind} ${row.key}`).join('\n'),
         };
       }),
     );
+}
+
+interface AcknowledgeOptions {
+  readonly shop?: string;
+  readonly reason: string;
+}
+
+/** Ids of those that `beginnings` name, each once. Throws E_USAGE for one that several begin with. */
+async function namedIncidents(catalog: Catalog, beginnings: readonly string[]): Promise<readonly string[]> {
+  const all = await listIncidents(catalog.db, { all: true });
+  const ids = beginnings.map((beginning) => {
+    const matching = all.filter((row) => row.id.startsWith(beginning));
+    const exact = matching.find((row) => row.id === beginning);
+    if (!exact && matching.length > 1)
+      throw new CoffreError('E_USAGE', `several incidents begin with ${beginning}`, { hint: 'give more of the id' });
+    return (exact ?? matching[0])?.id ?? beginning;
+  });
+  return [...new Set(ids)];
+}
+
+/** Throws E_USAGE when there is none: a name that was mistyped must not look like work done. */
+async function openIncidents(catalog: Catalog, shop: string): Promise<readonly string[]> {
+  const rows = await listIncidents(catalog.db, { shops: [shop] });
+  if (rows.length === 0)
+    throw new CoffreError('E_USAGE', `no incident of ${shop} is open`, { hint: 'coffre incident list shows those that are' });
+  return rows.map((row) => row.id);
 }
