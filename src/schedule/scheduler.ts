@@ -5,13 +5,13 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { NewRunEvent, RunProgress } from './feed.ts';
 import { type Entry, givesWay, JobBook } from './job-book.ts';
-import { backedUpBy, type Job, taskOf } from './jobs.ts';
+import { type Job, taskOf } from './jobs.ts';
+import { loadJobs } from './load-jobs.ts';
 import { retryAfterMs } from './retry.ts';
 import type { Hindrance, Order, SchedulerOptions } from './scheduler-ports.ts';
 import type { RunningNow } from './service.ts';
-import { slotKey } from './slots.ts';
 import { sourceOf, type TaskRequest } from './task.ts';
-import { endState, type Stopped, UnderWay } from './under-way.ts';
+import { allEnd, endState, type Stopped, UnderWay } from './under-way.ts';
 
 /** A backup that is about to commit may do so; the rest is taken up by the next run anyway. */
 const GRACE_MS = 5_000;
@@ -23,8 +23,6 @@ const LONGEST_NAP_MS = 60_000;
 const AGAIN_MS = 3_600_000;
 /** An order whose shop is held by another process is tried again this often. */
 const BUSY_MS = 15_000;
-/** A daemon that starts has better to do than to look after hundreds of shops at once. */
-const FIRST_LOOKS_APART_MS = 50;
 const SCHEDULE = 'schedule';
 const NO_HINDRANCE: Hindrance = { shops: new Set(), restores: 0 };
 
@@ -80,7 +78,7 @@ export class Scheduler {
     signal.addEventListener('abort', onAbort);
     let clean: boolean;
     try {
-      this.#loaded = this.#options.slots.recover().then(() => this.#load(this.#jobs));
+      this.#loaded = this.#options.slots.recover().then(() => loadJobs(this.#book, this.#jobs, this.#options));
       await this.#loaded;
       while (!signal.aborted && this.#broken === null) {
         const now = this.#options.clock.now();
@@ -165,43 +163,8 @@ export class Scheduler {
     const fresh = this.#book.replace(jobs, now.epochMilliseconds, (job) => changed.push(job));
     // written down, so that a restart does not take slots of the new schedule before now for missed ones
     await slots.takenTogether(changed.map(({ shop, name }) => ({ shop, job: name, dueAt: now })));
-    await this.#load(fresh);
+    await loadJobs(this.#book, fresh, this.#options);
     this.#wake();
-  }
-
-  /** Where each job stands: from its record, or, the first time, from now on; at once when its shop has nothing yet. */
-  async #load(jobs: readonly Job[]): Promise<void> {
-    const { clock, hasSnapshot, log, slots } = this.#options;
-    const taken = await slots.allTaken();
-    const now = clock.now();
-    const nowMs = now.epochMilliseconds;
-    const withFull = new Set(jobs.filter(({ name }) => name === 'files').map(({ shop }) => shop));
-    let looks = 0;
-    const from: { shop: string; job: Job['name']; dueAt: Temporal.Instant }[] = [];
-    for (const job of jobs) {
-      if (givesWay(job.name)) {
-        // nothing is missed with its slots: what lacks is looked up, now and then; not all shops at once
-        this.#book.add(job, nowMs, nowMs).retryAtMs = clock.monotonicMs() + looks * FIRST_LOOKS_APART_MS;
-        looks++;
-        continue;
-      }
-      const last = taken.get(slotKey(job.shop, job.name));
-      if (last !== undefined) {
-        this.#book.add(job, last.epochMilliseconds, null);
-        continue;
-      }
-      // a shop's first snapshot of a source is made by increments only where no full archive is planned
-      const isFirst = backedUpBy(job.name) !== null && !(job.name === 'increments' && withFull.has(job.shop));
-      if (isFirst && !(await hasSnapshot(job))) {
-        log.info({ shop: job.shop, job: job.name, event: 'job.first' }, 'no snapshot yet: backed up at once');
-        this.#book.add(job, nowMs, nowMs);
-      } else {
-        this.#book.add(job, nowMs, null);
-        // written down now, so that a first slot missed while the daemon is down is known to be missed
-        from.push({ shop: job.shop, job: job.name, dueAt: now });
-      }
-    }
-    if (from.length > 0) await slots.takenTogether(from);
   }
 
   /** false: it cannot be known now, and nothing begins. */
@@ -505,25 +468,12 @@ export class Scheduler {
   }
 
   async #stop(): Promise<boolean> {
-    const { graceMs = GRACE_MS, leaveMs = LEAVE_MS } = this.#options;
+    const { clock, graceMs = GRACE_MS, leaveMs = LEAVE_MS } = this.#options;
     this.#stopping = true;
-    if (await this.#allEnd(graceMs)) return true;
+    if (await allEnd(this.#running.values(), graceMs, clock)) return true;
     for (const underWay of this.#running.values()) {
       this.#tellToStop(underWay, 'daemon stops', new CoffreError('E_INTERRUPTED', 'the daemon stops'));
     }
-    return await this.#allEnd(leaveMs);
-  }
-
-  /** Whether everything under way ends within `limitMs`. */
-  async #allEnd(limitMs: number): Promise<boolean> {
-    if (this.#running.size === 0) return true;
-    const late = Promise.withResolvers<boolean>();
-    const timer = this.#options.clock.after(limitMs, () => late.resolve(false));
-    const ended = Promise.all([...this.#running.values()].map((underWay) => underWay.ended)).then(() => true);
-    try {
-      return await Promise.race([ended, late.promise]);
-    } finally {
-      timer.cancel();
-    }
+    return await allEnd(this.#running.values(), leaveMs, clock);
   }
 }

@@ -1,5 +1,5 @@
 // One run under way, as the scheduler sees it.
-import type { Timer } from '../clock.ts';
+import { type Clock, settledWithin, type Timer } from '../clock.ts';
 import type { CoffreError } from '../errors.ts';
 import type { Order } from './scheduler-ports.ts';
 import type { TaskRequest } from './task.ts';
@@ -34,4 +34,10 @@ export class UnderWay {
 export function endState(failure: CoffreError, stopped: Stopped | null): 'failed' | 'interrupted' | 'cancelled' {
   if (failure.code === 'E_CANCELLED') return 'cancelled';
   return stopped === 'daemon stops' || stopped === 'gave way' ? 'interrupted' : 'failed';
+}
+
+/** Whether all of these end within `limitMs`. */
+export async function allEnd(running: Iterable<UnderWay>, limitMs: number, clock: Clock): Promise<boolean> {
+  const ends = [...running].map((underWay) => underWay.ended);
+  return ends.length === 0 || (await settledWithin(Promise.all(ends), limitMs, clock));
 }
