@@ -27,8 +27,9 @@ async function open(): Promise<{ catalog: Catalog; clock: FakeClock; ledger: Led
 }
 
 async function store(ledger: Ledger, vault: string, kind: 'segment' | 'index' | 'manifest' | 'probe', refId: string): Promise<number> {
-  const key = `dupont/${kind}/${refId}`;
-  const id = await ledger.intent({ vault, shop: 'dupont', key, kind, refId, runId: null, expectedBytes: 1 });
+  const shop = kind === 'probe' ? '_coffre' : 'dupont';
+  const key = `${shop}/${kind}/${refId}`;
+  const id = await ledger.intent({ vault, shop, key, kind, refId, runId: null, expectedBytes: 1 });
   await ledger.stored(id, { key, versionId: `${vault}-${refId}`, sizeBytes: 1, lock: null }, null);
   return id;
 }
