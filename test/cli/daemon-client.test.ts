@@ -162,7 +162,7 @@ test('a backup behind another of its shop - whoever follows it reads which; runs
 
 test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, is followed again, and is called off', async () => {
   const it = await world({ limits: SLOW }, 60);
-  await runDaemon(it);
+  const daemon = await runDaemon(it);
   const first = await underWay(it);
   await it.ok(['run', 'cancel', first]);
   const following = it.start(['backup', 'dupont']);
@@ -183,6 +183,9 @@ test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, i
   expect(called.status).toBe(1);
   expect(called.json.error.code).toBe('E_CANCELLED');
   expect(called.json.run).toMatchObject({ id: run, state: 'cancelled' });
+  const events = daemon.lines.filter((line) => (line as { run?: string }).run === run).map(({ event }) => event);
+  expect(events).toContain('run.cancelled');
+  expect(events).not.toContain('run.failed');
   expect((await it.ok(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: false }] });
 }, 240_000);
 
