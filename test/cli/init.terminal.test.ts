@@ -189,7 +189,7 @@ describe('questions on a terminal', () => {
     expect(shown).toContain('numbers from 1 to 3 are expected');
     expect(shown).toContain(`aws s3api create-bucket --bucket ${bucket.name} --object-lock-enabled-for-bucket --endpoint-url ${endpoint}`);
     expect(shown).not.toContain(secretKey);
-    expect(shown).toContain('coffre backup dupont');
+    expect(shown).toContain(' backup dupont ');
     expect(shown).not.toMatch(/\bred\b/i);
     expect(status).toBe(0);
     const credentials = join(dir, 'etc/secrets/offsite.json');
