@@ -1,6 +1,6 @@
 // A vault in a folder: a disk, a NAS. Its locks are advisory, its versions are told apart by modification time and size.
 import { type BigIntStats, constants } from 'node:fs';
-import { lstat, mkdir, open, readdir, stat, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, readdir, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Temporal } from 'temporal-polyfill';
@@ -201,25 +201,30 @@ export class FilesystemVault implements Vault {
 
   async get(key: string, versionId: string, signal?: AbortSignal): Promise<Readable> {
     const doing = `get ${key}`;
-    const file = await this.#bounded(
-      doing,
-      0,
-      async () => {
-        await this.ready();
-        const opened = await open(objectPath(this.root, key), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
-          (error: unknown) => {
-            // ELOOP: a link where our object was. Not blocking: nor does a pipe that lies there hold us up.
-            if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'].includes(errnoOf(error))) throw this.#notOurs(key, versionId, null);
-            throw error;
-          },
-        );
-        const stats = await opened.stat({ bigint: true });
-        if (stats.isFile() && versionIdOf(stats) === versionId) return opened;
-        await opened.close();
-        throw this.#notOurs(key, versionId, stats.isFile() ? stats : null);
-      },
-      signal,
-    );
+    const find = async (): Promise<FileHandle> => {
+      await this.ready();
+      const opened = await open(objectPath(this.root, key), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+        (error: unknown) => {
+          // ELOOP: a link where our object was. Not blocking: nor does a pipe that lies there hold us up.
+          if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR'].includes(errnoOf(error))) throw this.#notOurs(key, versionId, null);
+          throw error;
+        },
+      );
+      const stats = await opened.stat({ bigint: true });
+      if (stats.isFile() && versionIdOf(stats) === versionId) return opened;
+      await opened.close();
+      throw this.#notOurs(key, versionId, stats.isFile() ? stats : null);
+    };
+    let finding: Promise<FileHandle> | undefined;
+    const begin = (): Promise<FileHandle> => {
+      finding = find();
+      return finding;
+    };
+    const file = await this.#bounded(doing, 0, begin, signal).catch((error: unknown) => {
+      // given up, and yet it may be opened once the disk goes on
+      finding?.then((late) => late.close()).catch(() => {});
+      throw error;
+    });
     return watchedStream(this.#clock, file.createReadStream({ highWaterMark: 1 << 20 }), {
       inactivityMs: this.#callLimitMs,
       makeTimeout: () => this.#late(doing, this.#callLimitMs),
