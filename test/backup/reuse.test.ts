@@ -25,7 +25,7 @@ describe('what a run may build on', () => {
     const { deps, shop, close } = await setting(world, pieces);
     try {
       await backupSource(deps, { shop, source: 'database', full: false, signal: never });
-      for (const kind of ['key', 'age', 'pub']) rmSync(join(world.keyDir, `dupont.${kind}`));
+      for (const name of ['identities/dupont.key', 'dupont.age', 'dupont.pub']) rmSync(join(world.keyDir, name));
       await createIdentity({
         keyDir: world.keyDir,
         shop: 'dupont',
