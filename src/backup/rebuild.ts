@@ -141,7 +141,8 @@ export async function rebuildCatalog(request: RebuildRequest): Promise<Rebuilt> 
     snapshots: found.length,
     objects,
     bytes,
-    newer: newest === null ? found : found.filter(({ completedAt }) => isAfter(completedAt, newest.time)),
+    // a checkpoint's time is a whole second: what was completed in that second, before it, it knows
+    newer: newest === null ? found : found.filter(({ id, completedAt }) => !snapshots.has(id) && isAfter(completedAt, newest.time)),
     lost,
     findings,
     strangers,
