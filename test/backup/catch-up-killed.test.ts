@@ -88,7 +88,7 @@ it('killed at segments, at the manifest and at the row, into a store and into a 
     const third = await backup('third');
     proxy.set({ mode: 'pass' });
     // by itself, as soon as the daemon starts; stopped politely
-    expect(await until(world, ['daemon'], 'vault.committed', 1, 'SIGTERM')).toBe('0');
+    expect(await until(world, ['daemon'], 'copy.made', 1, 'SIGTERM')).toBe('0');
     const { lacking } = (await world.coffre(['status'])).json.shops[0];
     expect(lacking).toEqual([]);
     const { snapshots } = (await world.ok(['snapshots'])).json;
