@@ -49,6 +49,8 @@ export interface Candidate {
 /** What was chosen and pinned, not yet confirmed by the vaults. */
 export interface Choice {
   readonly rows: readonly SegmentRow[];
+  /** Ids of segments that cut-off runs stored and no snapshot of a run that ended well has taken up. */
+  readonly left: ReadonlySet<string>;
   /** Runs whose leftovers were considered. */
   readonly interruptedRuns: readonly string[];
   /** The snapshot an increment builds on. */
@@ -65,6 +67,8 @@ export interface ReuseBase {
   readonly previous: readonly PreviousIndex[];
   /** The source reads every content, and takes from these indexes only what it has found equal. */
   readonly reread: boolean;
+  /** As of Choice. */
+  readonly left: ReadonlySet<string>;
   readonly interruptedRuns: readonly string[];
   /** As of Choice. */
   readonly passedOver: string | null;
@@ -106,18 +110,7 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
           .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
           .where('snapshotSegments.snapshotId', '=', base?.id ?? ''),
       );
-      if (interruptedRuns.length === 0) return inBase;
-      const isLeft = eb('segments.runId', 'in', interruptedRuns);
-      if (rules.mode !== 'fresh') return eb.or([isLeft, inBase]);
-      // taken up by a run that ended well, it is that one's: a full archive stores everything anew beside it
-      const isTakenUp = eb.exists(
-        eb
-          .selectFrom('snapshotSegments')
-          .select('snapshotSegments.segmentId')
-          .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
-          .where('snapshotSegments.snapshotId', 'not in', interruptedRuns),
-      );
-      return eb.and([isLeft, eb.not(isTakenUp)]);
+      return interruptedRuns.length > 0 ? eb.or([eb('segments.runId', 'in', interruptedRuns), inBase]) : inBase;
     });
     for (const vault of rules.vaults) {
       candidates = candidates.where((eb) =>
@@ -134,15 +127,38 @@ export async function chooseReuse(catalog: Catalog, rules: ReuseRules): Promise<
     }
     const dead = new Set(base === null ? [] : await mostlyDead(tx, base.id));
     const found = rules.vaults.length === 0 ? [] : await candidates.orderBy('segments.id', 'desc').execute();
-    const rows = found.filter((row) => !dead.has(row.id));
+    // taken up by a run that ended well, it is that one's: a full archive stores everything anew beside it
+    const left = await leftovers(tx, interruptedRuns);
+    const rows = found.filter((row) => !dead.has(row.id) && (rules.mode !== 'fresh' || left.has(row.id)));
     await pinSegments(
       tx,
       rules.runId,
       rows.map((row) => row.id),
     );
     const passedOver = rules.mode === 'fresh' ? null : await whyPassedOver(catalog, rules, base?.id ?? null, tx);
-    return { rows, interruptedRuns, baseSnapshot: base?.id ?? null, passedOver };
+    return { rows, left, interruptedRuns, baseSnapshot: base?.id ?? null, passedOver };
   });
+}
+
+async function leftovers(tx: Kysely<Tables>, interruptedRuns: readonly string[]): Promise<ReadonlySet<string>> {
+  if (interruptedRuns.length === 0) return new Set();
+  const rows = await tx
+    .selectFrom('segments')
+    .select('segments.id')
+    .where('segments.runId', 'in', interruptedRuns)
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('snapshotSegments')
+            .select('snapshotSegments.segmentId')
+            .whereRef('snapshotSegments.segmentId', '=', 'segments.id')
+            .where('snapshotSegments.snapshotId', 'not in', interruptedRuns),
+        ),
+      ),
+    )
+    .execute();
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** What was found wrong with the newest snapshot, if that is why `base` is another. A vault that simply lacks it is told elsewhere. */
@@ -224,6 +240,7 @@ export async function confirmCopies(
     find: (name, plainSha256) => byContent.get(`${name}\0${plainSha256}`) ?? null,
     previous,
     reread: rules.mode === 'reread',
+    left: choice.left,
     interruptedRuns: choice.interruptedRuns,
     passedOver: choice.passedOver,
   };

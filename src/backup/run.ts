@@ -247,8 +247,8 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
   const endsAt = await requireOpen(catalog, clock, shop.name);
   await begin('lock');
   const horizons = planHorizons(config, shop, source, completedAt, endsAt, mode !== 'increment');
-  // what a cut-off run stored was never used: to take it up is to store it, and a lock for a week of increments would be too long
-  const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.interruptedRuns.includes(segment.row.runId);
+  // what a cut-off run stored was never used: to take it up is to store it
+  const isOwn = (segment: RunSegment): boolean => segment.fresh || reuse.left.has(segment.row.id);
   const needOf = (segment: RunSegment): LockNeed => (isOwn(segment) ? horizons.own : horizons.reused(segment.row.createdAt));
   //    Meanwhile our own copy of the index is made, which is of no use before there is a snapshot.
   const indexCopy = indexCopyPath(catalog.stateDir, shop.name, runId);

@@ -68,6 +68,12 @@ describe('a run', () => {
         .select((eb) => eb.fn.max('retainUntil').as('last'))
         .execute()) as [{ last: number }];
       expect(last - Date.parse(result.lock.retainUntil)).toBeLessThan(60_000);
+      // built on, although a cut-off run had stored them: no full archive
+      const both = await setting(world, pieces);
+      const increment = await backupSource(both.deps, { shop: both.shop, source: 'database', full: false, signal: never }).finally(
+        both.close,
+      );
+      expect(increment).toMatchObject({ segments: 2, reusedSegments: 2, full: false });
       // what that snapshot took up is its own now: the next full reading stores everything anew
       const anew = await backupSource(mended.deps, { shop: mended.shop, source: 'database', full: true, signal: never });
       expect(anew).toMatchObject({ segments: 3, reusedSegments: 0, full: true });
