@@ -139,7 +139,12 @@ export function foundShop({ name, root, profile, database }: FoundShop): ShopAns
 /** Once what is red may be mended. */
 export async function askAgain(context: CliContext): Promise<boolean> {
   using questions = openQuestions(context.io);
-  return isYes(await questions.ask('Look again, once that is mended: yes or no', 'no'));
+  const answer = await questions.ask('Look again, once that is mended: yes or no', 'no').catch((error: unknown) => {
+    // everything is written by now, and what is to be done with it must still be said
+    if (context.io.signal.aborted) throw error;
+    return 'no';
+  });
+  return isYes(answer);
 }
 
 type Valid = <D extends string | null>(

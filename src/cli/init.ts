@@ -137,16 +137,20 @@ Example:
         // Last: a configuration that exists is one that can be used.
         await writeNewFile(file, text, 0o644);
 
-        let doctor = await runDoctor(context, config, { shop: null, waitForExpiry: false });
+        const owner = await ownerOfState(config.stateDir);
+        const vaultFolders = [...config.vaults.values()].flatMap((vault) => (vault.type === 'filesystem' ? [vault.path] : []));
+        const check = async () => {
+          const checked = await runDoctor(context, config, { shop: null, waitForExpiry: false });
+          // its probes were root's too
+          if (owner !== null) await handOver([config.stateDir, ...vaultFolders], owner);
+          return checked;
+        };
+        let doctor = await check();
         while (asks && !doctor.ok) {
           context.io.err(`${doctorText(doctor.checks, context.io)}\n`);
           if (!(await askAgain(context))) break;
-          doctor = await runDoctor(context, config, { shop: null, waitForExpiry: false });
+          doctor = await check();
         }
-        // the probes of doctor were root's too
-        const owner = await ownerOfState(config.stateDir);
-        const vaultFolders = [...config.vaults.values()].flatMap((vault) => (vault.type === 'filesystem' ? [vault.path] : []));
-        if (owner !== null) await handOver([config.stateDir, ...vaultFolders], owner);
         const buckets = [...config.vaults.values()].flatMap((vault) => (vault.type === 's3' ? bucketCommands(vault) : []));
         const next = nextSteps(config, { isGreen: doctor.ok });
         return {
