@@ -12,11 +12,12 @@ import { tempDir } from '../temp-dir.ts';
 
 const COFFRE = resolve(import.meta.dirname, '../../bin/coffre');
 
-/** Answers question after question; gives back all that the terminal showed. `shops`: where it looks for some. */
+/** Answers question after question; gives back all that the terminal showed. `shops`: where it looks for some. `rest`: to what is asked beyond. */
 async function converse(
   config: string,
   answers: readonly string[],
   shops = join(config, 'nowhere'),
+  rest = '\r',
 ): Promise<{ status: number | null; shown: string }> {
   const child = spawn('script', ['-qec', `${COFFRE} --config ${config} init --find-shops ${shops}`, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -29,7 +30,7 @@ async function converse(
     // readline clears the line before each question and moves the cursor behind it when it waits
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the terminal's own language
     const questions = shown.match(/\u001b\[0J[^\u001b]*: \u001b\[\d+G/g)?.length ?? 0;
-    for (; asked < questions; asked += 1) child.stdin.write(answers[asked] ?? '\r');
+    for (; asked < questions; asked += 1) child.stdin.write(answers[asked] ?? rest);
   });
   const status = await new Promise<number | null>((done, failed) => {
     child.once('error', failed);
@@ -63,12 +64,18 @@ describe('questions on a terminal', () => {
       '',
       '',
       '',
+      '',
     ];
     const { status, shown } = await converse(
       config,
       answers.map((answer) => `${answer}\r`),
+      join(dir, 'nowhere'),
+      // whether to look again, when everything is written: left by Ctrl-D
+      '\u0004',
     );
     expect(status).toBe(1); // doctor: the password's file is not there yet
+    expect(shown).toContain('Look again');
+    expect(shown).not.toContain('E_INTERRUPTED');
     expect(shown).toContain('PRINT THE RECOVERY KIT NOW');
     expect(shown).not.toContain('AGE-SECRET-KEY');
     const loaded = loadConfig(config, {});
