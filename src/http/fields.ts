@@ -2,16 +2,12 @@
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 
+/** Tasks name shops and sources too, and the catalog keeps them. */
+export { shopName, sourceKind } from '../schedule/task-schema.ts';
+
 /** Instants are told in UTC or with their offset. */
 export const instant = z.iso.datetime({ offset: true }).describe('RFC 3339');
 export const bytes = z.int().describe('bytes');
-export const sourceKind = z.enum(['database', 'files', 'server']);
-
-/** As the configuration allows them, and `_coffre`: nothing else is looked up. */
-export const shopName = z
-  .string()
-  .regex(/^(_coffre|[a-z0-9][a-z0-9-]{0,62})$/)
-  .describe('name of a shop; _coffre: what the daemon does for itself');
 export const idField = z
   .string()
   .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)

@@ -1,12 +1,11 @@
 // Runs: what was done, is done and waits; asking for one, and calling it off.
 import * as z from 'zod';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { asItIs, runDetailDocument, runDocument } from '../catalog/run-document.ts';
 import { pageOfRuns, readRun } from '../catalog/run-queue.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { RunProgress } from '../schedule/feed.ts';
 import type { Service } from '../schedule/service.ts';
-import type { TaskRequest } from '../schedule/task.ts';
+import { taskSchema } from '../schedule/task-schema.ts';
 import { principalOf } from './auth.ts';
 import { bytes, idField, instant, shopName, sourceKind } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
@@ -57,21 +56,6 @@ const runInFull = z.object({
   detail: z.unknown().describe('what it came to; for administrators'),
 });
 
-const taskBody = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('backup'),
-    shop: shopName,
-    source: sourceKind,
-    full: z.boolean().default(false).describe('everything read anew'),
-  }),
-  z.strictObject({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
-  z.strictObject({ kind: z.literal('prune'), shop: shopName }),
-  z.strictObject({ kind: z.literal('reconcile'), shop: shopName }),
-  z.strictObject({ kind: z.literal('catch-up'), shop: shopName }),
-  z.strictObject({ kind: z.literal('probe'), shop: shopName.default(DAEMON_SHOP) }),
-  z.strictObject({ kind: z.literal('checkpoint'), shop: shopName.default(DAEMON_SHOP) }),
-]) satisfies z.ZodType<TaskRequest>;
-
 const params = z.object({ run: idField });
 
 export function registerRuns(api: Api, service: Service): void {
@@ -116,7 +100,7 @@ export function registerRuns(api: Api, service: Service): void {
       schema: {
         tags: ['runs'],
         summary: 'ask for a run: it is queued before whatever is scheduled; one that waits already is not queued twice',
-        body: taskBody,
+        body: taskSchema,
         response: { 202: z.object({ run: idField }) },
       },
     },

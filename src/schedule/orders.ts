@@ -1,6 +1,5 @@
 // Orders as the catalog keeps them: read back after a restart, those that were cut off taken up by others.
 import { sql } from 'kysely';
-import * as z from 'zod';
 import type { RunLog } from '../backup/log.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { abandonedRuns, closeQueued, queuedRuns, queueRun } from '../catalog/run-queue.ts';
@@ -11,20 +10,12 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { Order } from './scheduler-ports.ts';
 import { sourceOf, type TaskRequest } from './task.ts';
+import { taskSchema } from './task-schema.ts';
 
 /** What was cut off longer ago than this is nobody's wish any more. */
 const TAKEN_UP_WITHIN_MS = 7 * 86_400_000;
 /** An order that takes the daemon down with it is not begun for ever. */
 const MOST_TRIES = 4;
-
-const shop = z.string();
-const taskSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('backup'), shop, source: z.enum(['database', 'files', 'server']), full: z.boolean() }),
-  z.object({ kind: z.literal('verify'), shop, all: z.boolean() }),
-  z.object({ kind: z.enum(['prune', 'reconcile']), shop }),
-  z.object({ kind: z.literal('catch-up'), shop }),
-  z.object({ kind: z.enum(['probe', 'checkpoint']), shop }),
-]);
 
 /** Writes an order down; `takesUp`: the run that it goes on with. */
 export async function writeOrder(

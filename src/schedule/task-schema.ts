@@ -1,0 +1,27 @@
+// The task schema: what somebody may ask the daemon for, as the API takes it and as the catalog keeps it.
+import * as z from 'zod';
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import type { TaskRequest } from './task.ts';
+
+export const sourceKind = z.enum(['database', 'files', 'server']);
+
+/** As the configuration allows them, and `_coffre`: nothing else is looked up. */
+export const shopName = z
+  .string()
+  .regex(/^(_coffre|[a-z0-9][a-z0-9-]{0,62})$/)
+  .describe('name of a shop; _coffre: what the daemon does for itself');
+
+export const taskSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('backup'),
+    shop: shopName,
+    source: sourceKind,
+    full: z.boolean().default(false).describe('everything read anew'),
+  }),
+  z.strictObject({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
+  z.strictObject({ kind: z.literal('prune'), shop: shopName }),
+  z.strictObject({ kind: z.literal('reconcile'), shop: shopName }),
+  z.strictObject({ kind: z.literal('catch-up'), shop: shopName }),
+  z.strictObject({ kind: z.literal('probe'), shop: shopName.default(DAEMON_SHOP) }),
+  z.strictObject({ kind: z.literal('checkpoint'), shop: shopName.default(DAEMON_SHOP) }),
+]) satisfies z.ZodType<TaskRequest>;
