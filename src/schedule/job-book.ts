@@ -182,6 +182,14 @@ export class JobBook {
     entry.retryAtMs = null;
   }
 
+  /** A run may have left something lacking, or shown that a vault is back: the catalog is asked at once. */
+  lookForGaps(shop: string, nowMs: number): void {
+    const entry = this.find(shop, 'catch-up');
+    if (!entry || entry.running) return;
+    entry.dueMs ??= nowMs;
+    entry.retryAtMs = null;
+  }
+
   /** How long nothing can become due or be tried again, at most `longestMs`. */
   quietMs(nowMs: number, monotonicMs: number, longestMs: number): number {
     let quietMs = longestMs;

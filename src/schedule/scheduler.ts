@@ -1,17 +1,15 @@
 // Runs what is due and what was asked for: orders first, catch-up after downtime, some at once, never two for one shop.
-import { Temporal } from 'temporal-polyfill';
 import type { Timer } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
-import type { NewRunEvent, RunProgress } from './feed.ts';
 import { type Entry, givesWay, JobBook } from './job-book.ts';
 import { type Job, taskOf } from './jobs.ts';
 import { loadJobs } from './load-jobs.ts';
-import { retryAfterMs } from './retry.ts';
+import { Performer } from './performer.ts';
 import type { Hindrance, Order, SchedulerOptions } from './scheduler-ports.ts';
 import type { RunningNow } from './service.ts';
 import { sourceOf, type TaskRequest } from './task.ts';
-import { allEnd, endState, type Stopped, UnderWay } from './under-way.ts';
+import { allEnd, type Stopped, UnderWay } from './under-way.ts';
 
 /** A backup that is about to commit may do so; the rest is taken up by the next run anyway. */
 const GRACE_MS = 5_000;
@@ -19,8 +17,8 @@ const GRACE_MS = 5_000;
 const LEAVE_MS = 30_000;
 /** Wall clocks jump (suspended machines, repaired time), windows and pauses end: look at least this often. */
 const LONGEST_NAP_MS = 60_000;
-/** What gives way and a person must help is tried again this often all the same. */
-const AGAIN_MS = 3_600_000;
+/** That a run hangs is said again at most this often. */
+const LONGEST_PAUSE_MS = 3_600_000;
 /** An order whose shop is held by another process is tried again this often. */
 const BUSY_MS = 15_000;
 const SCHEDULE = 'schedule';
@@ -38,6 +36,7 @@ interface WaitingOrder {
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #book: JobBook;
+  readonly #performer: Performer;
   /** In the order in which they were given. */
   readonly #orders: WaitingOrder[];
   /** By shop. */
@@ -65,6 +64,19 @@ export class Scheduler {
         ),
       onMissed: ({ shop, name }, since) =>
         log.info({ shop, job: name, event: 'job.missed', since: since.toString() }, 'slots were missed: one run makes up for them'),
+    });
+    const { books, clock, isNeeded, publish, slots, work } = options;
+    this.#performer = new Performer({
+      ...{ books, clock, isNeeded, log, slots, work, book: this.#book },
+      ...(publish && { publish }),
+      putOff: (order) => {
+        this.#orders.unshift({ order, notBeforeMs: clock.monotonicMs() + BUSY_MS });
+        clock.after(BUSY_MS, () => this.#wake());
+      },
+      again: (order) => void this.#orders.push({ order, notBeforeMs: 0 }),
+      broken: (failure) => {
+        this.#broken ??= failure;
+      },
     });
   }
 
@@ -127,7 +139,7 @@ export class Scheduler {
 
   order(order: Order): void {
     this.#orders.push({ order, notBeforeMs: 0 });
-    this.#publish(order, 'queued', 'queued');
+    this.#performer.publish(order, 'queued', 'queued');
     this.#wake();
   }
 
@@ -136,7 +148,7 @@ export class Scheduler {
     const at = this.#orders.findIndex(({ order }) => order.run === run);
     if (at >= 0) {
       const [waiting] = this.#orders.splice(at, 1);
-      if (waiting) this.#publish(waiting.order, 'ended', 'cancelled');
+      if (waiting) this.#performer.publish(waiting.order, 'ended', 'cancelled');
       return 'queued';
     }
     const underWay = [...this.#running.values()].find((one) => one.run === run);
@@ -208,7 +220,7 @@ export class Scheduler {
   #beginOrder(waiting: WaitingOrder, nowMs: number): void {
     const { order } = waiting;
     this.#orders.splice(this.#orders.indexOf(waiting), 1);
-    this.#launch(new UnderWay(order, nowMs, yields(order.task)), (underWay) => this.#runOrder(order, underWay));
+    this.#launch(new UnderWay(order, nowMs, yields(order.task)), (underWay) => this.#performer.order(order, underWay));
   }
 
   #beginSlot(entry: Entry, ready: readonly Entry[], nowMs: number): void {
@@ -218,7 +230,7 @@ export class Scheduler {
     const chosen = full && ready.includes(full) ? full : entry;
     chosen.running = true;
     const order = { run: newId(this.#options.clock), task: taskOf(chosen.job), who: SCHEDULE };
-    this.#launch(new UnderWay(order, nowMs, givesWay(chosen.job.name)), (underWay) => this.#runSlot(chosen, underWay));
+    this.#launch(new UnderWay(order, nowMs, givesWay(chosen.job.name)), (underWay) => this.#performer.slot(chosen, underWay));
   }
 
   #isFull(): boolean {
@@ -277,10 +289,10 @@ export class Scheduler {
     );
     const { run, task } = underWay;
     log.error({ event: 'run.hung', run, shop: task.shop, kind: task.kind, code: error.code, hint: error.hint }, error.message);
-    this.#publish(underWay, 'step', 'running', { step: 'hung', error });
+    this.#performer.publish(underWay, 'step', 'running', { step: 'hung', error });
     this.#wake();
     // said again until it is written down: the disk may be what hangs
-    for (let waitMs = 60_000; this.#running.get(task.shop) === underWay; waitMs = Math.min(waitMs * 2, AGAIN_MS)) {
+    for (let waitMs = 60_000; this.#running.get(task.shop) === underWay; waitMs = Math.min(waitMs * 2, LONGEST_PAUSE_MS)) {
       try {
         await books.hung(run, error.message);
         return;
@@ -288,167 +300,6 @@ export class Scheduler {
         await clock.sleep(waitMs, underWay.stop.signal.aborted ? undefined : underWay.stop.signal);
       }
     }
-  }
-
-  /** One run of one job, from start to what follows from its end. Never throws. */
-  async #runSlot(entry: Entry, underWay: UnderWay): Promise<void> {
-    const { clock, isNeeded, log, slots } = this.#options;
-    const { job } = entry;
-    const { run } = underWay;
-    const dueMs = entry.dueMs as number;
-    const dueAt = Temporal.Instant.fromEpochMilliseconds(dueMs);
-    const told = { shop: job.shop, job: job.name, due: dueAt.toString(), run };
-    const increments = job.name === 'files' ? this.#book.find(job.shop, 'increments') : undefined;
-    const coveredMs = increments?.dueMs ?? null;
-    try {
-      if (givesWay(job.name) && !(await isNeeded(job))) {
-        this.#book.settle(entry, dueMs);
-        return;
-      }
-      if (!givesWay(job.name)) await slots.begin({ run, task: underWay.task, job: job.name, dueAt });
-      underWay.begun = true;
-      log.info({ ...told, event: 'job.started' }, 'job started');
-      this.#publish(underWay, 'started', 'running');
-      await this.#work(underWay, job, dueAt);
-      // Recorded after the work: killed in between, the row of the run says that this slot was taken.
-      if (!givesWay(job.name)) await slots.taken(job.shop, job.name, dueAt, run);
-      if (increments && coveredMs !== null) {
-        await slots.taken(job.shop, 'increments', Temporal.Instant.fromEpochMilliseconds(coveredMs));
-        this.#book.settle(increments, coveredMs);
-      }
-      this.#book.settle(entry, dueMs);
-      log.info({ ...told, event: 'job.done' }, 'job done');
-      this.#publish(underWay, 'ended', 'done');
-    } catch (error) {
-      const failure = asCoffreError(error);
-      if (underWay.begun) this.#publish(underWay, 'ended', endState(failure, underWay.stopped), { error: failure });
-      await this.#slotFailed(entry, underWay, dueAt, failure).catch((unwritten: unknown) => {
-        // what could not be written down is tried again as if it had not been done
-        this.#failed(entry, asCoffreError(unwritten), told);
-      });
-    } finally {
-      entry.running = false;
-      if (!givesWay(job.name)) this.#lookForGaps(job.shop, clock.nowMs());
-    }
-  }
-
-  async #slotFailed(entry: Entry, { run, stopped }: UnderWay, dueAt: Temporal.Instant, failure: CoffreError): Promise<void> {
-    const { books, log, slots } = this.#options;
-    const { job } = entry;
-    const told = { shop: job.shop, job: job.name, due: dueAt.toString(), run };
-    const dueMs = dueAt.epochMilliseconds;
-    if (stopped === 'daemon stops') {
-      log.info({ ...told, event: 'job.interrupted', code: failure.code }, 'job interrupted: taken up again at the next start');
-      return;
-    }
-    if (stopped === 'gave way' || (stopped === 'deadline' && givesWay(job.name))) {
-      log.info({ ...told, event: 'job.gaveWay' }, 'interrupted for what is due: taken up again after it');
-      return;
-    }
-    if (stopped === 'cancelled' || (failure.code === 'E_DEGRADED' && !givesWay(job.name))) {
-      if (stopped === 'cancelled') log.info({ ...told, event: 'job.cancelled' }, 'cancelled: it comes again at its next slot');
-      // Kept, and complete: no second snapshot would be better, a catch-up brings this one where it lacks.
-      else log.error({ ...told, event: 'job.degraded', code: failure.code, hint: failure.hint }, failure.message);
-      if (!givesWay(job.name)) await slots.taken(job.shop, job.name, dueAt, run);
-      this.#book.settle(entry, dueMs);
-      return;
-    }
-    this.#failed(entry, failure, told);
-    if (givesWay(job.name)) return;
-    // of a shop that is held by another process nothing is to be told: it is tried again
-    if (failure.code !== 'E_BUSY') await books.close(run, failure).catch(() => {});
-    await slots.leave(run).catch(() => {});
-  }
-
-  #failed(entry: Entry, failure: CoffreError, told: { shop: string; job: string; due: string; run: string }): void {
-    const { clock, log } = this.#options;
-    entry.failures += 1;
-    const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(entry.job.name) ? AGAIN_MS : null);
-    const retryAt = waitMs === null ? null : clock.now().add({ milliseconds: waitMs });
-    log.error(
-      { ...told, event: 'job.failed', code: failure.code, hint: failure.hint, retryAt: retryAt?.toString() ?? null },
-      failure.message,
-    );
-    if (waitMs === null) this.#book.settle(entry, entry.dueMs as number);
-    else entry.retryAtMs = clock.monotonicMs() + waitMs;
-    if (failure.code === 'E_CATALOG') this.#broken ??= failure;
-  }
-
-  /** One run that somebody asked for. Never throws. */
-  async #runOrder(order: Order, underWay: UnderWay): Promise<void> {
-    const { books, clock, log } = this.#options;
-    const { run, task, who } = order;
-    const told = { run, shop: task.shop, kind: task.kind, who };
-    let failure: CoffreError | null = null;
-    underWay.begun = true;
-    log.info({ ...told, event: 'order.started' }, 'an order is begun');
-    this.#publish(order, 'started', 'running');
-    try {
-      await this.#work(underWay, null, null);
-    } catch (error) {
-      failure = asCoffreError(error);
-    }
-    try {
-      if (failure?.code === 'E_BUSY' && underWay.stopped === null) {
-        // another process has the shop: its row still waits
-        this.#orders.unshift({ order, notBeforeMs: clock.monotonicMs() + BUSY_MS });
-        clock.after(BUSY_MS, () => this.#wake());
-        this.#publish(order, 'queued', 'queued', { error: failure });
-        return;
-      }
-      await books.close(run, failure);
-      this.#publish(order, 'ended', failure === null ? 'done' : endState(failure, underWay.stopped), failure ? { error: failure } : {});
-      if (failure === null) log.info({ ...told, event: 'order.done' }, 'an order is done');
-      else if (underWay.stopped === 'daemon stops')
-        log.info({ ...told, event: 'order.interrupted', code: failure.code }, 'taken up again at the next start');
-      else if (underWay.stopped === 'gave way') this.#orders.push({ order: await books.again(order), notBeforeMs: 0 });
-      else if (failure.code === 'E_CANCELLED') log.info({ ...told, event: 'order.cancelled' }, failure.message);
-      else log.error({ ...told, event: 'order.failed', code: failure.code, hint: failure.hint }, failure.message);
-    } catch (error) {
-      failure = asCoffreError(error);
-      log.error({ ...told, event: 'order.failed', code: failure.code, hint: failure.hint }, failure.message);
-    }
-    if (failure?.code === 'E_CATALOG') this.#broken ??= failure;
-    this.#lookForGaps(task.shop, clock.nowMs());
-  }
-
-  #work(underWay: UnderWay, job: Job | null, dueAt: Temporal.Instant | null): Promise<void> {
-    const { run, task, who } = underWay;
-    let step: string | null = null;
-    let last: RunProgress | null = null;
-    const publish = (type: 'step' | 'progress'): void => this.#publish(underWay, type, 'running', { step, progress: last });
-    return this.#options.work({
-      ...{ run, task, who, job, dueAt, signal: underWay.stop.signal },
-      step: (name) => {
-        step = name;
-        publish('step');
-      },
-      progress: (figures) => {
-        last = figures;
-        publish('progress');
-      },
-    });
-  }
-
-  #publish(
-    { run, task, who }: Order | UnderWay,
-    type: NewRunEvent['type'],
-    state: NewRunEvent['state'],
-    more: { step?: string | null; progress?: RunProgress | null; error?: CoffreError } = {},
-  ): void {
-    const { step = null, progress = null, error } = more;
-    this.#options.publish?.({
-      ...{ run, kind: task.kind, shop: task.shop, source: sourceOf(task), who, type, state, step, progress },
-      error: error ? { code: error.code, message: error.message } : null,
-    });
-  }
-
-  /** A run may have left something lacking, or shown that a vault is back: the catalog is asked at once. */
-  #lookForGaps(shop: string, nowMs: number): void {
-    const entry = this.#book.find(shop, 'catch-up');
-    if (!entry || entry.running) return;
-    entry.dueMs ??= nowMs;
-    entry.retryAtMs = null;
   }
 
   /** Sleeps until something may be due, a run ends or the order to stop comes. */
