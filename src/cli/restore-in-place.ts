@@ -4,7 +4,7 @@ import { finishRun, startRun } from '../catalog/runs.ts';
 import type { ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
-import type { DamagedCopy, RestoreRequest } from '../restore/request.ts';
+import type { DamagedCopy, FilesRequest } from '../restore/request.ts';
 import { newId } from '../segment/id.ts';
 import type { CliContext, Invocation } from './context.ts';
 import { operatorName } from './operator.ts';
@@ -44,11 +44,11 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
   const damaged: DamagedCopy[] = [];
   try {
     await pinSnapshot(catalog, runId, task.snapshot.id);
-    const request: RestoreRequest = {
-      ...{ request: runId, shop: shop.name, snapshot: task.snapshot.id, from: options.from ?? null, paths: [...options.path] },
+    const request: FilesRequest = {
+      ...{ kind: 'files', request: runId, shop: shop.name, snapshot: task.snapshot.id, from: options.from ?? null, paths: [...options.path] },
       ...{ delete: options.delete === true, checksum: options.checksum === true, keepSetuid: options.keepSetuid === true },
     };
-    const restored: RestoredHere = await askRestoreUnit(request, {
+    const restored = await askRestoreUnit<RestoredHere>(request, {
       ...{ socket, signal: invocation.signal },
       onProgress: (progress) => bar.update(progress),
       onDamaged: (problem) => damaged.push(problem),

@@ -226,8 +226,14 @@ export interface Config {
   readonly contracts: ReadonlyMap<string, ContractConfig>;
   readonly shops: ReadonlyMap<string, ShopConfig>;
   readonly limits: Limits;
-  /** Restores into shops: where the restore unit is asked, null: nowhere; and whether the daemon may ask for one by itself. */
-  readonly restore: { readonly socket: string | null; readonly unattended: boolean };
+  readonly restore: {
+    /** Where the restore unit is asked; null: nowhere. */
+    readonly socket: string | null;
+    /** The daemon may ask for a restore into a shop by itself. */
+    readonly unattended: boolean;
+    /** What is restored for a look (drills, exports) comes here; its owner is who the unit becomes for that. */
+    readonly scratchDir: string;
+  };
   /** Everything stored is read once within this time; null: nobody asks for it. */
   readonly verify: { readonly readWithinMs: number | null };
   readonly notify: NotifyConfig;

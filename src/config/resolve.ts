@@ -362,7 +362,11 @@ export function resolveConfig(
       reuseMaxAgeMs: written.limits.reuseMaxAge ?? null,
       clockSkewMs: written.limits.clockSkew,
     },
-    restore: { socket: written.restore.socket === null ? null : absolute(written.restore.socket), unattended: written.restore.unattended },
+    restore: {
+      socket: written.restore.socket === null ? null : absolute(written.restore.socket),
+      unattended: written.restore.unattended,
+      scratchDir: absolute(written.restore.scratchDir),
+    },
     verify: { readWithinMs: written.verify.readWithin },
     notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`, absolute),
     warnings,

@@ -425,7 +425,11 @@ export const configFileSchema = strict({
   shops: named(shop, 'shops'),
   limits: limits.prefault({}),
   maintenance,
-  restore: strict({ socket: path.nullable().default('/run/coffre-restore.sock'), unattended: flag.default(false) }).prefault({}),
+  restore: strict({
+    socket: path.nullable().default('/run/coffre-restore.sock'),
+    unattended: flag.default(false),
+    scratchDir: path.default('/var/cache/coffre-restore'),
+  }).prefault({}),
   verify: strict({ readWithin: readPeriod.prefault('14d') }).prefault({}),
   notify: notify.prefault({}),
 });

@@ -1,29 +1,29 @@
-// Asks the restore unit for a restore into a shop's own tree, and hears what becomes of it.
+// Asks the restore unit for what it alone may do, and hears what becomes of it.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
 import { CoffreError } from '../errors.ts';
-import type { RestoredSource } from './execute.ts';
 import type { RestoreProgress } from './progress.ts';
-import { type DamagedCopy, parseEvent, type RestoreRequest } from './request.ts';
+import { type DamagedCopy, parseEvent, type UnitRequest } from './request.ts';
 
 export interface AskOptions {
   /** Where systemd listens for requests. */
   readonly socket: string;
   /** Ends the connection, and by that the restore: the same request goes on with it later. */
   readonly signal: AbortSignal;
+  readonly onStep?: (step: string) => void;
   readonly onProgress: (progress: RestoreProgress) => void;
   readonly onDamaged: (problem: DamagedCopy) => void;
 }
 
 /**
- * Resolves when the tree is as the snapshot says. The snapshot must be pinned by a run of the caller: the unit writes nothing into the
- * catalog. Throws what the unit says, E_RESTORE_UNIT when it says nothing, and the signal's reason.
+ * Resolves to what the task of the request's kind returns, once it is done. Snapshots must be pinned by a run of the caller: the unit writes
+ * nothing into the catalog. Throws what the unit says, E_RESTORE_UNIT when it says nothing, and the signal's reason.
  */
-export async function askRestoreUnit(
-  request: RestoreRequest,
-  { socket, signal, onProgress, onDamaged }: AskOptions,
-): Promise<RestoredSource> {
+export async function askRestoreUnit<Result extends object>(
+  request: UnitRequest,
+  { socket, signal, onStep, onProgress, onDamaged }: AskOptions,
+): Promise<Result> {
   signal.throwIfAborted();
   const connection = createConnection(socket);
   const stop = (): void => void connection.destroy();
@@ -46,10 +46,11 @@ export async function askRestoreUnit(
     for await (const line of createInterface({ input: connection })) {
       const event = parseEvent(line);
       if (event === null) continue;
-      if (event.event === 'progress') onProgress(event.progress);
+      if (event.event === 'step') onStep?.(event.step);
+      else if (event.event === 'progress') onProgress(event.progress);
       else if (event.event === 'damaged') onDamaged(event.problem);
       else if (event.event === 'failed') throw new CoffreError(event.code, event.message, { hint: event.hint });
-      else return event.result as RestoredSource;
+      else return event.result as Result;
     }
     signal.throwIfAborted();
     throw new CoffreError('E_RESTORE_UNIT', 'the restore unit ended without an answer');

@@ -8,9 +8,12 @@ const id = z.string().refine(isId);
 
 /**
  * What may be asked for: a shop and a snapshot, by name. Where it goes stands in the configuration: no path of this machine, no host, no
- * database, no command is in here, and a key that is not known is refused.
+ * database, no command is in any of these, and a key that is not known is refused.
  */
-const requestSchema = z.strictObject({
+const filesRequest = z.strictObject({
+  /** The shop's files, into its own tree. */
+  kind: z.literal('files'),
+  /** The caller's run. */
   request: id,
   shop: z.string().max(63),
   snapshot: id,
@@ -23,12 +26,16 @@ const requestSchema = z.strictObject({
   keepSetuid: z.boolean(),
 });
 
-export type RestoreRequest = z.output<typeof requestSchema>;
+const requestSchema = z.discriminatedUnion('kind', [filesRequest]);
+
+export type FilesRequest = z.output<typeof filesRequest>;
+export type UnitRequest = z.output<typeof requestSchema>;
+export type UnitRequestKind = UnitRequest['kind'];
 
 export const LONGEST_REQUEST_BYTES = 64 * 1024;
 
 /** Throws E_RESTORE_REFUSED; what was sent is not repeated. */
-export function parseRequest(line: string): RestoreRequest {
+export function parseRequest(line: string): UnitRequest {
   try {
     return requestSchema.parse(JSON.parse(line));
   } catch {
@@ -48,6 +55,8 @@ export interface DamagedCopy {
 }
 
 export type RestoreEvent =
+  /** What it does now, of what takes several steps. */
+  | { readonly event: 'step'; readonly step: string }
   | { readonly event: 'progress'; readonly progress: RestoreProgress }
   | { readonly event: 'damaged'; readonly problem: DamagedCopy }
   | { readonly event: 'done'; readonly result: object }
@@ -58,7 +67,7 @@ export function parseEvent(line: string): RestoreEvent | null {
   try {
     const value = JSON.parse(line) as RestoreEvent;
     if (value.event === 'failed') return value.code in ERRORS ? value : { ...value, code: 'E_INTERNAL' };
-    return value.event === 'progress' || value.event === 'damaged' || value.event === 'done' ? value : null;
+    return value.event === 'step' || value.event === 'progress' || value.event === 'damaged' || value.event === 'done' ? value : null;
   } catch {
     return null;
   }
