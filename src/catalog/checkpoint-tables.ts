@@ -16,7 +16,7 @@ const GROWING = ['audit', 'probes', 'certificates'] as const;
  * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
  * watched; its result is told with it.
  */
-const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents'] as const;
+const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents', 'restoreRates'] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;
 const ROWS_AT_ONCE = 500;

@@ -1,5 +1,6 @@
 // The catalog's tables as Kysely sees them. Instants are epoch milliseconds, sizes are bytes, booleans are 0 or 1, JSON is text.
 import type { Generated } from 'kysely';
+import type { RatePhase } from './rates.ts';
 
 /**
  * One attempt to do something for a shop. `queued`: somebody asked for it, and the daemon has not begun. `interrupted` is set by whoever
@@ -391,6 +392,26 @@ export interface MessagesTable {
   error: string | null;
 }
 
+/** What one phase of one restore or drill took (rates.ts). In the checkpoint: a machine made anew still knows how fast it was. */
+export interface RestoreRatesTable {
+  id: Generated<number>;
+  at: number;
+  host: string;
+  shop: string;
+  source: 'database' | 'files' | 'server';
+  kind: 'restore' | 'drill';
+  runId: string | null;
+  beside: number;
+  /** RatePhase. */
+  phase: RatePhase;
+  /** Of download. */
+  vault: string | null;
+  bytes: number;
+  files: number;
+  rows: number;
+  ms: number;
+}
+
 export interface Tables {
   runs: RunsTable;
   runSteps: RunStepsTable;
@@ -415,4 +436,5 @@ export interface Tables {
   tokens: TokensTable;
   alarms: AlarmsTable;
   messages: MessagesTable;
+  restoreRates: RestoreRatesTable;
 }

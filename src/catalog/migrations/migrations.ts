@@ -13,6 +13,7 @@ import { tokens } from './010-tokens.ts';
 import { errorHint } from './011-error-hint.ts';
 import { checkpointFailures } from './012-checkpoint-failures.ts';
 import { notifications } from './013-notifications.ts';
+import { restoreRates } from './014-restore-rates.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -28,4 +29,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '011-error-hint': errorHint,
   '012-checkpoint-failures': checkpointFailures,
   '013-notifications': notifications,
+  '014-restore-rates': restoreRates,
 };
