@@ -239,6 +239,12 @@ export const ERRORS = {
     'the server did not load exactly the rows of the manifest',
     'the database is not to be used; the message says table and counts',
   ),
+  E_SHOP_CLOSED: kind(
+    10,
+    'operator',
+    'a restore in place failed when the shop was no longer as before: it keeps its maintenance page',
+    'once the cause is mended the same restore goes on; or coffre restore SHOP --in-place --rollback',
+  ),
   E_RESTORE_REFUSED: kind(
     10,
     'operator',
