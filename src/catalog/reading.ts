@@ -1,5 +1,5 @@
 // Which stored objects can be read and compared with what was written, and when that was done last.
-import { sql } from 'kysely';
+import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import { IS_LIVE, vaultsHolding } from './live-objects.ts';
 import type { Catalog } from './open.ts';
 import type { ObjectsTable } from './tables.ts';
@@ -20,7 +20,9 @@ export interface ReadableObject {
   readonly readAt: number | null;
 }
 
-const KINDS = ['segment', 'index', 'manifest', 'key', 'state'] as const;
+/** Stored by coffre, to be kept, and not known to be damaged. */
+const IS_READABLE: RawBuilder<SqlBool> = sql<SqlBool>`${IS_LIVE} and "objects"."state" = 'stored'
+  and "objects"."kind" in ('segment', 'index', 'manifest', 'key', 'state') and "objects"."damage" is null`;
 
 /** What this vault holds of the shop and is believed to be sound, oldest knowledge first. */
 export async function readableObjects(catalog: Catalog, vault: string, shop: string): Promise<ReadableObject[]> {
@@ -32,10 +34,7 @@ export async function readableObjects(catalog: Catalog, vault: string, shop: str
     .select((eb) => eb.fn.coalesce('objects.sha256', 'segments.storedSha256').as('sha256'))
     .where('objects.vault', '=', vault)
     .where('objects.shop', '=', shop)
-    .where(IS_LIVE)
-    .where('objects.state', '=', 'stored')
-    .where('objects.kind', 'in', KINDS)
-    .where('objects.damage', 'is', null)
+    .where(IS_READABLE)
     .execute();
   return rows
     .flatMap(({ createdAt, versionId, sha256, ...row }) =>
@@ -64,10 +63,7 @@ export async function readingLevels(catalog: Catalog, shop: string, sinceMs: num
     .select(sql<number>`sum(case when coalesce("readAt", "createdAt") < ${sinceMs} then "sizeBytes" else 0 end)`.as('overdueBytes'))
     .where('vault', 'in', await vaultsHolding(catalog.db, shop))
     .where('shop', '=', shop)
-    .where(IS_LIVE)
-    .where('state', '=', 'stored')
-    .where('kind', 'in', KINDS)
-    .where('damage', 'is', null)
+    .where(IS_READABLE)
     .groupBy('vault')
     .orderBy('vault')
     .execute();
@@ -96,10 +92,7 @@ export async function readingSummary(
     .select(sql<number | null>`min(coalesce("readAt", "createdAt"))`.as('oldestKnownAt'))
     .where('vault', '=', vault)
     .where('shop', '=', shop)
-    .where(IS_LIVE)
-    .where('state', '=', 'stored')
-    .where('kind', 'in', KINDS)
-    .where('damage', 'is', null)
+    .where(IS_READABLE)
     .where('versionId', 'is not', null)
     .where((eb) => eb.or([eb('kind', '=', 'segment'), eb('sha256', 'is not', null)]))
     .executeTakeFirstOrThrow();

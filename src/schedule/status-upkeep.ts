@@ -25,25 +25,41 @@ export interface UpkeepFacts extends Pick<CopyFacts, 'nowMs' | 'timezone' | 'sho
 
 /** Without prune locks are not kept ahead, tampering is not seen, and what is past its window is paid for. */
 export function checkPrune(facts: UpkeepFacts, red: Alarm[]): void {
-  const last = facts.runs.find((run) => run.kind === 'prune' && run.state !== 'running' && !wasStopped(run));
+  checkDaily(facts, red, 'prune', {
+    ...{ named: 'the last prune', again: `coffre prune ${facts.shop.name}` },
+    missed: (since) => `prune has not run since ${since}`,
+  });
+}
+
+/** Without it tampering, shortened locks and lost bytes are not seen. */
+export function checkReconcile(facts: UpkeepFacts, red: Alarm[]): void {
+  checkDaily(facts, red, 'reconcile', {
+    ...{ named: 'the last reconciliation', again: `coffre reconcile ${facts.shop.name}` },
+    missed: (since) => `what the vaults hold was not compared with the catalog since ${since}`,
+  });
+}
+
+interface DailyWords {
+  readonly named: string;
+  /** The command that does it now. */
+  readonly again: string;
+  readonly missed: (since: string) => string;
+}
+
+/** What the daemon does for each shop every day: its last run went well, and is not too long ago. */
+function checkDaily(facts: UpkeepFacts, red: Alarm[], kind: 'prune' | 'reconcile', { named, again, missed }: DailyWords): void {
+  const { runs, snapshots, nowMs, timezone } = facts;
+  const last = runs.find((run) => run.kind === kind && run.state !== 'running' && !wasStopped(run));
   if (last && last.state !== 'done') {
-    raise(
-      red,
-      'prune',
-      { code: last.errorCode },
-      `the last prune ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]; coffre prune ${facts.shop.name} tries again`,
-    );
+    const ended = `${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, timezone)}`;
+    const why = `${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]`;
+    raise(red, kind, { code: last.errorCode }, `${named} ${ended}: ${why}; ${again} tries again`);
     return;
   }
-  const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
+  const oldest = Math.min(...snapshots.map((snapshot) => snapshot.completedAt));
   const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS)
-    raise(
-      red,
-      'prune',
-      {},
-      `prune has not run since ${text(since, facts.timezone)}: is the daemon running? coffre prune ${facts.shop.name} does it now`,
-    );
+  if (nowMs - since > PRUNE_MISSED_MS)
+    raise(red, kind, {}, `${missed(text(since, timezone))}: is the daemon running? ${again} does it now`);
 }
 
 /** Without one a lost machine comes back without its ledger, holds and evidence. */
@@ -71,30 +87,6 @@ export function checkCheckpoints(facts: UpkeepFacts, red: Alarm[]): void {
       at === null ? 'no checkpoint of coffre’s own state' : `its last checkpoint of coffre’s own state is of ${text(at, timezone)}`;
     raise(red, 'checkpoint', { vault: name }, `vault ${name}: ${which}; coffre catalog checkpoint writes one`);
   }
-}
-
-/** Without it tampering, shortened locks and lost bytes are not seen. */
-export function checkReconcile(facts: UpkeepFacts, red: Alarm[]): void {
-  const last = facts.runs.find((run) => run.kind === 'reconcile' && run.state !== 'running' && !wasStopped(run));
-  const now = `coffre reconcile ${facts.shop.name}`;
-  if (last && last.state !== 'done') {
-    raise(
-      red,
-      'reconcile',
-      { code: last.errorCode },
-      `the last reconciliation ${last.state === 'failed' ? 'failed' : 'was cut off'} at ${text(last.endedAt ?? last.startedAt, facts.timezone)}: ${last.errorMessage ?? ''} [${last.errorCode ?? 'unknown'}]; ${now} tries again`,
-    );
-    return;
-  }
-  const oldest = Math.min(...facts.snapshots.map((snapshot) => snapshot.completedAt));
-  const since = Math.max(last?.endedAt ?? 0, oldest);
-  if (facts.nowMs - since > PRUNE_MISSED_MS)
-    raise(
-      red,
-      'reconcile',
-      {},
-      `what the vaults hold was not compared with the catalog since ${text(since, facts.timezone)}: is the daemon running? ${now} does it`,
-    );
 }
 
 /** Each kind in each vault is one line. */
