@@ -29,6 +29,7 @@ const serviceDocument = z.object({
   ),
   queued: z.int().describe('submitted runs that wait'),
   due: z.int().describe('scheduled slots that are due and wait'),
+  loading: z.boolean().describe('the schedule is still being read: nothing begins yet'),
   stopping: z.boolean(),
   configProblem: z
     .object({ at: instant, code: z.string(), message: z.string(), hint: z.string() })
@@ -49,7 +50,7 @@ export function registerService(api: Api, service: Service): void {
       config: { access: 'anyone' },
       schema: {
         tags: ['service'],
-        summary: 'whether the daemon works: its catalog answers, and it does not stop',
+        summary: 'whether the daemon takes work: its catalog answers, its schedule is read, and it does not stop',
         security: [],
         response: { 200: z.object({ ready: z.literal(true) }), 503: z.object({ ready: z.literal(false) }) },
       },
@@ -59,7 +60,8 @@ export function registerService(api: Api, service: Service): void {
         () => true,
         () => false,
       );
-      if (answers && !service.state.stopping) return { ready: true as const };
+      const { loading, stopping } = service.state;
+      if (answers && !loading && !stopping) return { ready: true as const };
       return reply.code(503).send({ ready: false });
     },
   );
@@ -90,11 +92,11 @@ export function registerService(api: Api, service: Service): void {
     { config: { access: SERVICE }, schema: { tags: ['service'], summary: 'what the daemon does now', response: { 200: serviceDocument } } },
     async () => {
       const { config, state, version } = service;
-      const { configProblem, queued, due, stopping } = state;
+      const { configProblem, queued, due, loading, stopping } = state;
       return {
         ...{ version, startedAt: instantOf(state.startedAt), config: config.file, timezone: config.timezone, shops: config.shops.size },
         running: state.running.map((run) => ({ ...run, startedAt: instantOf(run.startedAt) })),
-        ...{ queued, due, stopping, configProblem: configProblem && { ...configProblem, at: instantOf(configProblem.at) } },
+        ...{ queued, due, loading, stopping, configProblem: configProblem && { ...configProblem, at: instantOf(configProblem.at) } },
       };
     },
   );

@@ -101,13 +101,12 @@ async function serve(
     );
     using begunOrEnded = service.feed.subscribe({ filter: ({ type }) => type === 'started' || type === 'ended' });
     void tellStanding(begunOrEnded, () => supervisor.status(standing(service)));
-    supervisor.ready(standing(service));
     hangup.listener = () => {
       supervisor.reloading();
       const told = service.reload('SIGHUP').catch(() => {});
       void told.then(() => supervisor.ready(standing(service)));
     };
-    return await service.run(signal);
+    return await service.run(signal, () => supervisor.ready(standing(service)));
   } finally {
     hangup.listener = null;
     inForce.config = service.config;

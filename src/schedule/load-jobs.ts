@@ -1,5 +1,6 @@
 // Puts jobs into the book, each where it stands: when the daemon starts, and when a reload brings others.
 import type { Temporal } from 'temporal-polyfill';
+import { nextTurn } from '../clock.ts';
 import { givesWay, type JobBook } from './job-book.ts';
 import { backedUpBy, type Job } from './jobs.ts';
 import type { SchedulerOptions } from './scheduler-ports.ts';
@@ -9,6 +10,8 @@ export type LoadOptions = Pick<SchedulerOptions, 'clock' | 'hasSnapshot' | 'log'
 
 /** A daemon that starts has better to do than to look after hundreds of shops at once. */
 const FIRST_LOOKS_APART_MS = 50;
+/** Some milliseconds' worth: whoever asks the daemon meanwhile is answered in between. */
+const JOBS_A_TURN = 20;
 
 /** Where each job stands: from its record, or, the first time, from now on; at once when its shop has nothing yet. */
 export async function loadJobs(book: JobBook, jobs: readonly Job[], options: LoadOptions): Promise<void> {
@@ -19,7 +22,8 @@ export async function loadJobs(book: JobBook, jobs: readonly Job[], options: Loa
   const withFull = new Set(jobs.filter(({ name }) => name === 'files').map(({ shop }) => shop));
   let looks = 0;
   const from: { shop: string; job: Job['name']; dueAt: Temporal.Instant }[] = [];
-  for (const job of jobs) {
+  for (const [at, job] of jobs.entries()) {
+    if (at % JOBS_A_TURN === 0) await nextTurn();
     if (givesWay(job.name)) {
       // nothing is missed with its slots: what lacks is looked up, now and then; not all shops at once
       book.add(job, nowMs, nowMs).retryAtMs = clock.monotonicMs() + looks * FIRST_LOOKS_APART_MS;

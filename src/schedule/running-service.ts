@@ -105,13 +105,13 @@ export class RunningService implements Service {
     });
   }
 
-  /** Until the signal; then as Scheduler.run. */
-  async run(signal: AbortSignal): Promise<boolean> {
+  /** Until the signal; as Scheduler.run. */
+  async run(signal: AbortSignal, onLoaded: () => void): Promise<boolean> {
     const done = new AbortController();
     const survey = this.survey.run(AbortSignal.any([signal, done.signal]));
     const idle = giveBackWhileIdle(this.clock, () => this.#scheduler.running.length === 0, done.signal);
     try {
-      return await this.#scheduler.run(signal);
+      return await this.#scheduler.run(signal, onLoaded);
     } finally {
       done.abort();
       await survey;
@@ -129,8 +129,8 @@ export class RunningService implements Service {
   }
 
   get state(): ServiceState {
-    const { due, queued, running, stopping } = this.#scheduler;
-    return { startedAt: this.#startedAt, running, queued, due, stopping, configProblem: this.#configProblem };
+    const { due, isLoaded, queued, running, stopping } = this.#scheduler;
+    return { startedAt: this.#startedAt, running, queued, due, loading: !isLoaded, stopping, configProblem: this.#configProblem };
   }
 
   /** One after the other: two that ask for the same at once get the same run. */

@@ -46,6 +46,7 @@ export class Scheduler {
   #jobs: readonly Job[];
   /** null: it does not run yet. */
   #loaded: Promise<void> | null = null;
+  #isLoaded = false;
   #wake: () => void = () => {};
   #stopping = false;
   /** The catalog is not what it was: nothing can go on with it. */
@@ -83,15 +84,17 @@ export class Scheduler {
   /**
    * Runs until `signal` aborts, then stops: nothing new is started, what runs may finish within the grace time and is interrupted
    * after it. Resolves with true when everything had ended, false when it left something behind. Throws E_CATALOG, after having
-   * stopped in the same way, when a run finds the catalog damaged.
+   * stopped in the same way, when a run finds the catalog damaged. `onLoaded`: every job is known, and what is due begins.
    */
-  async run(signal: AbortSignal): Promise<boolean> {
+  async run(signal: AbortSignal, onLoaded: () => void = () => {}): Promise<boolean> {
     const onAbort = (): void => this.#wake();
     signal.addEventListener('abort', onAbort);
     let clean: boolean;
     try {
       this.#loaded = this.#options.slots.recover().then(() => loadJobs(this.#book, this.#jobs, this.#options));
       await this.#loaded;
+      this.#isLoaded = true;
+      onLoaded();
       while (!signal.aborted && this.#broken === null) {
         const now = this.#options.clock.now();
         this.#book.collectDue(now.epochMilliseconds);
@@ -121,6 +124,11 @@ export class Scheduler {
   /** Slots that wait for a place, their shop, or the end of a window. */
   get due(): number {
     return this.#book.waiting();
+  }
+
+  /** Every job is known. */
+  get isLoaded(): boolean {
+    return this.#isLoaded;
   }
 
   get stopping(): boolean {

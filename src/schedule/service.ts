@@ -43,6 +43,8 @@ export interface ServiceState {
   readonly queued: number;
   /** Scheduled slots that are due and wait for a place, their shop or the end of a window. */
   readonly due: number;
+  /** The schedule is still being read: nothing begins yet. */
+  readonly loading: boolean;
   /** Nothing new is started. */
   readonly stopping: boolean;
   /** The file was not taken when it was last read: what runs is the configuration before. */

@@ -154,7 +154,7 @@ function serviceOver({ config, catalog, clock, hub, log }: Parts): Service {
     ...{ config, catalog, clock, version: '0.0.0-test', feed: hub },
     log: { level: 'info', debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
     survey: new Survey({ config: () => config, catalog, clock, feed: hub }),
-    state: { startedAt: clock.nowMs(), running: [], queued: 0, due: 0, stopping: false, configProblem: null },
+    state: { startedAt: clock.nowMs(), running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
     async submit(task, who) {
       shop(task.shop);
       const id = newId(clock);

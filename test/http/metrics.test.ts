@@ -46,7 +46,7 @@ async function setting(shops: number, { segments = shops * 10 } = {}) {
   const feed = new RunHub(systemClock);
   const survey = new Survey({ config: () => config, catalog, clock: systemClock, feed });
   const running = [{ run: 'r', kind: 'backup', shop: shopName(0), source: 'files', who: 'x', startedAt: nowMs, hung: true }] as const;
-  const state = { startedAt: nowMs, running, queued: 1, due: 2, stopping: false, configProblem: null };
+  const state = { startedAt: nowMs, running, queued: 1, due: 2, loading: false, stopping: false, configProblem: null };
   const service = { config, catalog, clock: systemClock, feed, survey, state, version: '1.2.3' } as unknown as Service;
   return { catalog, config, metrics: () => new Metrics(service), nowMs, survey };
 }

@@ -242,6 +242,21 @@ describe('errors', () => {
     expect(text).not.toContain(SECRET_WORD);
   });
 
+  test('ready - not before the schedule is read, nor once the daemon stops', async () => {
+    const it = await startDaemon();
+    const ready = async (): Promise<unknown[]> => {
+      const { status, json } = await ask(it.url, null, 'GET', '/readyz');
+      return [status, json.ready];
+    };
+    const state = it.service.state as { loading: boolean; stopping: boolean };
+    expect(await ready()).toEqual([200, true]);
+    state.loading = true;
+    expect(await ready()).toEqual([503, false]);
+    expect((await ask(it.url, null, 'GET', '/healthz')).status).toBe(200);
+    Object.assign(state, { loading: false, stopping: true });
+    expect(await ready()).toEqual([503, false]);
+  });
+
   test('the catalog is gone - red, alive, and says no more than it must', async () => {
     const it = await startDaemon();
     const [admin, client] = [await it.token('admin'), await it.token('client')];

@@ -55,7 +55,7 @@ async function setting(notify: readonly string[]) {
   const log: LevelLog = { level: 'info', debug: write, info: write, warn: write, error: write };
   const service: NotifierService = {
     ...{ catalog, config, clock, log },
-    state: { startedAt: 0, running: [], queued: 0, due: 0, stopping: false, configProblem: null },
+    state: { startedAt: 0, running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
     survey: { isComplete: true, shops: () => [...red].map(([shop, alarms]) => surveyOf(shop, alarms)) },
   };
   let notifier = await Notifier.open(service, 'backup1');

@@ -185,6 +185,17 @@ test('a door that cannot be opened: the daemon ends, and nothing was begun', asy
   expect(await catalog.db.selectFrom('runs').select('id').execute()).toEqual([]);
 }, 60_000);
 
+test('ready - said once the schedule is read and what is due begins, not when the doors open', async () => {
+  const it = await setting();
+  const atTheDoor: boolean[] = [];
+  const daemon = it.start(async (service) => void atTheDoor.push(service.state.loading, daemon.said.length > 0));
+  await daemon.saw('job.done', 'dupont');
+  expect(atTheDoor).toEqual([true, false]);
+  expect(daemon.service().state.loading).toBe(false);
+  expect(daemon.said[0]).toBe('1 shops, 0 runs under way');
+  expect(await daemon.finish()).toBe(true);
+}, 60_000);
+
 test('the configuration is read again while the doors open: what is planned is what it says then', async () => {
   const it = await setting();
   const daemon = it.start(async (service) => {
