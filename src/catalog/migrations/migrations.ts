@@ -14,6 +14,7 @@ import { errorHint } from './011-error-hint.ts';
 import { checkpointFailures } from './012-checkpoint-failures.ts';
 import { notifications } from './013-notifications.ts';
 import { restoreRates } from './014-restore-rates.ts';
+import { anchors } from './015-anchors.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -30,4 +31,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '012-checkpoint-failures': checkpointFailures,
   '013-notifications': notifications,
   '014-restore-rates': restoreRates,
+  '015-anchors': anchors,
 };
