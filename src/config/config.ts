@@ -42,10 +42,32 @@ export interface FilesystemVaultConfig {
 
 export type VaultConfig = S3VaultConfig | FilesystemVaultConfig;
 
+/** How soon a shop is back after its owner's approval, and when the time counts. */
+export interface RtoPromise {
+  readonly targetMs: number;
+  readonly calendar: 'business' | '24x7';
+  /** Whose public holidays are free: `FR`, or with a part of it `CH-VD`; null: none are. */
+  readonly country: string | null;
+  /** The part of it, by its code or name; null: what holds everywhere, or `country` says. */
+  readonly region: string | null;
+  /** Of `business`. Minutes after midnight in `zone`; 1 is Monday, 7 is Sunday. */
+  readonly hours: { readonly fromMinute: number; readonly toMinute: number; readonly days: readonly number[] };
+  readonly zone: string;
+}
+
+/** Whom the shop's owner is told through. */
+export interface ContactConfig {
+  /** Empty: nobody is written to. */
+  readonly emails: readonly string[];
+  readonly language: 'fr' | 'en';
+  /** How they are addressed; null: not by name. */
+  readonly name: string | null;
+}
+
 export interface PlanConfig {
   readonly name: string;
   readonly retentionMs: number;
-  readonly rto: { readonly targetMs: number; readonly calendar: 'business' | '24x7'; readonly country: string | null };
+  readonly rto: RtoPromise;
   readonly quotaBytes: number | null;
   readonly full: 'fresh' | 'reread';
   /** Cron expressions in the configured zone. */
@@ -194,6 +216,8 @@ export interface NotifyConfig {
   } | null;
   readonly webhook: {
     readonly url: Secret;
+  /** Left out or null: notices go to the operators alone, in English. */
+  readonly contact?: ContactConfig | null;
     /** Signs each message; null: they are not signed. */
     readonly key: Secret | null;
   } | null;

@@ -37,6 +37,8 @@ const NAME_EXPECTED = 'a name of small letters, digits and dashes is expected, 6
 const SHORT_RETENTION_MS = 86_400_000;
 const DATABASE_PORT = 3306;
 
+/** Monday to Friday, nine to six: what most contracts say. */
+const BUSINESS_HOURS = { fromMinute: 9 * 60, toMinute: 18 * 60, days: [1, 2, 3, 4, 5] } as const;
 export function resolveConfig(
   written: ConfigFile,
   file: string,
@@ -161,9 +163,17 @@ export function resolveConfig(
       warn([...at, 'rto'], 'counts business hours without a country: public holidays count as working days');
     }
     return {
+    const region = value.rto.region ?? null;
+    if (region !== null && country === null) report([...at, 'rto', 'region'], 'means nothing without country');
+    if (region !== null && country?.includes('-'))
+      report([...at, 'rto', 'region'], `is given twice: country ${country} names a part already`);
+    if (value.rto.calendar === '24x7' && value.rto.hours) report([...at, 'rto', 'hours'], 'means nothing with calendar 24x7');
       name,
       retentionMs: value.retention,
-      rto: { targetMs: value.rto.target, calendar: value.rto.calendar, country },
+      rto: {
+        ...{ targetMs: value.rto.target, calendar: value.rto.calendar, country, region },
+        ...{ hours: value.rto.hours ?? BUSINESS_HOURS, zone: value.rto.zone ?? written.timezone },
+      },
       quotaBytes: value.quota ?? null,
       full: value.full,
       schedule: value.schedule,
@@ -211,6 +221,9 @@ export function resolveConfig(
   function resolveTls(): Config['listen']['tls'] {
     const { http: address, tls: pair } = written.listen;
     if (!pair) return null;
+      contact: value.contact
+        ? { emails: value.contact.email ?? [], language: value.contact.language, name: value.contact.name ?? null }
+        : null,
     const at = ['listen', 'tls'];
     if (!address) report(at, 'means nothing without listen.http');
     const key = secret(at, 'key', pair.keyFile, pair.key);
@@ -382,7 +395,7 @@ function isLoopback(host: string): boolean {
 const NO_PLAN: PlanConfig = {
   name: '',
   retentionMs: 0,
-  rto: { targetMs: 0, calendar: '24x7', country: null },
+  rto: { targetMs: 0, calendar: '24x7', country: null, region: null, hours: BUSINESS_HOURS, zone: 'UTC' },
   quotaBytes: null,
   full: 'fresh',
   schedule: { database: null, files: null, increments: null, server: null },

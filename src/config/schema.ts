@@ -172,6 +172,39 @@ const maintenance = listOf(
   .nullish()
   .transform((windows) => windows ?? []);
 
+/** A department is a number, which YAML takes for one. */
+const region = z.unknown().transform((value, context): string => {
+  const text = Number.isInteger(value) ? String(value) : value;
+  if (typeof text === 'string' && /^[\p{L}\d][\p{L}\d .'’-]{0,59}$/u.test(text)) return text;
+  context.addIssue({ code: 'custom', message: 'a part of the country is expected, such as VD, 57 or Alsace-Moselle' });
+  return z.NEVER;
+});
+/** When a promise in business hours counts. */
+const businessHours = strict({
+  from: timeOfDay,
+  to: timeOfDay,
+  days: listOf(oneOf(...DAYS), 'a list of days is expected, such as [mon, tue]')
+    .min(1, { error: 'at least one day is expected' })
+    .default(['mon', 'tue', 'wed', 'thu', 'fri']),
+}).transform(({ from, to, days }, context) => {
+  if (from >= to) context.addIssue({ code: 'custom', message: 'to must be later than from, on the same day' });
+  return { fromMinute: from, toMinute: to, days: days.map((day) => DAYS.indexOf(day) + 1) };
+});
+
+const mailAddress = z
+  .string({ error: 'a mail address is expected' })
+  .trim()
+  .regex(/^[^\s@<>,;:"\\()[\]]+@[^\s@<>,;:"\\()[\]]+$/, { error: 'a mail address is expected, such as marie@dupont.example' });
+const contact = strict({
+  email: z
+    .union([mailAddress.transform((one) => [one]), z.array(mailAddress).min(1, { error: 'at least one mail address is expected' })], {
+      error: 'a mail address is expected, or a list of them',
+    })
+    .nullish(),
+  language: oneOf('fr', 'en').default('en'),
+  name: text('a name is expected').nullish(),
+});
+
 const plan = strict({
   retention: positiveDuration,
   rto: strict({
@@ -181,6 +214,9 @@ const plan = strict({
       .string({ error: 'a country of two letters is expected, such as FR' })
       .regex(/^[A-Z]{2}(-[A-Z0-9]{1,3})?$/, { error: 'a country of two letters is expected, such as FR' })
       .nullish(),
+    region: region.nullish(),
+    zone: timezone.nullish(),
+    hours: businessHours.nullish(),
   }).prefault({}),
   quota: size.nullish(),
   full: oneOf('fresh', 'reread').default('fresh'),
@@ -340,6 +376,7 @@ const reminder = parsed((value) => {
 const notify = strict({
   delay: duration.prefault('2m'),
   reminder: reminder.prefault('24h'),
+  contact: contact.nullish(),
   mail: strict({
     host: text('a mail server is expected'),
     port: port.default(587),

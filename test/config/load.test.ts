@@ -46,7 +46,7 @@ describe('the example', () => {
     expect(lines.some((line) => line.includes('Default: 90d'))).toBe(true);
     expect({ ...bare.limits, bandwidthBytes: 50e6, reuseMaxAgeMs: 7 * 86_400_000 }).toEqual(example.limits);
     expect(bare.plans.get('standard')?.schedule).toEqual(example.plans.get('infogerance')?.schedule);
-    expect(bare.plans.get('standard')?.rto).toEqual(example.plans.get('boutique')?.rto);
+    expect({ ...bare.plans.get('standard')?.rto, zone: example.timezone }).toEqual(example.plans.get('boutique')?.rto);
     expect(bare.stateDir).toBe(example.stateDir);
     expect(bare.listen.socket).toBe(example.listen.socket);
     expect(bare.signing.keyFile).toBe(example.signing.keyFile);

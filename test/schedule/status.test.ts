@@ -20,7 +20,10 @@ const shop = (schedule: Partial<PlanConfig['schedule']> = {}): ShopConfig => ({
   plan: {
     name: 'plan',
     retentionMs: 14 * DAY,
-    rto: { targetMs: 4 * HOUR, calendar: '24x7', country: null },
+    rto: {
+      ...{ targetMs: 4 * HOUR, calendar: '24x7', country: null, region: null, zone: 'UTC' },
+      hours: { fromMinute: 540, toMinute: 1080, days: [1, 2, 3, 4, 5] },
+    },
     quotaBytes: null,
     full: 'fresh',
     maintenance: [],
