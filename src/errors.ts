@@ -301,6 +301,73 @@ export const ERRORS = {
     'restart the daemon after an upgrade, or use the command of the daemon’s version',
   ),
   E_DETACHED: kind(14, 'never', 'the command was told to stop, and its run goes on in the daemon', 'coffre run list shows it'),
+  // 15: a restored shop is not as it should be
+  E_SHOP_GUARD: kind(
+    15,
+    'operator',
+    'the guard that keeps clients out of a shop under restore cannot be put there, or not be taken away',
+    'the message names the file; the shop stays closed: coffre restore SHOP --in-place goes on, with --rollback it goes back',
+  ),
+  E_SHOP_OPEN: kind(
+    15,
+    'operator',
+    'a shop that was closed for a restore still answers its clients',
+    'something else answers before index.php is read: a page cache, another web root, or PHP with opcache.validate_timestamps=0 (reload php-fpm)',
+  ),
+  E_SHOP_HTTP: kind(
+    15,
+    'operator',
+    'a restored shop does not show its page',
+    'the message says what the web server answered; var/logs of the shop and the web server’s error log say why',
+  ),
+  E_SHOP_MARKER: kind(
+    15,
+    'operator',
+    'a restored shop’s page is not the shop’s',
+    'look at the page: another site answers under this name, or the text that is looked for is not on it',
+  ),
+  E_SHOP_TABLES: kind(
+    15,
+    'operator',
+    'tables of a restored shop are missing',
+    'the message names them; take another snapshot of the database',
+  ),
+  E_SHOP_VERSION: kind(
+    15,
+    'operator',
+    'files and database of a restored shop are of different versions of PrestaShop',
+    'take snapshots of files and database from the same side of the upgrade',
+  ),
+  E_SHOP_IMAGES: kind(
+    15,
+    'operator',
+    'images that a restored database names are not among the files',
+    'the message says how many; take a newer snapshot of the files, or both of the same day',
+  ),
+  E_SHOP_PRODUCTS: kind(
+    15,
+    'operator',
+    'a restored shop has no products, or far fewer than it should',
+    'take another snapshot of the database',
+  ),
+  E_SHOP_ORDERS: kind(
+    15,
+    'operator',
+    'the newest order of a restored shop is missing or too old',
+    'look whether the snapshot is of the right day, and whether the shop sold anything since',
+  ),
+  E_SHOP_SETTINGS: kind(
+    15,
+    'operator',
+    'the settings files of a restored shop do not fit its database or this machine',
+    'the message says which; --secrets keep takes this machine’s, --secrets archive those of the snapshot',
+  ),
+  E_SHOP_OWNERS: kind(
+    15,
+    'operator',
+    'folders of a restored shop belong to somebody else than before',
+    'chown them as they were; a restore by root sets the owners of the snapshot',
+  ),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;

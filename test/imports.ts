@@ -35,7 +35,8 @@ const ADAPTERS: readonly (readonly [files: RegExp, home: RegExp])[] = [
   [/^source\/mariadb\//, /^source\/mariadb\//],
   [/^source\/files\//, /^source\/files\//],
   // reading and writing back speak the same protocol: what both need stands in target, the lower one
-  [/^target\/mariadb\//, /^(source|target)\/mariadb\//],
+  // (how a name is quoted is SQL's, and hides no server)
+  [/^target\/mariadb\/(?!names\.ts$)/, /^(source|target)\/mariadb\//],
   [/^target\/files\//, /^(source|target)\/files\//],
   [/^host\/(local|ssh)/, /^host\/(local|ssh)/],
 ];
@@ -44,6 +45,8 @@ const ADAPTERS: readonly (readonly [files: RegExp, home: RegExp])[] = [
 const EXCEPTIONS: readonly (readonly [from: RegExp, to: RegExp])[] = [
   // what is read and what is written back are described once
   [/^target\//, /^source\/source\.ts$/],
+  // what a shop's tree is, and what stands in its settings, is recognised in one place
+  [/^target\/shop\//, /^source\/shop\//],
 ];
 
 /** Downwards, and forbidden all the same. */
