@@ -76,19 +76,59 @@ export interface PlanConfig {
     readonly files: string | null;
     readonly increments: string | null;
     readonly server: string | null;
+    /** Left out or null: nothing is drilled by itself. */
+    readonly drill?: string | null;
   };
+  /** How shops of this plan are drilled, by schedule or by hand; left out: DRILL_DEFAULTS. */
+  readonly drill?: DrillConfig;
   /** No scheduled backup begins inside: its own, and those of the whole configuration. */
   readonly maintenance: readonly MaintenanceWindow[];
 }
 
+/** What a drill reads, and what it takes for right. */
+export interface DrillConfig {
+  /** Vaults of a shop that are read, one each time, each in turn; null: all of the shop's. */
+  readonly vaults: readonly string[] | null;
+  /** How many of a PrestaShop's images may lack their file, in percent of those that its database names. */
+  readonly missingImagesPercent: number;
+  /** How old the newest order may be when the snapshot is taken; null: as old as it is. */
+  readonly newestOrderMs: number | null;
+}
+
+export const DRILL_DEFAULTS: DrillConfig = { vaults: null, missingImagesPercent: 1, newestOrderMs: null };
+
+/** Numbers here are exact decimals of at most 15 digits: money is counted with their text, never with them. Days are ISO dates there. */
 export interface ContractConfig {
   readonly name: string;
   readonly vault: string;
+  /** What it is called on statements; null: its name alone. */
+  readonly title: string | null;
   readonly subscribedTB: number;
   readonly period: 'month' | 'quarter' | 'year';
+  /** When the subscribed volume is billed; what is used beyond it always is afterwards. */
+  readonly paid: 'arrears' | 'advance';
+  /** Month, from 1, with which quarters and years begin. */
+  readonly firstMonth: number;
+  /** First and last day; the periods that hold them are due whole. null: none is set. */
+  readonly start: string | null;
+  readonly end: string | null;
   readonly timezone: string;
   readonly price: { readonly perTBMonth: string; readonly currency: string; readonly stepTB: number };
-  readonly index: { readonly s0: number; readonly anniversary: string } | null;
+  /** Later prices, by day. `s0`: the index that such a price is of; null: the contract's. */
+  readonly prices: readonly { readonly from: string; readonly perTBMonth: string; readonly s0: number | null }[];
+  /** null: amounts are before tax alone. */
+  readonly taxPercent: string | null;
+  readonly index: {
+    readonly s0: number;
+    /** The first day on which the price is indexed; each year again. */
+    readonly anniversary: string;
+    /** By day: each counts from its own on. */
+    readonly values: readonly { readonly date: string; readonly value: number }[];
+  } | null;
+  /** How its cost is divided among the shops. */
+  readonly rebill: 'share' | 'peak' | 'flat' | 'none';
+  /** auto: the daemon issues each statement when its time has come. */
+  readonly issue: 'manual' | 'auto';
   /** Shops it covers; null: every shop that uses its vault. */
   readonly shops: readonly string[] | null;
 }
@@ -176,6 +216,8 @@ export interface ShopConfig {
   readonly files: FilesConfig | null;
   /** Off unless asked for. */
   readonly server: ServerConfig | null;
+  /** Left out or null: notices go to the operators alone, in English. */
+  readonly contact?: ContactConfig | null;
 }
 
 export interface Limits {
@@ -216,8 +258,6 @@ export interface NotifyConfig {
   } | null;
   readonly webhook: {
     readonly url: Secret;
-  /** Left out or null: notices go to the operators alone, in English. */
-  readonly contact?: ContactConfig | null;
     /** Signs each message; null: they are not signed. */
     readonly key: Secret | null;
   } | null;
@@ -257,6 +297,8 @@ export interface Config {
     readonly unattended: boolean;
     /** What is restored for a look (drills, exports) comes here; its owner is who the unit becomes for that. */
     readonly scratchDir: string;
+    /** A server in which drills load databases, each into a schema of its own (`coffre_drill_…`), as this account; null: one of the drill's own. */
+    readonly drillDatabase: { readonly url: string; readonly password: Secret | null } | null;
   };
   /** Everything stored is read once within this time; null: nobody asks for it. */
   readonly verify: { readonly readWithinMs: number | null };

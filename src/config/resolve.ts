@@ -14,6 +14,7 @@ import type {
   ShopConfig,
   VaultConfig,
 } from './config.ts';
+import { checkContract } from './contract.ts';
 import { LOCK_ALLOWANCE_DAY_MS, REUSE_MAX_AGE_MS } from './lock-room.ts';
 import { coverTheWeek } from './maintenance.ts';
 import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
@@ -36,9 +37,9 @@ const NAME_EXPECTED = 'a name of small letters, digits and dashes is expected, 6
  */
 const SHORT_RETENTION_MS = 86_400_000;
 const DATABASE_PORT = 3306;
-
 /** Monday to Friday, nine to six: what most contracts say. */
 const BUSINESS_HOURS = { fromMinute: 9 * 60, toMinute: 18 * 60, days: [1, 2, 3, 4, 5] } as const;
+
 export function resolveConfig(
   written: ConfigFile,
   file: string,
@@ -158,16 +159,21 @@ export function resolveConfig(
     if (!noTimeAtAll && coverTheWeek(maintenance)) {
       report([...at, 'maintenance'], 'leaves no time: with those of the whole configuration its windows cover the week');
     }
+    if (value.drill.vaults !== 'each-in-turn') {
+      value.drill.vaults.forEach((vault, index) => {
+        mustExist([...at, 'drill', 'vaults', index], vault, 'vaults');
+      });
+    }
     const country = value.rto.country ?? null;
     if (value.rto.calendar === 'business' && country === null) {
       warn([...at, 'rto'], 'counts business hours without a country: public holidays count as working days');
     }
-    return {
     const region = value.rto.region ?? null;
     if (region !== null && country === null) report([...at, 'rto', 'region'], 'means nothing without country');
     if (region !== null && country?.includes('-'))
       report([...at, 'rto', 'region'], `is given twice: country ${country} names a part already`);
     if (value.rto.calendar === '24x7' && value.rto.hours) report([...at, 'rto', 'hours'], 'means nothing with calendar 24x7');
+    return {
       name,
       retentionMs: value.retention,
       rto: {
@@ -177,6 +183,12 @@ export function resolveConfig(
       quotaBytes: value.quota ?? null,
       full: value.full,
       schedule: value.schedule,
+      drill: {
+        // whether a shop has it is seen when it is drilled: plans are for many shops
+        vaults: value.drill.vaults === 'each-in-turn' ? null : value.drill.vaults,
+        missingImagesPercent: value.drill.missingImagesPercent,
+        newestOrderMs: value.drill.newestOrder,
+      },
       maintenance,
     };
   });
@@ -186,13 +198,13 @@ export function resolveConfig(
     value.shops?.forEach((shop, index) => {
       mustExist([...at, 'shops', index], shop, 'shops');
     });
+    checkContract(value, at, report);
+    const { firstMonth, issue, paid, period, price, rebill, subscribedTB, vault } = value;
     return {
-      name,
-      vault: value.vault,
-      subscribedTB: value.subscribedTB,
-      period: value.period,
-      timezone: value.timezone ?? written.timezone,
-      price: value.price,
+      ...{ name, vault, title: value.title ?? null, subscribedTB, period, paid, firstMonth, price, rebill, issue },
+      ...{ start: value.start ?? null, end: value.end ?? null, timezone: value.timezone ?? written.timezone },
+      prices: value.prices.map(({ from, perTBMonth, s0 }) => ({ from, perTBMonth, s0: s0 ?? null })),
+      taxPercent: value.taxPercent ?? null,
       index: value.index ?? null,
       shops: value.shops ?? null,
     };
@@ -215,15 +227,28 @@ export function resolveConfig(
       database: value.database ? resolveDatabase(value.database, value.host.type, value.files ?? null, [...at, 'database']) : null,
       files: value.files ? resolveFiles(value.files, value.host.type, [...at, 'files']) : null,
       server: value.server ? resolveServer(value.server, value.host.type, [...at, 'server']) : null,
+      contact: value.contact
+        ? { emails: value.contact.email ?? [], language: value.contact.language, name: value.contact.name ?? null }
+        : null,
     };
   });
+
+  function resolveDrillDatabase(): Config['restore']['drillDatabase'] {
+    const { drillDatabase } = written.restore;
+    if (!drillDatabase) return null;
+    const at = ['restore', 'drillDatabase'];
+    const { url, password, passwordFile } = drillDatabase;
+    const parts = URL.parse(url);
+    const isGood = parts !== null && /^(mysql|mariadb):$/.test(parts.protocol) && parts.username !== '';
+    if (!isGood || parts.pathname.replace('/', '') !== '')
+      report([...at, 'url'], 'is not mysql://user@host:port, or mysql://user@localhost?socketPath=/run/…, without a database');
+    if (parts !== null && parts.password !== '') report([...at, 'url'], 'holds a password: passwordFile is where it belongs');
+    return { url, password: secret(at, 'password', passwordFile, password) };
+  }
 
   function resolveTls(): Config['listen']['tls'] {
     const { http: address, tls: pair } = written.listen;
     if (!pair) return null;
-      contact: value.contact
-        ? { emails: value.contact.email ?? [], language: value.contact.language, name: value.contact.name ?? null }
-        : null,
     const at = ['listen', 'tls'];
     if (!address) report(at, 'means nothing without listen.http');
     const key = secret(at, 'key', pair.keyFile, pair.key);
@@ -379,6 +404,7 @@ export function resolveConfig(
       socket: written.restore.socket === null ? null : absolute(written.restore.socket),
       unattended: written.restore.unattended,
       scratchDir: absolute(written.restore.scratchDir),
+      drillDatabase: resolveDrillDatabase(),
     },
     verify: { readWithinMs: written.verify.readWithin },
     notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`, absolute),

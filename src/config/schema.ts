@@ -225,17 +225,50 @@ const plan = strict({
     files: cron.prefault('0 3 * * 0'),
     increments: cron.prefault('0 4 * * 1-6'),
     server: cron.prefault('0 5 * * 0'),
+    drill: cron.prefault('off'),
+  }).prefault({}),
+  drill: strict({
+    vaults: listOf(text('the name of a vault is expected'), 'a list of vaults is expected, or each-in-turn')
+      .min(1, { error: 'at least one vault is expected' })
+      .or(z.literal('each-in-turn'))
+      .default('each-in-turn'),
+    missingImagesPercent: z
+      .number({ error: 'a percentage from 0 to 100 is expected' })
+      .min(0, { error: 'a percentage from 0 to 100 is expected' })
+      .max(100, { error: 'a percentage from 0 to 100 is expected' })
+      .default(1),
+    newestOrder: z
+      .union([z.literal('off').transform(() => null), positiveDuration], { error: 'a duration is expected, such as 7d, or off' })
+      .default(null),
   }).prefault({}),
   maintenance,
 });
 
 const decimal = parsed((value) => (/^\d+(\.\d+)?$/.test(value) ? value : null), 'a decimal number in quotes is expected, such as "23.00"');
-const positiveNumber = z.number({ error: 'a number above 0 is expected' }).positive({ error: 'a number above 0 is expected' });
+/** Exact as it is written: fifteen digits come back from a double as they went in. */
+const positiveNumber = z
+  .number({ error: 'a number above 0 is expected' })
+  .positive({ error: 'a number above 0 is expected' })
+  .refine((value) => /^\d{1,9}(\.\d{1,6})?$/.test(String(value)), {
+    error: 'a number above 0 is expected, with at most nine digits before the point and six after it',
+  });
+const volumeTB = z
+  .number({ error: 'a number of TB is expected' })
+  .nonnegative({ error: 'a number of TB, 0 or more, is expected' })
+  .refine((value) => /^\d{1,9}(\.\d{1,6})?$/.test(String(value)), {
+    error: 'a number of TB is expected, with at most six decimals',
+  });
+const date = z.iso.date({ error: 'a date is expected, such as 2026-06-02' });
 
 const contract = strict({
   vault: text('the name of a vault is expected'),
-  subscribedTB: z.number({ error: 'a number of TB is expected' }).nonnegative({ error: 'a number of TB, 0 or more, is expected' }),
+  title: text('what the contract is called is expected').nullish(),
+  subscribedTB: volumeTB,
   period: oneOf('month', 'quarter', 'year').default('month'),
+  paid: oneOf('arrears', 'advance').default('arrears'),
+  firstMonth: wholeNumber(1, 12).default(1),
+  start: date.nullish(),
+  end: date.nullish(),
   timezone: timezone.optional(),
   price: strict({
     perTBMonth: decimal,
@@ -245,10 +278,15 @@ const contract = strict({
       .default('EUR'),
     stepTB: positiveNumber.default(1),
   }),
+  prices: listOf(strict({ from: date, perTBMonth: decimal, s0: positiveNumber.nullish() }), 'a list of prices is expected').default([]),
+  taxPercent: decimal.nullish(),
   index: strict({
     s0: positiveNumber,
-    anniversary: z.iso.date({ error: 'a date is expected, such as 2026-06-02' }),
+    anniversary: date,
+    values: listOf(strict({ date, value: positiveNumber }), 'a list of index values is expected').default([]),
   }).nullish(),
+  rebill: oneOf('share', 'peak', 'flat', 'none').default('share'),
+  issue: oneOf('manual', 'auto').default('manual'),
   shops: listOf(text('the name of a shop is expected'), 'a list of shops is expected').nullish(),
 });
 
@@ -338,6 +376,7 @@ const shop = strict({
   database: database.nullish(),
   files: files.nullish(),
   server: server.prefault(false),
+  contact: contact.nullish(),
 });
 
 /** With less, many uploads that share it would each stand still for longer than a store waits. */
@@ -376,7 +415,6 @@ const reminder = parsed((value) => {
 const notify = strict({
   delay: duration.prefault('2m'),
   reminder: reminder.prefault('24h'),
-  contact: contact.nullish(),
   mail: strict({
     host: text('a mail server is expected'),
     port: port.default(587),
@@ -466,6 +504,11 @@ export const configFileSchema = strict({
     socket: path.nullable().default('/run/coffre-restore.sock'),
     unattended: flag.default(false),
     scratchDir: path.default('/var/cache/coffre-restore'),
+    drillDatabase: strict({
+      url: text('the address of a server is expected, such as mysql://coffre_drill@127.0.0.1:3306'),
+      passwordFile: path.optional(),
+      password: secretReference,
+    }).nullish(),
   }).prefault({}),
   verify: strict({ readWithin: readPeriod.prefault('14d') }).prefault({}),
   notify: notify.prefault({}),

@@ -6,6 +6,7 @@ import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
 import type { LedgerTable } from '../../src/catalog/tables.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
 import { tempDir } from '../temp-dir.ts';
+import { contractC } from './contract.ts';
 
 interface Row {
   readonly at: string | number;
@@ -30,8 +31,7 @@ async function catalogWith(rows: readonly Row[]): Promise<Catalog> {
 }
 
 function contract(name: string, vault: string, shops: readonly string[] | null = null, timezone = 'Europe/Paris'): ContractConfig {
-  const price = { perTBMonth: '23.00', currency: 'EUR', stepTB: 1 };
-  return { name, vault, subscribedTB: 1, period: 'month', timezone, price, index: null, shops };
+  return contractC({ name, vault, shops, timezone });
 }
 
 test('a peak reached just before the month and given up just after it began - the opening level counts', async () => {
