@@ -8,6 +8,7 @@ import { once, openCopies, outcome, type RestoreDeps, type RestoredSource, readS
 import { type FetchedSegment, fetchObject, fromAnyCopy, isStreamed, type OpenedCopy, type Problem, segmentIn } from './fetch.ts';
 import { type LoadStep, planLoads } from './load-plan.ts';
 import { LoadSchedule, runSchedule } from './load-schedule.ts';
+import { PhaseMeter } from './phases.ts';
 import { LoadMeter, type SegmentProgress } from './progress.ts';
 
 export interface DatabaseRestoreOptions {
@@ -29,6 +30,7 @@ export async function restoreDatabase(
   options: DatabaseRestoreOptions = {},
 ): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
+  const phases = new PhaseMeter(deps.clock);
   const problems: Problem[] = [];
   const onProblem = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
   const copies = await openCopies(deps, snapshot, onProblem);
@@ -60,14 +62,23 @@ export async function restoreDatabase(
   // Tables whose data was left out of the snapshot have keys and no rows.
   const empty = [...keyed].filter((table) => !expected.has(table) && !there.has(table) && (only === null || only.has(table)));
   const schedule = new LoadSchedule([...loads, { steps: [], tables: empty.map((table) => ({ table, rows: 0 })), bytes: 0 }]);
-  await runSchedule(schedule, target.connections, deps.signal, async (job, signal) => {
-    if (job.kind === 'finish') {
-      await target.finishTables(job.tables, signal);
-      meter.finished(job.tables);
-    } else {
-      for (const step of job.load.steps) await loadStep(target, segments, step, open, meter, signal);
-    }
-  });
+  const loaded = [...needed].reduce((sum, segment) => sum + segment.plainBytes, 0);
+  segments.phases = phases;
+  await phases.pipeline(() =>
+    runSchedule(schedule, target.connections, deps.signal, async (job, signal) => {
+      if (job.kind === 'finish') {
+        const startedMs = deps.clock.monotonicMs();
+        await target.finishTables(job.tables, signal);
+        phases.work('keys', deps.clock.monotonicMs() - startedMs, 0);
+        meter.finished(job.tables);
+      } else {
+        for (const step of job.load.steps) await loadStep(target, segments, step, open, meter, signal);
+      }
+    }),
+  );
+  segments.phases = null;
+  // keys are of rows: their amount is that of what was loaded
+  phases.work('keys', 0, loaded);
 
   meter.check();
   await target.addForeignKeys(deps.signal, only ? { only, except: new Set() } : EVERYTHING);
@@ -80,6 +91,7 @@ export async function restoreDatabase(
     ...outcome(deps, snapshot, manifest, copies, read, started, problems),
     tables: only?.size ?? manifest.counts.tables ?? expected.size,
     rows: total(wanted),
+    phases: phases.figures(target.connections, { bytes: loaded, rows: total(open) }),
     verified: true,
   };
 }
@@ -147,7 +159,9 @@ async function loadStep(
   }
   // Each segment was fetched and checked as a whole before its first byte is given out here, so that a bad copy costs a fetch, no load.
   const counted = parts.map((part) => meter.begin(part));
-  await into({ id: first.id, phase: first.phase, plaintext: segments.concatenated(parts, counted, signal), unverified: false });
+  await segments.working(parts, (waited) =>
+    into({ id: first.id, phase: first.phase, plaintext: segments.concatenated(parts, counted, signal, waited), unverified: false }),
+  );
   for (const progress of counted) progress.done();
 }
 
@@ -156,6 +170,8 @@ class SegmentReader {
   readonly #deps: RestoreDeps;
   readonly #copies: readonly OpenedCopy[];
   readonly #onProblem: (problem: Problem) => void;
+  /** While rows are loaded: hears where the time goes. */
+  phases: PhaseMeter | null = null;
 
   constructor(deps: RestoreDeps, copies: readonly OpenedCopy[], onProblem: (problem: Problem) => void) {
     this.#deps = deps;
@@ -175,9 +191,12 @@ class SegmentReader {
   ): Promise<T> {
     const progress = meter?.begin(segment) ?? null;
     const run = async (fetched: FetchedSegment): Promise<T> => {
-      const plaintext = progress ? counting(fetched.plaintext, progress) : fetched.plaintext;
       try {
-        return await work({ id: segment.id, phase: segment.phase, plaintext, unverified: fetched.unverified });
+        return await this.working([segment], async (waited) => {
+          const opened = this.#opening(segment, fetched, waited);
+          const plaintext = progress ? counting(opened, progress) : opened;
+          return await work({ id: segment.id, phase: segment.phase, plaintext, unverified: fetched.unverified });
+        });
       } catch (error) {
         progress?.undo();
         throw error;
@@ -195,15 +214,19 @@ class SegmentReader {
     parts: readonly ManifestSegment[],
     progress: readonly SegmentProgress[],
     signal: AbortSignal,
+    waited: { ms: number },
   ): AsyncGenerator<Uint8Array> {
+    const { clock } = this.#deps;
     let ahead: Promise<FetchedSegment> | null = null;
     for (const [at, part] of parts.entries()) {
+      const startedMs = clock.monotonicMs();
       const fetched: FetchedSegment = await (ahead ?? this.#fetch(part, signal));
+      waited.ms += clock.monotonicMs() - startedMs;
       const next = parts[at + 1];
       ahead = next ? this.#fetch(next, signal) : null;
       // Whoever stops before it is asked for leaves nobody to hear of its failure.
       ahead?.catch(() => {});
-      yield* counting(fetched.plaintext, progress[at] as SegmentProgress);
+      yield* counting(this.#opening(part, fetched, waited), progress[at] as SegmentProgress);
     }
   }
 
@@ -211,9 +234,32 @@ class SegmentReader {
     return this.#fromAnyCopy(segment, signal, (copy) => this.#from(copy, segment, signal));
   }
 
-  #from(copy: OpenedCopy, segment: ManifestSegment, signal: AbortSignal): Promise<FetchedSegment> {
+  async #from(copy: OpenedCopy, segment: ManifestSegment, signal: AbortSignal): Promise<FetchedSegment> {
+    const object = segmentIn(copy, segment.id);
     // rows are copied into the server's packets, or into statements, as they come
-    return fetchObject(copy, segmentIn(copy, segment.id), this.#deps.identities, signal, segment.kind === 'tsv');
+    const fetch = (): Promise<FetchedSegment> => fetchObject(copy, object, this.#deps.identities, signal, segment.kind === 'tsv');
+    const { phases } = this;
+    if (phases === null) return await fetch();
+    if (!isStreamed(segment)) return await phases.download(copy.vault.name, object.storedBytes, fetch);
+    const fetched = await fetch();
+    return { ...fetched, plaintext: phases.downloading(copy.vault.name, object.storedBytes, fetched.plaintext) };
+  }
+
+  /** Counts what `work` takes as loading, but for what it waited for. */
+  async working<T>(parts: readonly ManifestSegment[], work: (waited: { ms: number }) => Promise<T>): Promise<T> {
+    const { phases } = this;
+    const { clock } = this.#deps;
+    const waited = { ms: 0 };
+    const startedMs = clock.monotonicMs();
+    const result = await work(waited);
+    const bytes = parts.reduce((sum, part) => sum + part.plainBytes, 0);
+    phases?.work('load', clock.monotonicMs() - startedMs - waited.ms, bytes);
+    return result;
+  }
+
+  #opening(segment: ManifestSegment, { plaintext }: FetchedSegment, waited: { ms: number }): AsyncIterable<Uint8Array> {
+    // of one that streams the waiting is its download
+    return this.phases === null || isStreamed(segment) ? plaintext : this.phases.opening(segment.plainBytes, plaintext, waited);
   }
 
   #fromAnyCopy<T>(segment: ManifestSegment, signal: AbortSignal, use: (copy: OpenedCopy) => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 // What restores share, and a tree's restore: manifest, index, segments, each from the first vault whose copy is right, into a target.
 import type { Catalog } from '../catalog/open.ts';
+import type { PhaseFigures } from '../catalog/rates.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
@@ -10,9 +11,10 @@ import { type Withheld, withoutPrivileges } from '../target/privileges.ts';
 import type { FilesTarget } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
 import { ExtractPool } from './extract-pool.ts';
-import { extractSegments } from './extract-segments.ts';
+import { extractSegments, SEGMENTS_IN_FLIGHT } from './extract-segments.ts';
 import { CopyOrder, fetchObject, fromAnyCopy, type Identities, type OpenedCopy, type Problem, readManifest } from './fetch.ts';
 import { planMembers } from './members.ts';
+import { PhaseMeter } from './phases.ts';
 import type { RestoreProgress } from './progress.ts';
 
 export interface RestoreDeps {
@@ -48,6 +50,8 @@ export interface RestoredSource {
   readonly tables?: number;
   readonly rows?: number;
   readonly durationMs: number;
+  /** Where the time went, for recordRates (catalog/rates.ts); empty when nothing was fetched. */
+  readonly phases: readonly PhaseFigures[];
   /** The target was compared with the index (files) or its rows were counted (database), and nothing differs. */
   readonly verified: boolean;
   /** Copies that were refused although the restore went on with another. */
@@ -104,6 +108,7 @@ export async function restoreFiles(
   matches: ((path: BytePath) => boolean) | null,
 ): Promise<RestoredSource> {
   const started = deps.clock.monotonicMs();
+  const phases = new PhaseMeter(deps.clock);
   const problems: Problem[] = [];
   const tell = once(problems, (problem) => deps.onProblem(snapshot.id, problem));
   const copies = await openCopies(deps, snapshot, tell);
@@ -116,7 +121,7 @@ export async function restoreFiles(
   const withheld = { bits: 0, devices: 0 };
   const readAll = (): AsyncIterable<IndexEntry> => readSnapshotIndex(deps, order, onProblem);
   const readEntries = (): AsyncIterable<IndexEntry> => (target.dropsPrivileges ? withoutPrivileges(readAll()) : readAll());
-  let plan = matches === null ? null : await planMembers(readEntries, manifest.segments, { matches, missing: null });
+  let plan = matches === null ? null : await phases.check(() => planMembers(readEntries, manifest.segments, { matches, missing: null }));
   // before anything is made: a wrong pattern leaves no empty directory behind
   if (plan?.members.size === 0) {
     throw new CoffreError('E_USAGE', `nothing in snapshot ${snapshot.id} matches --path`, {
@@ -132,27 +137,29 @@ export async function restoreFiles(
     if (everythingMissing && matches === null) pool?.start();
     if (!everythingMissing) {
       const missing = (entries: AsyncIterable<FileEntry>): AsyncIterable<FileEntry> => target.missing(entries);
-      plan = await planMembers(readEntries, manifest.segments, { matches, missing });
+      plan = await phases.check(() => planMembers(readEntries, manifest.segments, { matches, missing }));
     }
     const readBriefly = target.dropsPrivileges ? readEntries : () => readSnapshotIndex(deps, order, onProblem, true);
-    plan ??= await planMembers(readBriefly, manifest.segments, { matches, missing: null });
+    plan ??= await phases.check(() => planMembers(readBriefly, manifest.segments, { matches, missing: null }));
     const { members } = plan;
     needed = manifest.segments.filter((segment) => members.has(segment.id));
-    extractTail = await extractSegments({ ...deps, onProblem }, order, target, needed, members, pool);
+    extractTail = await phases.pipeline(() => extractSegments({ ...deps, onProblem, phases }, order, target, needed, members, pool));
   } finally {
     await pool?.close();
   }
   const chosen = filterFiles(readAll(), matches);
   const wanted = target.dropsPrivileges ? withoutPrivileges(chosen, withheld) : chosen;
-  const differences = await compareBesideTail(target, wanted, extractTail);
+  const differences = await phases.check(() => compareBesideTail(target, wanted, extractTail));
   if (differences.length > 0) {
     throw new CoffreError('E_OBJECT_ALTERED', `the restored tree differs from the index: ${differences.slice(0, 5).join('; ')}`, {
       hint: `${differences.length} differences; something else may have written into the target meanwhile`,
     });
   }
   await target.publish?.();
+  const result = outcome(deps, snapshot, manifest, copies, needed, started, problems);
   return {
-    ...outcome(deps, snapshot, manifest, copies, needed, started, problems),
+    ...result,
+    phases: phases.figures(pool?.size ?? SEGMENTS_IN_FLIGHT, { bytes: result.readBytes, files: plan.files }),
     ...(matches === null && everythingMissing ? {} : { bytes: plan.writtenBytes }),
     files: plan.files,
     writtenFiles: plan.writtenFiles,

@@ -20,6 +20,12 @@ export interface ExtractJob {
   readonly wanted: readonly WantedMember[] | null;
 }
 
+/** How long a thread worked at one job: opening, and writing. */
+export interface ThreadTimes {
+  readonly openMs: number;
+  readonly writeMs: number;
+}
+
 export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
@@ -41,6 +47,6 @@ export type FromExtractThread =
   | { readonly type: 'admit'; readonly job: number; readonly members: readonly Admission[] }
   /** `stored` is not needed any more. */
   | { readonly type: 'opened'; readonly job: number }
-  | { readonly type: 'ended'; readonly job: number; readonly failure: Failure | null }
+  | { readonly type: 'ended'; readonly job: number; readonly failure: Failure | null; readonly took: ThreadTimes }
   /** Nothing is written any more. */
   | { readonly type: 'closed' };

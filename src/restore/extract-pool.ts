@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { ThreadedTarget } from '../target/target.ts';
-import type { ExtractJob, Failure, FromExtractThread, ThreadData, ToExtractThread } from './extract-messages.ts';
+import type { ExtractJob, Failure, FromExtractThread, ThreadData, ThreadTimes, ToExtractThread } from './extract-messages.ts';
 
 /** Each holds one plaintext, and the shop's server wants to run too. */
 const MOST_THREADS = 3;
@@ -13,12 +13,14 @@ const MOST_THREADS = 3;
  */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 8 };
 
+const NO_TIME: ThreadTimes = { openMs: 0, writeMs: 0 };
+
 interface Job {
   readonly id: number;
   /** null: everything extracted is to be written. */
   readonly work: ExtractJob | null;
   readonly onOpened: () => void;
-  readonly end: (failure: CoffreError | null) => void;
+  readonly end: (failure: CoffreError | null, took: ThreadTimes) => void;
 }
 
 class Thread {
@@ -45,13 +47,13 @@ class Thread {
       if (message.type === 'opened') this.job.onOpened();
       else if (message.type === 'admit') this.send({ type: 'admitted', job: message.job, refused: this.#admit(message.members) });
       else {
-        this.#end(message.failure && errorOf(message.failure));
+        this.#end(message.failure && errorOf(message.failure), message.took);
         onIdle();
       }
     });
     const fail = (error: Error): void => {
       this.failure ??= new CoffreError('E_INTERNAL', `an extracting thread stopped: ${error.message}`, { cause: error });
-      this.#end(this.failure);
+      this.#end(this.failure, NO_TIME);
       onIdle();
     };
     this.#worker.on('error', fail);
@@ -84,10 +86,10 @@ class Thread {
     await this.#ended;
   }
 
-  #end(failure: CoffreError | null): void {
+  #end(failure: CoffreError | null, took: ThreadTimes): void {
     const { job } = this;
     this.job = null;
-    job?.end(failure);
+    job?.end(failure, took);
   }
 
   #admit(members: Parameters<ThreadedTarget['admit']>[0]): Failure | null {
@@ -122,17 +124,17 @@ export class ExtractPool {
   }
 
   /**
-   * Resolves when the target has taken the segment; it is written for certain only after `finish`. `onOpened`: its `stored` may be used again; called once in any case, at the end at the latest.
+   * Resolves when the target has taken the segment, with how long that took a thread; it is written for certain only after `finish`. `onOpened`: its `stored` may be used again; called once in any case, at the end at the latest.
    * Throws as the target's `extract` and `openInto` do, E_INTERNAL when a thread died, the signal's reason once nothing writes any more.
    */
-  async extract(work: ExtractJob, signal: AbortSignal, onOpened: () => void): Promise<void> {
+  async extract(work: ExtractJob, signal: AbortSignal, onOpened: () => void): Promise<ThreadTimes> {
     let opened = false;
     const open = (): void => {
       if (!opened) onOpened();
       opened = true;
     };
     try {
-      await this.#run(signal, (id, end) => {
+      return await this.#run(signal, (id, end) => {
         this.#waiting.push({ id, work, onOpened: open, end });
         this.#assign();
       });
@@ -142,31 +144,34 @@ export class ExtractPool {
   }
 
   /** After all segments: resolves when they are written. Throws as `extract` does: what went wrong last is only known now. */
-  async finish(signal: AbortSignal): Promise<void> {
+  async finish(signal: AbortSignal): Promise<readonly ThreadTimes[]> {
     const busy = this.#waiting.length > 0 || this.#threads.some((thread) => thread.job !== null);
     if (busy) throw new CoffreError('E_INTERNAL', 'segments are still being extracted');
-    await Promise.all(
+    return await Promise.all(
       this.#threads.map(async (thread) => {
         if (thread.failure) throw thread.failure;
-        await this.#run(signal, (id, end) => thread.begin({ id, work: null, onOpened: () => {}, end }));
+        return await this.#run(signal, (id, end) => thread.begin({ id, work: null, onOpened: () => {}, end }));
       }),
     );
   }
 
-  async #run(signal: AbortSignal, begin: (id: number, end: Job['end']) => void): Promise<void> {
+  async #run(signal: AbortSignal, begin: (id: number, end: Job['end']) => void): Promise<ThreadTimes> {
     signal.throwIfAborted();
     if (this.#closing) throw new CoffreError('E_INTERNAL', 'the extracting threads have ended');
     const id = this.#nextJob++;
     const onAbort = (): void => {
       const at = this.#waiting.findIndex((job) => job.id === id);
-      if (at >= 0) this.#waiting.splice(at, 1)[0]?.end(null);
+      if (at >= 0) this.#waiting.splice(at, 1)[0]?.end(null, NO_TIME);
       this.#threads.find((thread) => thread.job?.id === id)?.send({ type: 'stop', job: id });
     };
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const failure = await new Promise<CoffreError | null>((resolve) => begin(id, resolve));
+      const { failure, took } = await new Promise<{ failure: CoffreError | null; took: ThreadTimes }>((resolve) =>
+        begin(id, (failure, took) => resolve({ failure, took })),
+      );
       signal.throwIfAborted();
       if (failure) throw failure;
+      return took;
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
@@ -179,7 +184,7 @@ export class ExtractPool {
   }
 
   async #end(): Promise<void> {
-    for (const job of this.#waiting.splice(0)) job.end(new CoffreError('E_INTERNAL', 'the extracting threads have ended'));
+    for (const job of this.#waiting.splice(0)) job.end(new CoffreError('E_INTERNAL', 'the extracting threads have ended'), NO_TIME);
     await Promise.all(this.#threads.map((thread) => thread.stop()));
   }
 

@@ -5,8 +5,19 @@ import type { FilesTarget, WantedMember } from '../target/target.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import { READ_RETRY, retrying } from '../vault/retry.ts';
 import type { ExtractPool } from './extract-pool.ts';
-import { type CopyOrder, fetchObject, fetchStored, fromAnyCopy, type Identities, isStreamed, type Problem, segmentIn } from './fetch.ts';
+import {
+  type CopyOrder,
+  type FetchedSegment,
+  fetchObject,
+  fetchStored,
+  fromAnyCopy,
+  type Identities,
+  isStreamed,
+  type Problem,
+  segmentIn,
+} from './fetch.ts';
 import type { MembersOf } from './members.ts';
+import type { PhaseMeter } from './phases.ts';
 import type { RestoreProgress } from './progress.ts';
 import { StoredRooms } from './stored-rooms.ts';
 
@@ -16,10 +27,12 @@ export interface ExtractContext {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
   readonly onProblem: (problem: Problem) => void;
+  /** Hears where the time goes. */
+  readonly phases: PhaseMeter;
 }
 
 /** Segments on their way at once where this thread does all of it: one is written while the next one is fetched. */
-const SEGMENTS_IN_FLIGHT = 2;
+export const SEGMENTS_IN_FLIGHT = 2;
 /** Holds any segment but the few that one large file fills. What of it no segment has needed yet takes no memory. */
 const ROOM_BYTES = 36 * 1024 * 1024;
 /** Stored bytes that are being fetched, or wait for a thread: with what the threads hold and tar uses, well below 512 MiB. */
@@ -40,14 +53,30 @@ export async function extractSegments(
   members: MembersOf,
   pool: ExtractPool | null,
 ): Promise<() => Promise<void>> {
+  const workers = pool?.size ?? SEGMENTS_IN_FLIGHT;
   const meter = new SegmentMeter(context.onProgress, segments);
   const wantedOf = (segment: ManifestSegment): readonly WantedMember[] | null => members.get(segment.id) ?? null;
-  const { identities, signal, onProblem } = context;
-  const extractHere = async (segment: ManifestSegment): Promise<void> => {
+  const { clock, identities, signal, onProblem } = context;
+  const extractHere = async (segment: ManifestSegment, phases: PhaseMeter | null): Promise<void> => {
     await fromAnyCopy(order, segment.key, signal, onProblem, async (copy) => {
-      const fetched = await fetchObject(copy, segmentIn(copy, segment.id), identities, signal);
-      const incoming = { id: segment.id, phase: segment.phase, plaintext: fetched.plaintext, unverified: fetched.unverified };
+      const object = segmentIn(copy, segment.id);
+      const { name } = copy.vault;
+      const fetch = (): Promise<FetchedSegment> => fetchObject(copy, object, identities, signal);
+      const streamed = isStreamed(segment);
+      const { plaintext, unverified } = await (phases === null || streamed ? fetch() : phases.download(name, object.storedBytes, fetch));
+      const opening = { ms: 0 };
+      const counted =
+        phases === null
+          ? plaintext
+          : streamed
+            ? phases.downloading(name, object.storedBytes, plaintext)
+            : phases.opening(object.plainBytes, plaintext, opening);
+      const startedMs = clock.monotonicMs();
+      const incoming = { id: segment.id, phase: segment.phase, plaintext: counted, unverified };
       await target.extract(incoming, wantedOf(segment), signal);
+      const tookMs = clock.monotonicMs() - startedMs - opening.ms;
+      // one that streams is alone: no other worker works meanwhile
+      phases?.work('write', streamed ? tookMs * workers : tookMs, object.plainBytes);
     });
     meter.done(segment);
   };
@@ -57,18 +86,18 @@ export async function extractSegments(
   if (pool) {
     await extractInThreads(context, order, pool, inMemory, wantedOf, (segment) => meter.done(segment));
   } else {
-    await inParallel(inMemory, SEGMENTS_IN_FLIGHT, extractHere);
+    await inParallel(inMemory, SEGMENTS_IN_FLIGHT, (segment) => extractHere(segment, context.phases));
   }
   // One at a time: each holds a connection open for as long as it takes to write.
-  for (const segment of body.filter(isStreamed)) await extractHere(segment);
+  for (const segment of body.filter(isStreamed)) await extractHere(segment, context.phases);
   return async () => {
-    for (const segment of segments.filter((segment) => segment.phase === 'tail')) await extractHere(segment);
+    for (const segment of segments.filter((segment) => segment.phase === 'tail')) await extractHere(segment, null);
     meter.check();
   };
 }
 
 async function extractInThreads(
-  { clock, identities, signal, onProblem }: ExtractContext,
+  { clock, identities, signal, onProblem, phases }: ExtractContext,
   order: CopyOrder,
   pool: ExtractPool,
   segments: readonly ManifestSegment[],
@@ -87,7 +116,8 @@ async function extractInThreads(
           const stored = await rooms.take(object.storedBytes, either);
           let fetched = false;
           try {
-            const fetch = (): Promise<void> => fetchStored(copy, object, stored, either);
+            const fetch = (): Promise<void> =>
+              phases.download(copy.vault.name, object.storedBytes, () => fetchStored(copy, object, stored, either));
             // where there is another vault it is asked instead: this one may be gone
             await (order.copies.length > 1 ? fetch() : retrying(clock, READ_RETRY, fetch, either));
             fetched = true;
@@ -101,7 +131,9 @@ async function extractInThreads(
             stored,
             wanted: wantedOf(segment),
           };
-          await pool.extract(work, either, () => rooms.give(stored));
+          const { openMs, writeMs } = await pool.extract(work, either, () => rooms.give(stored));
+          phases.work('open', openMs, object.plainBytes);
+          phases.work('write', writeMs, object.plainBytes);
         });
         onDone(segment);
       } catch (error) {
@@ -109,7 +141,7 @@ async function extractInThreads(
         throw error;
       }
     });
-    await pool.finish(either);
+    for (const { writeMs } of await pool.finish(either)) phases.work('write', writeMs, 0);
   } catch (error) {
     signal.throwIfAborted();
     throw stop.signal.aborted ? stop.signal.reason : error;

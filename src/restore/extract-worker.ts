@@ -1,5 +1,6 @@
 // The thread of an ExtractPool: checks and opens a stored segment and writes its members into the target.
 import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { openBuffer, openInto } from '../segment/open.ts';
 import type { Admission, OpenWriter } from '../target/target.ts';
@@ -9,6 +10,8 @@ import type { ExtractJob, Failure, FromExtractThread, ThreadData, ToExtractThrea
 const WHOLE_BYTES = 48 * 1024 * 1024;
 
 interface Job {
+  /** When its content lay open; null: it never did as a whole. */
+  openedMs: number | null;
   readonly stop: AbortController;
   /** Called with the answer to the question that was asked last. */
   answered: (refused: Failure | null) => void;
@@ -41,11 +44,13 @@ async function extract(id: number, job: Job, { what, expected, identities, store
   };
   job.stop.signal.throwIfAborted();
   if (expected.plainBytes > WHOLE_BYTES) {
+    job.openedMs = systemClock.monotonicMs();
     await (await writer).extract(openBuffer(object, { ...options, inPlace: true }), wanted, admit, job.stop.signal);
     return;
   }
   if (room.length < expected.plainBytes) room = Buffer.allocUnsafeSlow(expected.plainBytes);
   const plaintext = await openInto(object, room, options);
+  job.openedMs = systemClock.monotonicMs();
   say({ type: 'opened', job: id });
   await (await writer).extractWhole(plaintext, wanted, admit, job.stop.signal);
 }
@@ -60,19 +65,22 @@ function failureOf(error: unknown): Failure {
 }
 
 function begin(id: number, work: (job: Job) => Promise<void>): void {
-  const job: Job = { stop: new AbortController(), answered: () => {} };
+  const job: Job = { stop: new AbortController(), answered: () => {}, openedMs: null };
   jobs.set(id, job);
-  turn = turn.then(() =>
-    work(job)
+  turn = turn.then(() => {
+    const startedMs = systemClock.monotonicMs();
+    return work(job)
       .then(
         () => null,
         (error: unknown) => failureOf(error),
       )
       .then((failure) => {
         jobs.delete(id);
-        say({ type: 'ended', job: id, failure });
-      }),
-  );
+        const openedMs = job.openedMs ?? startedMs;
+        const took = { openMs: openedMs - startedMs, writeMs: systemClock.monotonicMs() - openedMs };
+        say({ type: 'ended', job: id, failure, took });
+      });
+  });
 }
 
 parentPort?.on('message', (message: ToExtractThread) => {

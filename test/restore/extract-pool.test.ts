@@ -63,7 +63,7 @@ async function prepared(size = 2): Promise<Setting> {
     outside,
     target,
     start: () => pool.start(),
-    finish: () => pool.finish(NEVER),
+    finish: async () => void (await pool.finish(NEVER)),
     close: () => pool.close(),
     async extract(plaintext, { wanted, identity, change, facts, signal } = {}) {
       let object: Buffer = zstdCompressSync(plaintext);
@@ -274,7 +274,7 @@ test('a full disk, told by a tar that goes on - is E_TARGET_SPACE at the next se
   const stored = new SharedArrayBuffer(object.length);
   Buffer.from(stored).set(object);
   const expected = { plainBytes: part.length, plainSha256: sha256(part), storedBytes: object.length, storedSha256: sha256(object) };
-  const extract = (): Promise<void> =>
+  const extract = (): Promise<unknown> =>
     pool.extract({ what: 'segment', expected, identities: 'none', stored, wanted: null }, NEVER, () => {});
   const run = async (): Promise<void> => {
     await extract();
