@@ -1,16 +1,19 @@
 // Messages on their way to people, and what they were told: how the next start goes on from there.
 import type { Kysely, Selectable } from 'kysely';
 import type { Catalog } from './open.ts';
-import type { AlarmsTable, MessagesTable, Tables } from './tables.ts';
+import type { AlarmsTable, MessagesTable, PingFailuresTable, Tables } from './tables.ts';
 
 export type MessageRow = Selectable<MessagesTable>;
 export type AlarmRow = Selectable<AlarmsTable>;
+export type PingFailure = Omit<PingFailuresTable, 'id'>;
 
 export interface NoticeChanges {
   readonly alarms: readonly AlarmRow[];
   /** Ids of alarms that are over. */
   readonly over: readonly string[];
   readonly messages: readonly MessageRow[];
+  /** null: it gets through. Left out: as before. */
+  readonly ping?: PingFailure | null;
 }
 
 export async function readAlarms(db: Kysely<Tables>): Promise<AlarmRow[]> {
@@ -29,12 +32,26 @@ export async function waitingMessages(db: Kysely<Tables>): Promise<MessageRow[]>
     .execute();
 }
 
+/** null: the last ping got through. */
+export async function pingFailure(db: Kysely<Tables>): Promise<PingFailure | null> {
+  const row = await db.selectFrom('pingFailures').select(['since', 'code', 'error']).executeTakeFirst();
+  return row ?? null;
+}
+
 /** In one transaction: an alarm is never written down as told without the message that tells it. */
-export async function saveNotices(catalog: Catalog, { alarms, messages, over }: NoticeChanges): Promise<void> {
+export async function saveNotices(catalog: Catalog, { alarms, messages, over, ping }: NoticeChanges): Promise<void> {
   await catalog.transaction(async (tx) => {
     for (const row of alarms) await tx.replaceInto('alarms').values(row).execute();
     for (const id of over) await tx.deleteFrom('alarms').where('id', '=', id).execute();
     for (const row of messages) await tx.replaceInto('messages').values(row).execute();
+    if (ping === undefined) return;
+    await tx.deleteFrom('pingFailures').execute();
+    if (ping !== null) {
+      await tx
+        .insertInto('pingFailures')
+        .values({ id: 1, ...ping })
+        .execute();
+    }
   });
 }
 
@@ -49,7 +66,8 @@ export async function forgetMessages(db: Kysely<Tables>, beforeMs: number): Prom
 
 /** A channel over which nobody can be told. */
 export interface ChannelTrouble {
-  readonly channel: MessagesTable['channel'];
+  readonly channel: MessagesTable['channel'] | 'ping';
+  /** Messages; of the ping the one that is to get through. */
   readonly waiting: number;
   /** Of the oldest that waits; epoch milliseconds. */
   readonly since: number;
@@ -57,7 +75,7 @@ export interface ChannelTrouble {
   readonly error: string;
 }
 
-/** Channels whose last try failed, or gave a message up within the last day. */
+/** Channels whose last try failed, or gave a message up within the last day; the ping when it does not get through. */
 export async function channelTroubles(db: Kysely<Tables>, nowMs: number): Promise<ChannelTrouble[]> {
   const rows = await db
     .selectFrom('messages')
@@ -67,10 +85,12 @@ export async function channelTroubles(db: Kysely<Tables>, nowMs: number): Promis
     .where((eb) => eb.or([eb('givenUpAt', 'is', null), eb('givenUpAt', '>', nowMs - 86_400_000)]))
     .orderBy('at')
     .execute();
-  return [...Map.groupBy(rows, (row) => row.channel)].flatMap(([channel, own]) => {
+  const troubles = [...Map.groupBy(rows, (row) => row.channel)].flatMap(([channel, own]): ChannelTrouble[] => {
     const [first] = own;
     const last = own.at(-1);
     if (!first || !last) return [];
-    return { channel, waiting: own.length, since: first.at, code: last.code ?? 'E_NOTIFY', error: last.error ?? '' };
+    return [{ channel, waiting: own.length, since: first.at, code: last.code ?? 'E_NOTIFY', error: last.error ?? '' }];
   });
+  const ping = await pingFailure(db);
+  return ping === null ? troubles : [...troubles, { channel: 'ping', waiting: 1, ...ping }];
 }

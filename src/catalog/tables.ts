@@ -457,6 +457,15 @@ export interface LedgerStartsTable {
   cause: 'purged' | 'lost';
 }
 
+/** That the dead-man's ping does not get through; no row: the last one did, or none was sent. Of this machine alone: not in the checkpoint. */
+export interface PingFailuresTable {
+  /** Always 1: there is one ping. */
+  id: number;
+  since: number;
+  code: string;
+  error: string;
+}
+
 export interface Tables {
   runs: RunsTable;
   runSteps: RunStepsTable;
@@ -484,5 +493,6 @@ export interface Tables {
   tokens: TokensTable;
   alarms: AlarmsTable;
   messages: MessagesTable;
+  pingFailures: PingFailuresTable;
   restoreRates: RestoreRatesTable;
 }

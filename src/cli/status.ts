@@ -8,6 +8,7 @@ import { readStatus } from '../schedule/read-status.ts';
 import { predictedRestoreMs } from '../schedule/restore-estimate.ts';
 import type { ShopStatus } from '../schedule/status.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
 import { chosenShops } from './shop.ts';
@@ -54,7 +55,7 @@ type ToldStatus = Omit<ShopStatus, 'red' | 'notes'> & Partial<Pick<ShopStatus, '
 
 interface Statuses {
   readonly statuses: readonly ToldStatus[];
-  /** Channels over which nobody can be told; the daemon's own metrics and log tell of them too. */
+  /** Channels over which nobody can be told; the daemon's metrics and log tell of them too. */
   readonly troubles: readonly ChannelTrouble[];
   readonly daemon: DaemonStanding;
 }
@@ -75,13 +76,29 @@ async function statusHere(context: CliContext, invocation: Invocation, shopName:
 
 async function statusOfDaemon(invocation: Invocation, shopName: string | undefined): Promise<Statuses> {
   const daemon = await neededDaemon(invocation);
-  if (shopName === undefined)
-    return { statuses: (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[], troubles: [], daemon: RUNNING };
+  if (shopName === undefined) {
+    const statuses = (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[];
+    return { statuses, troubles: await troublesOfDaemon(daemon, invocation.signal), daemon: RUNNING };
+  }
   return {
     statuses: [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus],
     troubles: [],
     daemon: RUNNING,
   };
+}
+
+/** What is no client's business is not told to one. */
+async function troublesOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<ChannelTrouble[]> {
+  try {
+    const { notifications } = (await daemon.read('/service', signal)) as {
+      notifications?: (Omit<ChannelTrouble, 'since'> & { readonly since: string })[];
+    };
+    // a daemon of before does not tell
+    return (notifications ?? []).map((trouble) => ({ ...trouble, since: Temporal.Instant.from(trouble.since).epochMilliseconds }));
+  } catch (error) {
+    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return [];
+    throw error;
+  }
 }
 
 const sinceText = (atMs: number): string => Temporal.Instant.fromEpochMilliseconds(atMs).toString();
@@ -90,7 +107,7 @@ const troubleDocument = ({ since, ...trouble }: ChannelTrouble) => ({ ...trouble
 
 function describeTrouble({ channel, code, error, since, waiting }: ChannelTrouble, timezone: string): string {
   const at = formatInstant(Temporal.Instant.fromEpochMilliseconds(since), timezone);
-  const messages = waiting === 1 ? 'a message waits' : `${waiting} messages wait`;
+  const messages = channel === 'ping' ? 'it does not get through' : waiting === 1 ? 'a message waits' : `${waiting} messages wait`;
   return `RED   ${channel}: ${messages} since ${at}: ${error} [${code}]; coffre notify test ${channel} says what is wrong`;
 }
 

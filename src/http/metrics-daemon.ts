@@ -4,7 +4,7 @@ import { levels } from '../billing/level.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { listIncidents } from '../catalog/incidents.ts';
 import { shopsHeld } from '../catalog/live-objects.ts';
-import { waitingMessages } from '../catalog/messages.ts';
+import { pingFailure, waitingMessages } from '../catalog/messages.ts';
 import { catalogPath } from '../catalog/open.ts';
 import { lastProbe } from '../catalog/probes.ts';
 import { nextTurn } from '../clock.ts';
@@ -101,10 +101,12 @@ async function storageSamples({ catalog, config }: Service, surveys: readonly Sh
   ];
 }
 
-/** Of each channel that messages wait for; zero of those that are configured. */
+/** Of each channel that messages wait for; zero of those that are configured. A ping that does not get through waits like a message. */
 async function messageSamples({ catalog, config }: Service): Promise<Sample[]> {
-  const waiting = Map.groupBy(await waitingMessages(catalog.db), (row) => row.channel);
-  const channels = (['mail', 'webhook'] as const).filter((channel) => config.notify[channel] !== null || waiting.has(channel));
+  const waiting = new Map<string, readonly { readonly at: number }[]>(Map.groupBy(await waitingMessages(catalog.db), (row) => row.channel));
+  const ping = await pingFailure(catalog.db);
+  if (ping !== null) waiting.set('ping', [{ at: ping.since }]);
+  const channels = (['mail', 'webhook', 'ping'] as const).filter((channel) => config.notify[channel] !== null || waiting.has(channel));
   return channels.flatMap((channel) => {
     const [oldest, ...more] = waiting.get(channel) ?? [];
     if (oldest === undefined) return [sample('coffre_notifications_waiting', { channel }, 0)];

@@ -56,8 +56,11 @@ export const METRICS = {
   coffre_contract_stored_bytes: metric(['contract'], 'what counts for the contract now'),
   coffre_contract_subscribed_bytes: metric(['contract'], 'what is subscribed'),
 
-  coffre_notifications_waiting: metric(['channel'], 'messages that are still to be sent'),
-  coffre_notifications_oldest_timestamp_seconds: metric(['channel'], 'since when the oldest of them waits; absent: none does'),
+  coffre_notifications_waiting: metric(['channel'], 'messages that are still to be sent; 1 while the ping does not get through'),
+  coffre_notifications_oldest_timestamp_seconds: metric(
+    ['channel'],
+    'since when the oldest of them waits, or the ping fails; absent: none does',
+  ),
 
   coffre_state_free_bytes: metric([], 'free space of the file system of stateDir'),
   coffre_state_size_bytes: metric([], 'size of that file system'),

@@ -1,12 +1,14 @@
 // The daemon itself: whether it lives, whether it is ready, what it does now, who asks it, and its configuration read anew.
 import { sql } from 'kysely';
 import * as z from 'zod';
+import { channelTroubles } from '../catalog/messages.ts';
 import type { Service } from '../schedule/service.ts';
 import { TASK_KINDS } from '../schedule/task.ts';
 import { principalOf } from './auth.ts';
 import { idField, instant, instantOf, sourceKind } from './fields.ts';
 import { type Access, ADMIN, EVERY_ROLE } from './principal.ts';
 import type { Api } from './routes.ts';
+import { errorFor } from './runs.ts';
 
 const SERVICE: Access = ['admin', 'monitor'];
 
@@ -35,6 +37,17 @@ const serviceDocument = z.object({
     .object({ at: instant, code: z.string(), message: z.string(), hint: z.string() })
     .nullable()
     .describe('why the file was not taken when it was last read: the configuration before is in force'),
+  notifications: z
+    .array(
+      z.object({
+        channel: z.enum(['mail', 'webhook', 'ping']),
+        waiting: z.int().describe('messages that are still to be sent'),
+        since: instant,
+        code: z.string(),
+        error: z.string().describe('for administrators; to others what the code means'),
+      }),
+    )
+    .describe('channels over which nobody can be told'),
 });
 
 export function registerService(api: Api, service: Service): void {
@@ -90,13 +103,17 @@ export function registerService(api: Api, service: Service): void {
   api.get(
     '/v1/service',
     { config: { access: SERVICE }, schema: { tags: ['service'], summary: 'what the daemon does now', response: { 200: serviceDocument } } },
-    async () => {
-      const { config, state, version } = service;
+    async (request) => {
+      const { catalog, clock, config, state, version } = service;
+      const principal = principalOf(request);
       const { configProblem, queued, due, loading, stopping } = state;
       return {
         ...{ version, startedAt: instantOf(state.startedAt), config: config.file, timezone: config.timezone, shops: config.shops.size },
         running: state.running.map((run) => ({ ...run, startedAt: instantOf(run.startedAt) })),
         ...{ queued, due, loading, stopping, configProblem: configProblem && { ...configProblem, at: instantOf(configProblem.at) } },
+        notifications: (await channelTroubles(catalog.db, clock.nowMs())).map(({ code, error, since, ...trouble }) => ({
+          ...{ ...trouble, since: instantOf(since), code, error: errorFor(principal, { code, message: error }).message },
+        })),
       };
     },
   );

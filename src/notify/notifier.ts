@@ -2,7 +2,15 @@
 import { hostname } from 'node:os';
 import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
-import { forgetMessages, type MessageRow, readAlarms, saveNotices, waitingMessages } from '../catalog/messages.ts';
+import {
+  forgetMessages,
+  type MessageRow,
+  type PingFailure,
+  pingFailure,
+  readAlarms,
+  saveNotices,
+  waitingMessages,
+} from '../catalog/messages.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { EventFields } from '../events.ts';
 import type { Service } from '../schedule/service.ts';
@@ -37,6 +45,9 @@ export class Notifier {
   readonly #changed = new Set<string>();
   readonly #over = new Set<string>();
   readonly #unsaved = new Map<string, MessageRow>();
+  /** null: the ping gets through. For whoever looks at the status. */
+  #pingFailure: PingFailure | null = null;
+  #pingUnsaved = false;
   #saveFailed = false;
   #ping: { readonly atMs: number; readonly isRed: boolean; readonly failed: boolean } | null = null;
   #forgotAtMs = Number.NEGATIVE_INFINITY;
@@ -46,6 +57,7 @@ export class Notifier {
     const notifier = new Notifier(service, host);
     for (const row of await readAlarms(service.catalog.db)) notifier.#known.set(row.id, toKnown(row));
     for (const row of await waitingMessages(service.catalog.db)) notifier.#messages.set(row.id, row);
+    notifier.#pingFailure = await pingFailure(service.catalog.db);
     return notifier;
   }
 
@@ -187,6 +199,8 @@ export class Notifier {
   async #beat(isRed: boolean, signal: AbortSignal | undefined): Promise<void> {
     const { clock, config, log, survey } = this.#service;
     const { ping } = config.notify;
+    // one that was taken out of the configuration, or that is to be silent now, fails no more
+    if (ping === null || (isRed && !ping.fail)) this.#pinged(null);
     if (ping === null || (!isRed && !survey.isComplete)) return;
     const nowMs = clock.monotonicMs();
     const last = this.#ping;
@@ -196,15 +210,25 @@ export class Notifier {
     if (!isRed || ping.fail) {
       try {
         await sendPing(clock, ping, isRed, signal);
+        this.#pinged(null);
       } catch (error) {
         if (signal?.aborted) return;
         failed = true;
         const { code, hint, message } = asCoffreError(error, 'E_NOTIFY');
+        this.#pinged({ since: this.#pingFailure?.since ?? clock.nowMs(), code, error: message });
         // once for each time that it stops working: it is tried every minute
         if (!last?.failed) log.error({ event: 'notify.failed', channel: 'ping', code, hint, retryAt: null }, message);
       }
     }
     this.#ping = { atMs: nowMs, isRed, failed };
+  }
+
+  /** How the last ping went. */
+  #pinged(failure: PingFailure | null): void {
+    const { code, error } = this.#pingFailure ?? {};
+    if (code === failure?.code && error === failure?.error) return;
+    this.#pingFailure = failure;
+    this.#pingUnsaved = true;
   }
 
   /** What cannot be written down stays in memory, and is tried with the next look. */
@@ -214,10 +238,14 @@ export class Notifier {
     const over = [...this.#over];
     const messages = [...this.#unsaved.values()];
     try {
-      if (alarms.length + over.length + messages.length > 0) await saveNotices(catalog, { alarms, over, messages });
+      if (alarms.length + over.length + messages.length > 0 || this.#pingUnsaved) {
+        const ping = this.#pingUnsaved ? { ping: this.#pingFailure } : {};
+        await saveNotices(catalog, { alarms, over, messages, ...ping });
+      }
       this.#changed.clear();
       this.#over.clear();
       this.#unsaved.clear();
+      this.#pingUnsaved = false;
       this.#saveFailed = false;
       if (clock.monotonicMs() - this.#forgotAtMs >= DAY_MS) {
         await forgetMessages(catalog.db, clock.nowMs() - KEPT_MS);

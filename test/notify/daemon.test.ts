@@ -146,11 +146,15 @@ describe('the daemon', () => {
     await it.saw('notify.failed', 2);
     await until('it is written down', 30_000, async () => {
       const { json } = await it.coffre(['status']);
-      return (json.notifications as unknown[]).length === 1;
+      return (json.notifications as unknown[]).length === 2;
     });
     const { json, status } = await it.coffre(['status']);
     expect(status).toBe(1);
-    expect(json.notifications).toMatchObject([{ channel: 'webhook', code: 'E_NOTIFY', error: expect.stringContaining('status 500') }]);
+    const told = ['webhook', 'ping'].map((channel) => ({ channel, code: 'E_NOTIFY', error: expect.stringContaining('status 500') }));
+    expect(json.notifications).toMatchObject(told);
+    expect(JSON.parse(await get(join(it.dir, 'coffre.sock'), '/v1/service')).notifications).toEqual(json.notifications);
+    const metrics = await get(join(it.dir, 'coffre.sock'), '/metrics');
+    for (const channel of ['webhook', 'ping']) expect(metrics).toContain(`coffre_notifications_waiting{channel="${channel}"} 1`);
   });
 });
 

@@ -290,8 +290,28 @@ describe('ping', () => {
     await it.pass(3 * MINUTE);
     expect(receiver.calls.length).toBe(3);
     expect(it.lines.filter((line) => line.event === 'notify.failed')).toMatchObject([{ channel: 'ping' }]);
+    const troubles = () => channelTroubles(it.catalog.db, it.clock.nowMs());
+    const [trouble] = await troubles();
+    expect(trouble).toMatchObject({ channel: 'ping', waiting: 1, code: 'E_NOTIFY', error: expect.stringContaining('status 500') });
+    await it.restart();
+    await it.pass(2 * MINUTE);
+    // a restart does not make it look younger
+    expect(await troubles()).toEqual([trouble]);
     receiver.status = 200;
+    const before = receiver.calls.length;
     await it.pass(10 * MINUTE);
-    expect(receiver.calls.length).toBe(4);
+    expect(receiver.calls.length).toBe(before + 1);
+    expect(await troubles()).toEqual([]);
+  });
+
+  it('nobody answers, and it is taken out of the configuration - no trouble any more', async () => {
+    const receiver = await startReceiver();
+    receiver.status = 500;
+    const it = await setting([`ping: { url: "${receiver.url}/ping", every: 10m }`]);
+    await it.pass(3 * MINUTE);
+    expect(await channelTroubles(it.catalog.db, it.clock.nowMs())).toHaveLength(1);
+    Object.assign(it.config.notify, { ping: null });
+    await it.pass(MINUTE);
+    expect(await channelTroubles(it.catalog.db, it.clock.nowMs())).toEqual([]);
   });
 });

@@ -15,6 +15,7 @@ import { checkpointFailures } from './012-checkpoint-failures.ts';
 import { notifications } from './013-notifications.ts';
 import { restoreRates } from './014-restore-rates.ts';
 import { anchors } from './015-anchors.ts';
+import { pingFailures } from './016-ping-failures.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -32,4 +33,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '013-notifications': notifications,
   '014-restore-rates': restoreRates,
   '015-anchors': anchors,
+  '016-ping-failures': pingFailures,
 };
