@@ -8,7 +8,7 @@ import type { RatePhase } from './rates.ts';
  */
 export interface RunsTable {
   id: string;
-  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile' | 'probe' | 'checkpoint';
+  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile' | 'probe' | 'checkpoint' | 'drill';
   shop: string;
   source: 'database' | 'files' | 'server' | null;
   state: 'queued' | 'running' | 'done' | 'failed' | 'interrupted' | 'cancelled';
@@ -264,6 +264,29 @@ export interface CertificatesTable {
   document: string;
 }
 
+/** A drill that came to an end, whatever it found. Rows are never deleted: they are the evidence. */
+export interface DrillsTable {
+  id: Generated<number>;
+  /** The run's id. */
+  drill: string;
+  shop: string;
+  /** What was read, and nothing else. */
+  vault: string;
+  startedAt: number;
+  endedAt: number;
+  outcome: 'passed' | 'failed';
+  /** Of the first check that was not passed, and what it said. */
+  code: string | null;
+  said: string | null;
+  /** How long the restore itself took, and how long it may. */
+  restoreMs: number;
+  targetMs: number;
+  /** JSON list of ids. */
+  snapshots: string;
+  /** The signed evidence: JSON, compressed (zstd), in base64. */
+  document: string;
+}
+
 /** A checkpoint of the daemon's state that a vault holds; the newest row of a vault says what the next one goes on from. */
 export interface CheckpointsTable {
   id: Generated<number>;
@@ -496,3 +519,4 @@ export interface Tables {
   pingFailures: PingFailuresTable;
   restoreRates: RestoreRatesTable;
 }
+  drills: DrillsTable;

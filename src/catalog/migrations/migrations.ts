@@ -16,6 +16,8 @@ import { notifications } from './013-notifications.ts';
 import { restoreRates } from './014-restore-rates.ts';
 import { anchors } from './015-anchors.ts';
 import { pingFailures } from './016-ping-failures.ts';
+import { drills } from './017-drills.ts';
+import { requests } from './017-requests.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -34,4 +36,6 @@ export const MIGRATIONS: Record<string, Migration> = {
   '014-restore-rates': restoreRates,
   '015-anchors': anchors,
   '016-ping-failures': pingFailures,
+  '017-drills': drills,
+  '017-requests': requests,
 };
