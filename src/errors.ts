@@ -61,6 +61,7 @@ export const ERRORS = {
   E_UNKNOWN_VAULT: kind(2, 'never', 'no such vault', 'vaults are declared under vaults:'),
   E_UNKNOWN_TOKEN: kind(2, 'never', 'no such token in force', 'coffre token list shows them'),
   E_UNKNOWN_RUN: kind(2, 'never', 'no such run', 'coffre run list shows them'),
+  E_UNKNOWN_REQUEST: kind(2, 'never', 'no such restore request', 'coffre request list shows them'),
   // 3: the source cannot be read
   E_DB_CONNECT: kind(3, 'backoff', 'the database server does not answer', 'check host, port or socketPath, and that the server runs'),
   E_DB_AUTH: kind(3, 'operator', 'the database refused the user or password', 'check user and passwordFile of the shop'),
@@ -321,6 +322,7 @@ export const ERRORS = {
     'the message says what the web server answered; var/logs of the shop and the web server’s error log say why',
   ),
   E_SHOP_MARKER: kind(
+  E_REQUEST_STATE: kind(12, 'never', 'a restore request does not allow this as it stands', 'coffre request show ID says how it stands'),
     15,
     'operator',
     'a restored shop’s page is not the shop’s',

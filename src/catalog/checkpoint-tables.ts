@@ -16,7 +16,7 @@ const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills'] a
  * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
  * watched; its result is told with it.
  */
-const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents', 'restoreRates'] as const;
+const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents', 'restoreRates', 'requests'] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;
 const ROWS_AT_ONCE = 500;
@@ -98,7 +98,7 @@ export async function insertTables(tx: Kysely<Tables>, tables: PlainTables): Pro
     // the newest checkpoint's whole table is the truth: a row that is not in it any more was deleted
     const table = name as 'slots';
     if (WHOLE.includes(name as (typeof WHOLE)[number])) await tx.deleteFrom(table).execute();
-    for (const some of slices(rows, ROWS_AT_ONCE)) {
+    for (const some of slices(name === 'requests' ? rows.map(asFound) : rows, ROWS_AT_ONCE)) {
       await tx
         .replaceInto(table)
         .values(some as unknown as Insertable<Tables['slots']>[])
@@ -106,6 +106,20 @@ export async function insertTables(tx: Kysely<Tables>, tables: PlainTables): Pro
     }
   }
   return unknown;
+}
+
+/**
+ * What was to be restored, or was being, when the checkpoint was written: whether it was done since nobody knows here, and a machine that is
+ * made anew must not overwrite a shop by itself. An operator has it tried again, or not.
+ */
+function asFound(row: PlainRow): PlainRow {
+  if (row.state !== 'approved' && row.state !== 'held' && row.state !== 'running' && row.state !== 'verifying') return row;
+  return {
+    ...row,
+    state: 'failed',
+    errorCode: 'E_INTERRUPTED',
+    errorMessage: 'the catalog was rebuilt since: nobody knows whether it was done',
+  };
 }
 
 /**

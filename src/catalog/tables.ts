@@ -489,7 +489,61 @@ export interface PingFailuresTable {
   error: string;
 }
 
+/** A restore that somebody asked for, as it stands; what it was before stands in requestEvents. Rows are never deleted. */
+export interface RequestsTable {
+  id: string;
+  shop: string;
+  state: 'requested' | 'approved' | 'held' | 'refused' | 'running' | 'verifying' | 'done' | 'failed' | 'cancelled';
+  /** JSON: what was asked for, in the words of whoever asked. */
+  wanted: string;
+  /** JSON: what that is, as it was shown: snapshots, what is lost, how long it takes. What is approved is this, whatever comes later. */
+  preview: string;
+  createdAt: number;
+  createdBy: string;
+  createdRole: 'client' | 'operator';
+  /** The clock runs since. */
+  approvedAt: number | null;
+  approvedBy: string | null;
+  approvedRole: 'client' | 'operator' | null;
+  /** JSON: the plan's promise when it was approved. */
+  promise: string | null;
+  deadline: number | null;
+  startedAt: number | null;
+  verifyingAt: number | null;
+  endedAt: number | null;
+  /** The last run that worked on it. */
+  runId: string | null;
+  errorCode: string | null;
+  errorMessage: string | null;
+  /** Whether the promise was kept, once it is over; null: not over, or nobody ever approved it. */
+  outcome: 'kept' | 'broken' | null;
+  /** Counted milliseconds from the approval to the end. */
+  countedMs: number | null;
+  /** What was left of the target then; negative: by how much it was exceeded. */
+  leftMs: number | null;
+  /** The highest row of requestEvents that people were told of; 0: none. */
+  toldEvent: number;
+}
+
+/** What was done to a request. Append-only. */
+export interface RequestEventsTable {
+  id: Generated<number>;
+  requestId: string;
+  shop: string;
+  at: number;
+  verb: 'request' | 'approve' | 'hold' | 'release' | 'refuse' | 'cancel' | 'retry' | 'start' | 'verify' | 'finish' | 'fail' | 'late';
+  /** The state after it. */
+  state: RequestsTable['state'];
+  who: string;
+  role: 'client' | 'operator' | 'daemon';
+  reason: string | null;
+  /** JSON. */
+  detail: string | null;
+}
+
 export interface Tables {
+  requests: RequestsTable;
+  requestEvents: RequestEventsTable;
   runs: RunsTable;
   runSteps: RunStepsTable;
   pauses: PausesTable;
@@ -510,6 +564,7 @@ export interface Tables {
   shopStates: ShopStatesTable;
   holds: HoldsTable;
   certificates: CertificatesTable;
+  drills: DrillsTable;
   checkpoints: CheckpointsTable;
   checkpointFailures: CheckpointFailuresTable;
   incidents: IncidentsTable;
@@ -519,4 +574,3 @@ export interface Tables {
   pingFailures: PingFailuresTable;
   restoreRates: RestoreRatesTable;
 }
-  drills: DrillsTable;

@@ -17,7 +17,7 @@ import { restoreRates } from './014-restore-rates.ts';
 import { anchors } from './015-anchors.ts';
 import { pingFailures } from './016-ping-failures.ts';
 import { drills } from './017-drills.ts';
-import { requests } from './017-requests.ts';
+import { requests } from './018-requests.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -37,5 +37,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '015-anchors': anchors,
   '016-ping-failures': pingFailures,
   '017-drills': drills,
-  '017-requests': requests,
+  '018-requests': requests,
 };

@@ -1,0 +1,110 @@
+// The life of a restore request: which state follows from which, on whose word, and what must be said with it. Pure.
+import { CoffreError } from '../errors.ts';
+
+/**
+ * requested: waits for its owner's approval. approved: it is to be done, and the clock runs. held: an operator wants it to wait. running,
+ * verifying: the daemon is at it. failed: nothing is under way, and an operator may have it tried again. The others are the end.
+ */
+export const REQUEST_STATES = ['requested', 'approved', 'held', 'refused', 'running', 'verifying', 'done', 'failed', 'cancelled'] as const;
+export type RequestState = (typeof REQUEST_STATES)[number];
+
+/** client: the shop's owner, by a token of theirs. operator: whoever administers. daemon: coffre itself. */
+export const REQUEST_ROLES = ['client', 'operator', 'daemon'] as const;
+export type RequestRole = (typeof REQUEST_ROLES)[number];
+
+/** What people and the daemon do to it. `late`: its target is used up; it changes no state. */
+export const REQUEST_VERBS = [
+  'request',
+  'approve',
+  'hold',
+  'release',
+  'refuse',
+  'cancel',
+  'retry',
+  'start',
+  'verify',
+  'finish',
+  'fail',
+  'late',
+] as const;
+export type RequestVerb = (typeof REQUEST_VERBS)[number];
+
+/** Something is still to come of it. */
+export const OPEN_STATES = ['requested', 'approved', 'held', 'running', 'verifying'] as const satisfies RequestState[];
+
+export const isOpen = (state: RequestState): boolean => (OPEN_STATES as readonly RequestState[]).includes(state);
+
+/** What counts of a request for what may follow. */
+export interface RequestStanding {
+  readonly state: RequestState;
+  /** Its clock runs since; null: nobody approved it. */
+  readonly approvedAt: number | null;
+}
+
+interface Rule {
+  readonly from: readonly RequestState[];
+  readonly by: readonly RequestRole[];
+  /** Of these a reason is asked for: it is told to the other side, and kept. */
+  readonly reasonOf: readonly RequestRole[];
+  readonly to: (standing: RequestStanding) => RequestState;
+}
+
+const BY_PEOPLE = ['client', 'operator'] as const;
+const NOT_BEGUN = ['requested', 'held', 'approved'] as const;
+
+const RULES: Readonly<Record<Exclude<RequestVerb, 'request'>, Rule>> = {
+  // an owner's approval of a held one starts the clock and not the work; an operator's is in the owner's name, for an emergency
+  approve: {
+    from: ['requested', 'held'],
+    by: BY_PEOPLE,
+    reasonOf: ['operator'],
+    to: ({ state }) => (state === 'held' ? 'held' : 'approved'),
+  },
+  hold: { from: ['requested', 'approved'], by: ['operator'], reasonOf: ['operator'], to: () => 'held' },
+  release: { from: ['held'], by: ['operator'], reasonOf: [], to: ({ approvedAt }) => (approvedAt === null ? 'requested' : 'approved') },
+  refuse: { from: NOT_BEGUN, by: ['operator'], reasonOf: ['operator'], to: () => 'refused' },
+  // also by the daemon, of one that nobody approved for weeks
+  cancel: { from: NOT_BEGUN, by: ['client', 'operator', 'daemon'], reasonOf: [], to: () => 'cancelled' },
+  retry: { from: ['failed'], by: ['operator'], reasonOf: [], to: () => 'approved' },
+  // running already: one that was cut off is taken up
+  start: { from: ['approved', 'running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'running' },
+  verify: { from: ['running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'verifying' },
+  finish: { from: ['running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'done' },
+  fail: { from: ['approved', 'running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'failed' },
+  late: { from: ['approved', 'held', 'running', 'verifying', 'failed'], by: ['daemon'], reasonOf: [], to: ({ state }) => state },
+};
+
+/**
+ * The state after `verb`. Throws E_FORBIDDEN (not theirs to do), E_REQUEST_STATE (not now), E_USAGE (a reason is missing): in that order, so
+ * that whoever may not do it learns nothing of how it stands.
+ */
+export function follow(
+  standing: RequestStanding,
+  verb: Exclude<RequestVerb, 'request'>,
+  by: RequestRole,
+  reason: string | null,
+): RequestState {
+  const rule = RULES[verb];
+  if (!rule.by.includes(by)) throw new CoffreError('E_FORBIDDEN', `only ${rule.by.join(' or ')} may ${verb} a restore request`);
+  const approvedTwice = verb === 'approve' && standing.approvedAt !== null;
+  if (!rule.from.includes(standing.state) || approvedTwice) {
+    throw new CoffreError(
+      'E_REQUEST_STATE',
+      `the request is ${approvedTwice ? 'approved' : standing.state}: it cannot be ${DONE[verb]} now`,
+    );
+  }
+  if (verb === 'approve' && by === 'operator' && standing.state === 'held') {
+    throw new CoffreError('E_REQUEST_STATE', 'the request is held: release it first');
+  }
+  if (rule.reasonOf.includes(by) && reason === null) {
+    throw new CoffreError('E_USAGE', `a reason is needed to ${verb} it: it is told to the shop’s owner, and kept`, {
+      hint: '--reason TEXT',
+    });
+  }
+  return rule.to(standing);
+}
+
+const DONE: Readonly<Record<Exclude<RequestVerb, 'request'>, string>> = {
+  ...{ approve: 'approved', hold: 'held', release: 'released', refuse: 'refused', cancel: 'cancelled', retry: 'tried again' },
+  ...{ start: 'begun', verify: 'verified', finish: 'finished', fail: 'failed', late: 'late' },
+};
