@@ -204,6 +204,30 @@ export const ERRORS = {
     'something in a vault is not as coffre left it',
     'coffre incident list names it; once looked into, coffre incident acknowledge ID --reason TEXT',
   ),
+  E_DRILL_COUNTS: kind(
+    6,
+    'operator',
+    'what a drill restored has not the tables, rows or files that the manifest counts',
+    'the snapshot in that vault does not give the shop back: coffre drill show names the counts; take a new backup, and drill another vault',
+  ),
+  E_DRILL_IMAGES: kind(
+    6,
+    'operator',
+    'a drill found images that the database names and the files do not have',
+    'look at files.exclude and at img/p of the shop; where the shop itself lacks them, plans.….drill.missingImagesPercent says how many may',
+  ),
+  E_DRILL_ORDERS: kind(
+    6,
+    'operator',
+    'the newest order in a drilled snapshot is older than the plan allows',
+    'is this the database that the shop really uses? where there are just no orders: plans.….drill.newestOrder',
+  ),
+  E_DRILL_SLOW: kind(
+    1,
+    'operator',
+    'a drill took longer than the plan promises for a restore',
+    'coffre drill show says which phase took how long; coffre estimate what would help: a nearer vault, excluded ballast, a faster disk',
+  ),
   // 7: busy
   E_BUSY: kind(7, 'backoff', 'another run holds this shop', 'wait for it, coffre status shows it'),
   E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: its supervisor, or ps, shows it'),
@@ -258,9 +282,27 @@ export const ERRORS = {
     'the restore unit cannot be reached, or ended before it had an answer',
     'systemctl status coffre-restore.socket; journalctl -u "coffre-restore@*"',
   ),
+  E_DRILL_SPACE: kind(
+    10,
+    'operator',
+    'the scratch space has no room for the drill',
+    'free space where restore.scratchDir is, or let it be a folder of a larger disk: the message says how much is needed',
+  ),
   // 11: state on this machine
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
   E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
+  E_LEDGER_PURGED: kind(
+    1,
+    'never',
+    'the rows of that time are not in the ledger any more',
+    'detail is kept for 12 months; statements, opening balances and the anchors of each day stay',
+  ),
+  E_LEDGER_ALTERED: kind(
+    11,
+    'operator',
+    'a row of the ledger, an anchor or a statement is not what it was',
+    'coffre billing prove names it; compare with a copy of the state directory, and find out who wrote there',
+  ),
   E_CATALOG: kind(
     11,
     'operator',
@@ -280,6 +322,7 @@ export const ERRORS = {
     'the shop’s state does not allow this',
     'coffre shop list shows the state of every shop; coffre shop resume takes it back',
   ),
+  E_REQUEST_STATE: kind(12, 'never', 'a restore request does not allow this as it stands', 'coffre request show ID says how it stands'),
   E_HELD: kind(12, 'operator', 'a legal hold forbids this', 'coffre hold list shows who placed it and why; coffre hold release lifts it'),
   // 13: the daemon's API refuses the request
   E_REQUEST: kind(13, 'never', 'the request is not one that the API understands', '/openapi.json says what it understands'),
@@ -322,7 +365,6 @@ export const ERRORS = {
     'the message says what the web server answered; var/logs of the shop and the web server’s error log say why',
   ),
   E_SHOP_MARKER: kind(
-  E_REQUEST_STATE: kind(12, 'never', 'a restore request does not allow this as it stands', 'coffre request show ID says how it stands'),
     15,
     'operator',
     'a restored shop’s page is not the shop’s',

@@ -5,6 +5,7 @@ import type { LedgerTable, ObjectsTable, Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Lock, StoredObject } from '../vault/vault.ts';
+import { anchoredUntil } from './anchors.ts';
 import { CHAIN_START, chainHash } from './chain.ts';
 
 type ObjectRow = Selectable<ObjectsTable>;
@@ -262,7 +263,8 @@ export async function appendAt(tx: Kysely<Tables>, atMs: number, entry: Entry): 
   if (entry.bytes === 0) return;
   const last = await tx.selectFrom('ledger').select(['at', 'hash']).orderBy('id', 'desc').limit(1).executeTakeFirst();
   // A wall clock may be set back; the ledger's time is not: else a release could come before its put, and a level below zero.
-  const at = Math.max(atMs, last?.at ?? 0);
+  // Nor does it go back into a day that was anchored, of which bills may have been made.
+  const at = Math.max(atMs, last?.at ?? 0, await anchoredUntil(tx));
   const { vault, shop, key, versionId, event, bytes, cause } = entry;
   const row = { at, vault, shop, key, versionId, event, bytes, cause };
   await tx

@@ -1,13 +1,14 @@
-// Peaks of a month for every contract and every shop, read from the ledger page by page.
+// Peaks of a month, a quarter or a year for every contract and every shop.
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
-import { nextTurn } from '../clock.ts';
 import type { ContractConfig } from '../config/config.ts';
-import { monthPeriod, type Period } from './month.ts';
-import { findPeaks, type LevelChange, type Peaks } from './peaks.ts';
+import { calendarPeriod, type Period } from './month.ts';
+import type { Peaks, Scope } from './peaks.ts';
+import { periodPeaks, scopeOf } from './period-peaks.ts';
 
 /** CLI.md: the document of `billing peaks --json`. Instants as RFC 3339 text in UTC. */
 export interface MonthPeaks {
+  /** As it was asked for: a month, a quarter (2026-Q1) or a year. */
   readonly month: string;
   readonly contracts: readonly { readonly contract: string; readonly vault: string; readonly peakBytes: number; readonly at: string }[];
   readonly shops: readonly {
@@ -21,89 +22,59 @@ export interface MonthPeaks {
 }
 
 export interface MonthRequest {
-  /** YYYY-MM, in each contract's own time zone. */
+  /** YYYY-MM, YYYY-Q1 to Q4 or YYYY, in each contract's own time zone. */
   readonly month: string;
-  readonly contracts: Iterable<ContractConfig>;
+  readonly contracts: Iterable<Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone'>>;
   /** For shops that no contract covers. */
   readonly timezone: string;
 }
 
-const ROWS_AT_ONCE = 5_000;
-
 /**
  * A contract without a list of shops covers everything in its vault, the daemon's own objects included, since the store bills them.
- * A shop under several contracts is listed once, with its share in the first. Throws E_USAGE for what is no month.
+ * A shop under several contracts is listed once, with its share in the first. Throws E_USAGE for what is no month, E_LEDGER_PURGED.
  */
 export async function monthPeaks(catalog: Catalog, request: MonthRequest): Promise<MonthPeaks> {
-  const contracts: MonthPeaks['contracts'][number][] = [];
+  const asked = [...request.contracts];
+  // contracts of one zone have one period, which is read once for all of them
+  const zones = Map.groupBy(asked, ({ timezone }) => timezone);
+  const vaults = await vaultsOf(catalog);
+  const isCovered = (vault: string, shop: string): boolean =>
+    asked.some((one) => one.vault === vault && (one.shops?.includes(shop) ?? true));
+  const rest = vaults.map((vault): Scope => ({ vault, covers: (shop) => !isCovered(vault, shop) }));
+  if (!zones.has(request.timezone)) zones.set(request.timezone, []);
+  const peaksOf = new Map<string, Peaks>();
   const shops = new Map<string, MonthPeaks['shops'][number]>();
-  for (const contract of request.contracts) {
-    const { vault, name } = contract;
-    const covers = contract.shops && new Set(contract.shops);
-    const found = await vaultPeaks(catalog, vault, monthPeriod(request.month, contract.timezone), (shop) => covers?.has(shop) ?? true);
-    contracts.push({ contract: name, vault, peakBytes: found.sum.peakBytes, at: text(found.sum.at) });
-    for (const { shop, peakBytes, at, shareBytes } of found.shops) {
+  for (const [timezone, some] of zones) {
+    const period: Period = calendarPeriod(request.month, timezone);
+    const others = timezone === request.timezone ? rest : [];
+    const found = await periodPeaks(catalog, period, [...some.map(scopeOf), ...others]);
+    for (const [i, { name }] of some.entries()) peaksOf.set(name, found[i] as Peaks);
+    for (const [i, vault] of others.length === 0 ? [] : vaults.entries()) {
+      for (const { shop, peakBytes, at } of found[some.length + i]?.shops ?? []) {
+        shops.set(`${vault}\0${shop}`, { shop, vault, peakBytes, at: text(at), shareAtContractPeakBytes: null });
+      }
+    }
+  }
+  const contracts = asked.map(({ name, vault }) => {
+    const { sum, shops: own } = peaksOf.get(name) as Peaks;
+    for (const { shop, peakBytes, at, shareBytes } of own) {
       const row = `${vault}\0${shop}`;
       if (!shops.has(row)) shops.set(row, { shop, vault, peakBytes, at: text(at), shareAtContractPeakBytes: shareBytes });
     }
-  }
-  const period = monthPeriod(request.month, request.timezone);
-  for (const vault of await vaultsOf(catalog)) {
-    const found = await vaultPeaks(catalog, vault, period, (shop) => !shops.has(`${vault}\0${shop}`));
-    for (const { shop, peakBytes, at } of found.shops) {
-      shops.set(`${vault}\0${shop}`, { shop, vault, peakBytes, at: text(at), shareAtContractPeakBytes: null });
-    }
-  }
+    return { contract: name, vault, peakBytes: sum.peakBytes, at: text(sum.at) };
+  });
   const ordered = [...shops.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
   return { month: request.month, contracts, shops: ordered.map(([, row]) => row) };
 }
 
-async function vaultsOf(catalog: Catalog): Promise<string[]> {
-  const rows = await catalog.db.selectFrom('ledger').select('vault').distinct().orderBy('vault').execute();
-  return rows.map((row) => row.vault);
-}
-
-async function vaultPeaks(catalog: Catalog, vault: string, period: Period, covers: (shop: string) => boolean): Promise<Peaks> {
-  const startMs = period.start.epochMilliseconds;
-  const before = await catalog.db
-    .selectFrom('ledger')
-    .select(['shop', (eb) => eb.fn.sum<number>('bytes').as('level')])
-    .where('vault', '=', vault)
-    .where('at', '<', startMs)
-    .groupBy('shop')
-    .execute();
-  // a shop that holds nothing and moves nothing has no line
-  const opening = new Map(before.filter((row) => row.level !== 0 && covers(row.shop)).map((row) => [row.shop, row.level]));
-  return await findPeaks({ startMs, opening, pages: rowsOf(catalog, vault, period, covers) });
-}
-
-/** Between two pages the event loop and the catalog's other users have their turn. */
-async function* rowsOf(catalog: Catalog, vault: string, period: Period, covers: (shop: string) => boolean): AsyncIterable<LevelChange[]> {
-  const first = await catalog.db
-    .selectFrom('ledger')
-    .select('id')
-    .where('at', '>=', period.start.epochMilliseconds)
-    .orderBy('at')
-    .orderBy('id')
-    .limit(1)
-    .executeTakeFirst();
-  if (!first) return;
-  // times never go back along the ids, so the period is one range of them, and within it ids are the order of time
-  for (let from = first.id; ; ) {
-    const page = await catalog.db
-      .selectFrom('ledger')
-      .select(['id', 'at', 'vault', 'shop', 'bytes'])
-      .where('id', '>=', from)
-      .orderBy('id')
-      .limit(ROWS_AT_ONCE)
-      .execute();
-    const rows = page.filter((row) => row.at < period.end.epochMilliseconds);
-    yield rows.filter((row) => row.vault === vault && covers(row.shop));
-    const last = page.at(-1);
-    if (!last || rows.length < page.length || page.length < ROWS_AT_ONCE) return;
-    from = last.id + 1;
-    // the catalog answers without leaving this thread
-    await nextTurn();
+/** From each vault to the next, since an index begins with it, instead of through all rows. */
+async function vaultsOf({ db }: Catalog): Promise<string[]> {
+  const vaults: string[] = [];
+  for (let last = ''; ; ) {
+    const next = await db.selectFrom('ledger').select('vault').where('vault', '>', last).orderBy('vault').limit(1).executeTakeFirst();
+    if (!next) return vaults;
+    last = next.vault;
+    vaults.push(last);
   }
 }
 

@@ -1,4 +1,4 @@
-// A calendar month in a contract's time zone, as two instants.
+// A calendar month, quarter or year in a contract's time zone, as two instants.
 import { Temporal } from 'temporal-polyfill';
 import { CoffreError } from '../errors.ts';
 
@@ -19,4 +19,13 @@ export function monthPeriod(month: string, timezone: string): Period {
   const first = Temporal.PlainDate.from(`${month}-01`);
   const startOf = (day: Temporal.PlainDate): Temporal.Instant => day.toZonedDateTime({ timeZone: timezone }).toInstant();
   return { start: startOf(first), end: startOf(first.add({ months: 1 })) };
+}
+
+/** `text` is YYYY-MM, YYYY-Q1 to YYYY-Q4, or YYYY. Throws E_USAGE. */
+export function calendarPeriod(text: string, timezone: string): Period {
+  const [, year = '', quarter] = /^(\d{4})(?:-Q([1-4]))?$/.exec(text) ?? [];
+  if (year === '') return monthPeriod(text, timezone);
+  const month = (number: number): string => `${year}-${String(number).padStart(2, '0')}`;
+  const [first, last] = quarter === undefined ? [1, 12] : [Number(quarter) * 3 - 2, Number(quarter) * 3];
+  return { start: monthPeriod(month(first), timezone).start, end: monthPeriod(month(last), timezone).end };
 }

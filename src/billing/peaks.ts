@@ -1,22 +1,6 @@
 // Peaks of a period: the highest level, when it was reached, and what each shop's part in it was. Pure over the ledger's rows.
-
-/** One row of the ledger, as far as a peak is concerned. */
-export interface LevelChange {
-  /** Epoch milliseconds. */
-  readonly at: number;
-  readonly shop: string;
-  /** Bytes that came (+) or went (-). */
-  readonly bytes: number;
-}
-
-export interface PeakInput {
-  /** Start of the period, epoch milliseconds. */
-  readonly startMs: number;
-  /** Level of each shop just before the start, in bytes. */
-  readonly opening: ReadonlyMap<string, number>;
-  /** Rows of the period in the ledger's order, whose times never go back; in pages, so that none has to hold them all. */
-  readonly pages: AsyncIterable<readonly LevelChange[]> | Iterable<readonly LevelChange[]>;
-}
+import type { AnchorLevel } from './anchors.ts';
+import type { Moves } from './moves.ts';
 
 export interface Peak {
   readonly peakBytes: number;
@@ -33,83 +17,161 @@ export interface ShopPeak extends Peak {
 export interface Peaks {
   /** Of the sum over all shops, never the sum of their peaks. */
   readonly sum: Peak;
-  /** By name. */
+  /** By name. A shop that held nothing and moved nothing has no line. */
   readonly shops: readonly ShopPeak[];
 }
 
-interface ShopState {
+/** Whose levels are added up: shops of one vault. */
+export interface Scope {
+  readonly vault: string;
+  covers(shop: string): boolean;
+}
+
+interface Pair {
+  readonly shop: string;
   level: number;
   peakBytes: number;
   peakAt: number;
-  /** Level at the sum's peak number `sharePeak`; for a later peak the shop has not moved since, and its level is its share. */
+  /** When it moved last, so that rows of one instant count together. */
+  movedAt: number;
+  readonly members: readonly Member[];
+}
+
+/** A shop in one scope. */
+interface Member {
+  readonly pair: Pair;
+  readonly sum: Sum;
+  /** Level of the shop at the sum's peak number `sharePeak`; for a later peak the shop has not moved since, and its level is its share. */
   share: number;
   sharePeak: number;
 }
 
+interface Sum {
+  level: number;
+  peakBytes: number;
+  peakAt: number;
+  peakNumber: number;
+  readonly members: Member[];
+}
+
 /**
- * The level at an instant is the sum of all rows up to and including it, so rows of one millisecond count together: an upload that
- * becomes an object is never there twice. The opening level counts as a level of the period.
+ * Adds up levels for several scopes at once. The level at an instant is the sum of all rows up to and including it, so rows of one
+ * millisecond count together: an upload that becomes an object is never there twice. The opening level counts as a level of the period.
+ * Call `open` for what was there just before the start, then `add` with the rows from there on, in the ledger's order, then `end`.
  */
-export async function findPeaks(input: PeakInput): Promise<Peaks> {
-  const { startMs } = input;
-  const shops = new Map<string, ShopState>();
-  let sum = 0;
-  for (const [shop, level] of input.opening) {
-    shops.set(shop, { level, peakBytes: level, peakAt: startMs, share: level, sharePeak: 0 });
-    sum += level;
+export class PeakScan {
+  readonly #startMs: number;
+  readonly #scopes: readonly Scope[];
+  readonly #sums: readonly Sum[];
+  readonly #pairs = new Map<string, Map<string, Pair>>();
+  #moved: Pair[] = [];
+  #instant: number;
+
+  constructor(startMs: number, scopes: readonly Scope[]) {
+    this.#startMs = startMs;
+    this.#instant = startMs;
+    this.#scopes = scopes;
+    this.#sums = scopes.map(() => ({ level: 0, peakBytes: 0, peakAt: startMs, peakNumber: 0, members: [] }));
   }
-  let peak: Peak = { peakBytes: sum, at: startMs };
-  let peakNumber = 0;
 
-  let instant = startMs;
-  const moved = new Set<ShopState>();
-  const settle = (): void => {
-    for (const state of moved) {
-      if (state.level > state.peakBytes) {
-        state.peakBytes = state.level;
-        state.peakAt = instant;
+  open(levels: Iterable<AnchorLevel>): void {
+    for (const [vault, shop, bytes] of levels) {
+      if (bytes === 0) continue;
+      const pair = this.#pair(vault, shop);
+      pair.level += bytes;
+      pair.peakBytes = pair.level;
+      for (const member of pair.members) {
+        member.share = pair.level;
+        member.sum.level += bytes;
+        member.sum.peakBytes = member.sum.level;
       }
-    }
-    moved.clear();
-    if (sum > peak.peakBytes) {
-      peak = { peakBytes: sum, at: instant };
-      peakNumber++;
-    }
-  };
-
-  for await (const page of input.pages) {
-    for (const row of page) {
-      if (row.at !== instant) {
-        settle();
-        instant = row.at;
-      }
-      let state = shops.get(row.shop);
-      if (!state) {
-        state = { level: 0, peakBytes: 0, peakAt: startMs, share: 0, sharePeak: 0 };
-        shops.set(row.shop, state);
-      }
-      keepShare(state, peakNumber);
-      moved.add(state);
-      state.level += row.bytes;
-      sum += row.bytes;
     }
   }
-  settle();
 
-  const names = [...shops.keys()].sort();
-  return {
-    sum: peak,
-    shops: names.map((shop) => {
-      const state = shops.get(shop) as ShopState;
-      keepShare(state, peakNumber);
-      return { shop, peakBytes: state.peakBytes, at: state.peakAt, shareBytes: state.share };
-    }),
-  };
+  /** Those rows of `moves` from place `from` up to `to`. */
+  add({ at, bytes, pair, pairs }: Moves, from: number, to: number): void {
+    const known = pairs.map(([vault, shop]) => this.#pair(vault, shop));
+    for (let i = from; i < to; i++) {
+      const one = known[pair[i] as number] as Pair;
+      if (one.members.length === 0) continue;
+      const now = at[i] as number;
+      if (now !== this.#instant) {
+        this.#settle();
+        this.#instant = now;
+      }
+      if (one.movedAt !== now) {
+        one.movedAt = now;
+        this.#moved.push(one);
+      }
+      const came = bytes[i] as number;
+      for (const member of one.members) {
+        keepShare(member);
+        member.sum.level += came;
+      }
+      one.level += came;
+    }
+  }
+
+  /** In the order of the scopes. */
+  end(): Peaks[] {
+    this.#settle();
+    return this.#sums.map(({ members, peakAt, peakBytes }) => ({
+      sum: { peakBytes, at: peakAt },
+      shops: members
+        .map((member) => {
+          keepShare(member);
+          const { pair, share } = member;
+          return { shop: pair.shop, peakBytes: pair.peakBytes, at: pair.peakAt, shareBytes: share };
+        })
+        .sort((a, b) => (a.shop < b.shop ? -1 : 1)),
+    }));
+  }
+
+  #pair(vault: string, shop: string): Pair {
+    let shops = this.#pairs.get(vault);
+    if (!shops) {
+      shops = new Map();
+      this.#pairs.set(vault, shops);
+    }
+    let pair = shops.get(shop);
+    if (!pair) {
+      const members: Member[] = [];
+      pair = { shop, level: 0, peakBytes: 0, peakAt: this.#startMs, movedAt: Number.NaN, members };
+      for (const [i, scope] of this.#scopes.entries()) {
+        const sum = this.#sums[i] as Sum;
+        if (scope.vault !== vault || !scope.covers(shop)) continue;
+        const member: Member = { pair, sum, share: 0, sharePeak: 0 };
+        members.push(member);
+        sum.members.push(member);
+      }
+      shops.set(shop, pair);
+    }
+    return pair;
+  }
+
+  /** Everything of the instant is in. */
+  #settle(): void {
+    const moved = this.#moved;
+    if (moved.length === 0) return;
+    for (const pair of moved) {
+      if (pair.level > pair.peakBytes) {
+        pair.peakBytes = pair.level;
+        pair.peakAt = this.#instant;
+      }
+      for (const { sum } of pair.members) {
+        if (sum.level <= sum.peakBytes) continue;
+        sum.peakBytes = sum.level;
+        sum.peakAt = this.#instant;
+        sum.peakNumber++;
+      }
+    }
+    this.#moved = [];
+  }
 }
 
 /** Before a shop moves for the first time after a peak, its level is still what it was at that peak. */
-function keepShare(state: ShopState, peakNumber: number): void {
-  if (state.sharePeak === peakNumber) return;
-  state.share = state.level;
-  state.sharePeak = peakNumber;
+function keepShare(member: Member): void {
+  if (member.sharePeak === member.sum.peakNumber) return;
+  member.share = member.pair.level;
+  member.sharePeak = member.sum.peakNumber;
 }

@@ -1,0 +1,164 @@
+// Anchors: where the ledger stood at the end of each day, chained to each other. The past before the newest one never changes any more.
+import { createHash } from 'node:crypto';
+import { type Kysely, type Selectable, sql } from 'kysely';
+import type { Catalog } from '../catalog/open.ts';
+import type { AnchorsTable, Tables } from '../catalog/tables.ts';
+import { type Clock, nextTurn } from '../clock.ts';
+import { CHAIN_START } from './chain.ts';
+import { MovesBuilder, packMoves } from './moves.ts';
+
+export type AnchorRow = Selectable<AnchorsTable>;
+
+/** Bytes of a vault and a shop; what is 0 is left out. */
+export type AnchorLevel = readonly [vault: string, shop: string, bytes: number];
+
+export const DAY_MS = 86_400_000;
+const ROWS_AT_ONCE = 10_000;
+
+/** An anchor as it is hashed: a JSON array in this order, without spaces. */
+export function anchorText(anchor: Pick<AnchorRow, 'until' | 'row' | 'rows' | 'head' | 'levelsHash'>): string {
+  return JSON.stringify([anchor.until, anchor.row, anchor.rows, anchor.head, anchor.levelsHash]);
+}
+
+const sha256 = (...texts: readonly string[]): string => {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(text);
+  return hash.digest('hex');
+};
+
+/** Hex SHA-256 over the hash of the anchor before (as hex text) and the anchor's text. */
+export const anchorHash = (previous: string, anchor: Parameters<typeof anchorText>[0]): string => sha256(previous, anchorText(anchor));
+
+export const levelsHash = (levels: string): string => sha256(levels);
+
+/** By vault, then shop, byte by byte; what is 0 is left out. */
+export function levelsText(levels: Iterable<AnchorLevel>): string {
+  const kept = [...levels].filter(([, , bytes]) => bytes !== 0);
+  return JSON.stringify(kept.sort(([va, sa], [vb, sb]) => (va === vb ? (sa < sb ? -1 : 1) : va < vb ? -1 : 1)));
+}
+
+export const readLevels = (text: string): AnchorLevel[] => JSON.parse(text) as AnchorLevel[];
+
+/** The newest, null when there is none yet. */
+export async function lastAnchor(db: Kysely<Tables>): Promise<AnchorRow | null> {
+  return (await db.selectFrom('anchors').selectAll().orderBy('id', 'desc').limit(1).executeTakeFirst()) ?? null;
+}
+
+/**
+ * Anchors every day of UTC that has ended and is not anchored yet, oldest first, each in a transaction of its own. `everyMs`: length of a
+ * day, for those who have less time. Returns how many were made. Throws E_STATE….
+ */
+export async function anchorLedger(catalog: Catalog, clock: Clock, everyMs = DAY_MS): Promise<number> {
+  const before = Math.floor(clock.nowMs() / everyMs) * everyMs;
+  for (let made = 0; ; made++) {
+    // between two days everybody else has a turn
+    if (made > 0) await nextTurn();
+    if (!(await catalog.transaction((tx) => anchorNext(tx, before, everyMs)))) return made;
+  }
+}
+
+async function anchorNext(tx: Kysely<Tables>, before: number, everyMs: number): Promise<boolean> {
+  const last = await lastAnchor(tx);
+  const from = last?.until ?? (await dayOfFirstRow(tx, everyMs));
+  if (from === null || from + everyMs > before) return false;
+  const until = from + everyMs;
+  const levels = new Map<string, Map<string, number>>();
+  for (const [vault, shop, bytes] of last === null ? [] : await levelsOf(tx, last)) add(levels, vault, shop, bytes);
+  const moves = new MovesBuilder();
+  let [row, rows, head] = last === null ? [0, 0, CHAIN_START] : [last.row, last.rows, last.head];
+  for (let more = true; more; ) {
+    const page = await tx
+      .selectFrom('ledger')
+      .select(['id', 'at', 'vault', 'shop', 'bytes', 'hash'])
+      .where('id', '>', row)
+      .orderBy('id')
+      .limit(ROWS_AT_ONCE)
+      .execute();
+    more = page.length === ROWS_AT_ONCE;
+    for (const one of page) {
+      if (one.at >= until) {
+        more = false;
+        break;
+      }
+      add(levels, one.vault, one.shop, one.bytes);
+      moves.add(one);
+      [row, rows, head] = [one.id, rows + 1, one.hash];
+    }
+  }
+  const text = levelsText([...levels].flatMap(([vault, shops]) => [...shops].map(([shop, bytes]): AnchorLevel => [vault, shop, bytes])));
+  const anchor = { until, row, rows, head, levelsHash: levelsHash(text) };
+  const { id } = await tx
+    .insertInto('anchors')
+    .values({ ...anchor, levels: text, hash: anchorHash(last?.hash ?? CHAIN_START, anchor) })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  const taken = moves.take();
+  await tx
+    .insertInto('ledgerMoves')
+    .values({ anchorId: id, pairs: JSON.stringify(taken.pairs), moves: packMoves(taken) })
+    .execute();
+  return true;
+}
+
+function add(levels: Map<string, Map<string, number>>, vault: string, shop: string, bytes: number): void {
+  let shops = levels.get(vault);
+  if (!shops) {
+    shops = new Map();
+    levels.set(vault, shops);
+  }
+  shops.set(shop, (shops.get(shop) ?? 0) + bytes);
+}
+
+async function dayOfFirstRow(tx: Kysely<Tables>, everyMs: number): Promise<number | null> {
+  const first = await tx.selectFrom('ledger').select('at').orderBy('id').limit(1).executeTakeFirst();
+  return first === undefined ? null : Math.floor(first.at / everyMs) * everyMs;
+}
+
+/** Levels at an anchor, from the ledger where a checkpoint did not tell them. */
+export async function levelsOf(db: Kysely<Tables>, anchor: Pick<AnchorRow, 'levels' | 'row'>): Promise<AnchorLevel[]> {
+  if (anchor.levels !== null) return readLevels(anchor.levels);
+  const rows = await db
+    .selectFrom('ledger')
+    .select(['vault', 'shop', (eb) => eb.fn.sum<number>('bytes').as('bytes')])
+    .where('id', '<=', anchor.row)
+    .groupBy(['vault', 'shop'])
+    .execute();
+  return rows.map(({ bytes, shop, vault }): AnchorLevel => [vault, shop, bytes]);
+}
+
+export interface AnchorsCheck {
+  readonly anchors: number;
+  /** Hash of the newest one. */
+  readonly head: string;
+  /** The first that does not follow from the one before it, or whose levels are not those that were hashed; null: all do. */
+  readonly brokenAt: { readonly id: number; readonly until: number; readonly why: string } | null;
+}
+
+/** Recomputes the anchors' own chain. Those cut off at the end show only against what a vault's checkpoint tells. */
+export async function checkAnchors(db: Kysely<Tables>): Promise<AnchorsCheck> {
+  let head = CHAIN_START;
+  let anchors = 0;
+  let last = { id: 0, until: Number.NEGATIVE_INFINITY, row: 0, rows: 0 };
+  for (;;) {
+    const page = await db.selectFrom('anchors').selectAll().where('id', '>', last.id).orderBy('id').limit(500).execute();
+    for (const anchor of page) {
+      const { id, until } = anchor;
+      const broken = (why: string): AnchorsCheck => ({ anchors, head, brokenAt: { id, until, why } });
+      if (anchorHash(head, anchor) !== anchor.hash) return broken('its hash does not follow from the anchor before it');
+      if (anchor.levels !== null && levelsHash(anchor.levels) !== anchor.levelsHash)
+        return broken('its levels are not those that were hashed');
+      if (until <= last.until || anchor.row < last.row || anchor.rows < last.rows)
+        return broken('it goes back behind the anchor before it');
+      head = anchor.hash;
+      last = anchor;
+      anchors++;
+    }
+    if (page.length === 0) return { anchors, head, brokenAt: null };
+  }
+}
+
+/** Instant before which no row may be dated any more; 0: nothing is anchored. */
+export async function anchoredUntil(tx: Kysely<Tables>): Promise<number> {
+  const { rows } = await sql<{ until: number }>`select "until" from "anchors" order by "id" desc limit 1`.execute(tx);
+  return rows[0]?.until ?? 0;
+}

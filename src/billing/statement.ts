@@ -1,0 +1,173 @@
+// What a contract costs for a period: lines, tax and each shop's part, from the peak and the contract's terms. Pure; every amount is decimal.
+import { Temporal } from 'temporal-polyfill';
+import type { ContractConfig } from '../config/config.ts';
+import { type Decimal, Decimal as DecimalClass, decimalOf, decimalsOf, divide, plain, rounded, type Weight } from './money.ts';
+import type { Peaks } from './peaks.ts';
+import { type BillingPeriod, isDue, monthsBetween, periodBefore } from './period.ts';
+import { pricesBetween } from './price.ts';
+import type { CorrectionLine, StatementBody, StatementLine } from './statement-schema.ts';
+
+/** Bytes of a TB. */
+const TB = 1_000_000_000_000n;
+/** The daemon's own objects: the store bills them, no shop does; they are divided with the rest. */
+const OWN = '_coffre';
+
+/** The peak of a whole period, over the shops of the contract. */
+export interface Measured {
+  readonly period: BillingPeriod;
+  readonly peaks: Pick<Peaks, 'sum' | 'shops'>;
+}
+
+export interface CorrectionInput {
+  readonly line: CorrectionLine;
+  /** How the corrected statement was divided among shops. */
+  readonly weights: readonly Weight[];
+}
+
+export interface StatementInput {
+  readonly contract: ContractConfig;
+  readonly period: BillingPeriod;
+  /** Of `measuredPeriod(contract, period)`; null when that is. */
+  readonly measured: Measured | null;
+  /** In the order in which they were made. */
+  readonly corrections?: readonly CorrectionInput[];
+  /** Shops that the contract covers by the configuration: where nothing is stored they pay the same each. */
+  readonly shops: readonly string[];
+}
+
+/** The period whose peak a statement bills: its own, or the one before where volume is paid in advance. null: none that is due. */
+export function measuredPeriod(contract: ContractConfig, period: BillingPeriod): BillingPeriod | null {
+  const measured = contract.paid === 'arrears' ? period : periodBefore(contract, period);
+  return isDue(contract, measured) ? measured : null;
+}
+
+/** `ceil(max(0, peak - subscribed) / step) x step`, in TB as decimal text. */
+export function variableTB({ price, subscribedTB }: Pick<ContractConfig, 'price' | 'subscribedTB'>, peakBytes: number): string {
+  const over = BigInt(peakBytes) - bytesOf(subscribedTB);
+  if (over <= 0n) return '0';
+  const step = bytesOf(price.stepTB);
+  const steps = (over + step - 1n) / step;
+  return plain(decimalOf(price.stepTB).times(steps.toString()));
+}
+
+/** Six decimals of a TB at most: whole megabytes. */
+const bytesOf = (volumeTB: number): bigint => BigInt(decimalOf(volumeTB).times(TB.toString()).toFixed(0));
+
+/**
+ * The statement of a period. Lines: subscribed volume of the period, variable use of the measured one, one line for each span of days
+ * with one price; then corrections. Nothing but its input goes into it: the same input is the same document.
+ */
+export function statementOf(input: StatementInput): StatementBody {
+  const { contract, measured, period } = input;
+  const decimals = decimalsOf(contract.price.currency);
+  const unknown = new Set<string>();
+  const lines: StatementLine[] = [];
+  const use = (kind: 'subscribed' | 'variable', of: BillingPeriod, quantityTB: string): void => {
+    if (quantityTB === '0') return;
+    const found = pricesBetween(contract, of.from, of.to);
+    for (const day of found.unknownAnniversaries) unknown.add(day);
+    for (const { from, index, to, unitPrice } of found.spans) {
+      const months = monthsBetween(from, to);
+      const exact = decimalOf(quantityTB).times(unitPrice).times(months.numerator).div(months.denominator);
+      lines.push({ kind, from, to, quantityTB, months, unitPrice, index, amount: rounded(exact, decimals).toFixed(decimals) });
+    }
+  };
+  if (isDue(contract, period)) use('subscribed', period, plain(decimalOf(contract.subscribedTB)));
+  if (measured) use('variable', measured.period, variableTB(contract, measured.peaks.sum.peakBytes));
+  return bodyOf('period', input, lines, unknown);
+}
+
+/** A statement of nothing but corrections, for a contract that may have no other statement to put them on. */
+export function correctionStatementOf(input: Omit<StatementInput, 'measured'>): StatementBody {
+  return bodyOf('correction', { ...input, measured: null }, [], new Set());
+}
+
+function bodyOf(kind: StatementBody['kind'], input: StatementInput, charges: readonly StatementLine[], unknown: Set<string>): StatementBody {
+  const { contract, period } = input;
+  const { currency } = contract.price;
+  const decimals = decimalsOf(currency);
+  const corrections = input.corrections ?? [];
+  const lines = [...charges, ...corrections.map(({ line }) => line)];
+  const net = sumOf(lines);
+  const tax = contract.taxPercent === null ? null : rounded(net.times(contract.taxPercent).div(100), decimals);
+  return {
+    ...{ version: 1, kind, contract: contract.name, title: contract.title, vault: contract.vault, timezone: contract.timezone },
+    period: periodFields(period),
+    measured: input.measured && measuredFields(contract, input.measured),
+    terms: termsOf(input),
+    ...{ currency, decimals, lines, net: net.toFixed(decimals) },
+    tax: tax === null || contract.taxPercent === null ? null : { percent: plain(decimalOf(contract.taxPercent)), amount: tax.toFixed(decimals) },
+    total: net.plus(tax ?? 0).toFixed(decimals),
+    rebilling: rebillingOf(input, sumOf(charges), decimals),
+    notices: [...unknown].sort().map((day) => ({ code: 'index-unknown' as const, day })),
+  };
+}
+
+const sumOf = (lines: readonly { readonly amount: string }[]): Decimal =>
+  lines.reduce((sum, { amount }) => sum.plus(amount), new DecimalClass(0));
+
+const instantText = (epochMs: number): string => Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
+
+const periodFields = ({ end, from, months, start, to }: BillingPeriod) => ({
+  ...{ from, to, months, start: start.toString(), end: end.toString() },
+});
+
+function measuredFields(contract: ContractConfig, { peaks, period }: Measured): StatementBody['measured'] {
+  const subscribed = decimalOf(contract.subscribedTB);
+  const variable = variableTB(contract, peaks.sum.peakBytes);
+  return {
+    ...periodFields(period),
+    ...{ peakBytes: peaks.sum.peakBytes, peakAt: instantText(peaks.sum.at) },
+    ...{ subscribedTB: plain(subscribed), variableTB: variable, billedTB: plain(subscribed.plus(variable)) },
+    shops: peaks.shops.map(({ at, peakBytes, shareBytes, shop }) => ({ shop, peakBytes, peakAt: instantText(at), shareBytes })),
+  };
+}
+
+/** What counts for this period alone: an index value that is entered later changes nothing. */
+function termsOf({ contract, period, shops }: StatementInput): StatementBody['terms'] {
+  const text = (value: number | string): string => plain(decimalOf(value));
+  const { end, firstMonth, index, paid, price, rebill, start, subscribedTB, taxPercent } = contract;
+  return {
+    ...{ subscribedTB: text(subscribedTB), stepTB: text(price.stepTB), period: contract.period, paid, firstMonth, start, end },
+    perTBMonth: text(price.perTBMonth),
+    prices: contract.prices
+      .filter(({ from }) => from <= period.to)
+      .map(({ from, perTBMonth, s0 }) => ({ from, perTBMonth: text(perTBMonth), s0: s0 === null ? null : text(s0) })),
+    index: index && {
+      ...{ s0: text(index.s0), anniversary: index.anniversary },
+      values: index.values.filter(({ date }) => date <= period.to).map(({ date, value }) => ({ date, value: text(value) })),
+    },
+    ...{ taxPercent: taxPercent === null ? null : text(taxPercent), rebill, shops: [...shops].sort() },
+  };
+}
+
+/** Charges by the measured weights; each correction to its shop, or as the statement that it corrects. */
+function rebillingOf(input: StatementInput, charges: Decimal, decimals: number): StatementBody['rebilling'] {
+  const { contract, measured } = input;
+  if (contract.rebill === 'none') return null;
+  const by = contract.rebill;
+  const weights = new Map<string, number>();
+  for (const shop of input.shops) weights.set(shop, by === 'flat' ? 1 : 0);
+  for (const { peakBytes, shareBytes, shop } of measured?.peaks.shops ?? []) {
+    if (shop === OWN) continue;
+    if (by !== 'flat') weights.set(shop, by === 'share' ? shareBytes : peakBytes);
+    else if (peakBytes > 0) weights.set(shop, 1);
+  }
+  const amounts = new Map<string, Decimal>();
+  let unassigned: Decimal = new DecimalClass(0);
+  const assign = (amount: Decimal, to: readonly Weight[]): void => {
+    if (to.length === 0) unassigned = unassigned.plus(amount);
+    for (const [shop, part] of divide(amount, decimals, to)) amounts.set(shop, (amounts.get(shop) ?? new DecimalClass(0)).plus(part));
+  };
+  const current = [...weights].map(([name, weight]) => ({ name, weight }));
+  assign(charges, current);
+  for (const { line, weights: earlier } of input.corrections ?? []) {
+    assign(decimalOf(line.amount), line.shop === null ? earlier : [{ name: line.shop, weight: 1 }]);
+  }
+  const names = [...amounts.keys()].sort();
+  return {
+    by,
+    shops: names.map((shop) => ({ shop, weight: weights.get(shop) ?? 0, amount: (amounts.get(shop) ?? unassigned).toFixed(decimals) })),
+    unassigned: unassigned.toFixed(decimals),
+  };
+}
