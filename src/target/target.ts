@@ -52,6 +52,11 @@ export interface FilesTarget {
   extract(segment: IncomingSegment, members: readonly WantedMember[] | null, signal: AbortSignal): Promise<void>;
   /** Where segments can be extracted by other threads too: what was checked as a whole is then not handed to `extract`. */
   readonly threads?: ThreadedTarget;
+  /**
+   * Folders on the target's host that hold what is to take its place, once all but the tail was extracted; absent: it was written in place.
+   * Whoever changes something there must not give it to `compare`.
+   */
+  readonly staged?: readonly string[];
   /** True once prepared: `compare` may look at what is no directory while the tail segments are extracted. */
   readonly comparesBesideTail?: boolean;
   /** Compares type, size, mode, mtime, link target of each entry with what is on disk; returns what differs, printable. */
@@ -171,4 +176,18 @@ export interface DatabaseTarget {
   /** Row counts of the tables named, from the server. */
   countRows(tables: readonly string[]): Promise<readonly LoadedTable[]>;
   close(): Promise<void>;
+}
+
+/** A database that is loaded beside the one it replaces, which stays beside after the swap until nobody wants it back. */
+export interface HeldDatabase extends DatabaseTarget {
+  /** The database that is loaded, on the same server. */
+  readonly beside: string;
+  /** Settles a swap that was cut off. `loading`: the old tables are where they were; `swapped`: the new ones are, and the old ones beside. */
+  recover(): Promise<'nothing' | 'loading' | 'swapped'>;
+  /** Puts the old tables and programs back after a swap; what replaced them is gone. False: they were never away, or are not beside any more. */
+  undo(): Promise<boolean>;
+  /** Drops what is beside: what was swapped out, or what was loaded and is not wanted any more. */
+  clear(): Promise<void>;
+  /** Whether a restore could be loaded beside and undone; what is made to find out is gone again. Throws E_DB_…, E_TARGET_NOT_EMPTY, E_BUSY. */
+  probe(tables: readonly string[] | null): Promise<void>;
 }

@@ -89,6 +89,10 @@ export class DeltaTarget implements FilesTarget {
     };
   }
 
+  get staged(): readonly string[] {
+    return ['ready', 'tree'].map((name) => `${this.#options.directory}/${this.#marker?.name}/${name}`);
+  }
+
   async prepare(snapshot: string): Promise<{ readonly everythingMissing: boolean }> {
     const { marker, stale, overwrite, beside } = this.#options;
     return await this.#guarded(async () => {

@@ -20,6 +20,8 @@ export interface LandingOptions extends Pick<FilesTarget, 'dropsPrivileges'> {
   readonly checksum: boolean;
   /** With overwrite; null: nothing is removed. Else what stays although the snapshot does not have it. */
   readonly removeAllBut: Stays | null;
+  /** With overwrite: everything is extracted beside and put in place at once, into an empty directory too. */
+  readonly alwaysBeside?: boolean;
 }
 
 /** What is in the directory: who may go on with what. */
@@ -72,6 +74,11 @@ export class LandingDirectory implements FilesTarget {
     this.#markers = readdirSync(this.#directory);
     this.#mark();
     return prepared;
+  }
+
+  get staged(): readonly string[] {
+    const target = this.#inside();
+    return target instanceof DeltaTarget ? target.staged : [];
   }
 
   /** Unless what comes first is put in place with the directories. */
@@ -189,7 +196,8 @@ export class LandingDirectory implements FilesTarget {
     try {
       const present = lookAt(place);
       for (const { state } of present.markers) if (state) refuseBusy(state, this.#directory);
-      if (present.others.length === 0 && !present.markers.some(({ state }) => state?.snapshot === snapshot)) {
+      const { alwaysBeside } = this.#options;
+      if (!alwaysBeside && present.others.length === 0 && !present.markers.some(({ state }) => state?.snapshot === snapshot)) {
         for (const { name } of present.markers) removeMarker(root, name);
         return null;
       }

@@ -80,6 +80,10 @@ export class RemoteDirectoryTarget implements FilesTarget {
     };
   }
 
+  get staged(): readonly string[] {
+    return [this.#open().places.tree];
+  }
+
   async prepare(snapshot: string): Promise<{ readonly everythingMissing: boolean }> {
     await this.#checkTools();
     this.#staging = await RemoteStaging.open(this.#host, this.#directory, snapshot, this.#options);

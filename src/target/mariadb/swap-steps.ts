@@ -198,19 +198,23 @@ export async function clearAway({ session, journal, names, afterStep }: SwapDeps
 
 /** What a killed restore left is finished where the new tables are in, else the old state is put back. */
 export async function repair(deps: SwapDeps): Promise<'nothing' | 'finished' | 'put back'> {
-  const step = await deps.journal.lastStep();
-  if (step === 'loading') return 'nothing';
-  const plan = await deps.journal.plan();
-  if (step === 'swapping') {
-    const moved = movesForward(plan, await findTables(deps.session, deps.names)).length === 0;
-    const finished = moved && (await tryFinish(deps, plan));
-    if (!finished) {
-      await putBack(deps, plan);
-      return 'put back';
-    }
-  }
-  await clearAway(deps, plan.keepOld);
+  const settled = await settle(deps);
+  if (settled === 'loading') return 'nothing';
+  if (settled === 'put back') return settled;
+  await clearAway(deps, (await deps.journal.plan()).keepOld);
   return 'finished';
+}
+
+/** As `repair`, but what was swapped out stays beside: for who may still want it back. */
+export async function settle(deps: SwapDeps): Promise<'loading' | 'swapped' | 'put back'> {
+  const step = await deps.journal.lastStep();
+  if (step === 'loading') return step;
+  if (step === 'committed') return 'swapped';
+  const plan = await deps.journal.plan();
+  const moved = movesForward(plan, await findTables(deps.session, deps.names)).length === 0;
+  if (moved && (await tryFinish(deps, plan))) return 'swapped';
+  await putBack(deps, plan);
+  return 'put back';
 }
 
 async function tryFinish(deps: SwapDeps, plan: SwapPlan): Promise<boolean> {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { asCoffreError, CoffreError } from '../../errors.ts';
 import type { LoadInstruction, Phase } from '../../source/source.ts';
-import type { DatabaseTarget, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
+import type { HeldDatabase, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
 import { listContents } from './contents.ts';
 import { MariadbTarget, type MariadbTargetOptions } from './database.ts';
 import { writeError } from './errors.ts';
@@ -15,11 +15,13 @@ import { type SwapNames, swapNames } from './swap-names.ts';
 import { readPrograms, readProperties } from './swap-programs.ts';
 import { readInbound } from './swap-references.ts';
 import { makeBeside, refuseOtherKinds } from './swap-rights.ts';
-import { clearAway, PATIENCE, type Patience, putBack, repair, type SwapDeps, swapIn } from './swap-steps.ts';
+import { clearAway, PATIENCE, type Patience, putBack, repair, type SwapDeps, settle, swapIn } from './swap-steps.ts';
 
 export interface SwapTargetOptions extends Omit<MariadbTargetOptions, 'adopt'> {
   /** Leave the old tables in their database beside instead of dropping them at the end. */
   readonly keepOld?: boolean;
+  /** Everything is loaded beside, even where nothing is to be lost, and what was swapped out stays there until `clear` or `undo`. */
+  readonly held?: boolean;
   readonly patience?: Patience;
   /** Told of each step of a swap once it is done; for tests that kill the process there. */
   readonly afterStep?: (step: string) => Promise<void>;
@@ -45,7 +47,7 @@ interface Beside {
 const SWAP_WAIT_SECONDS = 120;
 const never = new AbortController().signal;
 
-export class SwapTarget implements DatabaseTarget {
+export class SwapTarget implements HeldDatabase {
   readonly connections: number;
   readonly #address: ServerAddress;
   readonly #names: SwapNames;
@@ -74,19 +76,22 @@ export class SwapTarget implements DatabaseTarget {
   /** Repairs first what a killed restore left, whatever is asked for. Throws as MariadbTarget, and E_DB_PRIVILEGE for what lies beside. */
   async prepare(scope?: RestoreScope): Promise<readonly LoadedTable[]> {
     this.#scope = scope ?? null;
-    await this.#repair();
+    if (this.#options.held) await this.#clearSwapped();
+    else await this.#repair();
     const finished = await this.#makeReady(scope);
     this.#resumedTables = finished.length;
     return finished;
   }
 
   async #makeReady(scope: RestoreScope | undefined): Promise<readonly LoadedTable[]> {
-    try {
-      // An empty database, a missing one, an unfinished restore of the same: nothing to lose, no swap.
-      return await this.#loader.prepare(scope);
-    } catch (error) {
-      await this.#loader.close();
-      if (!this.#options.overwrite || !(error instanceof CoffreError) || error.code !== 'E_TARGET_NOT_EMPTY') throw error;
+    if (!this.#options.held) {
+      try {
+        // An empty database, a missing one, an unfinished restore of the same: nothing to lose, no swap.
+        return await this.#loader.prepare(scope);
+      } catch (error) {
+        await this.#loader.close();
+        if (!this.#options.overwrite || !(error instanceof CoffreError) || error.code !== 'E_TARGET_NOT_EMPTY') throw error;
+      }
     }
     this.#beside = await this.#makeBeside();
     this.#loader = this.#target(this.#names.scratch, { overwrite: true });
@@ -102,6 +107,7 @@ export class SwapTarget implements DatabaseTarget {
     if (!this.#published) throw new CoffreError('E_INTERNAL', 'a restore beside was called complete before its tables were swapped');
     // The connections of the load end first: they are in the database that goes.
     await this.#loader.close();
+    if (this.#options.held) return;
     await clearAway(this.#deps(this.#beside), this.#options.keepOld === true).catch((error: unknown) => {
       throw writeError(error, 'the new data is in; clearing away the old');
     });
@@ -169,6 +175,78 @@ export class SwapTarget implements DatabaseTarget {
     this.#beside = null;
     await beside?.session.end();
     await beside?.opener.close();
+  }
+
+  /** The database that rows are loaded into, to be swapped. */
+  get beside(): string {
+    return this.#names.scratch;
+  }
+
+  /** Needs no prepare, nor do the following. */
+  recover(): Promise<'nothing' | 'loading' | 'swapped'> {
+    return this.#withJournal(`repairing ${this.#names.database} after an interrupted restore`, async (deps) => {
+      if (deps === null) return 'nothing';
+      const settled = await settle(deps);
+      return settled === 'swapped' ? settled : 'loading';
+    });
+  }
+
+  async undo(): Promise<boolean> {
+    return this.#withJournal(`putting the old tables of ${this.#names.database} back`, async (deps) => {
+      if (deps === null || (await deps.journal.lastStep()) === 'loading') return false;
+      // From here on a restore that is cut off puts back what is not whole.
+      await deps.journal.step('swapping');
+      await putBack(deps, await deps.journal.plan());
+      this.#published = false;
+      return true;
+    });
+  }
+
+  async clear(): Promise<void> {
+    await this.#loader.close();
+    await this.#withJournal(`clearing away what lies beside ${this.#names.database}`, async (deps) => {
+      if (deps === null) return;
+      if ((await deps.journal.lastStep()) === 'swapping') throw new CoffreError('E_INTERNAL', 'a swap was not settled and is cleared away');
+      await clearAway(deps, false);
+    });
+  }
+
+  async probe(tables: readonly string[] | null): Promise<void> {
+    this.#scope = { snapshot: '', tables };
+    const found = await this.#withJournal(`looking at ${this.#names.database}`, async (deps) => deps !== null);
+    if (found) return;
+    const beside = await this.#makeBeside();
+    try {
+      await clearAway(this.#deps(beside), false);
+    } finally {
+      await beside.session.end();
+      await beside.opener.close();
+    }
+  }
+
+  /** A restore that ended, but for this. */
+  async #clearSwapped(): Promise<void> {
+    if ((await this.recover()) === 'swapped') await this.clear();
+  }
+
+  /** `null`: nothing of a restore is beside. Uses the connection that swaps, where there is one. Throws as writeError says. */
+  async #withJournal<T>(what: string, work: (deps: SwapDeps | null) => Promise<T>): Promise<T> {
+    const held = this.#beside;
+    if (held && !held.session.lost) {
+      return await work(this.#deps(held)).catch((error: unknown) => {
+        throw writeError(error, what);
+      });
+    }
+    const { opener, session } = await this.#open();
+    try {
+      const journal = await SwapJournal.find(session, this.#names);
+      return await work(journal && this.#deps({ opener, session, journal }));
+    } catch (error) {
+      throw writeError(error, what);
+    } finally {
+      await session.end();
+      await opener.close();
+    }
   }
 
   #target(database: string, options: { readonly overwrite: boolean; readonly adopt?: boolean }): MariadbTarget {
