@@ -41,10 +41,9 @@ export interface PricesFound {
  * before it. A price that has an `s0` of its own is indexed by the anniversaries after its first day alone.
  */
 export function pricesBetween(prices: Prices, from: string, to: string): PricesFound {
-  const changes = [
-    ...prices.prices.map((price) => price.from),
-    ...anniversaries(prices.index?.anniversary ?? null, to),
-  ].filter((day) => day > from && day <= to);
+  const changes = [...prices.prices.map((price) => price.from), ...anniversaries(prices.index?.anniversary ?? null, to)].filter(
+    (day) => day > from && day <= to,
+  );
   const days = [...new Set([from, ...changes])].sort();
   const spans: PriceSpan[] = [];
   const unknown = new Set<string>();

@@ -67,7 +67,9 @@ const measured = z.strictObject({
   peakBytes: bytes.describe('the highest level of the period, over all shops of the contract together'),
   peakAt: instant.describe('when it was first reached'),
   ...{ subscribedTB: tb, variableTB: tb.describe('ceil(max(0, peak - subscribed) / step) x step'), billedTB: tb.describe('both together') },
-  shops: z.array(z.strictObject({ shop, peakBytes: bytes, peakAt: instant, shareBytes: bytes.describe('its level at peakAt of the contract') })),
+  shops: z.array(
+    z.strictObject({ shop, peakBytes: bytes, peakAt: instant, shareBytes: bytes.describe('its level at peakAt of the contract') }),
+  ),
 });
 
 const terms = z
@@ -75,9 +77,7 @@ const terms = z
     ...{ subscribedTB: tb, stepTB: tb, period: z.enum(['month', 'quarter', 'year']), paid: z.enum(['arrears', 'advance']) },
     ...{ firstMonth: z.int().min(1).max(12), start: day.nullable(), end: day.nullable(), perTBMonth: decimal },
     prices: z.array(z.strictObject({ from: day, perTBMonth: decimal, s0: decimal.nullable() })),
-    index: z
-      .strictObject({ s0: decimal, anniversary: day, values: z.array(z.strictObject({ date: day, value: decimal })) })
-      .nullable(),
+    index: z.strictObject({ s0: decimal, anniversary: day, values: z.array(z.strictObject({ date: day, value: decimal })) }).nullable(),
     taxPercent: decimal.nullable(),
     rebill: z.enum(['share', 'peak', 'flat', 'none']),
     shops: z.array(shop).describe('those that the contract covered by the configuration'),

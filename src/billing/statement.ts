@@ -82,7 +82,12 @@ export function correctionStatementOf(input: Omit<StatementInput, 'measured'>): 
   return bodyOf('correction', { ...input, measured: null }, [], new Set());
 }
 
-function bodyOf(kind: StatementBody['kind'], input: StatementInput, charges: readonly StatementLine[], unknown: Set<string>): StatementBody {
+function bodyOf(
+  kind: StatementBody['kind'],
+  input: StatementInput,
+  charges: readonly StatementLine[],
+  unknown: Set<string>,
+): StatementBody {
   const { contract, period } = input;
   const { currency } = contract.price;
   const decimals = decimalsOf(currency);
@@ -96,9 +101,12 @@ function bodyOf(kind: StatementBody['kind'], input: StatementInput, charges: rea
     measured: input.measured && measuredFields(contract, input.measured),
     terms: termsOf(input),
     ...{ currency, decimals, lines, net: net.toFixed(decimals) },
-    tax: tax === null || contract.taxPercent === null ? null : { percent: plain(decimalOf(contract.taxPercent)), amount: tax.toFixed(decimals) },
+    tax:
+      tax === null || contract.taxPercent === null
+        ? null
+        : { percent: plain(decimalOf(contract.taxPercent)), amount: tax.toFixed(decimals) },
     total: net.plus(tax ?? 0).toFixed(decimals),
-    rebilling: rebillingOf(input, sumOf(charges), decimals),
+    rebilling: rebillingOf(kind, input, sumOf(charges), decimals),
     notices: [...unknown].sort().map((day) => ({ code: 'index-unknown' as const, day })),
   };
 }
@@ -142,7 +150,7 @@ function termsOf({ contract, period, shops }: StatementInput): StatementBody['te
 }
 
 /** Charges by the measured weights; each correction to its shop, or as the statement that it corrects. */
-function rebillingOf(input: StatementInput, charges: Decimal, decimals: number): StatementBody['rebilling'] {
+function rebillingOf(kind: StatementBody['kind'], input: StatementInput, charges: Decimal, decimals: number): StatementBody['rebilling'] {
   const { contract, measured } = input;
   if (contract.rebill === 'none') return null;
   const by = contract.rebill;
@@ -159,15 +167,18 @@ function rebillingOf(input: StatementInput, charges: Decimal, decimals: number):
     if (to.length === 0) unassigned = unassigned.plus(amount);
     for (const [shop, part] of divide(amount, decimals, to)) amounts.set(shop, (amounts.get(shop) ?? new DecimalClass(0)).plus(part));
   };
-  const current = [...weights].map(([name, weight]) => ({ name, weight }));
-  assign(charges, current);
+  if (kind === 'period')
+    assign(
+      charges,
+      [...weights].map(([name, weight]) => ({ name, weight })),
+    );
   for (const { line, weights: earlier } of input.corrections ?? []) {
     assign(decimalOf(line.amount), line.shop === null ? earlier : [{ name: line.shop, weight: 1 }]);
   }
-  const names = [...amounts.keys()].sort();
+  const shops = [...amounts].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     by,
-    shops: names.map((shop) => ({ shop, weight: weights.get(shop) ?? 0, amount: (amounts.get(shop) ?? unassigned).toFixed(decimals) })),
+    shops: shops.map(([shop, amount]) => ({ shop, weight: weights.get(shop) ?? 0, amount: amount.toFixed(decimals) })),
     unassigned: unassigned.toFixed(decimals),
   };
 }
