@@ -1,6 +1,7 @@
 // `coffre restore`: brings a shop's files and database back to a directory and a database. Runs in the restore unit.
 import { type Command, Option } from 'commander';
 import { openCatalog } from '../catalog/open.ts';
+import { rateHost } from '../catalog/rates.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError } from '../errors.ts';
@@ -10,15 +11,16 @@ import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
 import { snapshotFiles } from '../restore/snapshot-files.ts';
+import { restoreTogether, type TogetherDeps } from '../restore/together.ts';
 import { newId } from '../segment/id.ts';
 import type { BytePath } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { FilesPreview, LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { type CliContext, type Invocation, unitAction } from './context.ts';
-import { checkDatabaseOptions, describeOverwriting, landed, openTarget, type RestoredHere } from './restore-database.ts';
+import { checkDatabaseOptions, describeOverwriting, landed, openTarget, type RestoredHere, targetHost } from './restore-database.ts';
 import { checkFilesOptions, filesTargetOptions, landedFiles, previewFiles } from './restore-files.ts';
 import { type RestoreOptions, restoreInPlace } from './restore-in-place.ts';
-import { pinSnapshot, recordDamage } from './restore-run.ts';
+import { pinSnapshot, recordDamage, recordMeasured } from '../restore/restore-run.ts';
 import { planTasks, type Task } from './restore-tasks.ts';
 import { describePlan, describeRestored, incompleteness, instantText, passedOverNote } from './restore-text.ts';
 import { findShop } from './shop.ts';
@@ -148,24 +150,24 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
       onProgress: (progress) => bar.update(progress),
       onProblem: (snapshot, problem) => problems.push({ snapshot, ...problem }),
     };
-    const restored: RestoredHere[] = [];
-    for (const task of tasks) {
-      bar.title(`restore ${shop.name} ${task.source}`);
-      if ('directory' in task.to) {
-        const target = await adapters.openFilesTarget(task.to.directory, filesTargetOptions(shop, options, task.snapshot, matches));
-        const files = await restoreFiles(deps, task.snapshot, target, matches).finally(() => target.close());
-        restored.push({ ...landedFiles(files, target), bySizeAndTime: options.checksum !== true, ...incompleteness(task.snapshot) });
-      } else {
-        const target = databaseTarget as LandingDatabase;
-        try {
-          const tables = options.table.length > 0 ? { tables: options.table } : {};
-          const loaded = await restoreDatabase(deps, task.snapshot, target, tables);
-          restored.push({ ...landed(loaded, target, options, warnings), ...incompleteness(task.snapshot) });
-        } finally {
-          await target.close();
+    bar.title(`restore ${shop.name} ${tasks.map(({ source }) => source).join(' and ')}`);
+    const jobs = tasks.map((task) => ({
+      ...{ source: task.source, totalBytes: task.snapshot.plainBytes },
+      async run({ onReady, ...own }: TogetherDeps): Promise<RestoredHere> {
+        const ofTask = { ...deps, ...own, onPrepared: onReady };
+        if ('directory' in task.to) {
+          const target = await adapters.openFilesTarget(task.to.directory, filesTargetOptions(shop, options, task.snapshot, matches));
+          const files = await restoreFiles(ofTask, task.snapshot, target, matches).finally(() => target.close());
+          return { ...landedFiles(files, target), bySizeAndTime: options.checksum !== true, ...incompleteness(task.snapshot) };
         }
-      }
-    }
+        const target = databaseTarget as LandingDatabase;
+        const tables = options.table.length > 0 ? { tables: options.table } : {};
+        const loaded = await restoreDatabase(ofTask, task.snapshot, target, tables);
+        return { ...landed(loaded, target, options, warnings), ...incompleteness(task.snapshot) };
+      },
+    }));
+    const restored = await restoreTogether(jobs, invocation.signal, deps.onProgress);
+    await recordMeasured(catalog, clock, { host: rateHost(targetHost(shop, options)), shop: shop.name, kind: 'restore', runId }, restored);
     const document = {
       shop: shop.name,
       durationMs: Math.round(clock.monotonicMs() - startedMs),
@@ -188,6 +190,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
     for (const warning of warnings) context.io.err(`note: ${warning}\n`);
     throw failure;
   } finally {
+    await databaseTarget?.close().catch(() => {});
     for (const vault of vaults) await vault.close().catch(() => {});
     for (const problem of problems) await recordDamage(catalog, problem).catch(() => {});
   }

@@ -27,6 +27,8 @@ export interface RestoreDeps {
   readonly trusted: readonly string[];
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
+  /** The target is as it should be, and nothing was written yet. */
+  readonly onPrepared?: () => void;
   /** A copy that is not right: told at once, since the restore may fail of it. */
   readonly onProblem: (snapshot: string, problem: Problem) => void;
 }
@@ -129,6 +131,7 @@ export async function restoreFiles(
     });
   }
   const { everythingMissing } = await target.prepare(snapshot.id);
+  deps.onPrepared?.();
   const pool = target.threads ? new ExtractPool(target.threads) : null;
   let needed: readonly ManifestSegment[];
   let extractTail: () => Promise<void>;
