@@ -5,12 +5,12 @@ import type { ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
 import type { DamagedCopy, FilesRequest } from '../restore/request.ts';
+import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
 import { newId } from '../segment/id.ts';
 import type { CliContext, Invocation } from './context.ts';
 import { operatorName } from './operator.ts';
 import type { DatabaseOptions, RestoredHere } from './restore-database.ts';
 import type { FilesOptions } from './restore-files.ts';
-import { pinSnapshot, recordDamage } from './restore-run.ts';
 import { planTasks, type Task, type TaskOptions } from './restore-tasks.ts';
 import { describeRestored, instantText, passedOverNote } from './restore-text.ts';
 

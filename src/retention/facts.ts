@@ -2,6 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { listHolds } from '../catalog/holds.ts';
 import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
+import { openRequests } from '../catalog/requests.ts';
 import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { isGood, type ObjectRow } from '../catalog/snapshots.ts';
@@ -99,7 +100,11 @@ export async function readSnapshots(tx: Kysely<Tables>, shop: string, restores: 
     else copies.set(snapshotId, [copy]);
   }
   const beingRestored = new Set<string>();
-  for (const run of restores) for (const id of await snapshotsPinnedBy(tx, shop, run)) beingRestored.add(id);
+  // what a request's owner approved is pinned under the request's id until a run takes over, and may wait for its turn meanwhile
+  const approved = (await openRequests(tx, shop)).filter(({ approvedAt }) => approvedAt !== null);
+  for (const pin of [...restores, ...approved.map(({ id }) => id)]) {
+    for (const id of await snapshotsPinnedBy(tx, shop, pin)) beingRestored.add(id);
+  }
   return rows.map((row) => {
     const own = copies.get(row.id) ?? [];
     return {
