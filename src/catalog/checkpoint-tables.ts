@@ -10,7 +10,7 @@ export type PlainTables = Readonly<Record<string, readonly PlainRow[]>>;
 export type Positions = Readonly<Record<string, number>>;
 
 /** Rows are only ever added, under rising ids: each checkpoint tells those since the one before. */
-const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills'] as const;
+const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills', 'statements', 'corrections'] as const;
 /**
  * Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names
  * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody

@@ -18,6 +18,7 @@ import { anchors } from './015-anchors.ts';
 import { pingFailures } from './016-ping-failures.ts';
 import { drills } from './017-drills.ts';
 import { requests } from './018-requests.ts';
+import { statements } from './019-statements.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -38,4 +39,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '016-ping-failures': pingFailures,
   '017-drills': drills,
   '018-requests': requests,
+  '019-statements': statements,
 };
