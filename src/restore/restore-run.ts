@@ -1,8 +1,12 @@
 // What a restore leaves in the catalog beside its run: pins while it reads, and what it found damaged.
 import type { Catalog } from '../catalog/open.ts';
+import { type RatesOf, recordRates } from '../catalog/rates.ts';
 import { pinSegments } from '../catalog/segments.ts';
 import { recordDamagedSegment, recordVerification, snapshotSegments } from '../catalog/snapshots.ts';
+import type { Clock } from '../clock.ts';
 import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import type { SourceKind } from '../source/source.ts';
+import type { RestoredSource } from './execute.ts';
 import type { DamagedCopy } from './request.ts';
 
 /** What a restore finds damaged is not good any more, whether or not another copy helped. An unreachable vault says nothing of that. */
@@ -30,4 +34,16 @@ export async function pinSnapshot(catalog: Catalog, runId: string, snapshotId: s
       segments.map((segment) => segment.id),
     );
   });
+}
+
+/** Keeps where the time of a restore that went well was spent: the next one is predicted from it. Several sources were restored at once. */
+export async function recordMeasured(
+  catalog: Catalog,
+  clock: Clock,
+  of: Omit<RatesOf, 'source' | 'beside'>,
+  restored: readonly Pick<RestoredSource, 'source' | 'phases'>[],
+): Promise<void> {
+  for (const { source, phases } of restored) {
+    await recordRates(catalog, clock, { ...of, source: source as SourceKind, beside: restored.length > 1 }, phases);
+  }
 }
