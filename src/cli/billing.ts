@@ -19,6 +19,12 @@ interface LevelOptions {
   readonly shop?: string;
 }
 
+interface PeaksOptions {
+  readonly month?: string;
+  readonly quarter?: string;
+  readonly year?: string;
+}
+
 interface LedgerOptions {
   readonly vault?: string;
   readonly shop?: string;
@@ -79,15 +85,18 @@ export function registerBilling(program: Command, context: CliContext): void {
 
   billing
     .command('peaks')
-    .description('highest level of a month, for each contract and each shop')
-    .requiredOption('--month <YYYY-MM>', 'calendar month in the time zone of each contract')
-    .addHelpText('after', '\nExample:\n  coffre billing peaks --month 2026-03\n')
+    .description('highest level of a month, a quarter or a year, for each contract and each shop')
+    .option('--month <YYYY-MM>', 'calendar month in the time zone of each contract')
+    .option('--quarter <YYYY-Qn>', 'calendar quarter instead')
+    .option('--year <YYYY>', 'calendar year instead')
+    .addHelpText('after', '\nExample:\n  coffre billing peaks --month 2026-03\n  coffre --json billing peaks --quarter 2026-Q1\n')
     .action(
-      action(context, async (invocation, options: { readonly month: string }) => {
+      action(context, async (invocation, options: PeaksOptions) => {
+        const period = onePeriod(options);
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
         const document = await monthPeaks(catalog, {
-          month: options.month,
+          month: period,
           contracts: config.contracts.values(),
           timezone: config.timezone,
         });
@@ -103,7 +112,7 @@ export function registerBilling(program: Command, context: CliContext): void {
             const share = row.shareAtContractPeakBytes === null ? 'no contract' : formatBytes(row.shareAtContractPeakBytes);
             return [row.shop, row.vault, formatBytes(row.peakBytes), when(row.at), share];
           }),
-          'nothing stored in this month',
+          'nothing stored in this period',
         );
         return { document, text: `${contracts}\n\n${shops}` };
       }),
@@ -162,6 +171,19 @@ export function registerBilling(program: Command, context: CliContext): void {
         };
       }),
     );
+}
+
+/** The one that was given. Throws E_USAGE. */
+function onePeriod({ month, quarter, year }: PeaksOptions): string {
+  const [given, ...others] = [month, quarter, year].filter((text) => text !== undefined);
+  if (given === undefined || others.length > 0)
+    throw new CoffreError('E_USAGE', 'exactly one of --month, --quarter and --year is expected');
+  const wrong = (what: string, example: string): CoffreError =>
+    new CoffreError('E_USAGE', `no ${what}: ${JSON.stringify(given)}`, { hint: `a ${what} is written such as ${example}` });
+  if (quarter !== undefined && !/^\d{4}-Q[1-4]$/.test(quarter)) throw wrong('quarter', '2026-Q1');
+  if (year !== undefined && !/^\d{4}$/.test(year)) throw wrong('year', '2026');
+  if (month !== undefined && !/^\d{4}-\d\d$/.test(month)) throw wrong('month', '2026-03');
+  return given;
 }
 
 function requireVault(config: Config, name: string | undefined): void {

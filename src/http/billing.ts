@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
+import { monthPeaksInThread } from '../billing/in-thread.ts';
 import { levels } from '../billing/level.ts';
-import { monthPeaks } from '../billing/month-peaks.ts';
 import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { bytes, instant, instantOf, shopName } from './fields.ts';
@@ -18,8 +18,8 @@ const vaultName = z
   .describe('name of a vault');
 const month = z
   .string()
-  .regex(/^\d{4}-(0[1-9]|1[0-2])$/)
-  .describe('YYYY-MM, in the time zone of each contract');
+  .regex(/^\d{4}(-(0[1-9]|1[0-2])|-Q[1-4])?$/)
+  .describe('YYYY-MM, YYYY-Q1 to YYYY-Q4 or YYYY, in the time zone of each contract');
 
 const ledgerRow = z.object({
   id: z.int(),
@@ -81,7 +81,7 @@ export function registerBilling(api: Api, service: Service): void {
       onSend: tagged,
       schema: {
         tags: ['billing'],
-        summary: 'highest level of a month, for each contract and each shop',
+        summary: 'highest level of a month, a quarter or a year, for each contract and each shop',
         querystring: z.strictObject({ month }),
         response: {
           200: z.object({
@@ -99,7 +99,7 @@ export function registerBilling(api: Api, service: Service): void {
     },
     async (request) => {
       const { config } = service;
-      const found = await monthPeaks(catalog, {
+      const found = await monthPeaksInThread(catalog, {
         month: request.query.month,
         contracts: config.contracts.values(),
         timezone: config.timezone,

@@ -1,0 +1,20 @@
+// The thread that reads much of the ledger for one answer, with a connection of its own, and ends.
+import { parentPort, workerData } from 'node:worker_threads';
+import { openCatalogToRead } from '../catalog/open.ts';
+import { asCoffreError } from '../errors.ts';
+import type { BillingAnswer, BillingQuestion } from './in-thread.ts';
+import { monthPeaks } from './month-peaks.ts';
+
+const { ask, args, stateDir } = workerData as BillingQuestion;
+const ANSWERS = { monthPeaks } as const;
+
+let answer: BillingAnswer;
+try {
+  await using catalog = await openCatalogToRead(stateDir);
+  const work = ANSWERS[ask] as (...all: readonly unknown[]) => Promise<unknown>;
+  answer = { value: await work(catalog, ...args) };
+} catch (error) {
+  const { code, message, hint } = asCoffreError(error);
+  answer = { error: { code, message, hint } };
+}
+parentPort?.postMessage(answer);

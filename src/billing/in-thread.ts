@@ -1,0 +1,33 @@
+// Answers that take much reading come from a thread of their own: the daemon's loop stays free for everybody else.
+import { Worker } from 'node:worker_threads';
+import type { Catalog } from '../catalog/open.ts';
+import { CoffreError, type ErrorCode } from '../errors.ts';
+import type { MonthPeaks, MonthRequest } from './month-peaks.ts';
+
+export interface BillingQuestion {
+  readonly stateDir: string;
+  readonly ask: 'monthPeaks';
+  readonly args: readonly unknown[];
+}
+
+export type BillingAnswer =
+  | { readonly value: unknown }
+  | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint: string } };
+
+/** As `monthPeaks`. */
+export async function monthPeaksInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: MonthRequest): Promise<MonthPeaks> {
+  const contracts = [...request.contracts].map(({ name, shops, timezone, vault }) => ({ name, vault, shops, timezone }));
+  return await inThread<MonthPeaks>({ stateDir, ask: 'monthPeaks', args: [{ ...request, contracts }] });
+}
+
+function inThread<T>(question: BillingQuestion): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const worker = new Worker(new URL('./billing-thread.ts', import.meta.url), { workerData: question });
+    worker.once('message', (answer: BillingAnswer) => {
+      if ('error' in answer) reject(new CoffreError(answer.error.code, answer.error.message, { hint: answer.error.hint }));
+      else resolve(answer.value as T);
+    });
+    worker.once('error', (cause) => reject(new CoffreError('E_INTERNAL', 'the billing thread failed', { cause })));
+    worker.once('exit', () => reject(new CoffreError('E_INTERNAL', 'the billing thread ended without an answer')));
+  });
+}
