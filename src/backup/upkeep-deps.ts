@@ -1,5 +1,6 @@
 // What keeping a shop's vaults in order needs, from the configuration: prune, and the daily comparison with what the vaults hold.
 import { rm } from 'node:fs/promises';
+import { forgetAudit, forgetRuns } from '../catalog/forget.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -10,6 +11,7 @@ import type { PruneResult } from '../retention/result.ts';
 import type { WatchDeps } from '../retention/watch.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import type { OpenVault } from './admit.ts';
+import { DAEMON_SHOP } from './prove.ts';
 import { copyFolders, indexCopyPath, manifestCopyPath } from './state-files.ts';
 import { sweepEnded, syncIfThere } from './sweep.ts';
 
@@ -63,7 +65,7 @@ export function pruneTarget(config: Config, name: string): Omit<PruneRequest, 'w
   };
 }
 
-/** Prunes, and says so in a signed certificate once nothing is left of a shop that has ended. */
+/** Prunes, and says so in a signed certificate once nothing is left of a shop that has ended. With DAEMON_SHOP the catalog’s own past too. */
 export async function pruneAndCertify(
   config: Config,
   catalog: Catalog,
@@ -71,6 +73,12 @@ export async function pruneAndCertify(
   ports: VaultPorts,
   request: PruneRequest,
 ): Promise<PruneResult> {
+  if (request.shop === DAEMON_SHOP) {
+    // first: what vaults say to the prune does not keep the catalog from being kept small
+    const nowMs = clock.nowMs();
+    await forgetRuns(catalog, nowMs, config.runs.keepMs);
+    await forgetAudit(catalog, nowMs - config.audit.keepMs);
+  }
   const result = await pruneShop(pruneDeps(config, catalog, clock, ports), request);
   await certifyEnd(catalog, clock, request.shop, () => loadSigningKey(config.signing.keyFile));
   return result;

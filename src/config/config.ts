@@ -302,6 +302,9 @@ export interface Config {
   };
   /** Everything stored is read once within this time; null: nobody asks for it. */
   readonly verify: { readonly readWithinMs: number | null };
+  /** How long ended runs are told of; restores and drills longer (catalog/forget.ts). */
+  readonly runs: { readonly keepMs: number };
+  readonly audit: { readonly keepMs: number };
   readonly notify: NotifyConfig;
   /** Things that are allowed and unwise (retention in seconds, encryption none …): doctor prints them. */
   readonly warnings: readonly string[];

@@ -407,6 +407,8 @@ export function resolveConfig(
       drillDatabase: resolveDrillDatabase(),
     },
     verify: { readWithinMs: written.verify.readWithin },
+    runs: { keepMs: written.runs.keep },
+    audit: { keepMs: written.audit.keep },
     notify: resolveNotify(written.notify, secret, report, (line) => `${file}:${lineOf(line)}`, absolute),
     warnings,
   };

@@ -450,6 +450,13 @@ const readPeriod = parsed((value) => {
   return ms === null || (ms > 0 && ms < 86_400_000) ? null : ms;
 }, 'a duration of a day or more is expected, such as 14d, or off').transform((ms): number | null => (ms === 0 ? null : ms));
 
+/** At least so many days: what the daemon itself looks back at must be there. */
+const keptFor = (leastDays: number) =>
+  parsed((value) => {
+    const ms = parseDuration(value);
+    return ms === null || ms < leastDays * 86_400_000 ? null : ms;
+  }, `a duration of ${leastDays}d or more is expected`);
+
 const encryptionExpected = '{ keyDir: …, recovery: [age1…] } is expected; to store without encryption say none aloud';
 
 /** A key with nothing behind it, all of it commented out, is an empty mapping. */
@@ -511,6 +518,8 @@ export const configFileSchema = strict({
     }).nullish(),
   }).prefault({}),
   verify: strict({ readWithin: readPeriod.prefault('14d') }).prefault({}),
+  runs: strict({ keep: keptFor(90).prefault('400d') }).prefault({}),
+  audit: strict({ keep: keptFor(365).prefault('1096d') }).prefault({}),
   notify: notify.prefault({}),
 });
 
