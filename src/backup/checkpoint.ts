@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Temporal } from 'temporal-polyfill';
+import { anchorLedger } from '../billing/anchors.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { BEFORE_FIRST, ledgerPage } from '../billing/ledger-page.ts';
 import { lastCheckpoint, type Positions, readTables } from '../catalog/checkpoint-tables.ts';
@@ -120,6 +121,8 @@ async function writeEach(deps: CheckpointDeps, vaults: readonly string[], signal
     deps.log.error({ event: 'checkpoint.failed', vault, code: error.code }, error.message),
   );
   try {
+    // first, so that each vault's checkpoint holds the anchors of all days that have ended
+    await anchorLedger(catalog, clock);
     const signingKey = await loadSigningKey(config.signing.keyFile);
     const setting = await settingOf(config);
     const to = config.encryption === 'none' ? 'none' : config.encryption.recovery;

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { Temporal } from 'temporal-polyfill';
 import { lockColumns, uploadVersion } from '../billing/entries.ts';
 import { BEFORE_FIRST, type ChainPlace } from '../billing/ledger-page.ts';
-import { addPage, compareLedger, type ListedBytes, openLedger, settleLedger, type Unsaid } from '../billing/recovered.ts';
+import { addPage, compareLedger, type ListedBytes, openLedger, sayLost, settleLedger, type Unsaid } from '../billing/recovered.ts';
 import { type CopyHint, copyHints, insertTables, type PlainTables, snapshotHints } from '../catalog/checkpoint-tables.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
@@ -174,9 +174,10 @@ async function insertCheckpoints(request: RebuildRequest): Promise<{ since: numb
         since = page.rows[0]?.at ?? Temporal.Instant.from(checkpoint.time).epochMilliseconds;
         head = await openLedger(tx, page, since);
       }
-      head = await addPage(tx, page, head ?? BEFORE_FIRST, verbatim);
+      head = await addPage(tx, page, head ?? BEFORE_FIRST);
     });
   }
+  if (first !== undefined) await catalog.transaction((tx) => sayLost(tx, first.after, since ?? 0, request.clock.nowMs()));
   return { since, lost, head };
 }
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Selectable } from 'kysely';
 import type { Catalog } from '../catalog/open.ts';
 import type { LedgerTable } from '../catalog/tables.ts';
+import { ledgerStart } from './ledger-start.ts';
 
 export type LedgerRow = Selectable<LedgerTable>;
 
@@ -29,11 +30,15 @@ export interface ChainCheck {
 
 const ROWS_AT_ONCE = 5_000;
 
-/** Recomputes the chain from its start. Rows cut off at the end show only against a head that was kept elsewhere. */
+/**
+ * Recomputes the chain from its start, behind opening balances where older rows are gone. Rows cut off at the end show only against a
+ * head that was kept elsewhere.
+ */
 export async function checkChain(catalog: Catalog): Promise<ChainCheck> {
-  let head = CHAIN_START;
+  const start = await ledgerStart(catalog.db);
+  let head = start?.hash ?? CHAIN_START;
   let rows = 0;
-  for (let after = 0; ; ) {
+  for (let after = start?.row ?? 0; ; ) {
     const page = await catalog.db.selectFrom('ledger').selectAll().where('id', '>', after).orderBy('id').limit(ROWS_AT_ONCE).execute();
     for (const row of page) {
       if (chainHash(head, row) !== row.hash) return { rows, head, brokenAt: row.id };

@@ -3,12 +3,32 @@ import type { Kysely, Selectable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { LedgerStartsTable, Tables } from '../catalog/tables.ts';
 import { CoffreError } from '../errors.ts';
+import type { AnchorLevel } from './anchors.ts';
+import type { LedgerRow } from './chain.ts';
+
+/** In place of its vault's and shop's rows; its hash is of no chain. */
+const OPENING = 'adjust';
 
 export type LedgerStart = Selectable<LedgerStartsTable>;
 
 /** null: every row since the first is there. */
 export async function ledgerStart(db: Kysely<Tables>): Promise<LedgerStart | null> {
   return (await db.selectFrom('ledgerStarts').selectAll().orderBy('id', 'desc').limit(1).executeTakeFirst()) ?? null;
+}
+
+/**
+ * Rows for the levels at `row`, of the ids up to it: sums over the ledger are what they were. The last one has the hash of the row that it
+ * stands for, so that the chain goes on behind it.
+ */
+export function openingRows(
+  levels: readonly AnchorLevel[],
+  { at, cause, hash, row }: { readonly row: number; readonly hash: string; readonly at: number; readonly cause: string },
+): LedgerRow[] {
+  const kept = levels.filter(([, , bytes]) => bytes !== 0).sort(([va, sa], [vb, sb]) => (`${va}\0${sa}` < `${vb}\0${sb}` ? -1 : 1));
+  const first = row - kept.length + 1;
+  return kept.map(([vault, shop, bytes], i) => ({
+    ...{ id: first + i, at, vault, shop, key: '', versionId: '', event: OPENING, bytes, cause, hash },
+  }));
 }
 
 /** What is said of a period whose rows are gone. */

@@ -2,9 +2,11 @@
 import type { Kysely } from 'kysely';
 import { slices } from '../catalog/segments.ts';
 import type { Tables } from '../catalog/tables.ts';
-import { CHAIN_START, chainHash, type LedgerRow } from './chain.ts';
+import type { AnchorLevel } from './anchors.ts';
+import { chainHash } from './chain.ts';
 import { appendAt } from './entries.ts';
 import type { ChainPlace, LedgerPage } from './ledger-page.ts';
+import { openingRows } from './ledger-start.ts';
 
 const ROWS_AT_ONCE = 500;
 
@@ -20,47 +22,49 @@ export function isChained({ after, until, rows }: LedgerPage): boolean {
   return hash === until.hash && id === until.row;
 }
 
-/**
- * Puts a page's rows behind `head` and returns the new end; those that are there already are left out. With `verbatim` ids and hashes
- * stay what they were; without, the rows get hashes of the new chain that `openLedger` began.
- */
-export async function addPage(tx: Kysely<Tables>, page: LedgerPage, head: ChainPlace, verbatim: boolean): Promise<ChainPlace> {
-  let { row, hash } = head;
-  const fresh: LedgerRow[] = [];
-  for (const one of page.rows) {
-    if (one.id <= row) continue;
-    row = one.id;
-    hash = verbatim ? one.hash : chainHash(hash, one);
-    fresh.push({ ...one, hash });
-  }
+/** Puts a page's rows behind `head`, with their ids and hashes, and returns the new end; those that are there already are left out. */
+export async function addPage(tx: Kysely<Tables>, page: LedgerPage, head: ChainPlace): Promise<ChainPlace> {
+  const fresh = page.rows.filter(({ id }) => id > head.row);
   for (const some of slices(fresh, ROWS_AT_ONCE)) await tx.insertInto('ledger').values(some).execute();
-  return { row, hash };
+  const last = fresh.at(-1);
+  return last === undefined ? head : { row: last.id, hash: last.hash };
 }
 
 /**
- * Begins a ledger whose older rows are lost: one row for each level before `page`, then a chain of its own. The first row's cause names
- * where the lost chain stood, for whoever holds its checkpoints.
+ * Begins a ledger whose older rows are lost: opening balances stand for them, and the chain goes on where it stood. Returns that place, to
+ * be said by `sayLost` once everything is told.
  */
 export async function openLedger(tx: Kysely<Tables>, page: LedgerPage, atMs: number): Promise<ChainPlace> {
-  const levels = new Map(page.levels.map((level) => [`${level.vault}\0${level.shop}`, level.bytes]));
+  const levels = new Map(page.levels.map(({ bytes, shop, vault }): [string, AnchorLevel] => [`${vault}\0${shop}`, [vault, shop, bytes]]));
   for (const { vault, shop, bytes } of page.rows) {
     const at = `${vault}\0${shop}`;
-    levels.set(at, (levels.get(at) ?? 0) - bytes);
+    levels.set(at, [vault, shop, (levels.get(at)?.[2] ?? 0) - bytes]);
   }
-  let hash = CHAIN_START;
-  let id = Math.max(0, page.after.row - levels.size);
-  const rows: LedgerRow[] = [];
-  for (const [at, bytes] of levels) {
-    if (bytes === 0) continue;
-    const [vault = '', shop = ''] = at.split('\0');
-    const cause = `opening balance: the rows up to ${page.after.row} are lost, their chain ended with ${page.after.hash}`;
-    const row = { at: page.rows[0]?.at ?? atMs, vault, shop, key: '', versionId: '', event: 'adjust' as const, bytes, cause };
-    hash = chainHash(hash, row);
-    id += 1;
-    rows.push({ ...row, id, hash });
-  }
+  const cause = `opening balance: the rows up to ${page.after.row} are lost, their chain stood at ${page.after.hash}`;
+  const rows = openingRows([...levels.values()], { ...page.after, at: page.rows[0]?.at ?? atMs, cause });
   if (rows.length > 0) await tx.insertInto('ledger').values(rows).execute();
-  return { row: Math.max(id, page.after.row), hash };
+  return page.after;
+}
+
+/**
+ * After all pages: which rows are gone, whatever the checkpoints said was purged. `place`: before the first row that was told; `atMs`: its
+ * instant.
+ */
+export async function sayLost(tx: Kysely<Tables>, place: ChainPlace, atMs: number, nowMs: number): Promise<void> {
+  // a purge that the checkpoints tell of, and whose rows they told before, is to be done again
+  await tx.deleteFrom('ledgerStarts').where('row', '>', place.row).execute();
+  if (place.row === 0) return;
+  const told = await tx.selectFrom('ledgerStarts').select('id').where('row', '=', place.row).executeTakeFirst();
+  if (told) return;
+  const { openings } = await tx
+    .selectFrom('ledger')
+    .select((eb) => eb.fn.countAll<number>().as('openings'))
+    .where('id', '<=', place.row)
+    .executeTakeFirstOrThrow();
+  await tx
+    .insertInto('ledgerStarts')
+    .values({ at: nowMs, row: place.row, hash: place.hash, until: atMs, openings: Number(openings), cause: 'lost' })
+    .execute();
 }
 
 /** A version, or the parts of an unfinished upload (`upload:<id>`), as a vault lists it. */

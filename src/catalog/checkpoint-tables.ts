@@ -1,5 +1,5 @@
 // What of the catalog no listing of a vault gives back, as plain rows: read for a checkpoint, put back by a rebuild.
-import type { Insertable, Kysely, Selectable } from 'kysely';
+import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
 import { slices } from './segments.ts';
 import type { CheckpointsTable, SnapshotsTable, SnapshotVaultsTable, Tables } from './tables.ts';
 
@@ -10,7 +10,7 @@ export type PlainTables = Readonly<Record<string, readonly PlainRow[]>>;
 export type Positions = Readonly<Record<string, number>>;
 
 /** Rows are only ever added, under rising ids: each checkpoint tells those since the one before. */
-const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills', 'statements', 'corrections'] as const;
+const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills', 'statements', 'corrections', 'ledgerStarts'] as const;
 /**
  * Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names
  * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
@@ -19,6 +19,8 @@ const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills', '
 const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents', 'restoreRates', 'requests'] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;
+/** Levels of anchors that are younger are told. */
+const LEVELS_TOLD_MS = 60 * 86_400_000;
 const ROWS_AT_ONCE = 500;
 
 /** What a listing says of a snapshot is completed with this. */
@@ -64,6 +66,7 @@ export async function readTables(tx: Kysely<Tables>, since: Positions, limit: nu
   const lastEnd = runs.at(-1)?.endedAt ?? null;
   if (runs.length === limit) more = true;
   if (lastEnd !== null) positions.runs = runs.length === limit ? lastEnd : Math.max(since.runs ?? 0, lastEnd - RUNS_OVERLAP_MS);
+  tables.anchors = await anchorsToTell(tx);
   for (const name of WHOLE) tables[name] = (await tx.selectFrom(name).selectAll().execute()) as unknown as PlainRow[];
   tables.snapshots = await tx
     .selectFrom('snapshots')
@@ -79,6 +82,24 @@ export async function readTables(tx: Kysely<Tables>, since: Positions, limit: nu
   return { tables, positions, more };
 }
 
+/**
+ * All of them, each time: checkpoints go, and anchors stay. Their levels are told of the last days, and of the ends of months, in whose zone
+ * the month may begin up to a day earlier or later.
+ */
+async function anchorsToTell(tx: Kysely<Tables>): Promise<PlainRow[]> {
+  return await tx
+    .selectFrom('anchors')
+    .select(['id', 'until', 'row', 'rows', 'head', 'levelsHash', 'hash'])
+    .select(
+      sql<string | null>`case
+        when "until" > (select max("until") from "anchors") - ${LEVELS_TOLD_MS} then "levels"
+        when '01' in (strftime('%d', "until" / 1000, 'unixepoch'), strftime('%d', "until" / 1000 + 86400, 'unixepoch')) then "levels"
+      end`.as('levels'),
+    )
+    .orderBy('id')
+    .execute();
+}
+
 export const snapshotHints = (tables: PlainTables): readonly SnapshotHint[] => (tables.snapshots ?? []) as unknown as SnapshotHint[];
 export const copyHints = (tables: PlainTables): readonly CopyHint[] => (tables.snapshotVaults ?? []) as unknown as CopyHint[];
 
@@ -87,12 +108,16 @@ export const copyHints = (tables: PlainTables): readonly CopyHint[] => (tables.s
  * listing. Returns the tables that this coffre does not know.
  */
 export async function insertTables(tx: Kysely<Tables>, tables: PlainTables): Promise<string[]> {
-  const known: readonly string[] = [...GROWING, ...WHOLE, 'runs'];
+  const known: readonly string[] = [...GROWING, ...WHOLE, 'runs', 'anchors'];
   const unknown: string[] = [];
   for (const [name, rows] of Object.entries(tables)) {
     if (name === 'snapshots' || name === 'snapshotVaults') continue;
     if (!known.includes(name)) {
       unknown.push(name);
+      continue;
+    }
+    if (name === 'anchors') {
+      await insertAnchors(tx, rows);
       continue;
     }
     // the newest checkpoint's whole table is the truth: a row that is not in it any more was deleted
@@ -120,6 +145,22 @@ function asFound(row: PlainRow): PlainRow {
     errorCode: 'E_INTERRUPTED',
     errorMessage: 'the catalog was rebuilt since: nobody knows whether it was done',
   };
+}
+
+/** Levels that one checkpoint leaves out another may tell. */
+async function insertAnchors(tx: Kysely<Tables>, rows: readonly PlainRow[]): Promise<void> {
+  for (const some of slices(rows, ROWS_AT_ONCE)) {
+    await tx
+      .insertInto('anchors')
+      .values(some as unknown as Insertable<Tables['anchors']>[])
+      .onConflict((conflict) =>
+        conflict
+          .column('id')
+          .doUpdateSet((eb) => ({ levels: eb.ref('excluded.levels') }))
+          .where('anchors.levels', 'is', null),
+      )
+      .execute();
+  }
 }
 
 /**

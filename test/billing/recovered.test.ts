@@ -5,7 +5,7 @@ import { checkChain } from '../../src/billing/chain.ts';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { BEFORE_FIRST, type ChainPlace, type LedgerPage, ledgerPage } from '../../src/billing/ledger-page.ts';
 import { levels } from '../../src/billing/level.ts';
-import { addPage, compareLedger, isChained, type ListedBytes, openLedger, settleLedger } from '../../src/billing/recovered.ts';
+import { addPage, compareLedger, isChained, type ListedBytes, openLedger, sayLost, settleLedger } from '../../src/billing/recovered.ts';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -71,7 +71,8 @@ async function recover(pages: readonly LedgerPage[], listed: History['listed']):
   let head: ChainPlace = BEFORE_FIRST;
   await catalog.transaction(async (tx) => {
     if (!verbatim) head = await openLedger(tx, first, 0);
-    for (const page of pages) head = await addPage(tx, page, head, verbatim);
+    for (const page of pages) head = await addPage(tx, page, head);
+    await sayLost(tx, first.after, since ?? 0, 0);
     const unsaid = [];
     for (const [shop, rows] of listed) unsaid.push(await compareLedger(tx, 'offsite', shop, rows, since));
     await settleLedger(tx, unsaid, new FakeClock('2026-04-02T02:30:00Z').nowMs());
