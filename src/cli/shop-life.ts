@@ -6,7 +6,7 @@ import { listHolds } from '../catalog/holds.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { listPauses, type Pause } from '../catalog/pauses.ts';
-import { ACTIVE, changeLife, type LifeChange, listLives, readLife, type ShopLife } from '../catalog/shop-life.ts';
+import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '../catalog/shop-life.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
@@ -46,10 +46,9 @@ export function registerShop(program: Command, context: CliContext): void {
     .option(...REASON)
     .addHelpText('after', '\nExample:\n  coffre shop resume dupont --reason "paid"\n')
     .action(
-      action(context, (invocation, name: string, options: Reason) => {
-        const say = async (catalog: Catalog): Promise<string> => sentence(invocation.config(), name, await readLife(catalog.db, name));
-        return resumeShop(context, invocation, name, options, say);
-      }),
+      action(context, (invocation, name: string, options: Reason) =>
+        resumeShop(context, invocation, name, options, (life) => sentence(invocation.timezone(), name, life)),
+      ),
     );
   registerPause(shop, context);
   shop
@@ -114,11 +113,11 @@ async function change(context: CliContext, invocation: Invocation, name: string,
   await using catalog = await openCatalog(config.stateDir);
   await knownShop(config, catalog, name);
   const life = await changeLife(catalog, context.clock, name, order, { who: operatorName(context.io), reason: reason ?? null });
-  if (order.verb !== 'close') return { document: { shop: name, ...lifeDocument(life) }, text: sentence(config, name, life) };
+  if (order.verb !== 'close') return { document: { shop: name, ...lifeDocument(life) }, text: sentence(config.timezone, name, life) };
   const certificate = await issueCertificate(catalog, context.clock, name, await loadSigningKey(config.signing.keyFile));
   return {
     document: { shop: name, ...lifeDocument(life), certificate },
-    text: `${sentence(config, name, life)}\n${describe(certificate, config.timezone)}`,
+    text: `${sentence(config.timezone, name, life)}\n${describe(certificate, config.timezone)}`,
   };
 }
 
@@ -152,7 +151,7 @@ async function erase(context: CliContext, invocation: Invocation, name: string, 
       releasedBytes: pruned.releasedBytes,
       certificate,
     },
-    text: `${sentence(config, name, life)}\n${describe(certificate, config.timezone)}`,
+    text: `${sentence(config.timezone, name, life)}\n${describe(certificate, config.timezone)}`,
     ...(failure ? { failure } : {}),
   };
 }
@@ -163,8 +162,8 @@ async function prunedByDaemon(daemon: DaemonClient, context: CliContext, invocat
   return result;
 }
 
-function sentence(config: Config, name: string, life: ShopLife): string {
-  const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
+function sentence(timezone: string, name: string, life: ShopLife): string {
+  const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), timezone);
   const end = lifeEnd(life);
   switch (life.state) {
     case 'active':

@@ -1,14 +1,17 @@
 // `coffre shop pause` and `resume`: scheduled backups of a shop wait, and go on, at once in a daemon that runs.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { type Catalog, openCatalog } from '../catalog/open.ts';
-import { endPause, type Pause, pauseShop, readPause } from '../catalog/pauses.ts';
-import { changeLife, readLife } from '../catalog/shop-life.ts';
+import { openCatalog } from '../catalog/open.ts';
+import { endPause, type Pause, type PauseOrder, pauseShop } from '../catalog/pauses.ts';
+import { ACTIVE, changeLife, readLife, type ShopLife } from '../catalog/shop-life.ts';
+import type { Config } from '../config/config.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { CoffreError } from '../errors.ts';
 import { lifeDocument } from '../retention/life-document.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import type { DaemonClient } from './daemon-client.ts';
 import { OR_DURATION_HINT, parseInstant } from './instant.ts';
+import { neededDaemon } from './needed-daemon.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, type Result } from './output.ts';
 import { findShop, knownShop } from './shop.ts';
@@ -45,23 +48,38 @@ export function registerPause(shop: Command, context: CliContext): void {
 }
 
 async function pause(context: CliContext, invocation: Invocation, name: string, options: PauseOptions): Promise<Result> {
-  const config = invocation.config();
-  findShop(config, name);
-  const until = options.until === undefined ? null : endOf(options.until, config.timezone, context.clock.nowMs());
-  const order = { who: operatorName(context.io), reason: options.reason ?? null, until };
+  const timezone = invocation.timezone();
+  const until = options.until === undefined ? null : endOf(options.until, timezone, context.clock.nowMs());
+  const reason = options.reason ?? null;
+  if (!invocation.isRemote) findShop(invocation.config(), name);
   const daemon = await invocation.daemon();
-  await using catalog = await openCatalog(config.stateDir);
-  if (daemon === null) await pauseShop(catalog, context.clock, name, order);
-  else {
-    const untilText = until === null ? null : Temporal.Instant.fromEpochMilliseconds(until).toString();
-    await daemon.order(`/shops/${encodeURIComponent(name)}/pause`, { reason: order.reason, until: untilText }, invocation.signal);
-  }
-  const made = await readPause(catalog, name, context.clock.nowMs());
-  if (made === null) throw new CoffreError('E_INTERNAL', `${name} was paused, and is not`);
+  const paused = daemon
+    ? await pauseByDaemon(daemon, invocation.signal, name, { reason, until })
+    : await pauseHere(context, invocation.config(), name, { who: operatorName(context.io), reason, until });
   return {
-    document: { shop: name, paused: pauseDocument(made) },
-    text: `${name} is paused ${until === null ? 'until it is resumed' : `until ${formatInstant(Temporal.Instant.fromEpochMilliseconds(until), config.timezone)}`}`,
+    document: { shop: name, paused },
+    text: `${name} is paused ${until === null ? 'until it is resumed' : `until ${formatInstant(Temporal.Instant.fromEpochMilliseconds(until), timezone)}`}`,
   };
+}
+
+type PauseDocument = ReturnType<typeof pauseDocument>;
+
+async function pauseHere({ clock }: CliContext, { stateDir }: Config, name: string, order: PauseOrder): Promise<PauseDocument> {
+  await using catalog = await openCatalog(stateDir);
+  return pauseDocument(await pauseShop(catalog, clock, name, order));
+}
+
+async function pauseByDaemon(
+  daemon: DaemonClient,
+  signal: AbortSignal,
+  name: string,
+  { reason, until }: Pick<PauseOrder, 'reason' | 'until'>,
+): Promise<PauseDocument> {
+  const untilText = until === null ? null : Temporal.Instant.fromEpochMilliseconds(until).toString();
+  const order = { reason, until: untilText };
+  const shop = (await daemon.order(`/shops/${encodeURIComponent(name)}/pause`, order, signal)) as { readonly paused: PauseDocument | null };
+  if (shop.paused === null) throw new CoffreError('E_INTERNAL', `${name} was paused, and is not`);
+  return shop.paused;
 }
 
 /** Throws E_USAGE. */
@@ -75,19 +93,36 @@ export async function resumeShop(
   context: CliContext,
   invocation: Invocation,
   name: string,
-  { reason }: Pick<PauseOptions, 'reason'>,
-  say: (catalog: Catalog) => Promise<string>,
+  { reason = null }: { readonly reason?: string | null },
+  say: (life: ShopLife) => string,
 ): Promise<Result> {
+  const daemon = invocation.readsCatalog() ? null : await neededDaemon(invocation);
+  const life = daemon
+    ? lifeOf((await daemon.order(`/shops/${encodeURIComponent(name)}/resume`, { reason }, invocation.signal)) as LifeDocument)
+    : await resumeHere(context, invocation, name, reason);
+  return { document: { shop: name, ...lifeDocument(life) }, text: say(life) };
+}
+
+/** Through a daemon that runs, which hears of it at once. */
+async function resumeHere({ clock, io }: CliContext, invocation: Invocation, name: string, reason: string | null): Promise<ShopLife> {
   const config = invocation.config();
-  const { clock, io } = context;
+  const by = { who: operatorName(io), reason };
   await using catalog = await openCatalog(config.stateDir);
   await knownShop(config, catalog, name);
-  const by = { who: operatorName(io), reason: reason ?? null };
   const daemon = await invocation.daemon();
-  if (daemon) await daemon.order(`/shops/${encodeURIComponent(name)}/resume`, { reason: by.reason }, invocation.signal);
+  if (daemon) await daemon.order(`/shops/${encodeURIComponent(name)}/resume`, { reason }, invocation.signal);
   else {
     if ((await readLife(catalog.db, name)).state !== 'active') await changeLife(catalog, clock, name, { verb: 'resume' }, by);
     await endPause(catalog, clock, name, by);
   }
-  return { document: { shop: name, ...lifeDocument(await readLife(catalog.db, name)) }, text: await say(catalog) };
+  return await readLife(catalog.db, name);
+}
+
+type LifeDocument = ReturnType<typeof lifeDocument>;
+
+/** Of what `lifeDocument` tells. */
+function lifeOf({ state, since, endsAt, who, reason }: LifeDocument): ShopLife {
+  const ms = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
+  if (since === null) return ACTIVE;
+  return { state, since: ms(since), endsAt: endsAt === null ? null : ms(endsAt), who: who ?? '', reason };
 }

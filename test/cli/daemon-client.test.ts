@@ -318,6 +318,17 @@ test('from another machine - a token’s role decides; the token is never on the
     expect([status, json.error.code]).toEqual([2, 'E_UNKNOWN_SHOP']);
   }
 
+  const paused = await from(admin, ['shop', 'pause', 'dupont', '--until', '6h', '--reason', 'moves']);
+  expect(paused.json).toMatchObject({ shop: 'dupont', paused: { who: 'token:admin', reason: 'moves', until: expect.any(String) } });
+  expect((await it.ok(['shop', 'list'])).json.shops[0].paused).toEqual(paused.json.paused);
+  const resumed = await from(admin, ['shop', 'resume', 'dupont']);
+  expect([resumed.status, resumed.json.state]).toEqual([0, 'active']);
+  expect((await it.ok(['shop', 'list'])).json.shops[0].paused).toBeNull();
+  expect((await from(admin, ['reload'])).json).toMatchObject({ shops: 1 });
+  for (const args of [['shop', 'pause', 'dupont'], ['shop', 'resume', 'dupont'], ['reload']]) {
+    expect((await from(client, args)).json.error.code).toBe('E_FORBIDDEN');
+  }
+
   const without = await it.coffre(['--url', url, 'run', 'list']);
   expect([without.status, without.json.error.code]).toEqual([2, 'E_SECRET_MISSING']);
   const file = join(it.dir, 'token');
