@@ -60,6 +60,14 @@ export const ERRORS = {
   E_UNKNOWN_SNAPSHOT: kind(2, 'never', 'no such snapshot', 'coffre snapshots SHOP lists them'),
   E_UNKNOWN_VAULT: kind(2, 'never', 'no such vault', 'vaults are declared under vaults:'),
   E_UNKNOWN_TOKEN: kind(2, 'never', 'no such token in force', 'coffre token list shows them'),
+  E_UNKNOWN_CONTRACT: kind(2, 'never', 'no such contract', 'contracts are declared under contracts:'),
+  E_UNKNOWN_STATEMENT: kind(2, 'never', 'no such statement was issued', 'coffre billing statements lists those that were'),
+  E_STATEMENT_INDEX: kind(
+    2,
+    'operator',
+    'a statement needs an index value that nobody has entered',
+    'add it to index.values of the contract, with the day from which it counts',
+  ),
   E_UNKNOWN_RUN: kind(2, 'never', 'no such run', 'coffre run list shows them'),
   E_UNKNOWN_REQUEST: kind(2, 'never', 'no such restore request', 'coffre request list shows them'),
   // 3: the source cannot be read
@@ -324,6 +332,13 @@ export const ERRORS = {
   ),
   E_REQUEST_STATE: kind(12, 'never', 'a restore request does not allow this as it stands', 'coffre request show ID says how it stands'),
   E_HELD: kind(12, 'operator', 'a legal hold forbids this', 'coffre hold list shows who placed it and why; coffre hold release lifts it'),
+  E_STATEMENT_OPEN: kind(12, 'backoff', 'the period of a statement is not over', 'without --issue its figures so far are shown'),
+  E_STATEMENT_LATE: kind(
+    12,
+    'never',
+    'statements are issued and corrected until six months after their period',
+    'what is owed beyond that is for the parties to agree upon',
+  ),
   // 13: the daemon's API refuses the request
   E_REQUEST: kind(13, 'never', 'the request is not one that the API understands', '/openapi.json says what it understands'),
   E_NOT_FOUND: kind(13, 'never', 'there is no such thing', '/openapi.json lists what can be asked for'),

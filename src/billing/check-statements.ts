@@ -1,0 +1,173 @@
+// Whether every statement is as it was issued, in its place, and none is missing; and whether its figures give its amounts.
+import type { Kysely } from 'kysely';
+import { Temporal } from 'temporal-polyfill';
+import type { Tables } from '../catalog/tables.ts';
+import type { ContractConfig } from '../config/config.ts';
+import { canonicalJson } from '../segment/canonical-json.ts';
+import { CHAIN_START } from './chain.ts';
+import { decimalOf } from './money.ts';
+import type { Peaks } from './peaks.ts';
+import { type CorrectionInput, correctionStatementOf, statementOf } from './statement.ts';
+import { documentOf, periodOfStatement, type StatementRow, statementHash } from './statement-rows.ts';
+import type { Statement, StatementBody } from './statement-schema.ts';
+import { ISSUED } from './statements.ts';
+
+export interface StatementFinding {
+  /** Number of the statement; null: none is named. */
+  readonly statement: string | null;
+  /** In words. */
+  readonly what: string;
+}
+
+export interface StatementsCheck {
+  readonly statements: number;
+  /** Hash of the newest one, zeros when there is none: what is compared with what was kept elsewhere. */
+  readonly head: string;
+  readonly findings: readonly StatementFinding[];
+}
+
+/**
+ * Recomputes the chain over all contracts from its start. A newest one that was cut off shows by the audit, or against a head that was kept
+ * elsewhere.
+ */
+export async function checkStatements(db: Kysely<Tables>): Promise<StatementsCheck> {
+  const rows = await db.selectFrom('statements').selectAll().orderBy('id').execute();
+  const findings: StatementFinding[] = [];
+  const byHash = new Map(rows.map((row) => [row.hash, row.number]));
+  let previous = CHAIN_START;
+  let before: StatementRow | null = null;
+  let position = 0;
+  const last = new Map<string, number>();
+  for (const row of rows) {
+    const find = (what: string): void => void findings.push({ statement: row.number, what });
+    const document = parse(row);
+    if (document === null) find('its document cannot be read');
+    else {
+      if (statementHash(row.document) !== row.hash) find('its document is not the one that was issued');
+      else if (document.previous !== previous) find(outOfPlace(document, before, byHash));
+      for (const what of contradictions(row, document)) find(what);
+    }
+    if (row.id !== ++position) {
+      findings.push({ statement: null, what: `${row.id - position} statements before ${row.number} are missing` });
+      position = row.id;
+    }
+    const [beginning, place] = placeOf(row.number);
+    const expected = (last.get(beginning) ?? 0) + 1;
+    for (let missing = expected; missing < place; missing++) {
+      findings.push({ statement: `${beginning}${String(missing).padStart(4, '0')}`, what: 'it is missing' });
+    }
+    if (place < expected) find('its number is out of order');
+    last.set(beginning, Math.max(place, expected - 1));
+    previous = row.hash;
+    before = row;
+  }
+  findings.push(...(await againstAudit(db, rows)));
+  return { statements: rows.length, head: previous, findings };
+}
+
+function parse(row: StatementRow): Statement | null {
+  try {
+    return documentOf(row);
+  } catch {
+    return null;
+  }
+}
+
+function outOfPlace({ previous }: Statement, before: StatementRow | null, byHash: ReadonlyMap<string, string>): string {
+  const stands = before === null ? 'stands first' : `stands after ${before.number}`;
+  if (previous === CHAIN_START) return `it was issued first, and ${stands}`;
+  const known = byHash.get(previous ?? '');
+  if (known !== undefined) return `it was issued after ${known}, and ${stands}`;
+  return before === null
+    ? 'the one before it is missing'
+    : `it does not follow from ${before.number}: that one was altered, or one between them is missing`;
+}
+
+/** Where what the catalog lists is not what the document says, or sums do not agree. */
+function contradictions(row: StatementRow, document: Statement): string[] {
+  const found: string[] = [];
+  const listed = {
+    ...{ number: row.number, contract: row.contract, kind: row.kind, currency: row.currency, net: row.net, period: row.period },
+    ...{ issuedAt: Temporal.Instant.fromEpochMilliseconds(row.issuedAt).toString(), corrections: row.corrections },
+  };
+  const corrections = document.lines.flatMap((line) => (line.kind === 'correction' ? [line.id] : []));
+  const said = {
+    ...{ number: document.number, contract: document.contract, kind: document.kind, currency: document.currency, net: document.net },
+    ...{ period: document.period.from.slice(0, 7), issuedAt: document.issuedAt, corrections: JSON.stringify(corrections) },
+  };
+  for (const [key, value] of Object.entries(listed)) {
+    if (value !== said[key as keyof typeof said])
+      found.push(`its ${key} in the list is ${value}, and ${said[key as keyof typeof said]} in its document`);
+  }
+  const sum = (amounts: readonly string[]): string =>
+    amounts.reduce((total, amount) => total.plus(amount), decimalOf(0)).toFixed(document.decimals);
+  if (sum(document.lines.map((line) => line.amount)) !== document.net) found.push('its lines do not add up to its net amount');
+  const { rebilling } = document;
+  if (rebilling && sum([...rebilling.shops.map((shop) => shop.amount), rebilling.unassigned]) !== document.net) {
+    found.push('its shops’ parts do not add up to its net amount');
+  }
+  return found;
+}
+
+function placeOf(number: string): [beginning: string, place: number] {
+  const at = number.lastIndexOf('-') + 1;
+  return [number.slice(0, at), Number(number.slice(at))];
+}
+
+/** The audit, as long as it is kept, names each that was issued with its hash. */
+async function againstAudit(db: Kysely<Tables>, rows: readonly StatementRow[]): Promise<StatementFinding[]> {
+  const hashes = new Map(rows.map((row) => [row.number, row.hash]));
+  const told = await db.selectFrom('audit').select('detail').where('what', '=', ISSUED).orderBy('id').execute();
+  return told.flatMap(({ detail }) => {
+    const { number, hash } = JSON.parse(detail ?? '{}') as { readonly number: string; readonly hash: string };
+    const found = hashes.get(number);
+    if (found === hash) return [];
+    return [
+      {
+        statement: number,
+        what: found === undefined ? 'the audit says that it was issued, and it is missing' : 'the audit names another hash for it',
+      },
+    ];
+  });
+}
+
+/**
+ * The statement computed again from its own terms. `peaks`: of the measured period, as the ledger says now; null: as the statement itself
+ * says. `weightsOf`: how a corrected statement was divided.
+ */
+export function recomputed(
+  statement: Statement,
+  peaks: Pick<Peaks, 'sum' | 'shops'> | null,
+  weightsOf: (number: string) => CorrectionInput['weights'],
+): StatementBody {
+  const contract = contractOf(statement);
+  const corrections = statement.lines.flatMap((line) => (line.kind === 'correction' ? [{ line, weights: weightsOf(line.of) }] : []));
+  const input = { contract, period: periodOfStatement(statement.period), corrections, shops: statement.terms.shops };
+  if (statement.kind === 'correction') return correctionStatementOf(input);
+  const { measured } = statement;
+  return statementOf({ ...input, measured: measured && { period: periodOfStatement(measured), peaks: peaks ?? peaksOf(measured) } });
+}
+
+/** What a statement says, without who issued it and when: the same ledger and terms always give the same text. */
+export function bodyText(statement: Statement | StatementBody): string {
+  const { state, number, issuedAt, previous, hash, ...body } = statement as Statement;
+  return canonicalJson(body);
+}
+
+function peaksOf({ peakAt, peakBytes, shops }: NonNullable<Statement['measured']>): Pick<Peaks, 'sum' | 'shops'> {
+  const at = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
+  return { sum: { peakBytes, at: at(peakAt) }, shops: shops.map((one) => ({ ...one, at: at(one.peakAt) })) };
+}
+
+function contractOf({ contract, currency, terms, timezone, title, vault }: Statement): ContractConfig {
+  const { end, firstMonth, index, paid, perTBMonth, period, prices, rebill, shops, start, stepTB, subscribedTB, taxPercent } = terms;
+  return {
+    ...{ name: contract, vault, title, timezone, period, paid, firstMonth, start, end, rebill, taxPercent, shops, issue: 'manual' },
+    ...{ subscribedTB: Number(subscribedTB), price: { perTBMonth, currency, stepTB: Number(stepTB) } },
+    prices: prices.map(({ from, perTBMonth: price, s0 }) => ({ from, perTBMonth: price, s0: s0 === null ? null : Number(s0) })),
+    index: index && {
+      ...{ s0: Number(index.s0), anniversary: index.anniversary },
+      values: index.values.map(({ date, value }) => ({ date, value: Number(value) })),
+    },
+  };
+}

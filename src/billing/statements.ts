@@ -1,0 +1,200 @@
+// Statements: as they would be, as they were issued, and the chain that those make.
+import { type Kysely, sql } from 'kysely';
+import { Temporal } from 'temporal-polyfill';
+import type { Catalog } from '../catalog/open.ts';
+import type { Tables } from '../catalog/tables.ts';
+import type { Clock } from '../clock.ts';
+import type { ContractConfig } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { canonicalJson } from '../segment/canonical-json.ts';
+import { CHAIN_START } from './chain.ts';
+import { pendingCorrections } from './corrections.ts';
+import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAt } from './period.ts';
+import { contractPeaks } from './period-peaks.ts';
+import { correctionStatementOf, type Measured, measuredPeriod, statementOf } from './statement.ts';
+import { type BillingDeps, declaredShops, documentOf, type StatementRow, statementHash } from './statement-rows.ts';
+import type { Statement, StatementBody } from './statement-schema.ts';
+
+/** From then on the statement of a period may be issued. */
+export const readyFrom = ({ paid }: ContractConfig, period: BillingPeriod): Temporal.Instant =>
+  paid === 'arrears' ? period.end : period.start;
+
+/**
+ * The statement of the period in which a month lies: as it was issued, else as it would be now. Throws E_USAGE (no month, nothing is due),
+ * E_LEDGER_PURGED.
+ */
+export async function readStatement(deps: BillingDeps, contract: ContractConfig, month: string): Promise<Statement> {
+  const { catalog, clock } = deps;
+  const period = billingPeriod(contract, month);
+  const issued = await rowOfPeriod(catalog.db, contract.name, period);
+  if (issued !== null) return documentOf(issued);
+  const measured = await measure(catalog, contract, period);
+  const body = await bodyNow(catalog.db, deps, contract, period, measured);
+  const state = Temporal.Instant.compare(clock.now(), readyFrom(contract, period)) < 0 ? 'provisional' : 'draft';
+  return { ...body, state, number: null, issuedAt: null, previous: null, hash: null };
+}
+
+export interface Issued {
+  readonly statement: Statement;
+  /** False: it had been issued before, and is as it was. */
+  readonly isNew: boolean;
+}
+
+/**
+ * Issues it, once: who asks again gets the same one. With it go the corrections that wait. Throws E_STATEMENT_OPEN, E_STATEMENT_LATE,
+ * E_STATEMENT_INDEX, E_CONFIG (its period overlaps one that was billed), E_USAGE, E_LEDGER_PURGED.
+ */
+export async function issueStatement(deps: BillingDeps, contract: ContractConfig, month: string, who: string): Promise<Issued> {
+  const { catalog, clock } = deps;
+  const period = billingPeriod(contract, month);
+  const before = await rowOfPeriod(catalog.db, contract.name, period);
+  if (before !== null) return { statement: documentOf(before), isNew: false };
+  const name = `the statement of ${contract.name} for ${period.from} to ${period.to}`;
+  const ready = readyFrom(contract, period);
+  if (Temporal.Instant.compare(clock.now(), ready) < 0) {
+    throw new CoffreError('E_STATEMENT_OPEN', `${name} can be issued from ${ready} on`);
+  }
+  const closed = closedFrom(period, contract.timezone);
+  if (Temporal.Instant.compare(clock.now(), closed) >= 0)
+    throw new CoffreError('E_STATEMENT_LATE', `${name} could be issued until ${closed}`);
+  // the period that it measures is over: its peak does not change any more
+  const measured = await measure(catalog, contract, period);
+  return await catalog.transaction(async (tx) => {
+    const meanwhile = await rowOfPeriod(tx, contract.name, period);
+    if (meanwhile !== null) return { statement: documentOf(meanwhile), isNew: false };
+    await refuseOverlap(tx, contract, period);
+    const body = await bodyNow(tx, deps, contract, period, measured);
+    const [unknown] = body.notices;
+    if (unknown) {
+      throw new CoffreError('E_STATEMENT_INDEX', `${name}: no index value of the year up to ${unknown.day} is known`, {
+        hint: `add it under contracts.${contract.name}.index.values, with the day from which it counts`,
+      });
+    }
+    return { statement: await insert(tx, clock, contract, body, period, who), isNew: true };
+  });
+}
+
+/** A statement of the corrections that wait, for who does not want to wait for the next period's. Throws E_USAGE when none waits. */
+export async function issueCorrections(deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement> {
+  const { catalog, clock, config } = deps;
+  const period = periodAt(contract, clock.now());
+  return await catalog.transaction(async (tx) => {
+    const corrections = await pendingCorrections(tx, contract.name);
+    if (corrections.length === 0) throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`);
+    const body = correctionStatementOf({ contract, period, corrections, shops: declaredShops(config, contract) });
+    return await insert(tx, clock, contract, body, period, who);
+  });
+}
+
+async function measure(catalog: Catalog, contract: ContractConfig, period: BillingPeriod): Promise<Measured | null> {
+  const measured = measuredPeriod(contract, period);
+  if (measured === null && !isDue(contract, period)) {
+    throw new CoffreError('E_USAGE', `contract ${contract.name} owes nothing for ${period.from} to ${period.to}`, {
+      hint: `it runs ${contract.start === null ? '' : `from ${contract.start} `}${contract.end === null ? 'without end' : `through ${contract.end}`}`,
+    });
+  }
+  return measured && { period: measured, peaks: await contractPeaks(catalog, contract, measured) };
+}
+
+async function bodyNow(
+  db: Kysely<Tables>,
+  { config }: BillingDeps,
+  contract: ContractConfig,
+  period: BillingPeriod,
+  measured: Measured | null,
+): Promise<StatementBody> {
+  const corrections = await pendingCorrections(db, contract.name);
+  return statementOf({ contract, period, measured, corrections, shops: declaredShops(config, contract) });
+}
+
+const periodKey = ({ from }: Pick<BillingPeriod, 'from'>): string => from.slice(0, 7);
+
+async function rowOfPeriod(db: Kysely<Tables>, contract: string, period: BillingPeriod): Promise<StatementRow | null> {
+  const row = await db
+    .selectFrom('statements')
+    .selectAll()
+    .where('contract', '=', contract)
+    .where('kind', '=', 'period')
+    .where('period', '=', periodKey(period))
+    .executeTakeFirst();
+  // of another length: the contract's period was changed since, and this one is not what was asked for
+  return row === undefined || documentOf(row).period.to !== period.to ? null : row;
+}
+
+/** Months that were billed as part of another period are not billed again. */
+async function refuseOverlap(tx: Kysely<Tables>, contract: ContractConfig, period: BillingPeriod): Promise<void> {
+  const rows = await tx.selectFrom('statements').selectAll().where('contract', '=', contract.name).where('kind', '=', 'period').execute();
+  for (const row of rows) {
+    const { from, to } = documentOf(row).period;
+    if (from > period.to || to < period.from) continue;
+    throw new CoffreError('E_CONFIG', `contract ${contract.name}: ${row.number} covers ${from} to ${to} already`, {
+      hint: 'to change the period of a contract give it an end, and declare another one from the next day on',
+    });
+  }
+}
+
+async function insert(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  contract: ContractConfig,
+  body: StatementBody,
+  period: BillingPeriod,
+  who: string,
+): Promise<Statement> {
+  const now = clock.now();
+  const last = await tx.selectFrom('statements').select('hash').orderBy('id', 'desc').limit(1).executeTakeFirst();
+  const number = await nextNumber(tx, contract, now);
+  const issued = { ...body, state: 'issued' as const, number, issuedAt: now.toString(), previous: last?.hash ?? CHAIN_START };
+  const document = canonicalJson(issued);
+  const hash = statementHash(document);
+  const { currency, kind, lines, net } = body;
+  await tx
+    .insertInto('statements')
+    .values({
+      ...{ number, contract: contract.name, kind, period: periodKey(period), currency, net, hash, document },
+      ...{ issuedAt: now.epochMilliseconds, issuedBy: who },
+      corrections: JSON.stringify(lines.flatMap((line) => (line.kind === 'correction' ? [line.id] : []))),
+    })
+    .execute();
+  await tx
+    .insertInto('audit')
+    .values({ at: now.epochMilliseconds, who, what: ISSUED, shop: null, detail: JSON.stringify({ number, hash, net, currency }) })
+    .execute();
+  return { ...issued, hash };
+}
+
+/** What the audit says of each. */
+export const ISSUED = 'billing statement issue';
+
+async function nextNumber(tx: Kysely<Tables>, { name, timezone }: ContractConfig, now: Temporal.Instant): Promise<string> {
+  const beginning = `${name}-${now.toZonedDateTimeISO(timezone).year}-`;
+  const rows = await tx.selectFrom('statements').select('number').where('contract', '=', name).execute();
+  const used = rows.filter(({ number }) => number.startsWith(beginning)).map(({ number }) => Number(number.slice(beginning.length)));
+  return `${beginning}${String(Math.max(0, ...used) + 1).padStart(4, '0')}`;
+}
+
+/** Throws E_UNKNOWN_STATEMENT. */
+export async function statementOfPeriod(db: Kysely<Tables>, contract: ContractConfig, month: string): Promise<StatementRow> {
+  const period = billingPeriod(contract, month);
+  const row = await rowOfPeriod(db, contract.name, period);
+  if (!row) throw new CoffreError('E_UNKNOWN_STATEMENT', `no statement of ${contract.name} for ${period.from} to ${period.to} was issued`);
+  return row;
+}
+
+export interface StatementPage {
+  readonly contract?: string | undefined;
+  /** Of issue. */
+  readonly year?: number | undefined;
+  /** Issued before this one: the last id of the page before. */
+  readonly before?: number | undefined;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function pageOfStatements(db: Kysely<Tables>, page: StatementPage): Promise<StatementRow[]> {
+  let query = db.selectFrom('statements').selectAll();
+  if (page.contract !== undefined) query = query.where('contract', '=', page.contract);
+  if (page.year !== undefined) query = query.where(sql<boolean>`"number" like "contract" || '-' || ${page.year} || '-%'`);
+  if (page.before !== undefined) query = query.where('id', '<', page.before);
+  return await query.orderBy('id', 'desc').limit(page.limit).execute();
+}
