@@ -2,46 +2,9 @@
 import type { DatabaseConfig } from '../../config/config.ts';
 import { quoteText } from '../../target/mariadb/names.ts';
 import { connect, type ServerAddress } from '../../target/mariadb/session.ts';
+import { isEphemeral, prestashopPrefixes } from '../prestashop-tables.ts';
 import type { Warning } from '../source.ts';
 import { readError } from './reading.ts';
-
-/** Tables of every PrestaShop since 1.5, by name without prefix: where most of them are, there is a shop. */
-const PRESTASHOP_CORE: readonly string[] = [
-  'address',
-  'cart',
-  'category',
-  'configuration',
-  'country',
-  'currency',
-  'customer',
-  'employee',
-  'hook',
-  'lang',
-  'module',
-  'order_detail',
-  'orders',
-  'product',
-  'product_lang',
-  'shop',
-];
-/** So many of them make a shop: a table that a module renamed or dropped does not hide it, a few names alike do not make one. */
-const PRESTASHOP_QUORUM = 12;
-
-/** Visitors' traces, logs and caches; facts: carts refer to guests. `*_session` is matched as a pattern. */
-const PRESTASHOP_EPHEMERAL: readonly string[] = [
-  'connections',
-  'connections_page',
-  'connections_source',
-  'guest',
-  'log',
-  'mail',
-  'page_viewed',
-  'pagenotfound',
-  'smarty_cache',
-  'smarty_lazy_cache',
-  'statssearch',
-];
-const PRESTASHOP_EPHEMERAL_SUFFIX = '_session';
 
 export interface Excluded {
   /** Names out of those that were given, in their order. */
@@ -106,28 +69,6 @@ export function resolveExcluded(config: Pick<DatabaseConfig, 'excludeData' | 'pr
     return { kind: 'skipped', where: name, message: `its rows are left out by the configuration (${reasons.get(name)})` };
   });
   return { tables, warnings: [...skipped, ...vain] };
-}
-
-/** The table prefixes (`ps_`) of every PrestaShop in a database, shortest first: several shops can share one. */
-export function prestashopPrefixes(tableNames: readonly string[]): string[] {
-  const found = new Map<string, number>();
-  for (const core of PRESTASHOP_CORE) {
-    for (const name of tableNames) {
-      if (!name.endsWith(core)) continue;
-      const prefix = name.slice(0, name.length - core.length);
-      found.set(prefix, (found.get(prefix) ?? 0) + 1);
-    }
-  }
-  return [...found]
-    .filter(([, count]) => count >= PRESTASHOP_QUORUM)
-    .map(([prefix]) => prefix)
-    .sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
-}
-
-function isEphemeral(table: string, prefix: string): boolean {
-  if (!table.startsWith(prefix)) return false;
-  const name = table.slice(prefix.length);
-  return PRESTASHOP_EPHEMERAL.includes(name) || (name.endsWith(PRESTASHOP_EPHEMERAL_SUFFIX) && name !== PRESTASHOP_EPHEMERAL_SUFFIX);
 }
 
 /** Whether a name is `pattern`, where * stands for any characters and ? for one. */

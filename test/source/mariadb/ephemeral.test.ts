@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { prestashopPrefixes, resolveExcluded } from '../../../src/source/mariadb/ephemeral.ts';
+import { resolveExcluded } from '../../../src/source/mariadb/ephemeral.ts';
+import { prestashopPrefixes } from '../../../src/source/prestashop-tables.ts';
 
 const CORE = ['address', 'cart', 'category', 'configuration', 'country', 'currency', 'customer', 'employee'].concat(
   ['hook', 'lang', 'module', 'order_detail', 'orders', 'product', 'product_lang', 'shop'],
