@@ -6,6 +6,7 @@ import { Temporal } from 'temporal-polyfill';
 import { anchorLedger } from '../billing/anchors.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { BEFORE_FIRST, ledgerPage } from '../billing/ledger-page.ts';
+import { billingMark } from '../billing/mark.ts';
 import { lastCheckpoint, type Positions, readTables } from '../catalog/checkpoint-tables.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
@@ -16,6 +17,7 @@ import { checkpointLockUntil } from '../retention/checkpoint-lock.ts';
 import { CHECKPOINT_FORMAT, type Checkpoint, encodeCheckpoint, signCheckpoint } from '../segment/checkpoint.ts';
 import { loadRecipient } from '../segment/identity-store.ts';
 import { stateKey } from '../segment/layout.ts';
+import { encodeMark, type LedgerMark, MARK_STANZA } from '../segment/ledger-mark.ts';
 import { seal } from '../segment/seal.ts';
 import { loadSigningKey, trustedFingerprints } from '../segment/signing-key.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -134,7 +136,9 @@ async function writeEach(deps: CheckpointDeps, vaults: readonly string[], signal
           const drafted = await draft(deps, vault.name, setting);
           last = drafted.checkpoint.last;
           const plaintext = encodeCheckpoint(signCheckpoint(drafted.checkpoint, signingKey));
-          const sealed = await seal([plaintext], { recipients: to, signal: vaultSignal, estimatedBytes: plaintext.length });
+          // in the clear: what proves a bill must not need the recovery identity
+          const note = { type: MARK_STANZA, body: encodeMark(drafted.mark, signingKey) };
+          const sealed = await seal([plaintext], { recipients: to, note, signal: vaultSignal, estimatedBytes: plaintext.length });
           const time = Temporal.Instant.from(drafted.checkpoint.time);
           const retainUntil = checkpointLockUntil(config, clock.now());
           const key = stateKey(time, to !== 'none');
@@ -268,7 +272,7 @@ async function draft(
   deps: CheckpointDeps,
   vault: string,
   { configuration, signers, keys, recovery }: Setting,
-): Promise<{ checkpoint: Checkpoint; positions: Positions }> {
+): Promise<{ checkpoint: Checkpoint; mark: LedgerMark; positions: Positions }> {
   const { catalog, clock, coffre } = deps;
   return await catalog.transaction(async (tx) => {
     const last = await lastCheckpoint(tx, vault);
@@ -281,18 +285,21 @@ async function draft(
     // Its name is its time, so no two may have the same second, and the newest must sort last whatever the clock did.
     const nowMs = Math.floor(clock.nowMs() / 1000) * 1000;
     const atMs = Math.max(nowMs, (last?.at ?? 0) + 1000);
+    const time = Temporal.Instant.fromEpochMilliseconds(atMs).toString({ smallestUnit: 'second' });
+    const mark: LedgerMark = { vault, time, ...(await billingMark(tx, page.until)) };
     const checkpoint: Checkpoint = {
       format: CHECKPOINT_FORMAT,
       vault,
-      time: Temporal.Instant.fromEpochMilliseconds(atMs).toString({ smallestUnit: 'second' }),
+      time,
       last: !more && page.rows.length < LEDGER_ROWS,
       coffre,
       signers,
       keys,
       configuration,
       ledger: page,
+      mark,
       tables,
     };
-    return { checkpoint, positions };
+    return { checkpoint, mark, positions };
   });
 }

@@ -1,6 +1,6 @@
 // age v1 files (https://c2sp.org/age): headers by age-encryption, payloads by node:crypto, which is several times as fast.
 import { randomBytes } from 'node:crypto';
-import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient, Stanza } from 'age-encryption';
 import { CoffreError } from '../errors.ts';
 import { type AgeStart, CHUNK_BYTES, PayloadOpener, PayloadSealer, payloadKey, TAG_BYTES } from './age-payload.ts';
 
@@ -8,6 +8,8 @@ const FILE_KEY_BYTES = 16;
 const PAYLOAD_NONCE_BYTES = 16;
 const FIRST_LINE = Buffer.from('age-encryption.org/v1\n');
 const MAC_LINE = Buffer.from('\n--- ');
+/** Bodies of stanzas are wrapped there. */
+const STANZA_COLUMNS = 64;
 /** 32 bytes in base64 without padding. */
 const MAC_CHARACTERS = 43;
 /** Ours have a few hundred bytes; one for a post-quantum recipient has 2 KB. */
@@ -56,8 +58,8 @@ export interface AgeSealer {
  * Begins a new age file, under a fresh file key, that each of `recipients` can decrypt: `age1…` (X25519), `age1pq1…`,
  * `age1tag1…`, `age1tagpq1…`. Post-quantum ones do not mix with others, as in age itself. Throws E_KEY.
  */
-export async function sealAge(recipients: readonly string[]): Promise<AgeSealer> {
-  const { header, key } = await beginAge(recipients);
+export async function sealAge(recipients: readonly string[], note: AgeNote | null = null): Promise<AgeSealer> {
+  const { header, key } = await beginAge(recipients, note);
   const payload = new PayloadSealer(key);
   return {
     header: Buffer.from(header),
@@ -68,14 +70,20 @@ export async function sealAge(recipients: readonly string[]): Promise<AgeSealer>
   };
 }
 
+/** Something that the header says in the clear, to whoever has the file: a stanza that opens nothing. The header's MAC covers it. */
+export interface AgeNote {
+  readonly type: string;
+  readonly body: Uint8Array;
+}
+
 /** The same for whoever seals the payload elsewhere. Throws E_KEY. */
-export async function beginAge(recipients: readonly string[]): Promise<AgeStart> {
+export async function beginAge(recipients: readonly string[], note: AgeNote | null = null): Promise<AgeStart> {
   const encrypter = makeEncrypter(recipients);
   let fileKey: Uint8Array | undefined;
   encrypter.addRecipient({
     wrapFileKey(key) {
       fileKey = Uint8Array.from(key);
-      return [];
+      return note === null ? [] : [new Stanza([note.type], note.body)];
     },
   });
   // An empty file is a header, a nonce and one tag. Nonce and tag are thrown away: the payload gets a nonce of its own.
@@ -163,6 +171,22 @@ export function openAgeWith(decrypter: Decrypter): AgeOpener {
       throw new CoffreError('E_FORMAT', headerBytes === null ? 'age: truncated header' : 'age: truncated payload nonce');
     },
   };
+}
+
+/** Body of the first stanza of this type; null: the header has none. Nothing is checked: the MAC can be by whoever opens it alone. Throws E_FORMAT. */
+export function ageNote(stored: Buffer, type: string): Buffer | null {
+  const end = findHeaderEnd(stored);
+  if (end === null) throw new CoffreError('E_FORMAT', 'age: truncated header');
+  const lines = stored.subarray(0, end).toString('latin1').split('\n');
+  const first = lines.indexOf(`-> ${type}`);
+  if (first === -1) return null;
+  const body: string[] = [];
+  for (const line of lines.slice(first + 1)) {
+    body.push(line);
+    // the last line of a body is a short one
+    if (line.length < STANZA_COLUMNS) break;
+  }
+  return Buffer.from(body.join(''), 'base64');
 }
 
 /** The identity as a file that `age -d -i` reads, sealed to the recovery recipients: the content of `keys/<id>.age`. */

@@ -5,6 +5,7 @@ import { CoffreError } from '../errors.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { isId } from './id.ts';
 import { isShopName } from './layout.ts';
+import { type LedgerMark, ledgerMark } from './ledger-mark.ts';
 import { signatureShape } from './manifest-schema.ts';
 import { type Signature, signText, type TrustedKey, verifyText } from './signature.ts';
 
@@ -55,6 +56,8 @@ export interface Checkpoint {
     readonly levels: readonly { readonly vault: string; readonly shop: string; readonly bytes: number }[];
     readonly rows: readonly CheckpointLedgerRow[];
   };
+  /** Where ledger, anchors and statements stand; the age header says the same. Left out by older versions. */
+  readonly mark?: LedgerMark;
   /** Rows of the catalog's other tables: all of a small one, of one that only grows those since the last checkpoint. */
   readonly tables: Readonly<Record<string, readonly CheckpointRow[]>>;
 }
@@ -104,6 +107,7 @@ const signedCheckpoint = z.strictObject({
         }),
       ),
     }),
+    mark: ledgerMark.optional(),
     tables: z.record(z.string(), z.array(row)),
   }),
   signature: signatureShape,

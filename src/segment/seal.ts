@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { CoffreError } from '../errors.ts';
 import { abortable } from './abortable.ts';
-import { sealAge } from './age.ts';
+import { type AgeNote, sealAge } from './age.ts';
 import type { SealedFacts } from './manifest-types.ts';
 import { compress } from './zstd.ts';
 
@@ -13,6 +13,8 @@ export type Bytes = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 export interface SealOptions {
   /** age recipients, at least one; or `none`: not encrypted, said aloud. */
   readonly recipients: readonly string[] | 'none';
+  /** What the age header says in the clear; nothing where the object is not encrypted. */
+  readonly note?: AgeNote;
   readonly signal?: AbortSignal;
   /** Gets each compressed chunk before it is encrypted, and is waited for. Of `sealStream` alone. */
   readonly onCompressed?: (chunk: Uint8Array) => Promise<void>;
@@ -107,7 +109,7 @@ export function sealStream(plaintext: Bytes, options: SealOptions): SealedStream
   async function* produce(): AsyncGenerator<Buffer> {
     const whole = compress(plain.over(abortable(plaintext, options.signal)));
     const compressed = options.onCompressed ? told(whole, options.onCompressed) : whole;
-    yield* stored.over(options.recipients === 'none' ? compressed : encrypt(compressed, options.recipients));
+    yield* stored.over(options.recipients === 'none' ? compressed : encrypt(compressed, options.recipients, options.note ?? null));
     ended = true;
   }
   return {
@@ -126,8 +128,12 @@ async function* told(chunks: AsyncIterable<Buffer>, onChunk: (chunk: Uint8Array)
   }
 }
 
-async function* encrypt(compressed: AsyncIterable<Uint8Array>, recipients: readonly string[]): AsyncGenerator<Buffer> {
-  const sealer = await sealAge(recipients);
+async function* encrypt(
+  compressed: AsyncIterable<Uint8Array>,
+  recipients: readonly string[],
+  note: AgeNote | null,
+): AsyncGenerator<Buffer> {
+  const sealer = await sealAge(recipients, note);
   yield sealer.header;
   for await (const chunk of compressed) {
     const output = sealer.push(chunk);
