@@ -140,6 +140,8 @@ export interface DatabaseConfig {
   readonly port: number;
   readonly socketPath: string | null;
   readonly password: Secret | null;
+  /** Who writes when the shop is restored in place; absent: the account in the shop's own settings, else the one above. */
+  readonly restore?: { readonly user: string; readonly password: Secret | null };
   /** Tables whose rows are left out (structure kept): names, in which * stands for any characters and ? for one. */
   readonly excludeData: readonly string[];
   /** A named list of further tables whose rows are left out. */

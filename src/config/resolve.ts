@@ -310,6 +310,14 @@ export function resolveConfig(
       host: host ?? null,
       socketPath: socketPath ? onHost(socketPath, hostType, [...at, 'socketPath']) : null,
       password: secret(at, 'password', database.passwordFile, database.password),
+      ...(database.restore
+        ? {
+            restore: {
+              user: database.restore.user,
+              password: secret([...at, 'restore'], 'password', database.restore.passwordFile, database.restore.password),
+            },
+          }
+        : {}),
       excludeData: database.excludeData,
       profile: database.profile,
       threads: database.threads,

@@ -327,6 +327,7 @@ const databaseSettings = strict({
   socketPath: path.nullish(),
   passwordFile: path.optional(),
   password: secretReference,
+  restore: strict({ user: text('a database user is expected'), passwordFile: path.optional(), password: secretReference }).nullish(),
   excludeData: listOf(text('the name of a table is expected, or a pattern such as "*_log"'), 'a list of tables is expected').default([]),
   profile: oneOf('none', 'prestashop-ephemeral').default('none'),
   threads: wholeNumber(1, 16).default(2),
