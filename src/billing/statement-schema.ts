@@ -119,3 +119,9 @@ export type StatementLine = Statement['lines'][number];
 export type CorrectionLine = z.output<typeof correctionLine>;
 /** What it says, whoever issues it and when. */
 export type StatementBody = Omit<Statement, 'state' | 'number' | 'issuedAt' | 'previous' | 'hash'>;
+
+/** For whoever reads statements: JSON Schema, draft 2020-12. */
+export function statementJsonSchema(): object {
+  const { $schema, ...schema } = z.toJSONSchema(statementSchema, { target: 'draft-2020-12' });
+  return { $schema, $id: 'urn:coffre:statement:1', title: 'statement', ...schema };
+}
