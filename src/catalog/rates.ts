@@ -102,8 +102,17 @@ export async function recordRates(catalog: Catalog, clock: Clock, of: RatesOf, p
   });
 }
 
-/** The newest first, of every shop and host: who estimates picks those that fit. At most `limit` rows. */
-export async function listRates(catalog: Catalog, limit = 5000): Promise<RateRow[]> {
-  const rows = await catalog.db.selectFrom('restoreRates').selectAll().orderBy('at', 'desc').orderBy('id', 'desc').limit(limit).execute();
-  return rows.map((row) => ({ ...row, beside: row.beside === 1 }));
+/** So many of each are enough to choose from: some ten restores with their phases. */
+const NEAR = 400;
+
+/** The newest of this shop, of this host, and of any, each once, in no order: who estimates picks those that fit. */
+export async function ratesNear(catalog: Catalog, { shop, host }: Pick<RatesOf, 'shop' | 'host'>): Promise<RateRow[]> {
+  const newest = catalog.db.selectFrom('restoreRates').selectAll().orderBy('at', 'desc').orderBy('id', 'desc').limit(NEAR);
+  const found = [
+    ...(await newest.where('shop', '=', shop).execute()),
+    ...(await newest.where('host', '=', host).execute()),
+    ...(await newest.execute()),
+  ];
+  const once = new Map(found.map((row) => [row.id, row]));
+  return [...once.values()].map((row) => ({ ...row, beside: row.beside === 1 }));
 }

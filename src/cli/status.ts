@@ -5,7 +5,6 @@ import { type ChannelTrouble, channelTroubles } from '../catalog/messages.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { readStatus } from '../schedule/read-status.ts';
-import { predictedRestoreMs } from '../schedule/restore-estimate.ts';
 import type { ShopStatus } from '../schedule/status.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
@@ -145,13 +144,16 @@ function age(status: ToldStatus, source: string): string {
   return own.newestGood ? `${formatDuration(own.newestGood.ageMs)} ago` : 'NONE';
 }
 
-/** From the last measured restore, scaled to the shop's size, against the plan's target. */
+/** From what restores and drills measured, against the plan's target. */
 function restoreTime(status: ToldStatus): string {
   const target = `target ${formatDuration(status.rto.targetMs)}`;
-  const predictedMs = predictedRestoreMs(status);
-  if (predictedMs === null) return `not measured, ${target}`;
-  return `about ${formatDuration(predictedMs)}, ${target}`;
+  const { estimate } = status.rto;
+  if (estimate === null) return `not measured, ${target}`;
+  return `about ${formatDuration(inSeconds(estimate.expectedMs))}, ${target}`;
 }
+
+/** Rounded up: to less than a second nobody predicts. */
+const inSeconds = (ms: number): number => Math.ceil(ms / 1000) * 1000;
 
 function next(status: ToldStatus, timezone: string, { running }: DaemonStanding): string {
   const { state } = status.life;

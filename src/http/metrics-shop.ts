@@ -1,6 +1,5 @@
 // A shop's metrics, from its status. Pure.
 import { Temporal } from 'temporal-polyfill';
-import { predictedRestoreMs } from '../schedule/restore-estimate.ts';
 import type { ShopStatus } from '../schedule/status.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
 import { type Sample, sample } from './metrics-table.ts';
@@ -13,7 +12,7 @@ export function shopSamples(survey: ShopSurvey): Sample[] {
   if (status === null) return [sample('coffre_shop_red', { shop }, true)];
   const kinds = new Map<string, number>();
   for (const { kind } of status.alarms) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-  const estimateMs = predictedRestoreMs(status);
+  const { estimate } = status.rto;
   return [
     sample('coffre_shop_red', { shop }, !status.ok),
     ...[...kinds].map(([kind, count]) => sample('coffre_shop_alarms', { shop, kind }, count)),
@@ -21,7 +20,14 @@ export function shopSamples(survey: ShopSurvey): Sample[] {
     sample('coffre_shop_used_bytes', { shop }, status.quota.usedBytes),
     ...(status.quota.limitBytes === null ? [] : [sample('coffre_shop_quota_bytes', { shop }, status.quota.limitBytes)]),
     sample('coffre_restore_target_seconds', { shop }, status.rto.targetMs / 1000),
-    ...(estimateMs === null ? [] : [sample('coffre_restore_estimate_seconds', { shop }, estimateMs / 1000)]),
+    ...(estimate === null
+      ? []
+      : [
+          sample('coffre_restore_estimate_seconds', { shop }, estimate.expectedMs / 1000),
+          sample('coffre_restore_estimate_low_seconds', { shop }, estimate.lowMs / 1000),
+          sample('coffre_restore_estimate_high_seconds', { shop }, estimate.highMs / 1000),
+          sample('coffre_restore_fits', { shop }, estimate.fit !== 'no'),
+        ]),
     ...status.sources.flatMap((source) => sourceSamples(survey, source)),
     ...copySamples(shop, status),
     ...[...survey.levels].map(([vault, bytes]) => sample('coffre_shop_stored_bytes', { shop, vault }, bytes)),

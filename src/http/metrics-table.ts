@@ -45,7 +45,13 @@ export const METRICS = {
   coffre_copy_unread_bytes: metric(['shop', 'vault'], 'bytes that were neither stored nor read back within verify.readWithin'),
 
   coffre_restore_target_seconds: metric(['shop'], 'how long a restore may take'),
-  coffre_restore_estimate_seconds: metric(['shop'], 'how long it would take, from the last one that was measured; absent: none was'),
+  coffre_restore_estimate_seconds: metric(
+    ['shop'],
+    'how long it would take, from what restores and drills measured; absent: too little was',
+  ),
+  coffre_restore_estimate_low_seconds: metric(['shop'], 'the least that is likely'),
+  coffre_restore_estimate_high_seconds: metric(['shop'], 'the most that is likely'),
+  coffre_restore_fits: metric(['shop'], '1 when it would end within what the plan promises, by the plan’s business hours; absent: unknown'),
 
   coffre_incidents_open: metric(['vault', 'kind'], 'incidents that nobody has acknowledged; zero is told for each vault, without a kind'),
   coffre_vault_probe_timestamp_seconds: metric(['vault'], 'when its lock was last probed; 0: never'),

@@ -50,7 +50,18 @@ export const statusDocument = z.object({
     ),
   }),
   quota: z.object({ usedBytes: bytes, limitBytes: bytes.nullable() }),
-  rto: z.object({ targetMs: z.int(), measured: z.object({ bytes, durationMs: z.int() }).nullable() }),
+  rto: z.object({
+    targetMs: z.int(),
+    measured: z.object({ bytes, durationMs: z.int() }).nullable().describe('the last restore'),
+    estimate: z
+      .object({
+        ...{ expectedMs: z.int(), lowMs: z.int(), highMs: z.int() },
+        vault: z.string().describe('that it would be read from'),
+        fit: z.enum(['yes', 'tight', 'no']).describe('tight: within the target as expected, not at its slowest'),
+      })
+      .nullable()
+      .describe('of a restore into its place, from what restores and drills measured; null: something of it never was'),
+  }),
   lacking: z
     .array(
       z.object({

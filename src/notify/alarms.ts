@@ -44,6 +44,7 @@ const SENTENCES: Readonly<Record<NoticeKind, string>> = {
   foreign: 'versions on our keys are not ours',
   incident: 'vault {vault}: something is not as coffre left it ({source})',
   reading: 'vault {vault}: stored bytes were not read back for too long',
+  recovery: 'a restore would take longer than the plan promises',
   unknown: 'how the shop stands cannot be read',
   config: 'the configuration was refused, the one before is in force',
   hung: 'a run was told to stop and does not',

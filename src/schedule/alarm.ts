@@ -21,6 +21,7 @@ export const ALARM_KINDS = [
   'foreign',
   'incident',
   'reading',
+  'recovery',
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];
 

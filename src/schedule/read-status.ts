@@ -18,6 +18,7 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import type { VaultFacts } from '../config/three-two-one.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { disksUnder } from '../host/block-device.ts';
+import { readEstimate } from './restore-estimate.ts';
 import { type ShopStatus, shopStatus } from './status.ts';
 
 /** How the shop stands at `nowMs`, from the catalog alone: no vault and no host is asked. */
@@ -29,6 +30,7 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
   for (const { name } of vaults) checkpoints.set(name, (await lastCheckpoint(catalog.db, name))?.at ?? null);
   const failures = await catalog.db.selectFrom('checkpointFailures').selectAll().execute();
   const withinMs = config.verify.readWithinMs;
+  const snapshots = await listSnapshots(catalog, shop.name);
   const foreign = await catalog.db
     .selectFrom('objects')
     .select((eb) => eb.fn.countAll<number>().as('count'))
@@ -55,7 +57,8 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
     timezone: config.timezone,
     shop,
     vaults,
-    snapshots: await listSnapshots(catalog, shop.name),
+    snapshots,
+    recovery: await readEstimate(config, catalog, shop, snapshots, nowMs),
     runs: await runsThatMatter(catalog, shop.name),
     probes,
     vaultFacts: await vaultFacts(config, catalog, shop),

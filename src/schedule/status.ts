@@ -6,9 +6,11 @@ import { type RunRow, wasStopped } from '../catalog/runs.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig } from '../config/config.ts';
+import type { Fit } from '../restore/recovery-fit.ts';
 import { isBackedUp, lifeEnd } from '../retention/policy.ts';
 import type { Consistency, SourceKind } from '../source/source.ts';
 import { type Alarm, raise } from './alarm.ts';
+import type { RestoreEstimate } from './restore-estimate.ts';
 import { backupRules, type StartRules } from './start.ts';
 import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
 import { lastDue, nextStart, schedulesOf } from './status-due.ts';
@@ -40,6 +42,8 @@ export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly life?: ShopLife;
   /** Reasons of the holds in force. */
   readonly holds?: readonly string[];
+  /** How long a restore would take. Left out: nobody looked. */
+  readonly recovery?: RestoreEstimate;
 }
 
 export interface SourceStatus {
@@ -55,6 +59,16 @@ export interface SourceStatus {
   readonly nextRun: string | null;
   /** When the newest good one must be from, at the latest; null: nothing is scheduled. */
   readonly dueSince: string | null;
+}
+
+/** Milliseconds. */
+export interface RecoveryEstimate {
+  readonly expectedMs: number;
+  readonly lowMs: number;
+  readonly highMs: number;
+  /** The vault that it would be read from. */
+  readonly vault: string;
+  readonly fit: Fit;
 }
 
 export interface ShopStatus {
@@ -83,7 +97,12 @@ export interface ShopStatus {
     readonly vaults: readonly ReadingLevel[];
   } | null;
   readonly quota: { readonly usedBytes: number; readonly limitBytes: number | null };
-  readonly rto: { readonly targetMs: number; readonly measured: { readonly bytes: number; readonly durationMs: number } | null };
+  readonly rto: {
+    readonly targetMs: number;
+    readonly measured: { readonly bytes: number; readonly durationMs: number } | null;
+    /** Of a restore into its place, from what was measured; `fit` as expected and at its slowest. Null: something of it never was. */
+    readonly estimate: RecoveryEstimate | null;
+  };
   /** What is red, in words. */
   readonly red: readonly string[];
   /** The same, each by its kind. */
@@ -159,7 +178,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     else if (run.state === 'running')
       notes.push(`${run.kind}${run.source === null ? '' : ` of ${run.source}`} running since ${text(run.startedAt, facts.timezone)}`);
   }
-  if (measured === null) notes.push('no restore was ever measured: the recovery time is a guess');
+  const estimate = checkRecovery(facts, red, notes);
   return {
     shop: shop.name,
     ok: red.length === 0,
@@ -174,7 +193,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     })),
     reading: facts.reading && { withinMs: facts.reading.withinMs, vaults: facts.reading.levels },
     quota: { usedBytes, limitBytes },
-    rto: { targetMs: shop.plan.rto.targetMs, measured },
+    rto: { targetMs: shop.plan.rto.targetMs, measured, estimate },
     red: red.map((alarm) => alarm.text),
     alarms: red,
     notes,
@@ -332,6 +351,32 @@ function lockEnd(snapshot: SnapshotWithCopies): number | null {
   const real = snapshot.copies.filter((copy) => copy.lockMode !== null && copy.lockMode !== 'advisory');
   const ends = (real.length > 0 ? real : snapshot.copies).flatMap((copy) => (copy.retainUntil === null ? [] : [copy.retainUntil]));
   return ends.length === 0 ? null : Math.min(...ends);
+}
+
+/** Slower than promised is red; not known is a note, as long as nobody can measure without a first restore or drill. */
+function checkRecovery({ recovery, runs, shop }: StatusFacts, red: Alarm[], notes: string[]): RecoveryEstimate | null {
+  const estimate = recovery?.estimate ?? null;
+  const fit = recovery?.fit ?? null;
+  if (estimate === null || fit === null) {
+    const missing = recovery?.notMeasured?.missing.map(({ source, phase }) => `${source} ${phase}`) ?? [];
+    if (lastRestore(runs) === null) notes.push('no restore was ever measured: the recovery time is a guess');
+    else if (missing.length > 0)
+      notes.push(`the recovery time is not known, never measured: ${missing.join(', ')}; coffre drill ${shop.name} measures it`);
+    return null;
+  }
+  const { expectedMs, lowMs, highMs, vault } = estimate;
+  const minutes = (ms: number): string => `${Math.ceil(ms / 60_000)} min`;
+  const span = `about ${minutes(expectedMs)} (${minutes(lowMs)} to ${minutes(highMs)})`;
+  const target = minutes(shop.plan.rto.targetMs);
+  if (fit === 'no')
+    raise(
+      red,
+      'recovery',
+      {},
+      `a restore would take ${span} from ${vault}, the plan promises ${target}; coffre estimate ${shop.name} says what would make it faster`,
+    );
+  else if (fit === 'tight') notes.push(`a restore would take ${span} from ${vault}: at its slowest longer than the plan’s ${target}`);
+  return { expectedMs: Math.round(expectedMs), lowMs: Math.round(lowMs), highMs: Math.round(highMs), vault, fit };
 }
 
 function lastRestore(runs: readonly RunRow[]): { readonly bytes: number; readonly durationMs: number } | null {

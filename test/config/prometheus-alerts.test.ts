@@ -121,11 +121,8 @@ const CASES: Readonly<Record<string, Case>> = {
   CoffreCheckpointOld: { after: '51h', fires: [checkpoint(0, 5)], quiet: [checkpoint(40 * HOUR, 5), checkpoint(0, 0)] },
   CoffreRestoreTooSlow: {
     after: '70m',
-    fires: [{ 'coffre_restore_estimate_seconds{shop="a"}': 20_000, 'coffre_restore_target_seconds{shop="a"}': 14_400 }],
-    quiet: [
-      { 'coffre_restore_estimate_seconds{shop="a"}': 300, 'coffre_restore_target_seconds{shop="a"}': 14_400 },
-      { 'coffre_restore_target_seconds{shop="a"}': 14_400 },
-    ],
+    fires: [{ 'coffre_restore_fits{shop="a"}': 0 }],
+    quiet: [{ 'coffre_restore_fits{shop="a"}': 1 }, { 'coffre_restore_target_seconds{shop="a"}': 14_400 }],
   },
   CoffreQuotaExceeded: {
     after: '70m',

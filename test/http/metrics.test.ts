@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openCatalog } from '../../src/catalog/open.ts';
+import { type RatePhase, recordRates } from '../../src/catalog/rates.ts';
 import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { vaultPlace } from '../../src/config/vault-place.ts';
@@ -11,6 +12,7 @@ import { METRICS } from '../../src/http/metrics-table.ts';
 import { RunHub } from '../../src/schedule/feed.ts';
 import type { Service } from '../../src/schedule/service.ts';
 import { Survey } from '../../src/schedule/survey.ts';
+import type { SourceKind } from '../../src/source/source.ts';
 import { fillCatalog, shopName } from '../schedule/large-catalog.ts';
 import { tempDir } from '../temp-dir.ts';
 import { startDaemon } from './daemon.ts';
@@ -97,6 +99,19 @@ describe('the metrics', () => {
     await sql`insert into messages (id, at, channel, content, tries, nextAt) values ('m', ${nowMs}, 'mail', '{}', 1, ${nowMs})`.execute(
       catalog.db,
     );
+    for (const [source, phases] of Object.entries({ files: ['open', 'write'], database: ['open', 'load', 'keys'] }) as [
+      SourceKind,
+      RatePhase[],
+    ][]) {
+      const of = { host: 'local', shop, source, kind: 'restore' as const, runId: null, beside: false };
+      const amount = { bytes: 50_000_000, vault: null };
+      await recordRates(catalog, systemClock, of, [
+        { phase: 'download', vault: 'nas', bytes: 20_000_000, ms: 5000 },
+        ...phases.map((phase) => ({ ...amount, phase, ms: 30_000 / phases.length })),
+        { ...amount, phase: 'check', ms: 0 },
+        { ...amount, phase: 'fixed', ms: 1000 },
+      ]);
+    }
     await survey.look();
     const { text } = await metrics().scrape();
     const series = seriesOf(text);
@@ -110,8 +125,9 @@ describe('the metrics', () => {
     expect(series.get(`coffre_snapshot_plain_bytes${of}`)).toBe(50_000_000);
     expect(series.get(`coffre_snapshot_duration_seconds${of}`)).toBe(60);
     expect(series.get(`coffre_run_last_success${of}`)).toBe(1);
-    // two sources of 50 MB each, at a minute for 50 MB
-    expect(series.get(`coffre_restore_estimate_seconds{shop="${shop}"}`)).toBeCloseTo(120);
+    // measured apart, and so one after the other: 30 s of work and 1 s before it, for each of two sources of 50 MB
+    expect(series.get(`coffre_restore_estimate_seconds{shop="${shop}"}`)).toBeCloseTo(62);
+    expect(series.get(`coffre_restore_fits{shop="${shop}"}`)).toBe(1);
     expect(series.get(`coffre_copy_lock_end_timestamp_seconds{shop="${shop}",vault="offsite"}`)).toBeCloseTo(
       nowMs / 1000 + 20 * 86_400,
       -1,
