@@ -104,3 +104,16 @@ const brief = ({ snapshots, ...row }: Omit<Selectable<DrillsTable>, 'document'>)
   ...row,
   snapshots: JSON.parse(snapshots) as string[],
 });
+
+/** The evidence of the newest drill of the shop that was passed; null: none was. */
+export async function lastPassedDrill(db: Kysely<Tables>, shop: string): Promise<string | null> {
+  const row = await db
+    .selectFrom('drills')
+    .select('document')
+    .where('shop', '=', shop)
+    .where('outcome', '=', 'passed')
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? null : (await decompress(Buffer.from(row.document, 'base64'))).toString('utf8');
+}

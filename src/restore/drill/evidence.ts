@@ -217,3 +217,10 @@ export function verifyEvidence(text: string, fingerprints: readonly string[], wh
 
 /** `SHA256:…` of the key that signed, whoever that is. */
 export const signerOf = ({ signature }: SignedEvidence): string => fingerprintOfRaw(Buffer.from(signature.key, 'base64'));
+
+/** Images without a file, as the evidence has them; null: it does not say. */
+export function missingImages(text: string): number | null {
+  const found = parseEvidence(text, 'a drill of this catalog').evidence.checks.find(({ check }) => check === 'images');
+  const missing = found?.figures.missing;
+  return typeof missing === 'number' ? missing : null;
+}

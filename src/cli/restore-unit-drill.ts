@@ -1,0 +1,96 @@
+// The restore unit's `drill`: one vault's snapshots into its scratch folder, as that folder's owner; nothing stays but what is told.
+import { lstatSync } from 'node:fs';
+import { lastPassedDrill } from '../catalog/drills.ts';
+import { openCatalogToRead } from '../catalog/open.ts';
+import { getSnapshot, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { type Config, DRILL_DEFAULTS, type ShopConfig, type VaultConfig } from '../config/config.ts';
+import { CoffreError } from '../errors.ts';
+import { missingImages } from '../restore/drill/evidence.ts';
+import { clearPlace, lockDrills, makePlace, scratchDatabase, sweep } from '../restore/drill/place.ts';
+import { type DrillPorts, dropDatabase, runDrill, withDatabase } from '../restore/drill/run.ts';
+import { shopIdentities, trustedKeys } from '../restore/keys.ts';
+import type { DrillRequest } from '../restore/request.ts';
+import type { RestoreAdapters } from './adapters.ts';
+import { scratchOwner, type UnitDeps, type UnitTask } from './restore-unit-task.ts';
+import { findShop } from './shop.ts';
+import { toolVersions } from './tools.ts';
+
+/**
+ * Whoever may ask for anything may ask for a drill: it goes into no shop, and what is told of it is figures. The folder is hidden from the
+ * daemon, which could read it while a drill is under way.
+ */
+export const drillTask: UnitTask<DrillRequest> = {
+  admit(config, request) {
+    subjectOf(config, request);
+    return scratchOwner(config);
+  },
+  serve,
+};
+
+/** Throws E_RESTORE_REFUSED, E_UNKNOWN_SHOP. */
+function subjectOf(config: Config, { shop: name, from }: DrillRequest): { readonly shop: ShopConfig; readonly vault: VaultConfig } {
+  const shop = findShop(config, name);
+  const vault = shop.vaults.includes(from) ? config.vaults.get(from) : undefined;
+  if (vault === undefined) throw new CoffreError('E_RESTORE_REFUSED', `shop ${shop.name} has no such vault`);
+  return { shop, vault };
+}
+
+async function serve({ clock, config, adapters, signal, onStep, onProgress, onProblem }: UnitDeps, request: DrillRequest): Promise<object> {
+  const { shop, vault } = subjectOf(config, request);
+  const { scratchDir, drillDatabase } = config.restore;
+  if (lstatSync(scratchDir, { throwIfNoEntry: false })?.uid !== process.geteuid?.()) {
+    throw new CoffreError('E_RESTORE_REFUSED', `${scratchDir} changed its owner while the drill began`);
+  }
+  await using catalog = await openCatalogToRead(config.stateDir);
+  const snapshots: SnapshotWithCopies[] = [];
+  for (const id of request.snapshots) {
+    const snapshot = await getSnapshot(catalog, id);
+    const isOther = snapshot.shop !== shop.name || !snapshot.copies.some((copy) => copy.vault === vault.name);
+    if (isOther || snapshots.some(({ source }) => source === snapshot.source)) {
+      throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${id} in ${vault.name} that could be drilled`);
+    }
+    snapshots.push(snapshot);
+  }
+  const before = await lastPassedDrill(catalog.db, shop.name);
+  const ports = portsOf(adapters);
+  using _lock = await lockDrills(scratchDir);
+  for (const dead of await sweep(scratchDir)) if (drillDatabase !== null) await dropScratch(ports, drillDatabase, dead);
+  const folder = await makePlace(scratchDir, request.request);
+  try {
+    const identities = await shopIdentities(config, shop.name);
+    const trusted = await trustedKeys(config);
+    return await runDrill(
+      { catalog, clock, ports, identities, trusted, folder, signal, onStep, onProgress, onProblem, tools: await toolVersions() },
+      {
+        ...{ drill: request.request, shop, vault, snapshots, server: drillDatabase },
+        rules: shop.plan.drill ?? DRILL_DEFAULTS,
+        missingBefore: before === null ? null : missingImages(before),
+      },
+    );
+  } finally {
+    await clearPlace(folder);
+  }
+}
+
+/** A killed drill's database; a server that does not answer is the drill's own to complain of. */
+async function dropScratch(
+  ports: DrillPorts,
+  { url, password }: NonNullable<Config['restore']['drillDatabase']>,
+  drill: string,
+): Promise<void> {
+  await dropDatabase(ports, withDatabase(url, 'information_schema'), password, scratchDatabase(drill)).catch(() => {});
+}
+
+function portsOf(adapters: RestoreAdapters): DrillPorts {
+  return {
+    openVault: (vault) => adapters.openVault(vault),
+    openFiles: (directory) =>
+      adapters.openFilesTarget(directory, {
+        ...{ host: { type: 'local' }, overwrite: false, delete: false, checksum: false, chosen: null, keepOld: false },
+        ...{ dropsPrivileges: true, files: null },
+      }),
+    openDatabase: (url, password) => adapters.openScratchDatabase(url, password),
+    openSession: (url, password) => adapters.openDatabaseSession(url, password),
+    host: adapters.host,
+  };
+}
