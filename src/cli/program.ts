@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   incident: async () => (await import('./incident.ts')).registerIncident,
   shop: async () => (await import('./shop-life.ts')).registerShop,
   hold: async () => (await import('./hold.ts')).registerHold,
+  estimate: async () => (await import('./estimate.ts')).registerEstimate,
   status: async () => (await import('./status.ts')).registerStatus,
   billing: async () => (await import('./billing.ts')).registerBilling,
   token: async () => (await import('./token.ts')).registerToken,

@@ -5,7 +5,15 @@ import type { Catalog } from '../catalog/open.ts';
 import { rateHost, ratesNear } from '../catalog/rates.ts';
 import { listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
-import { type Estimate, type EstimateSubject, estimateRestore, type NotMeasured, whyUnknown } from '../restore/estimate.ts';
+import {
+  type Estimate,
+  type EstimateSubject,
+  estimateRestore,
+  type NotMeasured,
+  type PhaseEstimate,
+  type Range,
+  whyUnknown,
+} from '../restore/estimate.ts';
 import { type Advice, adviseOn, type TableBytes } from '../restore/estimate-advice.ts';
 import { vaultOrder } from '../restore/keys.ts';
 import { type Fit, fitOf, hoursOf, mostCountedMs } from '../restore/recovery-fit.ts';
@@ -110,3 +118,45 @@ async function largeTables(catalog: Catalog, snapshot: string): Promise<readonly
   }
   return [...tables].map(([table, bytes]) => ({ table, bytes }));
 }
+
+/** As the command line and the API tell it: whole milliseconds, bytes a second. */
+export function estimateDocument(told: RestoreEstimate, advice: readonly Advice[]) {
+  const { estimate, notMeasured } = told;
+  return {
+    ...{
+      shop: told.shop,
+      targetMs: told.targetMs,
+      calendar: told.calendar,
+      fit: told.fit,
+      snapshots: told.snapshots.map((one) => ({ ...one })),
+    },
+    countedMs: told.countedMs === null ? null : Math.round(told.countedMs),
+    estimate:
+      estimate === null
+        ? null
+        : {
+            ...{ vault: estimate.vault, ...wholeMs(estimate), combined: estimate.combined, notIncluded: [...estimate.notIncluded] },
+            sources: estimate.sources.map((source) => ({
+              ...{ source: source.source, boundBy: source.boundBy, ...wholeMs(source), phases: source.phases.map(phaseDocument) },
+            })),
+            phases: estimate.phases.map(phaseDocument),
+          },
+    notMeasured: notMeasured?.missing.map((one) => ({ ...one })) ?? [],
+    advice: advice.map((one) => ({
+      ...one,
+      ...('expectedMs' in one ? { expectedMs: Math.round(one.expectedMs) } : {}),
+      ...('bytesPerSecond' in one ? { bytesPerSecond: Math.round(one.bytesPerSecond) } : {}),
+    })),
+  };
+}
+
+export type EstimateDocument = ReturnType<typeof estimateDocument>;
+
+const wholeMs = ({ expectedMs, lowMs, highMs }: Range) => ({
+  ...{ expectedMs: Math.round(expectedMs), lowMs: Math.round(lowMs), highMs: Math.round(highMs) },
+});
+
+const phaseDocument = ({ phase, bytes, bytesPerSecond, measurements, basis, ...range }: PhaseEstimate) => ({
+  ...{ phase, bytes: Math.round(bytes), bytesPerSecond: bytesPerSecond === null ? null : Math.round(bytesPerSecond), measurements, basis },
+  ...wholeMs(range),
+});
