@@ -66,6 +66,7 @@ export const FIELDS = {
   channel: field('text', 'mail, webhook or ping'),
   message: field('text', 'id of the message'),
   logLevel: field('text', 'the level that is logged from now on'),
+  request: field('text', 'id of the restore request: coffre request show'),
 } as const satisfies Record<string, Field>;
 
 export type FieldName = keyof typeof FIELDS;
@@ -181,6 +182,16 @@ export const EVENTS = {
   'http.malformed': event('warn', 'what came was no request, or came too slowly, or was too large', ['address', 'code', 'kind']),
   'http.crowded': event('warn', 'an address has too many connections: more are closed', ['address']),
   'http.failed': event('error', 'a request failed that should not have', ['method', 'route', 'code']),
+
+  'request.late': event('warn', 'the time that was promised for a restore is over, and it is not done', ['request', 'shop']),
+  'request.lapsed': event('info', 'a restore that was asked for was not approved for two weeks: it is called off', ['request', 'shop']),
+  'request.failed': eventWith(
+    'error',
+    'a restore request could not be looked after: it is tried again',
+    ['code', 'hint'],
+    ['request', 'shop'],
+  ),
+  'request.unsaved': event('error', 'how a restore ended cannot be written down with its request', ['request', 'code', 'hint']),
 
   'alarm.raised': eventWith('warn', 'something turned red', ['shop', 'kind'], ['source', 'vault', 'code']),
   'alarm.cleared': eventWith('info', 'it is green again', ['shop', 'kind'], ['source', 'vault', 'code']),

@@ -17,6 +17,7 @@ import { registerMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
 import type { Api, RouteAccess } from './routes.ts';
+import { registerRequests } from './requests.ts';
 import { registerRunEvents } from './run-events.ts';
 import { registerRuns } from './runs.ts';
 import { registerService } from './service.ts';
@@ -114,6 +115,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerRunEvents(api, service, new EventIds());
   registerSnapshots(api, service);
   registerVaults(api, service);
+  registerRequests(api, service);
   registerBilling(api, service);
   registerIncidents(api, service);
   registerHolds(api, service);

@@ -16,6 +16,8 @@ import { taskSchema } from './task-schema.ts';
 const TAKEN_UP_WITHIN_MS = 7 * 86_400_000;
 /** An order that takes the daemon down with it is not begun for ever. */
 const MOST_TRIES = 4;
+/** A shop that is half restored is not left so because its daemon was started anew some times. */
+const MOST_RESTORE_TRIES = 20;
 
 /** Writes an order down; `takesUp`: the run that it goes on with. */
 export async function writeOrder(
@@ -50,7 +52,7 @@ export async function recoverOrders(catalog: Catalog, clock: Clock, log: RunLog)
   }
   for (const row of await abandonedRuns(catalog, clock.nowMs() - TAKEN_UP_WITHIN_MS)) {
     const before = readOrder(row);
-    if (!before || (await tries(catalog, row)) >= MOST_TRIES) continue;
+    if (!before || (await tries(catalog, row)) >= triesOf(before.task)) continue;
     const order = await writeOrder(catalog, clock, { ...before, takesUp: row.id });
     log.info({ event: 'order.takenUp', run: order.run, shop: row.shop, kind: row.kind, who: order.who }, `goes on with ${row.id}`);
     orders.push(order);
@@ -67,9 +69,11 @@ function readOrder({ id, task, who }: RunRow): Order | null {
   }
 }
 
+const triesOf = ({ kind }: TaskRequest): number => (kind === 'restore' ? MOST_RESTORE_TRIES : MOST_TRIES);
+
 async function tries(catalog: Catalog, row: RunRow): Promise<number> {
   let count = 1;
-  for (let before = row.takesUp; before !== null && count < MOST_TRIES; count++) {
+  for (let before = row.takesUp; before !== null && count < MOST_RESTORE_TRIES; count++) {
     const found = await catalog.db.selectFrom('runs').select('takesUp').where('id', '=', before).executeTakeFirst();
     before = found?.takesUp ?? null;
   }

@@ -6,6 +6,7 @@ import { audit } from '../catalog/audit.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { endPause, listPauses, type Pause, type PauseOrder, pauseShop } from '../catalog/pauses.ts';
+import { readRequest } from '../catalog/requests.ts';
 import { closeQueued, markHung, readRun } from '../catalog/run-queue.ts';
 import { isRunAlive } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
@@ -19,6 +20,8 @@ import { RunHub } from './feed.ts';
 import { giveBackWhileIdle } from './idle-memory.ts';
 import { jobsOf } from './jobs.ts';
 import { markDeadRuns, recoverOrders, writeOrder } from './orders.ts';
+import { isUnattended } from './request-desk.ts';
+import { RequestKeeper } from './request-keeper.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Hindrance, Limits } from './scheduler-ports.ts';
 import type { ConfigProblem, Service, ServiceState } from './service.ts';
@@ -54,6 +57,7 @@ export class RunningService implements Service {
   readonly #options: ServiceOptions;
   readonly #scheduler: Scheduler;
   readonly #memory: MemoryBudget;
+  readonly #keeper: RequestKeeper;
   readonly #startedAt: number;
   #config: Config;
   #jobs: number;
@@ -103,18 +107,25 @@ export class RunningService implements Service {
       work: workOf(deps),
       publish: (event) => this.feed.publish(event),
     });
+    this.#keeper = new RequestKeeper({
+      ...{ config: () => this.#config, catalog, clock, log },
+      submit: (task, who) => this.submit(task, who),
+      isOrdered: (request) => this.#scheduler.hasRestore(request),
+    });
   }
 
   /** Until the signal; as Scheduler.run. */
   async run(signal: AbortSignal, onLoaded: () => void): Promise<boolean> {
     const done = new AbortController();
     const survey = this.survey.run(AbortSignal.any([signal, done.signal]));
+    const requests = this.#keeper.run(AbortSignal.any([signal, done.signal]));
     const idle = giveBackWhileIdle(this.clock, () => this.#scheduler.running.length === 0, done.signal);
     try {
       return await this.#scheduler.run(signal, onLoaded);
     } finally {
       done.abort();
       await survey;
+      await requests;
       await idle;
     }
   }
@@ -158,6 +169,8 @@ export class RunningService implements Service {
     const declared = this.#config.shops.get(shop);
     if (kind === 'probe' || kind === 'checkpoint') {
       if (shop !== DAEMON_SHOP) throw new CoffreError('E_USAGE', `a ${kind} is of ${DAEMON_SHOP}, not of ${shop}`);
+    } else if (kind === 'restore') {
+      await this.#checkRestore(task.shop, task.request);
     } else if (kind === 'backup') {
       const own = declared ?? this.#unknown(shop);
       if (own[task.source] === null) {
@@ -172,6 +185,20 @@ export class RunningService implements Service {
       const held = mayBeGone && (shop === DAEMON_SHOP || (await undeclaredShops(this.#config, this.catalog)).includes(shop));
       if (!held && !(kind === 'verify' && shop === DAEMON_SHOP)) this.#unknown(shop);
     }
+  }
+
+  /** Throws E_UNKNOWN_REQUEST, E_REQUEST_STATE, E_CONFIG, E_BUSY. */
+  async #checkRestore(shop: string, id: string): Promise<void> {
+    const { file, restore } = this.#config;
+    if (!isUnattended(this.#config)) {
+      throw new CoffreError('E_CONFIG', `restore.unattended is not true in ${file}: the daemon restores nothing into a shop by itself`, {
+        hint: `as root: coffre request run ${id}`,
+      });
+    }
+    if (restore.socket === null || !this.#config.shops.has(shop)) this.#unknown(shop);
+    const row = await readRequest(this.catalog, id);
+    const isToBeDone = row.shop === shop && (row.state === 'approved' || row.state === 'running' || row.state === 'verifying');
+    if (!isToBeDone) throw new CoffreError('E_REQUEST_STATE', `request ${id} is ${row.state}: there is nothing to restore`);
   }
 
   #unknown(shop: string): never {

@@ -27,6 +27,9 @@ const NO_HINDRANCE: Hindrance = { shops: new Set(), restores: 0 };
 /** A look for what lacks, or for what is to be read, goes on where it was: whatever is due may interrupt it. */
 const yields = (task: TaskRequest): boolean => task.kind === 'catch-up' || (task.kind === 'verify' && !task.all);
 
+/** Somebody waits for it, against a clock: before everything else, without a place of its own, and without a deadline. */
+const isRestore = (task: TaskRequest): boolean => task.kind === 'restore';
+
 interface WaitingOrder {
   readonly order: Order;
   /** Not before, by the monotonic clock. */
@@ -139,6 +142,12 @@ export class Scheduler {
     return this.#book.size;
   }
 
+  /** Whether an order for this request waits or is under way. */
+  hasRestore(request: string): boolean {
+    const isOf = (task: TaskRequest): boolean => task.kind === 'restore' && task.request === request;
+    return this.#orders.some(({ order }) => isOf(order.task)) || [...this.#running.values()].some(({ task }) => isOf(task));
+  }
+
   /** The run of an order for the same that has not begun. */
   waitingFor(task: TaskRequest): string | null {
     const text = JSON.stringify(task);
@@ -208,7 +217,8 @@ export class Scheduler {
     const orders = this.#orders.filter(({ notBeforeMs }) => notBeforeMs <= monotonicMs);
     const entries = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, nowMs });
     const turns = [
-      ...orders.filter(({ order }) => !yields(order.task)),
+      ...orders.filter(({ order }) => isRestore(order.task)),
+      ...orders.filter(({ order }) => !yields(order.task) && !isRestore(order.task)),
       ...entries.filter(({ job }) => !givesWay(job.name)),
       ...orders.filter(({ order }) => yields(order.task)),
       ...entries.filter(({ job }) => givesWay(job.name)),
@@ -216,10 +226,10 @@ export class Scheduler {
     for (const turn of turns) {
       const task = 'order' in turn ? turn.order.task : taskOf(turn.job);
       const isFull = this.#isFull();
-      if (!yields(task)) this.#makeWay(task.shop, isFull);
+      if (!yields(task)) this.#makeWay(task, isFull && !isRestore(task));
       if (this.#running.has(task.shop)) continue;
       // whoever is next in turn waits for a place, and nobody overtakes it
-      if (isFull) return;
+      if (isFull && !isRestore(task)) return;
       if ('order' in turn) this.#beginOrder(turn, nowMs);
       else this.#beginSlot(turn, entries, nowMs);
     }
@@ -244,18 +254,25 @@ export class Scheduler {
   #isFull(): boolean {
     const { concurrency } = this.#options.limits();
     let [busy, hung] = [0, 0];
-    for (const underWay of this.#running.values()) underWay.hung ? hung++ : busy++;
+    for (const underWay of this.#running.values()) {
+      // the restore unit does its work, and the hindrance counts it among those of this machine
+      if (!isRestore(underWay.task)) underWay.hung ? hung++ : busy++;
+    }
     // a hung run does nothing and gives its place to the others, but no more of them than there are places: each holds memory
     const places = Math.max(1, concurrency - this.#hindrance.restores);
     return busy + Math.max(0, hung - concurrency) >= places;
   }
 
-  /** Stops what gives way and something waits for: its own shop's, or any when there is no place and none is about to be free. */
-  #makeWay(shop: string, isFull: boolean): void {
+  /**
+   * Stops what gives way and something waits for: its own shop's, or any when there is no place and none is about to be free. For a restore
+   * everything of its own shop gives way: a promise in hours counts, and what a backup stored is taken up after it.
+   */
+  #makeWay(task: TaskRequest, isFull: boolean): void {
     const yielding = [...this.#running.values()].filter((underWay) => underWay.yields && !underWay.hung);
     const any = isFull && !yielding.some(({ stopped }) => stopped !== null) ? yielding[0] : undefined;
-    const own = this.#running.get(shop);
-    const inTheWay = own === undefined ? any : own.yields ? own : undefined;
+    const own = this.#running.get(task.shop);
+    const ownYields = own !== undefined && (own.yields || (isRestore(task) && !isRestore(own.task) && !own.hung));
+    const inTheWay = own === undefined ? any : ownYields ? own : undefined;
     if (inTheWay) this.#tellToStop(inTheWay, 'gave way', new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
   }
 
@@ -263,13 +280,14 @@ export class Scheduler {
     const { clock, limits } = this.#options;
     const { shop } = underWay.task;
     this.#running.set(shop, underWay);
-    underWay.timer = clock.after(limits().deadlineMs, () =>
+    const overdue = (): void =>
       this.#tellToStop(
         underWay,
         'deadline',
         new CoffreError('E_DEADLINE', `${shop}: the ${underWay.task.kind} took longer than limits.runDeadline`),
-      ),
-    );
+      );
+    // a shop that is half restored is no better off when its restore is stopped
+    if (!isRestore(underWay.task)) underWay.timer = clock.after(limits().deadlineMs, overdue);
     underWay.ended = run(underWay).finally(() => {
       underWay.timer?.cancel();
       this.#running.delete(shop);

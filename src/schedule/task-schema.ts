@@ -18,6 +18,14 @@ export const taskSchema = z.discriminatedUnion('kind', [
     source: sourceKind,
     full: z.boolean().default(false).describe('everything read anew'),
   }),
+  z.strictObject({
+    kind: z.literal('restore'),
+    shop: shopName,
+    request: z
+      .string()
+      .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
+      .describe('id of an approved request'),
+  }),
   z.strictObject({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
   z.strictObject({ kind: z.literal('prune'), shop: shopName }),
   z.strictObject({ kind: z.literal('reconcile'), shop: shopName }),

@@ -7,6 +7,8 @@ export type TaskRequest =
   | { readonly kind: 'backup'; readonly shop: string; readonly source: SourceKind; readonly full: boolean }
   /** `verify` reads back what was not read within verify.readWithin, `all` of it when asked; checking signatures is the restore unit's. */
   | { readonly kind: 'verify'; readonly shop: string; readonly all: boolean }
+  /** Into the shop's own place, as an approved request says. */
+  | { readonly kind: 'restore'; readonly shop: string; readonly request: string }
   /** Of a shop, or of DAEMON_SHOP. */
   | { readonly kind: 'prune' | 'reconcile'; readonly shop: string }
   | { readonly kind: 'catch-up'; readonly shop: string }
@@ -15,7 +17,16 @@ export type TaskRequest =
 
 export type TaskKind = TaskRequest['kind'];
 
-export const TASK_KINDS = ['backup', 'verify', 'prune', 'reconcile', 'catch-up', 'probe', 'checkpoint'] as const satisfies TaskKind[];
+export const TASK_KINDS = [
+  'backup',
+  'restore',
+  'verify',
+  'prune',
+  'reconcile',
+  'catch-up',
+  'probe',
+  'checkpoint',
+] as const satisfies TaskKind[];
 
 /** The source that a task reads; null: none. */
 export const sourceOf = (task: TaskRequest): RunsTable['source'] => (task.kind === 'backup' ? task.source : null);

@@ -3,7 +3,6 @@
 import { catchUpShop } from '../backup/catch-up.ts';
 import { catchUpShortfall, needsCatchUp } from '../backup/catch-up-result.ts';
 import { type CheckpointDeps, checkpointAfterRun, checkpointFailure, checkpointVaults, writeCheckpoints } from '../backup/checkpoint.ts';
-import { Estimator } from '../backup/estimator.ts';
 import { type PrepareVault, prepareNewVaults } from '../backup/first-use.ts';
 import { logIncident, type RunLog } from '../backup/log.ts';
 import type { MemoryBudget } from '../backup/memory.ts';
@@ -24,8 +23,9 @@ import { isReadingDue, type ReadDueRequest, readDue, readShortfall } from '../re
 import { isBackedUp } from '../retention/policy.ts';
 import { pruneShortfall } from '../retention/result.ts';
 import { type WatchDeps, watchShop, watchShortfall } from '../retention/watch.ts';
-import type { RunProgress } from './feed.ts';
+import { backupFigures } from './backup-figures.ts';
 import { backedUpBy, type Job } from './jobs.ts';
+import { restoreForRequest } from './restore-work.ts';
 import type { Work } from './scheduler-ports.ts';
 
 /** The outside world, opened by the composition root. */
@@ -58,6 +58,7 @@ export function workOf(deps: WorkDeps): (work: Work) => Promise<void> {
     const { task } = work;
     const own: RunDeps = { ...deps, config: deps.config() };
     if (task.kind === 'backup') await backup(own, work, task.source, task.full, logProgress);
+    else if (task.kind === 'restore') await restoreForRequest(own, work, task.request);
     else if (task.kind === 'catch-up') await catchUp(own, work);
     else if (task.kind === 'prune') await prune(own, work);
     else if (task.kind === 'reconcile') await reconcile(own, work);
@@ -115,7 +116,7 @@ async function backup(
     return;
   }
   await prepareNewVaults(ports, config, catalog, shop.vaults);
-  const figures = progressOf(clock, work);
+  const figures = backupFigures(clock, work);
   const result = await backupSource(
     {
       ...{ config, catalog, clock, log, memory, tools, openVault: ports.openVault, openSource: ports.openSource, onStep: work.step },
@@ -132,22 +133,6 @@ async function backup(
   }
   const shortfall = shortfallOf(shop.name, result);
   if (shortfall) throw shortfall;
-}
-
-/** For whoever watches: with rate and time left. */
-function progressOf(clock: Clock, work: Work): OnProgress {
-  const estimator = new Estimator();
-  return ({ plainBytes, carriedBytes, expectedBytes, expectedExactly, storedBytes, segments, reusedSegments, files }) => {
-    const atMs = clock.monotonicMs();
-    const totalIsGuess = !expectedExactly;
-    estimator.add({ atMs, doneBytes: plainBytes, carriedBytes, totalBytes: expectedBytes, totalIsGuess });
-    const figures: RunProgress = {
-      ...{ doneBytes: plainBytes, carriedBytes, totalBytes: expectedBytes, totalIsGuess, storedBytes, segments, reusedSegments, files },
-      bytesPerSecond: estimator.rate(atMs),
-      leftMs: estimator.leftMs(atMs),
-    };
-    work.progress(figures);
-  };
 }
 
 function checkpointDeps({ config, catalog, clock, log, ports, version }: RunDeps): CheckpointDeps {

@@ -1,0 +1,95 @@
+// What becomes of an approved request while it is worked on: begun, verified, done or failed, each kept with its instant and the clock's word.
+import type { Catalog } from '../catalog/open.ts';
+import { changeRequest, type RequestRow, readRequest } from '../catalog/requests.ts';
+import { unpinRun } from '../catalog/segments.ts';
+import type { Clock } from '../clock.ts';
+import type { CoffreError } from '../errors.ts';
+import type { InPlaceOrder } from '../restore/in-place.ts';
+import { follow } from '../restore/request-life.ts';
+import type { RequestPreview } from '../restore/request-preview.ts';
+import { clockOf, PromiseCalendars } from './request-document.ts';
+
+export interface ProgressDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+}
+
+/** Who works on it: the daemon, or the command of somebody with root's rights. */
+const by = (who: string) => ({ who, role: 'daemon' }) as const;
+
+/** Written down as begun by this run; begun before, it goes on. Throws E_REQUEST_STATE when it was called off, or is not approved. */
+export async function beginRequest({ catalog, clock }: ProgressDeps, id: string, runId: string, who: string): Promise<RequestRow> {
+  return await changeRequest(catalog, clock, id, { verb: 'start', ...by(who), detail: { run: runId } }, (row, nowMs) => ({
+    state: follow(row, 'start', 'daemon', null),
+    ...{ startedAt: row.startedAt ?? nowMs, verifyingAt: null, runId, errorCode: null, errorMessage: null },
+  }));
+}
+
+/** The restored shop is looked at. Said once. */
+export async function verifyRequest({ catalog, clock }: ProgressDeps, id: string, who: string): Promise<void> {
+  await changeRequest(catalog, clock, id, { verb: 'verify', ...by(who) }, (row, nowMs) =>
+    row.state === 'verifying' ? null : { state: follow(row, 'verify', 'daemon', null), verifyingAt: nowMs },
+  );
+}
+
+/** The shop is back: whether in time is written down with it. `detail`: what it came to. */
+export async function finishRequest({ catalog, clock }: ProgressDeps, id: string, who: string, detail: unknown): Promise<RequestRow> {
+  const calendars = await loaded(catalog, id);
+  return await changeRequest(catalog, clock, id, { verb: 'finish', ...by(who), detail }, async (row, nowMs, tx) => {
+    const done = { ...row, state: follow(row, 'finish', 'daemon', null), endedAt: nowMs };
+    await unpinRun(tx, id);
+    const reading = await clockOf(done, nowMs, calendars);
+    const outcome = reading === null ? null : reading.state === 'kept' ? 'kept' : 'broken';
+    return { ...change(done), outcome, countedMs: reading?.countedMs ?? null, leftMs: reading?.leftMs ?? null };
+  });
+}
+
+/** It ended without the shop being back as wanted; its clock goes on. */
+export async function failRequest({ catalog, clock }: ProgressDeps, id: string, who: string, error: Pick<CoffreError, 'code' | 'message'>) {
+  const calendars = await loaded(catalog, id);
+  const { code, message } = error;
+  return await changeRequest(catalog, clock, id, { verb: 'fail', ...by(who), detail: { code } }, async (row, nowMs, tx) => {
+    const failed = { ...row, state: follow(row, 'fail', 'daemon', null), endedAt: nowMs };
+    await unpinRun(tx, id);
+    const reading = await clockOf(failed, nowMs, calendars);
+    const late = reading?.state === 'broken' ? ({ outcome: 'broken' } as const) : {};
+    return { ...change(failed), errorCode: code, errorMessage: message, ...late };
+  });
+}
+
+/** Its target is used up, and it is not back: said once. */
+export async function noteLate({ catalog, clock }: ProgressDeps, id: string): Promise<boolean> {
+  const calendars = await loaded(catalog, id);
+  let isLate = false;
+  await changeRequest(catalog, clock, id, { verb: 'late', ...by('coffre') }, async (row, nowMs) => {
+    if (row.outcome !== null) return null;
+    const reading = await clockOf(row, nowMs, calendars);
+    isLate = reading?.state === 'broken' && row.state !== 'done';
+    return isLate ? { outcome: 'broken' } : null;
+  });
+  return isLate;
+}
+
+/** Inside a transaction nothing may be waited for: the library of holidays is loaded before. */
+async function loaded(catalog: Catalog, id: string): Promise<PromiseCalendars> {
+  const calendars = new PromiseCalendars();
+  const { promise } = await readRequest(catalog, id);
+  if (promise !== null) await calendars.of(promise);
+  return calendars;
+}
+
+const change = ({ endedAt, state }: RequestRow) => ({ endedAt, state });
+
+/** What is ordered of the sequence in place: the snapshots that were shown and approved. */
+export function orderOf(row: Pick<RequestRow, 'id' | 'preview' | 'shop'>): InPlaceOrder {
+  const { paths, snapshots, tables } = JSON.parse(row.preview) as RequestPreview;
+  const database = snapshots.find(({ source }) => source === 'database');
+  const files = snapshots.find(({ source }) => source === 'files');
+  return {
+    ...{ request: row.id, shop: row.shop },
+    database: database ? { snapshot: database.id, tables: tables.length > 0 ? tables : null } : null,
+    // some files of it are not the whole tree: what else is there stays
+    files: files ? { snapshot: files.id, paths, remove: paths.length === 0 } : null,
+    ...{ from: null, checksum: false, keepSetuid: false, secrets: 'keep', domain: null, maintenance: 'at-once', safety: 'take' },
+  };
+}
