@@ -61,6 +61,8 @@ export interface ShopState {
   readonly urls: readonly ShopUrl[];
   /** Files with secrets and settings of this machine that are there, relative to the root. */
   readonly settings: readonly string[];
+  /** Of folders that matter: `uid:gid`, by path below the root. */
+  readonly owners: Readonly<Record<string, string>>;
   /** Figures that tell whether what comes back is of the same order; null: not there. */
   readonly counts: ShopCounts | null;
 }
@@ -104,19 +106,31 @@ export interface ShopFinding {
 /** Which settings files stay. `keep`: this machine's, with those keys that belong to the restored database; `archive`: the archive's. */
 export type SettingsChoice = 'keep' | 'archive';
 
+export interface SettingsScope {
+  /** The archive's database comes too. */
+  readonly databaseRestored: boolean;
+  /** The staged tree is to take the root's place; false: it holds what differs, and is moved into it. */
+  readonly whole: boolean;
+}
+
 /** Replaces a domain wherever the shop's database names it. */
 export interface DomainChange {
-  readonly from: string;
+  /** null: the main domain of the main shop. */
+  readonly from: string | null;
   readonly to: string;
   /** null: stays. Such as `/` or `/boutique/`. */
   readonly physicalUri: string | null;
 }
 
 export interface HttpCheck {
-  /** Such as `https://www.dupont.example/`; its host goes into the Host header and TLS. */
-  readonly url: string;
-  /** Where to connect, as seen from the shop's host; null: where the URL's name leads from here. */
-  readonly through: { readonly host: string; readonly port: number } | null;
+  /** Such as `https://www.dupont.example/`; its host goes into the Host header and TLS. null: each shop's main address, as its database has it. */
+  readonly url: string | null;
+  /**
+   * Where to connect, as seen from the shop's host (`port` null: that of http or https); the certificate is not looked at then. null: where
+   * the URL's name leads from here.
+   */
+  readonly through: { readonly host: string; readonly port: number | null } | null;
+  /** Of one request. */
   readonly timeoutMs: number;
   /** Text that the page must hold; null: the shop's own name, as its database has it. */
   readonly marker: string | null;
@@ -126,10 +140,10 @@ export interface SmokeOptions {
   readonly tables: ShopTables | null;
   /** null: HTTP is not asked, and the findings say so. */
   readonly http: HttpCheck | null;
-  /** Names without prefix that must be there; null: those that every PrestaShop has. */
+  /** Full names, as the manifest has them, that must be there; null: those that every PrestaShop has. */
   readonly expectedTables: readonly string[] | null;
-  /** As before the restore, where it is known. */
-  readonly before: ShopCounts | null;
+  /** As it was before the restore, where that was a shop to compare with. */
+  readonly before: ShopState | null;
   readonly signal: AbortSignal;
 }
 
@@ -146,8 +160,9 @@ export interface SmokeOptions {
  *   smokeTest                     passes the guard and the switch, clients do not
  *   setSwitch, unguard(root)      open: index.php is whole last
  *
- * Whoever writes single files into the guarded tree leaves out `GUARDED` paths (guard.ts) or guards what is staged first, and removes nothing
- * whose name begins with GUARD_PREFIX.
+ * A staged tree that holds only what differs is guarded too, then moved in: its guards and kept files go over the old ones, and the newest
+ * kept file counts. Nothing whose name begins with GUARD_PREFIX (guard-page.ts) may be removed meanwhile, and a comparison finds the files that
+ * it GUARDED different until `unguard`.
  *
  * Throws E_SHOP_GUARD, E_SHOP_SETTINGS, E_TARGET_WRITE, E_TARGET_SPACE, E_TOOL_MISSING, E_SSH_…, E_DB_… .
  */
@@ -163,12 +178,13 @@ export interface ShopTarget {
   closeSwitch(tables: ShopTables | null): Promise<Did>;
   /** Back to `state`, exactly its rows; one transaction. */
   setSwitch(tables: ShopTables | null, state: SwitchState): Promise<Did>;
-  /** Brings the settings files of the staged tree to what is chosen. `databaseRestored`: the archive's database comes too. */
-  settleSettings(staged: string, choice: SettingsChoice, scope: { readonly databaseRestored: boolean }): Promise<readonly ShopFinding[]>;
-  emptyCaches(root?: string): Promise<Did>;
+  /** Brings the settings files of the staged tree to what is chosen. */
+  settleSettings(staged: string, choice: SettingsChoice, scope: SettingsScope): Promise<readonly ShopFinding[]>;
+  /** Of the tree, and what Smarty keeps in tables. Throws E_TARGET_WRITE when something of them stays. */
+  emptyCaches(tables: ShopTables | null): Promise<Did>;
   /** In the database and in the part of .htaccess that PrestaShop writes. */
   setDomains(tables: ShopTables | null, changes: readonly DomainChange[]): Promise<Did>;
-  /** Asks without a token: only the guard's answer, or PrestaShop's own maintenance, is ok. */
-  proveClosed(http: HttpCheck, signal: AbortSignal): Promise<ShopFinding>;
+  /** Asks as a client does: only the guard's answer, or PrestaShop's own maintenance, is ok. `tables`: for a URL that is not given. */
+  proveClosed(tables: ShopTables | null, http: HttpCheck, signal: AbortSignal): Promise<ShopFinding>;
   smokeTest(options: SmokeOptions): Promise<readonly ShopFinding[]>;
 }

@@ -1,0 +1,166 @@
+// A shop that is restored where it runs: closed, brought in order, tried and opened again. The steps of the port, each over the files beside this one.
+import { createHash, randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Clock } from '../../clock.ts';
+import type { FilesConfig } from '../../config/config.ts';
+import { CoffreError } from '../../errors.ts';
+import type { Host } from '../../host/host.ts';
+import { detectShop } from '../../source/shop/detect.ts';
+import { existing } from '../../source/shop/host-file.ts';
+import type {
+  Did,
+  DomainChange,
+  HttpCheck,
+  SettingsChoice,
+  SettingsScope,
+  ShopFinding,
+  ShopKind,
+  ShopState,
+  ShopTables,
+  ShopTarget,
+  SmokeOptions,
+  SwitchState,
+} from '../shop.ts';
+import { emptyCaches } from './caches.ts';
+import { countShop } from './checks.ts';
+import { readUrls, setDomains } from './domains.ts';
+import { lookAtEntries, placeGuards, removeGuards } from './guard.ts';
+import { GUARDED } from './guard-page.ts';
+import { readOwners } from './owners.ts';
+import { proveClosed } from './prove-closed.ts';
+import { SETTINGS_FILES, settleSettings } from './settings.ts';
+import { smokeTest } from './smoke-test.ts';
+import { closeSwitch, isOpen, readSwitch, setSwitch } from './switch.ts';
+import { ask, presentTables, tableName } from './tables.ts';
+
+const NO_GUARD: Did = { changed: false, detail: 'no guard: coffre does not know what answers for a tree of profile generic' };
+
+export class RunningShop implements ShopTarget {
+  readonly #host: Host;
+  readonly #files: Pick<FilesConfig, 'root' | 'profile'>;
+  readonly #clock: Clock;
+
+  /** `host` stays the caller's to close. */
+  constructor(host: Host, files: Pick<FilesConfig, 'root' | 'profile'>, clock: Clock) {
+    this.#host = host;
+    this.#files = files;
+    this.#clock = clock;
+  }
+
+  async inspect(tables: ShopTables | null, signal?: AbortSignal): Promise<ShopState> {
+    const { root } = this.#files;
+    const [kind, entries, owners] = await Promise.all([
+      this.#kind(signal),
+      lookAtEntries(this.#host, root, this.#guarded),
+      readOwners(this.#host, root),
+    ]);
+    const settings = SETTINGS_FILES[this.#files.profile].map(({ path }) => path);
+    const there = await existing(
+      this.#host,
+      settings.map((path) => join(root, path)),
+    );
+    const state = await readSwitch(tables);
+    const shops = tables === null || state === null ? [] : await readShops(tables);
+    return {
+      kind,
+      switch: state,
+      open: isOpen(state, shops),
+      guarded: entries.filter(({ is }) => is === 'guard').map(({ path }) => path),
+      shops,
+      urls: tables === null || state === null ? [] : await readUrls(tables),
+      settings: settings.filter((path) => there.has(join(root, path))),
+      owners,
+      counts: tables === null ? null : await countShop(tables),
+    };
+  }
+
+  async guard(root?: string): Promise<Did> {
+    if (this.#guarded.length === 0) return NO_GUARD;
+    // a staged tree may hold no more than what differs: a guard of its own would hide the real file that the root keeps
+    const always = root === undefined || root === this.#files.root;
+    return await placeGuards(this.#host, root ?? this.#files.root, this.#guarded, { always });
+  }
+
+  async unguard(root: string = this.#files.root): Promise<Did> {
+    if (this.#guarded.length === 0) return NO_GUARD;
+    return await removeGuards(this.#host, root, this.#guarded);
+  }
+
+  readSwitch(tables: ShopTables | null): Promise<SwitchState> {
+    return readSwitch(tables);
+  }
+
+  closeSwitch(tables: ShopTables | null): Promise<Did> {
+    return closeSwitch(tables);
+  }
+
+  setSwitch(tables: ShopTables | null, state: SwitchState): Promise<Did> {
+    return setSwitch(tables, state);
+  }
+
+  settleSettings(staged: string, choice: SettingsChoice, scope: SettingsScope): Promise<readonly ShopFinding[]> {
+    const { root, profile: application } = this.#files;
+    return settleSettings({ host: this.#host, application, root, staged, choice, ...scope });
+  }
+
+  async emptyCaches(tables: ShopTables | null): Promise<Did> {
+    return await emptyCaches(this.#host, this.#files.root, (await this.#kind()).layout, tables);
+  }
+
+  async setDomains(tables: ShopTables | null, changes: readonly DomainChange[]): Promise<Did> {
+    return await setDomains(this.#host, this.#files.root, tables, changes);
+  }
+
+  proveClosed(tables: ShopTables | null, http: HttpCheck, signal: AbortSignal): Promise<ShopFinding> {
+    return proveClosed({ host: this.#host, clock: this.#clock, tables, http, signal });
+  }
+
+  /** A one-time token lets the check past the guard; it dies with the check. Without a guard it asks as a client does. */
+  async smokeTest(options: SmokeOptions): Promise<readonly ShopFinding[]> {
+    const { root, profile } = this.#files;
+    const stands = (await lookAtEntries(this.#host, root, this.#guarded)).some(({ is }) => is === 'guard');
+    const token = stands && options.http !== null ? randomBytes(32).toString('hex') : null;
+    const arm = async (passSha256: string | null): Promise<void> => {
+      await placeGuards(this.#host, root, this.#guarded, { always: false, passSha256 });
+    };
+    if (token !== null) await arm(createHash('sha256').update(token).digest('hex'));
+    try {
+      return await smokeTest({ host: this.#host, clock: this.#clock, root, profile, token, ...options });
+    } finally {
+      if (token !== null) await arm(null);
+    }
+  }
+
+  get #guarded(): readonly string[] {
+    return GUARDED[this.#files.profile];
+  }
+
+  async #kind(signal?: AbortSignal): Promise<ShopKind> {
+    const { profile } = this.#files;
+    if (profile === 'generic') return { application: 'generic', version: null, layout: 'generic' };
+    const { application } = await detectShop(this.#host, this.#files, signal);
+    if (profile === 'wordpress') return { application: 'wordpress', version: application?.version ?? null, layout: 'wordpress' };
+    const version = application?.version ?? null;
+    const layouts: readonly ShopKind['layout'][] = ['1.6', '1.7', '8', '9'];
+    // of one that says nothing, and of those to come: the newest has the places of all
+    return { application: 'prestashop', version, layout: layouts.find((one) => one === application?.layout) ?? '9' };
+  }
+}
+
+async function readShops(tables: ShopTables): Promise<ShopState['shops']> {
+  if (!(await presentTables(tables, ['shop'])).has('shop')) return [];
+  const rows = await ask(
+    tables,
+    'ps_shop',
+    `SELECT id_shop, id_shop_group, active FROM ${tableName(tables, 'shop')} WHERE deleted=0 ORDER BY id_shop`,
+  );
+  return rows.map(([id, groupId, active]) => ({ id: Number(id), groupId: Number(groupId), active: active === '1' }));
+}
+
+/** What is red or unknown among findings, as the one error of a restore that may not open its shop; null: nothing. */
+export function redOf(findings: readonly ShopFinding[]): CoffreError | null {
+  const bad = findings.filter(({ ok }) => ok !== true);
+  const first = bad[0];
+  if (first === undefined) return null;
+  return new CoffreError(first.code ?? 'E_RED', bad.map(({ check, detail }) => `${check}: ${detail}`).join('; '));
+}
