@@ -39,7 +39,7 @@ export interface PreviewNow extends RequestPreview {
   readonly unattended: boolean;
 }
 
-/** More are no help to anybody. */
+/** Of a shop's owner: more are no help to anybody. */
 const MOST_OPEN = 5;
 
 function shopOf(config: Config, name: string): ShopConfig {
@@ -114,8 +114,8 @@ export async function openRequest(deps: DeskDeps, order: NewRequest, by: DeskCal
     const text = JSON.stringify(wanted);
     const same = open.find((other) => other.wanted === text && snapshotIds(other).join() === preview.snapshots.map(({ id }) => id).join());
     if (same) return same;
-    if (open.length >= MOST_OPEN) {
-      throw new CoffreError('E_REQUEST_STATE', `${shop} has ${open.length} open requests`, { hint: 'coffre request cancel ID' });
+    if (by.role === 'client' && open.filter(({ createdRole }) => createdRole === 'client').length >= MOST_OPEN) {
+      throw new CoffreError('E_REQUEST_STATE', `${shop} has ${MOST_OPEN} open requests of its owner`, { hint: 'coffre request cancel ID' });
     }
     const made: RequestRow = {
       ...{ id: newId(clock), shop, state: 'requested', wanted: text, preview: JSON.stringify(preview) },

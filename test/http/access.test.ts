@@ -44,6 +44,7 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'GET /v1/shops': { ...OWNER, monitor: 200 },
   'GET /v1/shops/:shop': { ...ONE_OF_OWNER, monitor: 200, path: ({ shop }) => `/v1/shops/${shop}` },
   'GET /v1/shops/:shop/status': { ...ONE_OF_OWNER, monitor: 200, path: ({ shop }) => `/v1/shops/${shop}/status` },
+  'GET /v1/shops/:shop/estimate': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/estimate` },
   'GET /v1/status': { ...OWNER, monitor: 200 },
   'POST /v1/shops/:shop/suspend': { ...ADMIN, path: ({ shop }) => `/v1/shops/${shop}/suspend`, body: reason },
   'POST /v1/shops/:shop/pause': { ...ADMIN, path: ({ shop }) => `/v1/shops/${shop}/pause`, body: reason },
@@ -54,6 +55,16 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'POST /v1/runs/:run/cancel': { ...ADMIN, admin: 202, path: ({ run }) => `/v1/runs/${run}/cancel` },
   'GET /v1/runs/:run/events': { ...ONE_OF_OWNER, path: ({ run }) => `/v1/runs/${run}/events` },
   'GET /v1/events': OWNER,
+  'GET /v1/requests': OWNER,
+  'GET /v1/requests/:request': { ...ONE_OF_OWNER, path: ({ request }) => `/v1/requests/${request}` },
+  'POST /v1/requests/preview': { ...ONE_OF_OWNER, body: ({ shop }) => ({ shop }) },
+  'POST /v1/requests': { ...ONE_OF_OWNER, admin: 201, own: 201, body: ({ shop }) => ({ shop }) },
+  'POST /v1/requests/:request/approve': { ...ONE_OF_OWNER, path: ({ request }) => `/v1/requests/${request}/approve`, body: reason },
+  'POST /v1/requests/:request/hold': { ...ADMIN, path: ({ request }) => `/v1/requests/${request}/hold`, body: reason },
+  'POST /v1/requests/:request/release': { ...ADMIN, path: ({ heldRequest }) => `/v1/requests/${heldRequest}/release`, body: reason },
+  'POST /v1/requests/:request/refuse': { ...ADMIN, path: ({ request }) => `/v1/requests/${request}/refuse`, body: reason },
+  'POST /v1/requests/:request/cancel': { ...ONE_OF_OWNER, path: ({ request }) => `/v1/requests/${request}/cancel`, body: reason },
+  'POST /v1/requests/:request/retry': { ...ADMIN, path: ({ failedRequest }) => `/v1/requests/${failedRequest}/retry`, body: reason },
   'GET /v1/snapshots': OWNER,
   'GET /v1/shops/:shop/snapshots': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/snapshots` },
   'GET /v1/snapshots/:snapshot': { ...ONE_OF_OWNER, path: ({ snapshot }) => `/v1/snapshots/${snapshot}` },
@@ -79,7 +90,13 @@ let made = 0;
 /** Routes at which a client asks for one thing by its name: what is not there, and what is somebody else's. */
 const NAMED = Object.entries(MATRIX).filter(([, row]) => row.foreign === 404);
 /** Ids and names of the right form, and nothing has them. */
-const ABSENT: Things = { ...({} as Things), shop: 'nobody', snapshot: '01m00000000000000000000000', run: '01m00000000000000000000000' };
+const ABSENT: Things = {
+  ...({} as Things),
+  shop: 'nobody',
+  snapshot: '01m00000000000000000000000',
+  run: '01m00000000000000000000000',
+  request: '01m00000000000000000000000',
+};
 
 let it: TestDaemon;
 let of: Record<'dupont' | 'martin', Things>;

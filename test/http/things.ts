@@ -4,6 +4,7 @@ import { audit } from '../../src/catalog/audit.ts';
 import { placeHold } from '../../src/catalog/holds.ts';
 import { recordLook } from '../../src/catalog/incidents.ts';
 import { recordProbe } from '../../src/catalog/probes.ts';
+import { insertRequest } from '../../src/catalog/requests.ts';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import { recordSnapshot } from '../../src/catalog/snapshots.ts';
 import { createToken } from '../../src/catalog/tokens.ts';
@@ -25,6 +26,10 @@ export interface Things {
   readonly incident: string;
   readonly hold: string;
   readonly token: string;
+  /** One that waits for approval, one that is held, one that failed. */
+  readonly request: string;
+  readonly heldRequest: string;
+  readonly failedRequest: string;
 }
 
 let names = 0;
@@ -76,5 +81,20 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
   const nas = config.vaults.get('nas');
   if (nas) await recordProbe(catalog, clock, { name: 'nas', place: vaultPlace(nas) }, 'proven', []);
   await audit(catalog, clock, { who, what: 'prune', shop, detail: { reason: SECRET_WORD } });
-  return { shop, snapshot, run, incident: opened[0]?.id ?? '', hold: hold.id, token: row.id };
+  const [request, heldRequest, failedRequest] = [newId(clock), newId(clock), newId(clock)];
+  for (const [id, state] of [
+    [request, 'requested'],
+    [heldRequest, 'held'],
+    [failedRequest, 'failed'],
+  ] as const) {
+    const preview = { shop, at: null, tables: [], paths: [], snapshots: [], gapMs: null, lost: [], estimateMs: null };
+    const nothing = { approvedAt: null, approvedBy: null, approvedRole: null, promise: null, deadline: null, startedAt: null } as const;
+    const row = {
+      ...{ id, shop, state, wanted: JSON.stringify({ at: null, sources: null, tables: [], paths: [] }), preview: JSON.stringify(preview) },
+      ...{ createdAt: nowMs, createdBy: who, createdRole: 'operator' as const, ...nothing, verifyingAt: null, endedAt: null, runId: run },
+      ...{ errorCode: 'E_TARGET_WRITE', errorMessage: SECRET_WORD, outcome: null, countedMs: null, leftMs: null, toldEvent: 0 },
+    };
+    await catalog.transaction((tx) => insertRequest(tx, row, { verb: 'request', who, role: 'operator' }));
+  }
+  return { request, heldRequest, failedRequest, shop, snapshot, run, incident: opened[0]?.id ?? '', hold: hold.id, token: row.id };
 }
