@@ -1,16 +1,18 @@
 // The composition root of the restore unit: the only process that reads identities and writes into shops. Run by `coffre restore`
 // and `coffre verify`, with their command line.
-import type { Adapters, LandingDatabase, RestoreAdapters } from './cli/adapters.ts';
+import type { Adapters, LandingDatabase, OpenShop, RestoreAdapters } from './cli/adapters.ts';
 import { runProcess } from './cli/process.ts';
 import { systemClock } from './clock.ts';
-import type { FilesConfig, Secret, SshHostConfig } from './config/config.ts';
+import type { FilesConfig, Secret, ShopConfig, SshHostConfig } from './config/config.ts';
 import { secretFromEnvironment, secretFromFile } from './config/secret.ts';
 import { CoffreError } from './errors.ts';
 import { closingHost } from './host/closing-host.ts';
 import type { Host } from './host/host.ts';
 import { localHost } from './host/local.ts';
+import { JOURNAL_FOLDER } from './restore/in-place-journal.ts';
 import type { BytePath } from './source/source.ts';
 import type { ServerAddress } from './target/mariadb/session.ts';
+import { GUARD_PREFIX } from './target/shop/guard-page.ts';
 
 /** The restore unit reads no shop and prepares no vault. */
 const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a task of the restore unit'));
@@ -72,6 +74,7 @@ const adapters: RestoreAdapters = {
     const remote = await openSshHost(host);
     return closingHost(open({ ...address, stream: () => remote.connect(databaseEnd(address)) }), remote);
   },
+  openShop,
   async describeDatabase(url, { passwordFile: file, host }) {
     const { describeContents } = await import('./target/mariadb/swap-contents.ts');
     const { database, ...address } = await databaseAddress(url, file);
@@ -83,6 +86,24 @@ const adapters: RestoreAdapters = {
       await remote.close();
     }
   },
+  async openScratchDatabase(url, password) {
+    const { SwapTarget } = await import('./target/mariadb/swap.ts');
+    const { parseDefinerRule } = await import('./target/mariadb/definers.ts');
+    const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
+    const { database, ...address } = parseDatabaseUrl(url);
+    const options = { overwrite: false, keepOld: false, definers: parseDefinerRule('strip'), onWarning: () => {} };
+    return new SwapTarget({ ...address, password }, database, options);
+  },
+  async openDatabaseSession(url, password) {
+    const { connect } = await import('./target/mariadb/session.ts');
+    const { quoteName } = await import('./target/mariadb/names.ts');
+    const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
+    const { database, ...address } = parseDatabaseUrl(url);
+    const session = await connect({ ...address, password }, { localInfile: false });
+    await session.run(`USE ${quoteName(database)}`);
+    return { texts: (sql) => session.texts(sql), run: (sql) => session.run(sql), close: () => session.end() };
+  },
+  host: localHost,
 };
 
 /** What --delete leaves: what --path did not choose, and what is in no snapshot of the shop because its configuration excludes it. */
@@ -93,10 +114,88 @@ async function staying(host: Host, root: string, files: FilesConfig | null, chos
   const found = files ? await foundExcludes(host, { root, profile: files.profile }) : [];
   const excluded = files ? compilePatterns([...PROFILE_EXCLUDES[files.profile], ...found, ...files.exclude]) : () => false;
   return (path: BytePath, isDirectory: boolean): 'whole' | 'itself' | 'no' => {
+    // a restore in place that is under way: its journal, and what its guards keep
+    if (path === JOURNAL_FOLDER || path.slice(path.lastIndexOf('/') + 1).startsWith(GUARD_PREFIX)) return 'whole';
     if (excluded(path, isDirectory)) return 'whole';
     // a directory that was not chosen may hold what was
     return chosen !== null && !chosen(path) ? 'itself' : 'no';
   };
+}
+
+/** How long one request for a page may take. */
+const PAGE_WITHIN_MS = 20_000;
+
+async function openShop(shop: ShopConfig, { database: withDatabase }: { readonly database: boolean }): Promise<OpenShop> {
+  const { RunningShop } = await import('./target/shop/running-shop.ts');
+  const { SwapTarget } = await import('./target/mariadb/swap.ts');
+  const { swapNames } = await import('./target/mariadb/swap-names.ts');
+  const { connect } = await import('./target/mariadb/session.ts');
+  const host = shop.host.type === 'local' ? localHost : await openSshHost(shop.host);
+  try {
+    const found = withDatabase ? await restoringAccount(shop, host) : null;
+    const address =
+      found && (host.type === 'local' ? found.address : { ...found.address, stream: () => host.connect(databaseEnd(found.address)) });
+    const session = address && (await connect(address, { localInfile: false }));
+    const names = found && swapNames(found.name);
+    return {
+      target: new RunningShop(host, shop.files ?? { root: '/nonexistent', profile: 'generic' }, systemClock),
+      tables: (where) =>
+        session && names && found && found.prefix !== null
+          ? { session, database: where === 'running' ? names.database : names.scratch, prefix: found.prefix }
+          : null,
+      http:
+        shop.files === null || shop.files.profile === 'generic'
+          ? null
+          : { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null },
+      openDatabase(onWarning) {
+        if (!found || !address) throw new CoffreError('E_INTERNAL', 'a shop was opened without its database');
+        return new SwapTarget(address, found.name, { overwrite: true, held: true, onWarning });
+      },
+      free: async () => ({
+        files: host.type === 'local' && shop.files ? await freeAt(shop.files.root) : null,
+        database:
+          host.type === 'local' && session ? await session.text('SELECT @@datadir').then((folder) => freeAt(folder as string)) : null,
+      }),
+      async close() {
+        await session?.end();
+        if (host !== localHost) await host.close();
+      },
+    };
+  } catch (error) {
+    if (host !== localHost) await host.close();
+    throw error;
+  }
+}
+
+/** Null: that folder is not on this machine, or nobody tells. */
+async function freeAt(folder: string): Promise<number | null> {
+  const { statfs } = await import('node:fs/promises');
+  return await statfs(folder).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => null,
+  );
+}
+
+/** Who writes into the shop's database, and what its tables are called: the configured account, else the shop's own, else that of backups. */
+async function restoringAccount(shop: ShopConfig, host: Host) {
+  const { resolveDatabase } = await import('./source/shop/resolve-database.ts');
+  const { readDatabaseSettings } = await import('./source/shop/database-settings.ts');
+  const { config } = await resolveDatabase(shop, host);
+  const { files } = shop;
+  // a shop that lost its settings is restored all the same
+  const own = files && files.profile !== 'generic' ? await readDatabaseSettings(host, files).catch(() => null) : null;
+  const same = own?.name === config.name ? own : null;
+  const account = config.restore ?? (same ? { user: same.user, password: ownPassword(same) } : config);
+  const { name, host: at, port, socketPath } = config;
+  return {
+    name,
+    prefix: own?.prefix ?? (files?.profile === 'prestashop' ? 'ps_' : null),
+    address: { ...account, host: at, port, socketPath },
+  };
+}
+
+function ownPassword({ file, password }: { readonly file: string; readonly password: string | null }): Secret | null {
+  return password === null ? null : { from: file, read: () => password };
 }
 
 async function openSshHost(config: SshHostConfig): Promise<Host> {

@@ -1,9 +1,11 @@
 // What commands ask of the outside world: ports, opened by the composition root, which alone knows the adapters behind them.
-import type { FilesConfig, FilesystemVaultConfig, HostConfig, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { FilesConfig, FilesystemVaultConfig, HostConfig, Secret, ShopConfig, VaultConfig } from '../config/config.ts';
+import type { Host } from '../host/host.ts';
 import type { FoundShop } from '../source/shop/find-shops.ts';
 import type { ShopPreview } from '../source/shop/preview.ts';
 import type { BytePath, FileEntry, Finding, Source, SourceKind } from '../source/source.ts';
-import type { DatabaseTarget, FilesTarget } from '../target/target.ts';
+import type { HttpCheck, ShopSession, ShopTables, ShopTarget } from '../target/shop.ts';
+import type { DatabaseTarget, FilesTarget, HeldDatabase } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
 
 export interface Adapters {
@@ -95,6 +97,20 @@ export interface LandingDatabase extends DatabaseTarget {
   };
 }
 
+/** A shop where it runs, for a restore in place; nothing of it is changed by opening it. */
+export interface OpenShop {
+  readonly target: ShopTarget;
+  /** Of the running database, or of the one loaded beside it; null: the shop's database is not opened, or its kind is not known. */
+  tables(where: 'running' | 'beside'): ShopTables | null;
+  /** How a page of it is asked for; null: not at all. */
+  readonly http: HttpCheck | null;
+  /** Loads beside the shop's database, and holds what it replaces. The caller closes it, and may open it again. Throws E_DB_…. */
+  openDatabase(onWarning: (message: string) => void): HeldDatabase;
+  /** Bytes free where the tree and the database's files are; null: not known from here. */
+  free(): Promise<{ readonly files: number | null; readonly database: number | null }>;
+  close(): Promise<void>;
+}
+
 /** What a database holds; rows and bytes are the server's estimates. */
 export interface DatabaseContents {
   readonly database: string;
@@ -111,8 +127,19 @@ export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
   openFilesTarget(directory: string, options: FilesTargetOptions): Promise<LandingFiles>;
   /** `url` as --to-database takes it. Throws E_USAGE, E_SECRET_MODE, E_SECRET_MISSING. */
   openDatabaseTarget(url: string, options: DatabaseTargetOptions): Promise<LandingDatabase>;
+  /**
+   * The running shop with its database, reached by the account for restores: the configured one, else the shop's own.
+   * Throws E_CONFIG, E_SECRET_…, E_DB_…, E_SSH_….
+   */
+  openShop(shop: ShopConfig, options: { readonly database: boolean }): Promise<OpenShop>;
   /** What is there now, nothing touched; null when the database does not exist. Throws as openDatabaseTarget, and E_DB_…. */
   describeDatabase(url: string, options: Pick<DatabaseTargetOptions, 'passwordFile' | 'host'>): Promise<DatabaseContents | null>;
+  /** A database that does not exist yet, for a look at it; programs belong to the account that loads it. Throws E_USAGE. */
+  openScratchDatabase(url: string, password: Secret | null): Promise<DatabaseTarget>;
+  /** A session in that database. Throws E_USAGE, E_DB_…. */
+  openDatabaseSession(url: string, password: Secret | null): Promise<ShopSession & { close(): Promise<void> }>;
+  /** This machine. */
+  readonly host: Host;
 }
 
 /**

@@ -17,7 +17,9 @@ import {
 } from '../restore/request.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import type { CliContext } from './context.ts';
+import { drillTask } from './restore-unit-drill.ts';
 import { filesTask } from './restore-unit-files.ts';
+import { inPlaceTask } from './restore-unit-in-place.ts';
 import type { UnitTask } from './restore-unit-task.ts';
 
 /** A request is sent at once or not at all. */
@@ -27,7 +29,11 @@ const REPORT_EVERY_MS = 500;
 const SETPRIV = '/usr/bin/setpriv';
 
 /** What the unit does, by the kind of the request. */
-const TASKS: { readonly [K in UnitRequestKind]: UnitTask<Extract<UnitRequest, { readonly kind: K }>> } = { files: filesTask };
+const TASKS: { readonly [K in UnitRequestKind]: UnitTask<Extract<UnitRequest, { readonly kind: K }>> } = {
+  files: filesTask,
+  drill: drillTask,
+  'in-place': inPlaceTask,
+};
 
 const taskOf = <R extends UnitRequest>({ kind }: R): UnitTask<R> => TASKS[kind] as unknown as UnitTask<R>;
 

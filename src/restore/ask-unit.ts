@@ -2,13 +2,17 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { CoffreError } from '../errors.ts';
 import type { RestoreProgress } from './progress.ts';
 import { type DamagedCopy, parseEvent, type UnitRequest } from './request.ts';
 
-export interface AskOptions {
+export interface AskOptions extends Hearing {
   /** Where systemd listens for requests. */
   readonly socket: string;
+}
+
+export interface Hearing {
   /** Ends the connection, and by that the restore: the same request goes on with it later. */
   readonly signal: AbortSignal;
   readonly onStep?: (step: string) => void;
@@ -43,19 +47,27 @@ export async function askRestoreUnit<Result extends object>(
     connection.on('error', () => {});
     // not ended: the unit takes the end of its input for the end of whoever asked
     connection.write(`${JSON.stringify(request)}\n`);
-    for await (const line of createInterface({ input: connection })) {
-      const event = parseEvent(line);
-      if (event === null) continue;
-      if (event.event === 'step') onStep?.(event.step);
-      else if (event.event === 'progress') onProgress(event.progress);
-      else if (event.event === 'damaged') onDamaged(event.problem);
-      else if (event.event === 'failed') throw new CoffreError(event.code, event.message, { hint: event.hint });
-      else return event.result as Result;
-    }
-    signal.throwIfAborted();
-    throw new CoffreError('E_RESTORE_UNIT', 'the restore unit ended without an answer');
+    return await hearUnit<Result>(connection, { signal, ...(onStep ? { onStep } : {}), onProgress, onDamaged });
   } finally {
     signal.removeEventListener('abort', stop);
     connection.destroy();
   }
+}
+
+/** What a restore unit says on `output`, to its answer. Throws as askRestoreUnit. */
+export async function hearUnit<Result extends object>(
+  output: Readable,
+  { signal, onStep, onProgress, onDamaged }: Omit<AskOptions, 'socket'>,
+): Promise<Result> {
+  for await (const line of createInterface({ input: output })) {
+    const event = parseEvent(line);
+    if (event === null) continue;
+    if (event.event === 'step') onStep?.(event.step);
+    else if (event.event === 'progress') onProgress(event.progress);
+    else if (event.event === 'damaged') onDamaged(event.problem);
+    else if (event.event === 'failed') throw new CoffreError(event.code, event.message, { hint: event.hint });
+    else return event.result as Result;
+  }
+  signal.throwIfAborted();
+  throw new CoffreError('E_RESTORE_UNIT', 'the restore unit ended without an answer');
 }

@@ -3,6 +3,7 @@ import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { BytePath, SourceKind } from '../source/source.ts';
 import { GUARDED } from '../target/shop/guard-page.ts';
+import { redOf } from '../target/shop/running-shop.ts';
 import type { HttpCheck, ShopFinding, ShopTables, ShopTarget } from '../target/shop.ts';
 import type { FilesTarget, HeldDatabase } from '../target/target.ts';
 import { restoreDatabase } from './database.ts';
@@ -23,8 +24,8 @@ export interface RunningShop {
   /** `remove`: what the snapshot does not have goes. */
   openFiles(snapshot: SnapshotWithCopies, paths: readonly string[], remove: boolean): Promise<FilesTarget>;
   openDatabase(): Promise<HeldDatabase>;
-  /** How a page of the shop is asked for, with the addresses that its database has now; null: not at all. */
-  http(): Promise<HttpCheck | null>;
+  /** How a page of the shop is asked for; null: not at all. */
+  readonly http: HttpCheck | null;
 }
 
 export interface InPlaceDeps extends RestoreDeps {
@@ -32,13 +33,7 @@ export interface InPlaceDeps extends RestoreDeps {
   readonly shop: RunningShop;
   snapshotOf(id: string, source: SourceKind): Promise<SnapshotWithCopies>;
   readonly onStep: (step: InPlaceStep) => void;
-  /** Told of each part of a step once it is done; for tests that kill the process there. */
-  readonly afterPart?: (part: string) => Promise<void>;
 }
-
-/** Keeps an OPcache that looks at files every few seconds from showing the page of before. */
-const CLOSED_WITHIN_MS = 15_000;
-const ASK_EVERY_MS = 500;
 
 /** Says what is open; throws E_BUSY for an order that is not the open one when only that one, or its rollback, can go on. */
 export function lookAtOrder(state: InPlaceState | null, request: InPlaceRequest): InPlaceLook {
@@ -146,7 +141,6 @@ export class InPlaceRun {
     const before = found?.before ?? (await shop.target.inspect(shop.tables('running'), this.#deps.signal));
     const closedAt = found?.closedAt ?? null;
     this.#write({ format: 1, order, safety: found?.safety ?? safety, stage: 'loading', goingBack: false, closedAt, before });
-    await this.#done('journal');
   }
 
   /** The maintenance page, by PrestaShop's own switch and by a guard that a restored database cannot open. */
@@ -154,11 +148,8 @@ export class InPlaceRun {
     this.step('maintenance');
     const { shop, clock } = this.#deps;
     if (this.state.closedAt === null) this.#write({ ...this.state, closedAt: clock.nowMs() });
-    await this.#done('closing');
     if (shop.root !== null) await shop.target.guard();
-    await this.#done('guard');
     await shop.target.closeSwitch(shop.tables('running'));
-    await this.#done('switch');
     await this.#proveClosed();
   }
 
@@ -187,7 +178,6 @@ export class InPlaceRun {
     }
     this.#restored.push(...(await restoreTogether(jobs, deps.signal, deps.onProgress)));
     this.#write({ ...this.state, stage: 'finishing' });
-    await this.#done('swapped');
   }
 
   async finish(): Promise<void> {
@@ -196,37 +186,31 @@ export class InPlaceRun {
     if (shop.root !== null) {
       // whatever came into the tree by itself meanwhile
       await shop.target.guard();
-      await this.#done('guard again');
-      await shop.target.emptyCaches();
-      await this.#done('caches');
+      await shop.target.emptyCaches(shop.tables('running'));
     }
     const { domain } = this.state.order;
     if (domain !== null && !this.state.goingBack) await this.#setDomain(domain);
-    await this.#done('domain');
   }
 
-  /** Throws E_RED when the restored shop is not a shop that may be opened. */
+  /** Throws what is red or unknown of the restored shop. */
   async check(): Promise<void> {
     this.step('check');
     const { shop, signal } = this.#deps;
     const findings = await shop.target.smokeTest({
       tables: shop.tables('running'),
-      http: await shop.http(),
+      http: shop.http,
       expectedTables: null,
-      before: this.state.order.database?.tables === null ? (this.state.before?.counts ?? null) : null,
+      before: this.state.order.database?.tables === null ? this.state.before : null,
       signal,
     });
     this.#tell(findings);
-    await this.#done('check');
-    const red = findings.filter(({ ok }) => ok === false);
-    if (red.length === 0) return;
-    throw new CoffreError(red[0]?.code ?? 'E_RED', `the restored shop is not whole: ${red.map(({ detail }) => detail).join('; ')}`);
+    const red = redOf(findings);
+    if (red !== null) throw red;
   }
 
   /** Old tables, then old files; what is not there any more comes from the safety snapshots. */
   async goBack(): Promise<InPlaceResult> {
     this.#write({ ...this.state, goingBack: true });
-    await this.#done('going back');
     const { order, before } = this.state;
     if (!this.isBefore('swapping') || this.state.closedAt !== null) await this.close();
     this.step('swap');
@@ -250,13 +234,11 @@ export class InPlaceRun {
       this.#restored.push(await restoreDatabase(deps, await deps.snapshotOf(id, 'database'), database, tables ? { tables } : {}));
       await this.closeTargets();
     }
-    await this.#done('tables back');
   }
 
   async #filesBack(): Promise<void> {
     const { deps, id } = { deps: this.#deps, id: this.#safetyOf('files') };
     this.#restored.push(await this.#stageFiles(deps, await deps.snapshotOf(id, 'files'), async () => {}, true));
-    await this.#done('files back');
   }
 
   #safetyOf(source: 'database' | 'files'): string {
@@ -271,7 +253,6 @@ export class InPlaceRun {
   async open(): Promise<InPlaceResult> {
     this.step('check');
     this.#write({ ...this.state, stage: 'opening' });
-    await this.#done('opening');
     const { state } = this;
     await this.#openShop(state.restoredSwitch ?? state.before?.switch ?? null);
     return await this.end('restored');
@@ -287,7 +268,6 @@ export class InPlaceRun {
       });
     }
     await this.closeTargets();
-    await this.#done('cleared');
     journal.remove();
     this.#endStep();
     return {
@@ -372,7 +352,6 @@ export class InPlaceRun {
     const swapped = (await database.recover()) === 'swapped';
     await this.closeTargets();
     this.#write({ ...this.state, stage: swapped ? 'placing' : 'loading' });
-    await this.#done('settled');
     return !swapped;
   }
 
@@ -412,7 +391,7 @@ export class InPlaceRun {
     const { shop } = this.#deps;
     const arranged = new Set<BytePath>([...GUARDED[before?.kind.application ?? 'generic'], ...(before?.settings ?? [])]);
     const inner = await shop.openFiles(snapshot, paths, remove);
-    const arrange = (staged: readonly string[]): Promise<void> => this.#arrange(staged);
+    const arrange = (staged: readonly string[]): Promise<void> => this.#arrange(staged, inner.publish !== undefined);
     try {
       return await restoreFiles(deps, snapshot, new WaitingFiles(inner, { arrange, turn, arranged }), compilePaths(paths));
     } finally {
@@ -421,14 +400,14 @@ export class InPlaceRun {
   }
 
   /** What is staged keeps this machine's settings, and is closed when it comes. */
-  async #arrange(staged: readonly string[]): Promise<void> {
+  async #arrange(staged: readonly string[], whole: boolean): Promise<void> {
     const { target } = this.#deps.shop;
     const { secrets, database } = this.state.order;
+    const scope = { databaseRestored: database !== null, whole };
     for (const folder of staged) {
-      this.#tell(await target.settleSettings(folder, this.state.goingBack ? 'archive' : secrets, { databaseRestored: database !== null }));
+      this.#tell(await target.settleSettings(folder, this.state.goingBack ? 'archive' : secrets, scope));
       await target.guard(folder);
     }
-    await this.#done('arranged');
   }
 
   async #everythingReady(sources: readonly SourceKind[]): Promise<void> {
@@ -441,25 +420,20 @@ export class InPlaceRun {
     // As the snapshot has it: read once, before it is closed.
     const restoredSwitch = this.state.restoredSwitch === undefined ? await shop.target.readSwitch(beside) : this.state.restoredSwitch;
     this.#write({ ...this.state, restoredSwitch });
-    await this.#done('switch read');
     await shop.target.closeSwitch(beside);
-    await this.#done('closed beside');
     if (this.state.closedAt === null) await this.close();
     this.step('swap');
     this.#write({ ...this.state, stage: 'swapping' });
-    await this.#done('swapping');
   }
 
   async #toPlace(): Promise<void> {
     if (this.state.closedAt === null) await this.close();
     this.step('swap');
     this.#write({ ...this.state, stage: 'placing' });
-    await this.#done('placing');
   }
 
   async #databaseSwapped(): Promise<void> {
     this.#write({ ...this.state, stage: 'placing' });
-    await this.#done('database swapped');
   }
 
   async #openDatabase(): Promise<HeldDatabase> {
@@ -468,36 +442,26 @@ export class InPlaceRun {
   }
 
   async #setDomain(domain: string): Promise<void> {
-    const { shop, signal } = this.#deps;
-    const { urls } = await shop.target.inspect(shop.tables('running'), signal);
-    const from = (urls.find((url) => url.main && url.active) ?? urls[0])?.domain;
-    if (from === undefined) throw new CoffreError('E_SHOP_SETTINGS', 'the restored shop has no address that could be changed');
-    await shop.target.setDomains(shop.tables('running'), [{ from, to: domain, physicalUri: null }]);
+    const { shop } = this.#deps;
+    await shop.target.setDomains(shop.tables('running'), [{ from: null, to: domain, physicalUri: null }]);
   }
 
   /** The switch first: index.php is whole last. */
   async #openShop(to: Parameters<ShopTarget['setSwitch']>[1]): Promise<void> {
     const { shop } = this.#deps;
     await shop.target.setSwitch(shop.tables('running'), to);
-    await this.#done('switch back');
     if (shop.root !== null) await shop.target.unguard();
-    await this.#done('unguarded');
   }
 
   async #proveClosed(): Promise<void> {
-    const { shop, clock, signal } = this.#deps;
-    const http = await shop.http();
+    const { shop, signal } = this.#deps;
+    const { http } = shop;
     if (http === null) return;
-    const untilMs = clock.monotonicMs() + CLOSED_WITHIN_MS;
-    let finding = await shop.target.proveClosed(http, signal);
-    while (finding.ok === false && clock.monotonicMs() < untilMs) {
-      await clock.sleep(ASK_EVERY_MS, signal);
-      finding = await shop.target.proveClosed(http, signal);
-    }
+    const finding = await shop.target.proveClosed(shop.tables('running'), http, signal);
     this.#tell([finding]);
-    if (finding.ok === false) {
-      throw new CoffreError(finding.code ?? 'E_RED', `the maintenance page does not come up: ${finding.detail}`);
-    }
+    const red = redOf([finding]);
+    if (red !== null)
+      throw new CoffreError(red.code, `the maintenance page is not what clients see: ${finding.detail}`, { hint: red.hint });
   }
 
   #tell(findings: readonly ShopFinding[]): void {
@@ -507,9 +471,5 @@ export class InPlaceRun {
   #write(state: InPlaceState): void {
     this.#deps.journal.write(state);
     this.#state = state;
-  }
-
-  async #done(part: string): Promise<void> {
-    await this.#deps.afterPart?.(part);
   }
 }

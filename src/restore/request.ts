@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { isId } from '../segment/id.ts';
+import type { InPlaceRequest } from './in-place.ts';
 import type { RestoreProgress } from './progress.ts';
 
 const id = z.string().refine(isId);
@@ -26,9 +27,47 @@ const filesRequest = z.strictObject({
   keepSetuid: z.boolean(),
 });
 
-const requestSchema = z.discriminatedUnion('kind', [filesRequest]);
+const patterns = z.array(z.string().min(1).max(4096)).max(1000).readonly();
+const safetySnapshots = z.strictObject({ database: id.nullable(), files: id.nullable() });
+
+/** A whole shop that runs, into its own place (in-place.ts). */
+const inPlaceRequest = z.strictObject({
+  kind: z.literal('in-place'),
+  action: z.enum(['look', 'preflight', 'restore', 'rollback']),
+  request: id,
+  shop: z.string().max(63),
+  database: z.strictObject({ snapshot: id, tables: z.array(z.string().min(1).max(256)).max(5000).readonly().nullable() }).nullable(),
+  files: z.strictObject({ snapshot: id, paths: patterns, remove: z.boolean() }).nullable(),
+  from: z.string().max(63).nullable(),
+  checksum: z.boolean(),
+  keepSetuid: z.boolean(),
+  secrets: z.enum(['keep', 'archive']),
+  /** What its customers call it, a value in its database: nothing is connected to by it. Only root may change it. */
+  domain: z
+    .string()
+    .max(253)
+    .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/i)
+    .nullable(),
+  maintenance: z.enum(['at-once', 'at-swap']),
+  safety: safetySnapshots.nullable(),
+}) satisfies z.ZodType<InPlaceRequest>;
+
+/** One vault's snapshots of a shop, into scratch, to be looked at and removed. */
+const drillRequest = z.strictObject({
+  kind: z.literal('drill'),
+  /** The caller's run, and the drill's id. */
+  request: id,
+  shop: z.string().max(63),
+  /** The one vault that is read. */
+  from: z.string().max(63),
+  /** One of a source each. */
+  snapshots: z.array(id).min(1).max(3),
+});
+
+const requestSchema = z.discriminatedUnion('kind', [filesRequest, drillRequest, inPlaceRequest]);
 
 export type FilesRequest = z.output<typeof filesRequest>;
+export type DrillRequest = z.output<typeof drillRequest>;
 export type UnitRequest = z.output<typeof requestSchema>;
 export type UnitRequestKind = UnitRequest['kind'];
 

@@ -96,6 +96,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
           return new LandingDirectory(directory, localHost, { fresh, overwrite, checksum, removeAllBut: null });
         },
         openDatabaseTarget: notHere,
+        openShop: notHere,
         describeDatabase: notHere,
       },
     },

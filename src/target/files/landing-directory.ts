@@ -20,8 +20,6 @@ export interface LandingOptions extends Pick<FilesTarget, 'dropsPrivileges'> {
   readonly checksum: boolean;
   /** With overwrite; null: nothing is removed. Else what stays although the snapshot does not have it. */
   readonly removeAllBut: Stays | null;
-  /** With overwrite: everything is extracted beside and put in place at once, into an empty directory too. */
-  readonly alwaysBeside?: boolean;
 }
 
 /** What is in the directory: who may go on with what. */
@@ -196,8 +194,7 @@ export class LandingDirectory implements FilesTarget {
     try {
       const present = lookAt(place);
       for (const { state } of present.markers) if (state) refuseBusy(state, this.#directory);
-      const { alwaysBeside } = this.#options;
-      if (!alwaysBeside && present.others.length === 0 && !present.markers.some(({ state }) => state?.snapshot === snapshot)) {
+      if (present.others.length === 0 && !present.markers.some(({ state }) => state?.snapshot === snapshot)) {
         for (const { name } of present.markers) removeMarker(root, name);
         return null;
       }
