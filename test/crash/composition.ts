@@ -98,6 +98,9 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
         openDatabaseTarget: notHere,
         openShop: notHere,
         describeDatabase: notHere,
+        openScratchDatabase: notHere,
+        openDatabaseSession: notHere,
+        host: localHost,
       },
     },
   };

@@ -36,6 +36,8 @@ export interface DrillPhase {
   /** Of download the vault; else null. */
   readonly vault: string | null;
   readonly bytes: number;
+  readonly files?: number;
+  readonly rows?: number;
   readonly ms: number;
 }
 

@@ -242,7 +242,7 @@ class Drill {
     const deps = { ...{ catalog, clock, identities, trusted, signal, onProgress, onProblem }, vaults: [this.#vault as Vault] };
     try {
       const source = await work(deps);
-      this.#phases.push(...source.phases.map((phase) => ({ ...phaseOf(snapshot, phase) })));
+      this.#phases.push(...source.phases.map((phase) => phaseOf(snapshot, phase)));
       const what = snapshot.source === 'database' ? `${source.tables} tables, ${source.rows} rows` : `${source.files} files`;
       this.#checks.push({
         ...{ check: 'restore', source: snapshot.source, ok: true, code: null },
@@ -338,8 +338,8 @@ function figuresOf({ bytes, tables, rows, files, durationMs }: RestoredSource): 
   return { bytes, tables: tables ?? null, rows: rows ?? null, files: files ?? null, durationMs };
 }
 
-function phaseOf({ source }: SnapshotWithCopies, { phase, vault, bytes, ms }: RestoredSource['phases'][number]): DrillPhase {
-  return { source, phase, vault, bytes: Math.round(bytes), ms: Math.max(0, Math.round(ms)) };
+function phaseOf({ source }: SnapshotWithCopies, { bytes, ms, ...rest }: RestoredSource['phases'][number]): DrillPhase {
+  return { source, ...rest, bytes: Math.round(bytes), ms: Math.max(0, Math.round(ms)) };
 }
 
 function describeVault(vault: VaultConfig): DrilledVault {

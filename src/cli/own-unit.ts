@@ -1,0 +1,75 @@
+// A restore unit of this command's own, for what it does as another user: the same process that systemd would start, with the same request.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { type Hearing, hearUnit } from '../restore/ask-unit.ts';
+import type { UnitRequest } from '../restore/request.ts';
+
+/** Who owns the scratch folder where no package made it, the first that the system knows: nobody's shop, and not the daemon. */
+const SCRATCH_USERS = ['coffre-restore', 'mysql', 'nobody'] as const;
+/** What it made is removed by then. */
+const LEAVE_WITHIN_MS = 60_000;
+
+/**
+ * Has a unit of our own serve a request that goes into the scratch folder. Root's becomes the folder's owner, as systemd's does; another user's
+ * stays who it is, and writes into his own folder. Throws what the unit says, E_RESTORE_UNIT, E_TARGET_WRITE, the signal's reason once
+ * the unit has left nothing behind.
+ */
+export async function askOwnUnit<Result extends object>(
+  config: Config,
+  clock: Clock,
+  request: UnitRequest,
+  hearing: Hearing,
+): Promise<Result> {
+  const { signal } = hearing;
+  signal.throwIfAborted();
+  const uid = process.geteuid?.() ?? 0;
+  makeScratch(config.restore.scratchDir, uid);
+  const [script = ''] = process.argv.slice(1);
+  const line = JSON.stringify(request);
+  const command = ['--config', config.file, 'restore-unit', `0-${process.pid}-${uid}`, ...(uid === 0 ? [] : ['--as-owner', line])];
+  const unit = spawn(process.execPath, [...process.execArgv, script, ...command], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(unit, 'close').catch((cause: unknown) => {
+    throw asCoffreError(cause, 'E_RESTORE_UNIT', 'the restore unit does not start');
+  });
+  ended.catch(() => {});
+  // the end of its input is for the unit the end of whoever asked; ^C in a terminal reaches it by itself
+  const stop = (): void => void unit.stdin.end();
+  signal.addEventListener('abort', stop, { once: true });
+  unit.stdin.on('error', () => {});
+  try {
+    if (uid === 0) unit.stdin.write(`${line}\n`);
+    return await hearUnit<Result>(unit.stdout, hearing);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    unit.stdin.end();
+    await Promise.race([ended, clock.sleep(LEAVE_WITHIN_MS)]);
+  }
+}
+
+/** Throws E_TARGET_WRITE. */
+function makeScratch(folder: string, uid: number): void {
+  if (lstatSync(folder, { throwIfNoEntry: false })) return;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+    const owner = uid === 0 ? scratchUser() : null;
+    if (owner) chownSync(folder, owner.uid, owner.gid);
+  } catch (cause) {
+    throw new CoffreError('E_TARGET_WRITE', `cannot make ${folder}: ${(cause as NodeJS.ErrnoException).code}`, {
+      cause,
+      hint: `restore.scratchDir names another folder; or mkdir -p ${folder}`,
+    });
+  }
+}
+
+function scratchUser(): { readonly uid: number; readonly gid: number } | null {
+  const lines = readFileSync('/etc/passwd', 'latin1').split('\n');
+  for (const name of SCRATCH_USERS) {
+    const [, , uid, gid] = lines.find((line) => line.startsWith(`${name}:`))?.split(':') ?? [];
+    if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
+  }
+  return null;
+}
