@@ -14,6 +14,9 @@ export type AnchorLevel = readonly [vault: string, shop: string, bytes: number];
 
 export const DAY_MS = 86_400_000;
 const ROWS_AT_ONCE = 10_000;
+/** A day that is anchored each day is one; of many, so many are written together. */
+const DAYS_IN_TRANSACTION = 31;
+const ROWS_IN_TRANSACTION = 20_000;
 
 /** An anchor as it is hashed: a JSON array in this order, without spaces. */
 export function anchorText(anchor: Pick<AnchorRow, 'until' | 'row' | 'rows' | 'head' | 'levelsHash'>): string {
@@ -45,19 +48,26 @@ export async function lastAnchor(db: Kysely<Tables>): Promise<AnchorRow | null> 
 }
 
 /**
- * Anchors every day of UTC that has ended and is not anchored yet, oldest first, each in a transaction of its own. `everyMs`: length of a
- * day, for those who have less time. Returns how many were made. Throws E_STATE….
+ * Anchors every day of UTC that has ended and is not anchored yet, oldest first. `everyMs`: length of a day, for those who have less time.
+ * Returns how many were made. Throws E_STATE….
  */
 export async function anchorLedger(catalog: Catalog, clock: Clock, everyMs = DAY_MS): Promise<number> {
   const before = Math.floor(clock.nowMs() / everyMs) * everyMs;
-  for (let made = 0; ; made++) {
-    // between two days everybody else has a turn
-    if (made > 0) await nextTurn();
-    if (!(await catalog.transaction((tx) => anchorNext(tx, before, everyMs)))) return made;
+  for (let made = 0; ; ) {
+    const some = await catalog.transaction(async (tx) => {
+      const rows = { left: ROWS_IN_TRANSACTION };
+      let days = 0;
+      while (days < DAYS_IN_TRANSACTION && rows.left > 0 && (await anchorNext(tx, before, everyMs, rows))) days++;
+      return days;
+    });
+    made += some;
+    if (some === 0) return made;
+    // everybody else has a turn
+    await nextTurn();
   }
 }
 
-async function anchorNext(tx: Kysely<Tables>, before: number, everyMs: number): Promise<boolean> {
+async function anchorNext(tx: Kysely<Tables>, before: number, everyMs: number, left: { left: number }): Promise<boolean> {
   const last = await lastAnchor(tx);
   const from = last?.until ?? (await dayOfFirstRow(tx, everyMs));
   if (from === null || from + everyMs > before) return false;
@@ -93,6 +103,7 @@ async function anchorNext(tx: Kysely<Tables>, before: number, everyMs: number): 
     .returning('id')
     .executeTakeFirstOrThrow();
   const taken = moves.take();
+  left.left -= taken.length;
   await tx
     .insertInto('ledgerMoves')
     .values({ anchorId: id, pairs: JSON.stringify(taken.pairs), moves: packMoves(taken) })

@@ -64,6 +64,7 @@ export class PeakScan {
   readonly #scopes: readonly Scope[];
   readonly #sums: readonly Sum[];
   readonly #pairs = new Map<string, Map<string, Pair>>();
+  readonly #opening = new Map<string, AnchorLevel>();
   #moved: Pair[] = [];
   #instant: number;
 
@@ -74,22 +75,32 @@ export class PeakScan {
     this.#sums = scopes.map(() => ({ level: 0, peakBytes: 0, peakAt: startMs, peakNumber: 0, members: [] }));
   }
 
+  /** May be called several times before the first row: what comes of one shop adds up. */
   open(levels: Iterable<AnchorLevel>): void {
     for (const [vault, shop, bytes] of levels) {
+      const name = `${vault}\0${shop}`;
+      this.#opening.set(name, [vault, shop, (this.#opening.get(name)?.[2] ?? 0) + bytes]);
+    }
+  }
+
+  #begin(): void {
+    for (const [vault, shop, bytes] of this.#opening.values()) {
       if (bytes === 0) continue;
       const pair = this.#pair(vault, shop);
-      pair.level += bytes;
-      pair.peakBytes = pair.level;
+      pair.level = bytes;
+      pair.peakBytes = bytes;
       for (const member of pair.members) {
-        member.share = pair.level;
+        member.share = bytes;
         member.sum.level += bytes;
         member.sum.peakBytes = member.sum.level;
       }
     }
+    this.#opening.clear();
   }
 
   /** Those rows of `moves` from place `from` up to `to`. */
   add({ at, bytes, pair, pairs }: Moves, from: number, to: number): void {
+    this.#begin();
     const known = pairs.map(([vault, shop]) => this.#pair(vault, shop));
     for (let i = from; i < to; i++) {
       const one = known[pair[i] as number] as Pair;
@@ -114,6 +125,7 @@ export class PeakScan {
 
   /** In the order of the scopes. */
   end(): Peaks[] {
+    this.#begin();
     this.#settle();
     return this.#sums.map(({ members, peakAt, peakBytes }) => ({
       sum: { peakBytes, at: peakAt },

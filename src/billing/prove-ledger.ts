@@ -1,0 +1,170 @@
+// What the catalog alone can prove: that rows, anchors and packed days follow from each other, each altered place named.
+import { Temporal } from 'temporal-polyfill';
+import type { Catalog } from '../catalog/open.ts';
+import { nextTurn } from '../clock.ts';
+import { type AnchorLevel, type AnchorRow, anchorHash, levelsHash, levelsText, readLevels } from './anchors.ts';
+import { CHAIN_START, chainHash, type LedgerRow } from './chain.ts';
+import { type LedgerStart, ledgerStart } from './ledger-start.ts';
+import { type Moves, MovesBuilder, packMoves } from './moves.ts';
+
+/** One thing that was looked at. */
+export interface Check {
+  readonly name: 'chain' | 'anchors' | 'days' | 'purge' | 'checkpoint' | 'statements' | 'peaks' | 'store';
+  readonly vault: string | null;
+  /** broken: what is wrong is in `findings`. unchecked: it could not be looked at, and `detail` says why. */
+  readonly outcome: 'proven' | 'broken' | 'unchecked';
+  readonly detail: string;
+  /** Each altered, missing or reordered place, named. */
+  readonly findings: readonly string[];
+}
+
+/** More than so many of one kind say nothing more. */
+const MOST_FINDINGS = 50;
+const ROWS_AT_ONCE = 5_000;
+const YEAR_MONTHS = 12;
+
+class Findings {
+  readonly list: string[] = [];
+  #more = 0;
+
+  add(text: string): void {
+    if (this.list.length < MOST_FINDINGS) this.list.push(text);
+    else this.#more++;
+  }
+
+  all(): string[] {
+    return this.#more === 0 ? this.list : [...this.list, `and ${this.#more} more`];
+  }
+}
+
+/**
+ * Reads the whole ledger once: the chain of its rows; each anchor's place in it, count and levels; the packed rows of each day, from which
+ * peaks are read; and that nothing was removed before its time. Ten million rows take about a minute.
+ */
+export async function proveLedger(catalog: Catalog): Promise<Check[]> {
+  const { db } = catalog;
+  const start = await ledgerStart(db);
+  const anchors = await db.selectFrom('anchors').selectAll().orderBy('id').execute();
+  const chain = new Findings();
+  const stood = new Findings();
+  const days = new Findings();
+  proveAnchorChain(anchors, stood);
+  const levels = new Map<string, AnchorLevel>();
+  const moved = ({ bytes, shop, vault }: Pick<LedgerRow, 'bytes' | 'shop' | 'vault'>): void => {
+    const name = `${vault}\0${shop}`;
+    levels.set(name, [vault, shop, (levels.get(name)?.[2] ?? 0) + bytes]);
+  };
+  let [head, last, rows] = [start?.hash ?? CHAIN_START, start?.row ?? 0, 0];
+  if (start !== null) for (const row of await db.selectFrom('ledger').selectAll().where('id', '<=', start.row).execute()) moved(row);
+  // of the days before the start nothing is there to be compared
+  const open = anchors.filter(({ row }) => start === null || row >= start.row);
+  let builder = new MovesBuilder();
+  /** Rows since the ledger began; null: nobody knows how many were lost. */
+  let counted = start === null ? 0 : open[0]?.row === start.row ? open[0].rows : null;
+  let atMs = Number.NEGATIVE_INFINITY;
+  let packed = 0;
+  const pass = async (until: AnchorRow): Promise<void> => {
+    if (until.row < last) return stood.add(`${named(until)}: it says row ${until.row}, and row ${last} is dated before it`);
+    if (until.row > last)
+      return stood.add(`${named(until)}: it knows row ${until.row}, the ledger has none before ${day(until.until)} after row ${last}`);
+    if (until.head !== head)
+      stood.add(`${named(until)}: it says that row ${until.row} has the hash ${until.head}, the ledger says ${head}`);
+    if (counted !== null && until.rows !== counted) stood.add(`${named(until)}: it counts ${until.rows} rows, the ledger ${counted}`);
+    const text = levelsText(levels.values());
+    if (levelsHash(text) !== until.levelsHash) stood.add(`${named(until)}: ${differenceOf(until, text)}`);
+    const stored = await db.selectFrom('ledgerMoves').select(['pairs', 'moves']).where('anchorId', '=', until.id).executeTakeFirst();
+    const own: Moves = builder.take();
+    builder = new MovesBuilder();
+    if (stored === undefined) return;
+    packed++;
+    if (stored.pairs !== JSON.stringify(own.pairs) || Buffer.compare(stored.moves, packMoves(own)) !== 0) {
+      days.add(`${named(until)}: the rows packed for it are not those of the ledger`);
+    }
+  };
+  let next = 0;
+  for (;;) {
+    const page = await db.selectFrom('ledger').selectAll().where('id', '>', last).orderBy('id').limit(ROWS_AT_ONCE).execute();
+    for (const row of page) {
+      for (let anchor = open[next]; anchor !== undefined && anchor.until <= row.at; anchor = open[++next]) await pass(anchor);
+      if (chainHash(head, row) !== row.hash) {
+        const gap = row.id > last + 1 ? `rows ${last + 1} to ${row.id - 1} are missing, or ` : '';
+        chain.add(`row ${row.id}: ${gap}it was altered, or a row before it was removed or moved`);
+      } else if (row.at < atMs) chain.add(`row ${row.id}: it is dated before the row before it`);
+      head = row.hash;
+      last = row.id;
+      atMs = row.at;
+      rows++;
+      if (counted !== null) counted++;
+      moved(row);
+      builder.add(row);
+    }
+    if (page.length < ROWS_AT_ONCE) break;
+    await nextTurn();
+  }
+  for (let anchor = open[next]; anchor !== undefined; anchor = open[++next]) await pass(anchor);
+  const from = start === null ? '' : `, behind ${start.openings} opening balances for the rows up to ${start.row}`;
+  return [
+    check('chain', `${rows} rows${from}, head ${head}`, chain),
+    check('anchors', `${anchors.length} anchors, ${open.length} of them compared with the ledger`, stood),
+    check('days', `${packed} packed days compared with the ledger`, days),
+    ...(start === null ? [] : [provePurge(start, anchors)]),
+  ];
+}
+
+function check(name: Check['name'], detail: string, findings: Findings): Check {
+  return { name, vault: null, outcome: findings.list.length === 0 ? 'proven' : 'broken', detail, findings: findings.all() };
+}
+
+const day = (ms: number): string => Temporal.Instant.fromEpochMilliseconds(ms).toString({ smallestUnit: 'minute' });
+const named = ({ id, until }: Pick<AnchorRow, 'id' | 'until'>): string => `anchor ${id} (until ${day(until)})`;
+
+function proveAnchorChain(anchors: readonly AnchorRow[], findings: Findings): void {
+  let head = CHAIN_START;
+  let before: AnchorRow | null = null;
+  for (const anchor of anchors) {
+    if (anchorHash(head, anchor) !== anchor.hash) {
+      const gap = before !== null && anchor.id > before.id + 1 ? `anchors ${before.id + 1} to ${anchor.id - 1} are missing, or ` : '';
+      findings.add(`${named(anchor)}: ${gap}it was altered, or an anchor before it was removed or moved`);
+    } else if (before !== null && (anchor.until <= before.until || anchor.row < before.row || anchor.rows < before.rows)) {
+      findings.add(`${named(anchor)}: it goes back behind the anchor before it`);
+    }
+    if (anchor.levels !== null && levelsHash(anchor.levels) !== anchor.levelsHash)
+      findings.add(`${named(anchor)}: its levels were altered`);
+    head = anchor.hash;
+    before = anchor;
+  }
+}
+
+/** Which vault and shop first. */
+function differenceOf({ levels }: AnchorRow, ledger: string): string {
+  if (levels === null) return 'its levels are not those of the ledger';
+  const own = new Map(readLevels(ledger).map(([vault, shop, bytes]) => [`${vault}: ${shop}`, bytes]));
+  const said = new Map(readLevels(levels).map(([vault, shop, bytes]) => [`${vault}: ${shop}`, bytes]));
+  for (const name of [...new Set([...own.keys(), ...said.keys()])].sort()) {
+    const [a, b] = [said.get(name) ?? 0, own.get(name) ?? 0];
+    if (a !== b) return `${name}: it says ${a} bytes, the ledger adds up to ${b}`;
+  }
+  return 'its levels are not those of the ledger';
+}
+
+/** What stands for the rows that are gone must be what an anchor says, and they must have been old enough. */
+function provePurge(start: LedgerStart, anchors: readonly AnchorRow[]): Check {
+  const findings = new Findings();
+  if (start.cause === 'lost') {
+    const detail = `the rows before ${day(start.until)} were lost with a machine: what they were is known from their anchors alone`;
+    return { name: 'purge', vault: null, outcome: 'unchecked', detail, findings: [] };
+  }
+  const anchor = anchors.findLast(({ until }) => until === start.until);
+  if (anchor === undefined) findings.add(`no anchor stands at ${day(start.until)}, before which the rows were removed`);
+  else if (anchor.row !== start.row || anchor.head !== start.hash)
+    findings.add(`${named(anchor)}: it is not where the remaining rows begin`);
+  const removed = Temporal.Instant.fromEpochMilliseconds(start.at).toZonedDateTimeISO('UTC');
+  if (removed.subtract({ months: YEAR_MONTHS }).epochMilliseconds < start.until) {
+    findings.add(`rows up to ${day(start.until)} were removed on ${day(start.at)}, before they were 12 months old`);
+  }
+  return check(
+    'purge',
+    `rows before ${day(start.until)} were removed after 12 months, ${start.openings} opening balances stand for them`,
+    findings,
+  );
+}

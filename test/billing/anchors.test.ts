@@ -1,0 +1,196 @@
+import { DatabaseSync } from 'node:sqlite';
+import fc from 'fast-check';
+import { Temporal } from 'temporal-polyfill';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { anchorLedger, DAY_MS } from '../../src/billing/anchors.ts';
+import { checkChain } from '../../src/billing/chain.ts';
+import { appendAt } from '../../src/billing/entries.ts';
+import { levels } from '../../src/billing/level.ts';
+import { contractPeaks } from '../../src/billing/period-peaks.ts';
+import { proveLedger } from '../../src/billing/prove-ledger.ts';
+import { purgeLedger } from '../../src/billing/purge.ts';
+import { type Catalog, catalogPath, openCatalog } from '../../src/catalog/open.ts';
+import { FakeClock } from '../fake-clock.ts';
+import { tempDir } from '../temp-dir.ts';
+
+const START = Date.UTC(2025, 0, 1);
+const SHOPS = ['dupont', 'martin', '_coffre'];
+
+async function open(): Promise<Catalog> {
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  return catalog;
+}
+
+interface Step {
+  readonly atMs: number;
+  readonly shop: string;
+  readonly bytes: number;
+}
+
+async function write(catalog: Catalog, steps: readonly Step[]): Promise<void> {
+  await catalog.transaction(async (tx) => {
+    for (const { atMs, bytes, shop } of steps) {
+      const event = bytes > 0 ? 'put' : 'release';
+      await appendAt(tx, atMs, { vault: 'offsite', shop, key: 'k', versionId: 'v', event, bytes, cause: null });
+    }
+  });
+}
+
+/** Two years, a few rows each day. */
+function steps(days: number, everyDays = 1): Step[] {
+  const all: Step[] = [];
+  for (let day = 0; day < days; day += everyDays) {
+    for (const [i, shop] of SHOPS.entries()) {
+      const bytes = ((day * 7919 + i * 104_729) % 997) + 1;
+      all.push({ atMs: START + day * DAY_MS + (i + 1) * 3_600_000, shop, bytes });
+      if (day % 3 === 2) all.push({ atMs: START + day * DAY_MS + 5 * 3_600_000 + i, shop, bytes: -bytes });
+    }
+  }
+  return all.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** What is altered behind everybody's back. */
+function tamper(catalog: Catalog, sql: string): void {
+  const raw = new DatabaseSync(catalogPath(catalog.stateDir));
+  const triggers = ['ledgerNoUpdate', 'ledgerNoDelete', 'anchorsNoUpdate', 'anchorsNoDelete'];
+  for (const name of triggers) raw.exec(`drop trigger if exists ${name}`);
+  raw.exec(sql);
+  raw.close();
+}
+
+const findings = async (catalog: Catalog): Promise<string[]> => (await proveLedger(catalog)).flatMap((one) => one.findings);
+
+test('any history, any period - the same peaks from packed days, from the ledger itself, and from half of each', async () => {
+  const step = fc.record({
+    gap: fc.nat({ max: 20 * 3_600_000 }),
+    shop: fc.constantFrom(...SHOPS),
+    bytes: fc.integer({ min: -400, max: 500 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), fc.nat(30), fc.nat(30), async (raw, a, b) => {
+      let atMs = START;
+      const history = raw
+        .map(({ gap, shop, bytes }) => {
+          atMs += gap;
+          return { atMs, shop, bytes };
+        })
+        .filter(({ bytes }) => bytes !== 0);
+      const period = {
+        start: Temporal.Instant.fromEpochMilliseconds(START + Math.min(a, b) * 7 * 3_600_000),
+        end: Temporal.Instant.fromEpochMilliseconds(START + (Math.max(a, b) + 1) * 7 * 3_600_000),
+      };
+      const contract = { vault: 'offsite', shops: null };
+      await using catalog = await openCatalog(await tempDir());
+      await write(catalog, history);
+      const plain = await contractPeaks(catalog, contract, period);
+      await anchorLedger(catalog, new FakeClock(START + 4 * DAY_MS));
+      expect(await contractPeaks(catalog, contract, period)).toEqual(plain);
+      await anchorLedger(catalog, new FakeClock(START + 40 * DAY_MS));
+      expect(await contractPeaks(catalog, contract, period)).toEqual(plain);
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('a clock set back behind an anchored day - the row is dated at that day’s end, and the day’s peak stays', async () => {
+  const catalog = await open();
+  await write(catalog, steps(2));
+  await anchorLedger(catalog, new FakeClock(START + 5 * DAY_MS));
+  await write(catalog, [{ atMs: START, shop: 'dupont', bytes: 1_000_000 }]);
+  const last = await catalog.db.selectFrom('ledger').select('at').orderBy('id', 'desc').limit(1).executeTakeFirstOrThrow();
+  expect(last.at).toBe(START + 5 * DAY_MS);
+});
+
+describe('what was altered is found and named', () => {
+  async function anchored(): Promise<Catalog> {
+    const catalog = await open();
+    await write(catalog, steps(12));
+    expect(await anchorLedger(catalog, new FakeClock(START + 10 * DAY_MS + 1))).toBe(10);
+    expect(await findings(catalog)).toEqual([]);
+    return catalog;
+  }
+
+  test.each([
+    ['a row altered', 'update ledger set bytes = bytes + 1 where id = 7', /^row 7: it was altered/],
+    ['a row removed', 'delete from ledger where id = 7', /^row 8: rows 7 to 7 are missing/],
+    [
+      'two rows reordered',
+      'update ledger set id = -1 where id = 7; update ledger set id = 7 where id = 8; update ledger set id = 8 where id = -1',
+      /^row 7: it was altered/,
+    ],
+    ['the last rows cut off', 'delete from ledger where id > 30', /^anchor 9 .*it knows row 3\d, the ledger has none/],
+    ['an anchor altered', 'update anchors set rows = rows + 1 where id = 4', /^anchor 4 .*it was altered/],
+    ['an anchor removed', 'delete from anchors where id = 4', /^anchor 5 .*anchors 4 to 4 are missing/],
+    ['an anchor’s levels altered', `update anchors set levels = '[]' where id = 4`, /^anchor 4 .*its levels were altered/],
+    [
+      'a packed day altered',
+      `update ledgerMoves set pairs = replace(pairs, 'dupont', 'durand') where anchorId = 4`,
+      /^anchor 4 .*packed for it are not those/,
+    ],
+    [
+      'rows removed as if they had been purged',
+      "insert into ledgerStarts (at, row, hash, until, openings, cause) select until + 1000, row, head, until, 0, 'purged' from anchors where id = 2; delete from ledger where id <= (select row from anchors where id = 2)",
+      /before they were 12 months old/,
+    ],
+  ])('%s', async (_name, sql, expected) => {
+    const catalog = await anchored();
+    tamper(catalog, sql);
+    const found = await findings(catalog);
+    expect(
+      found.some((text) => expected.test(text)),
+      found.join('\n'),
+    ).toBe(true);
+  });
+
+  test('a row altered and every later hash made to fit - the anchors know', async () => {
+    const catalog = await anchored();
+    const rows = await catalog.db.selectFrom('ledger').selectAll().orderBy('id').execute();
+    const { chainHash } = await import('../../src/billing/chain.ts');
+    let head = rows[5]?.hash ?? '';
+    const sql = rows.slice(6).map((row) => {
+      const altered = { ...row, bytes: row.id === 7 ? row.bytes - 1 : row.bytes };
+      head = chainHash(head, altered);
+      return `update ledger set bytes = ${altered.bytes}, hash = '${head}' where id = ${row.id}`;
+    });
+    tamper(catalog, sql.join(';'));
+    expect(await checkChain(catalog)).toMatchObject({ brokenAt: null });
+    expect((await findings(catalog))[0]).toMatch(/^anchor 3 .*it says that row 12 has the hash/);
+  });
+});
+
+test('after 12 months - detail goes, levels, later peaks and the chain stay; the month before says plainly that it is gone', async () => {
+  const catalog = await open();
+  await write(catalog, steps(460, 4));
+  const clock = new FakeClock('2026-03-15T07:30:00Z');
+  await anchorLedger(catalog, clock);
+  const before = await levels(catalog);
+  const contract = { vault: 'offsite', shops: null };
+  const march = { start: Temporal.Instant.from('2025-03-16T00:00:00Z'), end: Temporal.Instant.from('2025-04-01T00:00:00Z') };
+  const peaks = await contractPeaks(catalog, contract, march);
+  const gone = await purgeLedger(catalog, clock);
+  expect(gone).toBeGreaterThan(50);
+  expect(await levels(catalog)).toEqual(before);
+  expect(await findings(catalog)).toEqual([]);
+  expect(await checkChain(catalog)).toMatchObject({ brokenAt: null });
+  expect(await contractPeaks(catalog, contract, march)).toEqual(peaks);
+  const oldest = await catalog.db.selectFrom('ledger').select('at').orderBy('id').executeTakeFirstOrThrow();
+  expect(oldest.at).toBeLessThan(Date.UTC(2025, 2, 15));
+  const february = { start: Temporal.Instant.from('2025-02-01T00:00:00Z'), end: Temporal.Instant.from('2025-03-01T00:00:00Z') };
+  await expect(contractPeaks(catalog, contract, february)).rejects.toMatchObject({ code: 'E_LEDGER_PURGED' });
+  // four days later one more goes; nothing else is touched
+  clock.advance(4 * DAY_MS);
+  await anchorLedger(catalog, clock);
+  expect(await purgeLedger(catalog, clock)).toBeGreaterThan(0);
+  expect(await purgeLedger(catalog, clock)).toBe(0);
+  expect(await findings(catalog)).toEqual([]);
+  await expect(catalog.db.deleteFrom('ledger').where('id', '>', 350).execute()).rejects.toThrow(/append-only/);
+});
+
+test('a year that nobody has billed yet - its rows stay', async () => {
+  const catalog = await open();
+  await write(catalog, steps(400, 5));
+  const clock = new FakeClock('2026-02-15T07:30:00Z');
+  await anchorLedger(catalog, clock);
+  expect(await purgeLedger(catalog, clock, START)).toBe(0);
+});
