@@ -1,0 +1,155 @@
+// One plain archive of a shop: a tar with its files, its database as SQL, checksums and texts; beside under another name until it is whole.
+import { createHash } from 'node:crypto';
+import { link, lstat, open, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { CoffreError } from '../../errors.ts';
+import { END_OF_ARCHIVE, paxRecord } from '../../host/tar-members.ts';
+import type { ExportedArchive, ExportOptions, ExportTarget } from '../export.ts';
+import { FrameFile, writeFailure } from '../frame-file.ts';
+import type { DatabaseTarget } from '../target.ts';
+import { ExportFiles, sumLine } from './export-files.ts';
+
+const FILES_PREFIX = 'files/';
+const DATABASE_NAME = 'database.sql';
+const SUMS_NAME = 'SHA256SUMS';
+const BLOCK_BYTES = 512;
+const LARGEST_SIZE = 0o77777777777;
+
+/**
+ * Throws E_TARGET_NOT_EMPTY when something has that name, E_TARGET_SPACE, E_TARGET_WRITE. What an earlier attempt left beside is replaced.
+ * `makeDatabase`: a target that writes its statements into the file.
+ */
+export async function createExport(options: ExportOptions, makeDatabase: (sql: FrameFile) => DatabaseTarget): Promise<ExportTarget> {
+  const { file } = options;
+  if (await exists(file)) throw taken(file);
+  const beside = (what: string): string => join(dirname(file), `.${basename(file)}.coffre-${what}`);
+  const parts: FrameFile[] = [];
+  try {
+    parts.push(await FrameFile.create(beside('part'), file.endsWith('.zst')));
+    parts.push(await FrameFile.create(beside('sums'), true));
+    parts.push(await FrameFile.create(beside('sql'), true));
+  } catch (error) {
+    for (const part of parts) await part.discard();
+    throw error;
+  }
+  const [archive, sums, sql] = parts as [FrameFile, FrameFile, FrameFile];
+  return new ExportArchive(options, { archive, sums, sql }, makeDatabase(sql));
+}
+
+class ExportArchive implements ExportTarget {
+  readonly files: ExportFiles;
+  readonly database: DatabaseTarget;
+  readonly #options: ExportOptions;
+  readonly #parts: { readonly archive: FrameFile; readonly sums: FrameFile; readonly sql: FrameFile };
+  #closed = false;
+
+  constructor(options: ExportOptions, parts: ExportArchive['#parts'], database: DatabaseTarget) {
+    this.#options = options;
+    this.#parts = parts;
+    this.files = new ExportFiles(parts.archive, parts.sums, FILES_PREFIX);
+    this.database = database;
+  }
+
+  async addText(name: string, text: string): Promise<void> {
+    const bytes = Buffer.from(text);
+    await this.#addMember(name, bytes.length, [bytes]);
+  }
+
+  async finish({ database }: { readonly files: boolean; readonly database: boolean }): Promise<ExportedArchive> {
+    const { archive, sums, sql } = this.#parts;
+    await sql.mark();
+    if (database) await this.#addMember(DATABASE_NAME, sql.plainBytes, sql.read());
+    await sums.mark();
+    // not a line of itself
+    await this.#addHeader(SUMS_NAME, sums.plainBytes);
+    for await (const chunk of sums.read()) await archive.write(chunk);
+    await this.#pad(sums.plainBytes);
+    await archive.write(END_OF_ARCHIVE);
+    await archive.sync();
+    const { file } = this.#options;
+    try {
+      // never over what has come there meanwhile
+      await link(archive.path, file);
+      await unlink(archive.path);
+      const folder = await open(dirname(file));
+      await folder.sync().finally(() => folder.close());
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw taken(file);
+      throw writeFailure(file, error);
+    }
+    return { sizeBytes: archive.fileBytes, files: this.files.files, sqlBytes: sql.plainBytes };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const part of Object.values(this.#parts)) await part.discard();
+  }
+
+  async #addMember(name: string, sizeBytes: number, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    await this.#addHeader(name, sizeBytes);
+    const hash = createHash('sha256');
+    let added = 0;
+    for await (const chunk of content) {
+      hash.update(chunk);
+      added += chunk.length;
+      await this.#parts.archive.write(chunk);
+    }
+    if (added !== sizeBytes) throw new CoffreError('E_INTERNAL', `${name} has ${added} bytes in the export, ${sizeBytes} were announced`);
+    await this.#pad(sizeBytes);
+    await this.#parts.sums.write(sumLine(hash.digest('hex'), name));
+  }
+
+  async #addHeader(name: string, sizeBytes: number): Promise<void> {
+    const { madeAtS } = this.#options;
+    if (sizeBytes > LARGEST_SIZE) {
+      const records = paxRecord('size', Buffer.from(String(sizeBytes)));
+      await this.#parts.archive.write(header('PaxHeaders/export', records.length, madeAtS, 'x'));
+      await this.#parts.archive.write(records);
+      await this.#pad(records.length);
+    }
+    await this.#parts.archive.write(header(name, Math.min(sizeBytes, LARGEST_SIZE), madeAtS, '0'));
+  }
+
+  async #pad(sizeBytes: number): Promise<void> {
+    const rest = sizeBytes % BLOCK_BYTES;
+    if (rest > 0) await this.#parts.archive.write(Buffer.alloc(BLOCK_BYTES - rest));
+  }
+}
+
+/** A ustar header of a file that anybody's own account gets when it is unpacked. */
+function header(name: string, sizeBytes: number, seconds: number, flag: '0' | 'x'): Buffer {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  const octal = (value: number, at: number, digits: number): void =>
+    void block.write(value.toString(8).padStart(digits, '0'), at, digits, 'latin1');
+  block.write(name, 0, 100, 'latin1');
+  octal(0o644, 100, 7);
+  octal(0, 108, 7);
+  octal(0, 116, 7);
+  octal(sizeBytes, 124, 11);
+  octal(seconds, 136, 11);
+  block.write(flag, 156, 'latin1');
+  block.write('ustar\x0000', 257, 'latin1');
+  // the sum is made with its own field as spaces
+  block.fill(0x20, 148, 156);
+  octal(
+    block.reduce((sum, byte) => sum + byte, 0),
+    148,
+    6,
+  );
+  block[154] = 0;
+  return block;
+}
+
+const taken = (file: string): CoffreError =>
+  new CoffreError('E_TARGET_NOT_EMPTY', `${file} is there already`, { hint: 'an export never replaces a file: give another name' });
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw writeFailure(path, error);
+  }
+}
