@@ -1,6 +1,6 @@
 // Peaks of a period: the highest level, when it was reached, and what each shop's part in it was. Pure over the ledger's rows.
 import type { AnchorLevel } from './anchors.ts';
-import type { Moves } from './moves.ts';
+import type { Moves, Pair as NamedPair } from './moves.ts';
 
 export interface Peak {
   readonly peakBytes: number;
@@ -101,9 +101,16 @@ export class PeakScan {
   /** Those rows of `moves` from place `from` up to `to`. */
   add({ at, bytes, pair, pairs }: Moves, from: number, to: number): void {
     this.#begin();
-    const known = pairs.map(([vault, shop]) => this.#pair(vault, shop));
+    // only those that move here: others may move later, or in another period
+    const known: (Pair | undefined)[] = new Array(pairs.length);
     for (let i = from; i < to; i++) {
-      const one = known[pair[i] as number] as Pair;
+      const number = pair[i] as number;
+      let one = known[number];
+      if (one === undefined) {
+        const [vault, shop] = pairs[number] as NamedPair;
+        one = this.#pair(vault, shop);
+        known[number] = one;
+      }
       if (one.members.length === 0) continue;
       const now = at[i] as number;
       if (now !== this.#instant) {

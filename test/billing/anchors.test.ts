@@ -89,7 +89,7 @@ test('any history, any period - the same peaks from packed days, from the ledger
       await anchorLedger(catalog, new FakeClock(START + 40 * DAY_MS));
       expect(await contractPeaks(catalog, contract, period)).toEqual(plain);
     }),
-    { numRuns: 10 },
+    { numRuns: 10, endOnFailure: true },
   );
 });
 
