@@ -98,14 +98,20 @@ async function missing(tx: Kysely<Tables>, statement: Statement, charges: Decima
   return billed.reduce((left, { amount }) => left.minus(amount), charges);
 }
 
-/** Those that no statement carries yet, oldest first, each with the division of what it corrects. */
-export async function pendingCorrections(db: Kysely<Tables>, contract: string): Promise<CorrectionInput[]> {
-  const rows = await db.selectFrom('corrections').selectAll().where('contract', '=', contract).orderBy('id').execute();
+/** Those that no statement carries yet, oldest first; of one contract, or of all. */
+export async function waitingCorrections(db: Kysely<Tables>, contract?: string): Promise<CorrectionRow[]> {
+  let query = db.selectFrom('corrections').selectAll().orderBy('id');
+  if (contract !== undefined) query = query.where('contract', '=', contract);
+  const rows = await query.execute();
   if (rows.length === 0) return [];
-  const carried = new Set(await carriedCorrections(db, contract));
+  const carried = new Set(await carriedCorrections(db));
+  return rows.filter(({ correction }) => !carried.has(correction));
+}
+
+/** The same, each with the division of what it corrects. */
+export async function pendingCorrections(db: Kysely<Tables>, contract: string): Promise<CorrectionInput[]> {
   const found: CorrectionInput[] = [];
-  for (const row of rows) {
-    if (carried.has(row.correction)) continue;
+  for (const row of await waitingCorrections(db, contract)) {
     const { rebilling } = documentOf(await statementRow(db, row.statement));
     found.push({
       line: {
@@ -118,7 +124,7 @@ export async function pendingCorrections(db: Kysely<Tables>, contract: string): 
   return found;
 }
 
-async function carriedCorrections(db: Kysely<Tables>, contract: string): Promise<string[]> {
-  const rows = await db.selectFrom('statements').select('corrections').where('contract', '=', contract).execute();
+async function carriedCorrections(db: Kysely<Tables>): Promise<string[]> {
+  const rows = await db.selectFrom('statements').select('corrections').where('corrections', '!=', '[]').execute();
   return rows.flatMap(({ corrections }) => JSON.parse(corrections) as string[]);
 }

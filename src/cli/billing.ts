@@ -9,6 +9,7 @@ import { monthPeaks } from '../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { registerStatements } from './billing-statement.ts';
 import { action, type CliContext } from './context.ts';
 import { parseInstant } from './instant.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
@@ -35,7 +36,7 @@ interface LedgerOptions {
 }
 
 export function registerBilling(program: Command, context: CliContext): void {
-  const billing = program.command('billing').description('what is stored, what it peaked at, and the rows that prove it');
+  const billing = program.command('billing').description('what is stored, what it peaked at and costs, and the rows that prove it');
 
   billing
     .command('level')
@@ -171,6 +172,8 @@ export function registerBilling(program: Command, context: CliContext): void {
         };
       }),
     );
+
+  registerStatements(billing, context);
 }
 
 /** The one that was given. Throws E_USAGE. */

@@ -1,0 +1,317 @@
+// `coffre billing statement`, `statements` and `correct`: what a contract costs, as it would be, and as it was issued.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Temporal } from 'temporal-polyfill';
+import { checkStatements } from '../billing/check-statements.ts';
+import { correctStatement, waitingCorrections } from '../billing/corrections.ts';
+import type { Separator } from '../billing/csv.ts';
+import { type BillingDeps, documentOf, requireContract, statementRow } from '../billing/statement-rows.ts';
+import type { Statement } from '../billing/statement-schema.ts';
+import { LANGUAGES, type Language, monthsText } from '../billing/statement-words.ts';
+import { issueCorrections, issueStatement, pageOfStatements, readStatement, statementOfPeriod } from '../billing/statements.ts';
+import { openCatalog } from '../catalog/open.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
+import { action, type CliContext } from './context.ts';
+import { operatorName } from './operator.ts';
+import { formatBytes, formatInstant, type Result, table } from './output.ts';
+
+interface PeriodOptions {
+  readonly month?: string;
+  readonly quarter?: string;
+  readonly year?: string;
+}
+
+interface StatementOptions extends PeriodOptions {
+  readonly contract?: string;
+  readonly number?: string;
+  readonly format: 'text' | 'json' | 'csv' | 'html';
+  readonly lang: Language;
+  readonly separator: Separator;
+  readonly issue?: boolean;
+}
+
+interface CorrectOptions extends PeriodOptions {
+  readonly statement?: string;
+  readonly contract?: string;
+  readonly amount?: string;
+  readonly recompute?: boolean;
+  readonly shop?: string;
+  readonly reason: string;
+  readonly issue?: boolean;
+}
+
+const STATEMENT_HELP = `
+The period is the one of the contract in which the month lies. Without --issue nothing is kept: the figures are those of the ledger and of
+the configuration as they are. With it the statement gets its number and stays as it is for ever; who asks again gets the same one.
+What is wrong with it later becomes a line of a later one: coffre billing correct.
+
+Example:
+  coffre billing statement --month 2026-03
+  coffre billing statement --month 2026-03 --contract csi-001 --issue
+  coffre billing statement --number csi-001-2026-0003 --format html --lang fr > releve.html
+`;
+
+const CORRECT_HELP = `
+The statement stays as it is. The next one of its contract carries the correction as a line with its reason; with --issue a statement of
+corrections is issued at once. Until six months after the statement's period. A negative amount is a credit.
+
+Example:
+  coffre billing correct --statement csi-001-2026-0003 --amount=-12.50 --reason "two days of outage"
+  coffre billing correct --contract csi-001 --month 2026-06 --recompute --reason "index of May published late"
+`;
+
+export function registerStatements(billing: Command, context: CliContext): void {
+  billing
+    .command('statement')
+    .description('what each contract costs for a period: lines, tax, and the part of each shop')
+    .option('--month <YYYY-MM>', 'any month of the period, in the contract’s time zone')
+    .option('--quarter <YYYY-QN>', 'the period in which this calendar quarter begins')
+    .option('--year <YYYY>', 'the period in which this year begins')
+    .option('--contract <name>', 'only this contract')
+    .option('--number <number>', 'one that was issued, as it was')
+    .addOption(new Option('--format <format>', 'how it is written').choices(['text', 'json', 'csv', 'html']).default('text'))
+    .addOption(new Option('--lang <language>', 'of html, and of the decimals in csv').choices(LANGUAGES).default('en'))
+    .option('--separator <character>', 'of csv: , or ;', separator, ',')
+    .option('--issue', 'give it its number, for ever')
+    .addHelpText('after', STATEMENT_HELP)
+    .action(
+      action(context, async (invocation, options: StatementOptions) => {
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        const deps: BillingDeps = { catalog, clock: context.clock, config };
+        if (options.number !== undefined) {
+          if (options.issue || options.contract !== undefined || hasPeriod(options)) {
+            throw new CoffreError(
+              'E_USAGE',
+              '--number names a statement that was issued: it goes with --format, --lang and --separator alone',
+            );
+          }
+          return await printed([documentOf(await statementRow(catalog.db, options.number))], options, null);
+        }
+        const month = monthOf(options);
+        const contracts = options.contract === undefined ? [...config.contracts.values()] : [requireContract(config, options.contract)];
+        if (contracts.length === 0)
+          throw new CoffreError('E_USAGE', 'no contracts are declared', { hint: 'declare them under contracts:' });
+        const statements: Statement[] = [];
+        const failures: CoffreError[] = [];
+        for (const contract of contracts) {
+          try {
+            if (options.issue) statements.push((await issueStatement(deps, contract, month, operatorName(context.io))).statement);
+            else statements.push(await readStatement(deps, contract, month));
+          } catch (error) {
+            const failure = asCoffreError(error);
+            // of all contracts, those that owe nothing for this month are left out
+            if (contracts.length > 1 && failure.code === 'E_USAGE') continue;
+            failures.push(failure);
+          }
+        }
+        const [failure] = failures;
+        if (failure && statements.length === 0) throw failure;
+        return await printed(statements, options, failure ?? null);
+      }),
+    );
+
+  billing
+    .command('statements')
+    .description('statements that were issued, newest first, and corrections that wait for the next one')
+    .option('--contract <name>', 'only of this contract')
+    .option('--year <YYYY>', 'issued in this year', year)
+    .option('--limit <rows>', 'at most so many', positive, 100)
+    .option('--check', 'recompute the chain over all of them')
+    .addHelpText('after', '\nExample:\n  coffre billing statements --contract csi-001\n  coffre --json billing statements --check\n')
+    .action(
+      action(context, async (invocation, options: { contract?: string; year?: number; limit: number; check?: boolean }) => {
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        const rows = await pageOfStatements(catalog.db, options);
+        const waiting = await waitingCorrections(catalog.db, options.contract);
+        const check = options.check ? await checkStatements(catalog.db) : null;
+        const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
+        const text = [
+          table(
+            [
+              ...['number', 'contract', 'from', 'to'].map((title) => ({ title })),
+              ...[{ title: 'before tax', align: 'right' as const }, { title: 'issued' }, { title: 'by' }],
+            ],
+            rows.map((row) => {
+              const { period, kind } = documentOf(row);
+              const days = kind === 'correction' ? ['corrections', ''] : [period.from, period.to];
+              return [row.number, row.contract, ...days, `${row.net} ${row.currency}`, when(row.issuedAt), row.issuedBy];
+            }),
+            'no statement was issued',
+          ),
+          ...(waiting.length === 0 ? [] : [`\nwaiting for the next statement:`]),
+          ...waiting.map((row) => `  ${row.statement}  ${row.amount}  ${row.reason} (${when(row.at)}, ${row.who})`),
+          ...(check === null ? [] : [`\n${verdict(check)}`]),
+        ];
+        return {
+          document: {
+            statements: rows.map((row) => ({ ...summary(documentOf(row)), issuedBy: row.issuedBy })),
+            corrections: waiting.map(({ id, at, ...row }) => ({ ...row, at: Temporal.Instant.fromEpochMilliseconds(at).toString() })),
+            ...(check === null ? {} : { check }),
+          },
+          text: text.join('\n'),
+          ...(check === null || check.findings.length === 0
+            ? {}
+            : { failure: new CoffreError('E_RED', 'statements were altered, moved or removed') }),
+        };
+      }),
+    );
+
+  billing
+    .command('correct')
+    .description('correct a statement that was issued, by a line of a later one')
+    .option('--statement <number>', 'which one')
+    .option('--contract <name>', 'or by its contract, and')
+    .option('--month <YYYY-MM>', 'a month of its period')
+    .option('--quarter <YYYY-QN>', 'or the period in which this quarter begins')
+    .option('--year <YYYY>', 'or this year')
+    .option('--amount <amount>', 'before tax, with a point; negative for a credit: --amount=-12.50')
+    .option('--recompute', 'what it would be by ledger and configuration as they are now, less what was billed and corrected')
+    .option('--shop <name>', 'whose it is; else it is divided as the statement was')
+    .requiredOption('--reason <text>', 'stands on the line')
+    .option('--issue', 'issue a statement of the corrections that wait, now')
+    .addHelpText('after', CORRECT_HELP)
+    .action(
+      action(context, async (invocation, options: CorrectOptions) => {
+        const { amount, reason, recompute, shop } = options;
+        if ((amount === undefined) === (recompute !== true)) throw new CoffreError('E_USAGE', 'either --amount or --recompute is needed');
+        const config = invocation.config();
+        await using catalog = await openCatalog(config.stateDir);
+        const deps: BillingDeps = { catalog, clock: context.clock, config };
+        const who = operatorName(context.io);
+        const row = await namedStatement(deps, options);
+        const contract = requireContract(config, row.contract);
+        const order = { statement: row.number, amount: amount ?? null, shop: shop ?? null, reason, who };
+        const { id, at, ...made } = await correctStatement(deps, contract, order);
+        const issued = options.issue ? await issueCorrections(deps, contract, who) : null;
+        const carried = issued === null ? `the next statement of ${row.contract} carries it` : `issued as ${issued.number}`;
+        return {
+          document: { correction: { ...made, at: Temporal.Instant.fromEpochMilliseconds(at).toString() }, statement: issued },
+          text: `${row.number} is corrected by ${made.amount} ${row.currency}: ${carried}`,
+        };
+      }),
+    );
+}
+
+const hasPeriod = ({ month, quarter, year: whole }: PeriodOptions): boolean => (month ?? quarter ?? whole) !== undefined;
+
+/** First month of what was asked for. Throws E_USAGE. */
+function monthOf({ month, quarter, year: whole }: PeriodOptions): string {
+  const given = [month, quarter, whole].filter((text) => text !== undefined);
+  if (given.length !== 1) throw new CoffreError('E_USAGE', 'one of --month, --quarter and --year is needed');
+  if (month !== undefined) return month;
+  if (quarter !== undefined) {
+    const parts = /^(\d{4})-Q([1-4])$/.exec(quarter);
+    if (!parts)
+      throw new CoffreError('E_USAGE', `no quarter: ${JSON.stringify(quarter)}`, { hint: 'a quarter is written YYYY-QN, such as 2026-Q2' });
+    return `${parts[1]}-${String((Number(parts[2]) - 1) * 3 + 1).padStart(2, '0')}`;
+  }
+  if (!/^\d{4}$/.test(whole ?? '')) throw new CoffreError('E_USAGE', `no year: ${JSON.stringify(whole)}`);
+  return `${whole}-01`;
+}
+
+async function namedStatement(deps: BillingDeps, options: CorrectOptions) {
+  const { contract, statement } = options;
+  if (statement !== undefined && (contract !== undefined || hasPeriod(options))) {
+    throw new CoffreError('E_USAGE', 'either --statement, or --contract and a period');
+  }
+  if (statement !== undefined) return await statementRow(deps.catalog.db, statement);
+  if (contract === undefined) throw new CoffreError('E_USAGE', 'which statement? --statement, or --contract and --month');
+  return await statementOfPeriod(deps.catalog.db, requireContract(deps.config, contract), monthOf(options));
+}
+
+/** What a list tells of each. */
+export function summary({ contract, currency, hash, issuedAt, kind, measured, net, number, period, tax, total }: Statement) {
+  return {
+    ...{ number, contract, kind, from: period.from, to: period.to, billedTB: measured?.billedTB ?? null, currency, net },
+    ...{ tax: tax?.amount ?? null, total, issuedAt, hash },
+  };
+}
+
+async function printed(statements: readonly Statement[], options: StatementOptions, failure: CoffreError | null): Promise<Result> {
+  const document = { statements };
+  const failed = failure === null ? {} : { failure };
+  switch (options.format) {
+    case 'json':
+      return { document, text: JSON.stringify(document, null, 2), ...failed };
+    case 'csv': {
+      const { statementsCsv } = await import('../billing/statement-csv.ts');
+      return { document, text: statementsCsv(statements, options.lang, options.separator), ...failed };
+    }
+    case 'html': {
+      const { statementsHtml } = await import('../billing/statement-html.ts');
+      return { document, text: statementsHtml(statements, options.lang), ...failed };
+    }
+    case 'text':
+      return { document, text: statements.map(described).join('\n\n'), ...failed };
+  }
+}
+
+function described(statement: Statement): string {
+  const { contract, currency, lines, measured, net, notices, number, period, rebilling, state, tax, timezone, total } = statement;
+  const amount = (text: string): string => `${text} ${currency}`;
+  const at = (instant: string): string => formatInstant(Temporal.Instant.from(instant), timezone);
+  const peak =
+    measured === null
+      ? []
+      : [
+          `peak ${formatBytes(measured.peakBytes)} (${measured.peakBytes} bytes) at ${at(measured.peakAt)}: ${measured.subscribedTB} TB subscribed, ${measured.variableTB} TB beyond, ${measured.billedTB} TB billed`,
+        ];
+  const rows = lines.map((line) => {
+    if (line.kind === 'correction') return [line.kind, line.of, line.shop ?? '', '', '', amount(line.amount), line.reason];
+    const why = line.index === null ? '' : `${line.index.basePrice} x ${line.index.s} / ${line.index.s0}, index of ${line.index.date}`;
+    return [line.kind, line.from, line.to, `${line.quantityTB} TB x ${monthsText(line.months)}`, line.unitPrice, amount(line.amount), why];
+  });
+  const right = { align: 'right' as const };
+  return [
+    `${number ?? contract}  ${period.from} to ${period.to}  ${state}${statement.issuedAt === null ? '' : ` ${at(statement.issuedAt)}`}`,
+    ...peak,
+    '',
+    table(
+      [
+        ...[{ title: 'line' }, { title: 'from' }, { title: 'to' }, { title: 'TB x months', ...right }, { title: 'price', ...right }],
+        ...[{ title: 'amount', ...right }, { title: '' }],
+      ],
+      [
+        ...rows,
+        ['before tax', '', '', '', '', amount(net)],
+        ...(tax === null
+          ? []
+          : [
+              [`tax ${tax.percent} %`, '', '', '', '', amount(tax.amount)],
+              ['total', '', '', '', '', amount(total)],
+            ]),
+      ],
+    ),
+    ...(rebilling === null || rebilling.shops.length === 0
+      ? []
+      : [
+          '',
+          table(
+            [{ title: 'shop' }, { title: `by ${rebilling.by}`, ...right }, { title: 'amount', ...right }],
+            rebilling.shops.map((row) => [row.shop, rebilling.by === 'flat' ? '' : String(row.weight), amount(row.amount)]),
+          ),
+        ]),
+    ...notices.map((notice) => `the index of ${notice.day} is not known: the price before goes on, and nothing can be issued`),
+  ].join('\n');
+}
+
+function verdict({ findings, head, statements }: Awaited<ReturnType<typeof checkStatements>>): string {
+  if (findings.length === 0) return `the chain holds over ${statements} statements, head ${head}`;
+  return findings.map(({ statement, what }) => `RED   ${statement === null ? '' : `${statement}: `}${what}`).join('\n');
+}
+
+function separator(text: string): Separator {
+  if (text !== ',' && text !== ';') throw new InvalidArgumentError('a comma or a semicolon is needed');
+  return text;
+}
+
+function year(text: string): number {
+  if (!/^\d{4}$/.test(text)) throw new InvalidArgumentError('a year of four digits is needed');
+  return Number(text);
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('a whole number above 0 is needed');
+  return Number(text);
+}
