@@ -20,7 +20,7 @@ import type { FilesPreview, LandingDatabase, RestoreAdapters } from './adapters.
 import { type CliContext, type Invocation, unitAction } from './context.ts';
 import { checkDatabaseOptions, describeOverwriting, landed, openTarget, type RestoredHere, targetHost } from './restore-database.ts';
 import { checkFilesOptions, filesTargetOptions, landedFiles, previewFiles } from './restore-files.ts';
-import { type RestoreOptions, restoreInPlace } from './restore-in-place.ts';
+import { checkInPlaceOptions, type RestoreOptions, restoreInPlace } from './restore-in-place.ts';
 import { planTasks, type Task } from './restore-tasks.ts';
 import { describePlan, describeRestored, incompleteness, instantText, passedOverNote } from './restore-text.ts';
 import { findShop } from './shop.ts';
@@ -39,8 +39,18 @@ export function registerRestore(program: Command, context: CliContext): void {
     .addOption(new Option('--source <source>', 'only this source (default: files and database)').choices(['database', 'files', 'server']))
     .option(
       '--in-place',
-      'of files: into the shop’s own tree, made equal to the snapshot by the restore unit, which systemd starts as the tree’s owner',
+      'the running shop, files and database together, into its own tree and database, by the restore unit as the tree’s owner: a safety snapshot of what is there, the maintenance page, all loaded beside and checked, then swapped; killed anywhere, the same command goes on',
     )
+    .option('--rollback', 'with --in-place: back to what was there before a restore in place that did not end')
+    .option('--skip-safety', 'with --in-place: no safety snapshot of the present state first')
+    .addOption(
+      new Option(
+        '--secrets <whose>',
+        'with --in-place: settings with passwords (app/config/parameters.php) stay the running shop’s (keep, the default), or come from the archive',
+      ).choices(['keep', 'archive']),
+    )
+    .option('--domain <name>', 'with --in-place: the shop’s address becomes this one')
+    .option('--keep-open', 'with --in-place: no maintenance page while data is loaded, only for the swap; orders taken meanwhile are lost')
     .option('--to-dir <dir>', 'where the files go: a directory that is empty or not there yet, or with --overwrite a tree')
     .option('--to-database <url>', 'where the database goes: mysql://user@host:port/db or mysql://user@localhost/db?socketPath=…')
     .option('--password-file <file>', 'password for --to-database (else $COFFRE_DB_PASSWORD); never in the URL')
@@ -84,8 +94,10 @@ export function registerRestore(program: Command, context: CliContext): void {
         '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
         '  coffre restore dupont --to-database "mysql://root@localhost/dupont?socketPath=/run/mysqld/mysqld.sock" --overwrite --keep-old\n' +
         '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n' +
-        '\nIts own tree, on this machine, without giving this command the right to write there:\n' +
-        '  coffre restore dupont --in-place --source files\n' +
+        '\nThe running shop as it was yesterday, files and database together; if it is not what was wanted, back; its images alone:\n' +
+        '  coffre restore dupont --in-place --at 2026-11-20T04:00\n' +
+        '  coffre restore dupont --in-place --rollback\n' +
+        '  coffre restore dupont --in-place --source files --path img\n' +
         '\nOnto the shop’s own host, over SSH; and a whole machine, into a new directory:\n' +
         '  coffre restore martin --to-host --to-dir /var/www/martin --overwrite --keep-old\n' +
         '  coffre restore dupont --source server --to-dir /mnt/restored\n',
@@ -106,8 +118,9 @@ function severalTimes(flags: string, description: string): Option {
 async function restore(context: CliContext, invocation: Invocation, adapters: RestoreAdapters, shopName: string, options: RestoreOptions) {
   const config = invocation.config();
   const shop = findShop(config, shopName);
-  checkDatabaseOptions(options);
+  checkInPlaceOptions(options);
   if (options.inPlace) return await restoreInPlace(context, invocation, shop, options);
+  checkDatabaseOptions(options);
   checkFilesOptions(options);
   const matches = compilePaths(options.path);
   const { clock } = context;

@@ -123,7 +123,7 @@ export async function restoreInPlace(order: InPlaceOrder, caller: InPlaceCaller)
   const ask = (action: InPlaceRequest['action'], safety: SafetySnapshots | null): Promise<object> =>
     caller.ask({ kind: 'in-place', ...rest, action, safety }, caller);
   caller.onStep('preflight');
-  const { open } = (await ask('preflight', null)) as InPlaceLook;
+  const { open } = await preflightInPlace(order, caller);
   let safety = open?.safety ?? null;
   // What is half restored is nothing to go back to: of an open restore the first safety snapshot counts, or none.
   if (open === null && wanted === 'take') {
@@ -137,10 +137,17 @@ export async function restoreInPlace(order: InPlaceOrder, caller: InPlaceCaller)
   return (await ask('restore', safety)) as InPlaceResult;
 }
 
-/** What is open for this shop; nothing is touched. */
-export async function lookInPlace(order: InPlaceOrder, caller: InPlaceCaller): Promise<InPlaceLook> {
+/** What is open for this shop; nothing is touched. `request`: any id. */
+export async function lookInPlace(shop: string, request: string, caller: Pick<InPlaceCaller, 'ask'> & InPlaceEvents): Promise<InPlaceLook> {
+  const nothing = { database: null, files: null, from: null, checksum: false, keepSetuid: false, domain: null, safety: null } as const;
+  const asked = { kind: 'in-place', action: 'look', request, shop, ...nothing, secrets: 'keep', maintenance: 'at-once' } as const;
+  return (await caller.ask(asked, caller)) as InPlaceLook;
+}
+
+/** What would keep the order from succeeding is thrown; nothing is touched. */
+export async function preflightInPlace(order: InPlaceOrder, caller: InPlaceCaller): Promise<InPlaceLook> {
   const { safety: _, ...rest } = order;
-  return (await caller.ask({ kind: 'in-place', ...rest, action: 'look', safety: null }, caller)) as InPlaceLook;
+  return (await caller.ask({ kind: 'in-place', ...rest, action: 'preflight', safety: null }, caller)) as InPlaceLook;
 }
 
 /**
