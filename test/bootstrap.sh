@@ -33,7 +33,7 @@ if [ -n "${COFFRE_TEST_S3_ENDPOINT:-}" ] || [ "${COFFRE_TEST_S3:-ceph}" != ceph 
 case $what in
   test | prepare)
     wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime strace:strace systemd-analyze:systemd setcap:libcap2-bin"
-    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base dpkg-deb:dpkg promtool:prometheus"
+    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base dpkg-deb:dpkg promtool:prometheus php:php-cli"
     ;;
   demo | bench) wanted="$store $database $tools" ;;
   crash) wanted="$store $database $tools" ;;
@@ -54,6 +54,10 @@ for pair in $wanted; do
   command -v "${pair%%:*}" >/dev/null 2>&1 && continue
   case " $missing " in *" ${pair#*:} "*) ;; *) missing="$missing ${pair#*:}" ;; esac
 done
+# PHP's way to a database is a package without a program
+case " $wanted " in
+  *' php:php-cli '*) php -m 2>/dev/null | grep -qx mysqli || missing="$missing php-mysql" ;;
+esac
 missing=${missing# }
 
 # Debian starts a server's service when it installs it. A policy that forbids it stands for the time of the installation.
