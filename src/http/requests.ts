@@ -30,7 +30,10 @@ const previewFields = {
   lost: z
     .array(z.object({ source: z.enum(RESTORED_SOURCES), since: instant, spanMs: z.int(), newerSnapshots: z.int() }))
     .describe('what was changed since the snapshot is gone after the restore'),
-  estimateMs: z.number().nullable().describe('how long it takes; null: nothing like it was measured'),
+  estimate: z
+    .object({ expectedMs: z.number(), lowMs: z.number(), highMs: z.number() })
+    .nullable()
+    .describe('how long it takes, whole sources counted; null: nothing like it was measured'),
 };
 const previewDocument = z.object(previewFields);
 const previewWithPromise = z.object({

@@ -67,8 +67,8 @@ export interface RequestPreview {
   /** Between the database's and the files' instants: orders may name images that are not there, or the other way round. null: one source. */
   readonly gapMs: number | null;
   readonly lost: readonly PreviewedLoss[];
-  /** null: nothing like it was ever measured. */
-  readonly estimateMs: number | null;
+  /** How long it takes, whole sources counted; null: nothing like it was ever measured. */
+  readonly estimate: { readonly expectedMs: number; readonly lowMs: number; readonly highMs: number } | null;
 }
 
 interface PreviewFacts {
@@ -98,14 +98,17 @@ export function wantedSources({ paths, sources, tables }: Wanted, declared: read
   return RESTORED_SOURCES.filter((source) => chosen.includes(source));
 }
 
-/** `estimate`: of these bytes. Throws E_UNKNOWN_SNAPSHOT, saying what there is instead; E_USAGE. */
-export function previewRequest(wanted: Wanted, facts: PreviewFacts, estimate: (bytes: number) => number | null): RequestPreview {
+/** How long it takes is not in it. `chosen`: the snapshots themselves. Throws E_UNKNOWN_SNAPSHOT, saying what there is instead; E_USAGE. */
+export function previewRequest(
+  wanted: Wanted,
+  facts: PreviewFacts,
+): { readonly preview: Omit<RequestPreview, 'estimate'>; readonly chosen: readonly SnapshotWithCopies[] } {
   checkWanted(wanted);
   const { declared, nowMs, shop, tell } = facts;
   const at = wanted.at === null ? null : Temporal.Instant.from(wanted.at);
   const chosen = wantedSources(wanted, declared).map((source) => chooseSnapshot(facts.snapshots, { shop, source, at, from: null, tell }));
   const [database, files] = RESTORED_SOURCES.map((source) => chosen.find((one) => one.source === source));
-  return {
+  const preview = {
     ...{ shop, at: at?.toString() ?? null, tables: wanted.tables, paths: wanted.paths },
     snapshots: chosen.map((one) => previewed(one, nowMs)),
     gapMs: database && files ? Math.abs(database.asOf - files.asOf) : null,
@@ -115,8 +118,8 @@ export function previewRequest(wanted: Wanted, facts: PreviewFacts, estimate: (b
       spanMs: Math.max(0, nowMs - asOf),
       newerSnapshots: facts.snapshots.filter((other) => other.source === source && other.asOf > asOf).length,
     })),
-    estimateMs: estimate(chosen.reduce((sum, { plainBytes }) => sum + plainBytes, 0)),
   };
+  return { preview, chosen };
 }
 
 function previewed({ asOf, complete, counts, good, id, plainBytes, source }: SnapshotWithCopies, nowMs: number): PreviewedSnapshot {

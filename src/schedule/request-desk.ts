@@ -3,7 +3,6 @@ import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { changeRequest, insertRequest, openRequests, type RequestRow } from '../catalog/requests.ts';
-import { lastRuns } from '../catalog/runs.ts';
 import { pinSegments, unpinRun } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots, snapshotSegments } from '../catalog/snapshots.ts';
@@ -16,6 +15,7 @@ import { previewRequest, RESTORED_SOURCES, type RequestPreview, type Wanted } fr
 import { calendarOf } from '../restore/rto-calendar.ts';
 import { deadlineOf, type RtoCalendar, readRto } from '../restore/rto-clock.ts';
 import { newId } from '../segment/id.ts';
+import { readEstimate } from './restore-estimate.ts';
 
 export interface DeskDeps {
   readonly config: Config;
@@ -55,36 +55,29 @@ export const isUnattended = ({ restore }: Config): boolean => restore.unattended
 export async function previewNow({ catalog, clock, config }: DeskDeps, name: string, wanted: Wanted): Promise<PreviewNow> {
   const shop = shopOf(config, name);
   const nowMs = clock.nowMs();
-  const perByte = await measuredRate(catalog, name);
-  const preview = previewRequest(
-    wanted,
-    {
-      ...{ shop: name, nowMs, snapshots: await listSnapshots(catalog, name) },
-      declared: RESTORED_SOURCES.filter((source) => shop[source] !== null),
-      tell: (instant) =>
-        instant.toZonedDateTimeISO(config.timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' '),
-    },
-    (bytes) => (perByte === null ? null : Math.round(perByte * bytes)),
-  );
+  const { chosen, preview } = previewRequest(wanted, {
+    ...{ shop: name, nowMs, snapshots: await listSnapshots(catalog, name) },
+    declared: RESTORED_SOURCES.filter((source) => shop[source] !== null),
+    tell: (instant) =>
+      instant.toZonedDateTimeISO(config.timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' '),
+  });
+  // of a part of a source as of the whole: nobody measured how long that part takes
+  const part: ShopConfig = {
+    ...shop,
+    database: chosen.some(({ source }) => source === 'database') ? shop.database : null,
+    files: chosen.some(({ source }) => source === 'files') ? shop.files : null,
+  };
+  const { estimate } = await readEstimate(config, catalog, part, chosen, nowMs);
   const { rto } = shop.plan;
   const calendar = await calendarOf(rto);
   const now = Temporal.Instant.fromEpochMilliseconds(nowMs);
   const reading = readRto(calendar, { approvedAt: now, doneAt: null, targetMs: rto.targetMs }, now);
   return {
     ...preview,
+    estimate: estimate && { expectedMs: estimate.expectedMs, lowMs: estimate.lowMs, highMs: estimate.highMs },
     ...{ targetMs: rto.targetMs, deadline: reading.deadline.toString(), clockStarts: reading.resumesAt?.toString() ?? null },
     unattended: isUnattended(config),
   };
-}
-
-/** Milliseconds a byte, of the last restore of the shop that went well; null: none was measured. */
-async function measuredRate(catalog: Catalog, shop: string): Promise<number | null> {
-  for (const run of await lastRuns(catalog, { shop, kind: 'restore', limit: 50 })) {
-    if (run.state !== 'done' || run.detail === null) continue;
-    const { bytes = 0, durationMs = 0 } = JSON.parse(run.detail) as { bytes?: number; durationMs?: number };
-    if (bytes > 0 && durationMs > 0) return durationMs / bytes;
-  }
-  return null;
 }
 
 export interface NewRequest {

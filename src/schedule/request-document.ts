@@ -103,8 +103,8 @@ export async function requestDocument(row: RequestRow, nowMs: number, calendars:
 
 /** What was kept of it beside what is promised now, which is a thing of the moment. */
 function previewOf({ preview }: RequestRow): RequestPreview {
-  const { at, estimateMs, gapMs, lost, paths, shop, snapshots, tables } = JSON.parse(preview) as RequestPreview;
-  return { at, estimateMs, gapMs, lost, paths, shop, snapshots, tables };
+  const { at, estimate, gapMs, lost, paths, shop, snapshots, tables } = JSON.parse(preview) as RequestPreview;
+  return { at, estimate, gapMs, lost, paths, shop, snapshots, tables };
 }
 
 export function historyDocument({ at, reason, role, state, verb, who }: RequestEventRow): HistoryDocument {

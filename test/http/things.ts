@@ -87,7 +87,7 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     [heldRequest, 'held'],
     [failedRequest, 'failed'],
   ] as const) {
-    const preview = { shop, at: null, tables: [], paths: [], snapshots: [], gapMs: null, lost: [], estimateMs: null };
+    const preview = { shop, at: null, tables: [], paths: [], snapshots: [], gapMs: null, lost: [], estimate: null };
     const nothing = { approvedAt: null, approvedBy: null, approvedRole: null, promise: null, deadline: null, startedAt: null } as const;
     const row = {
       ...{ id, shop, state, wanted: JSON.stringify({ at: null, sources: null, tables: [], paths: [] }), preview: JSON.stringify(preview) },
