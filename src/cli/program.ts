@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   restore: async () => (await import('./restore.ts')).registerRestore,
   verify: async () => (await import('./verify.ts')).registerVerify,
   'catch-up': async () => (await import('./catch-up.ts')).registerCatchUp,
+  drill: async () => (await import('./drill.ts')).registerDrill,
   prune: async () => (await import('./prune.ts')).registerPrune,
   reconcile: async () => (await import('./reconcile.ts')).registerReconcile,
   run: async () => (await import('./run.ts')).registerRun,

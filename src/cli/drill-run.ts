@@ -1,0 +1,40 @@
+// A drill that a command runs itself: the order and the evidence here, the restoring in a unit of its own.
+import { openCatalog } from '../catalog/open.ts';
+import { CoffreError } from '../errors.ts';
+import { drillShop } from '../restore/drill/order.ts';
+import { newId } from '../segment/id.ts';
+import { loadSigningKey } from '../segment/signing-key.ts';
+import type { CliContext, Invocation } from './context.ts';
+import type { DrillOptions } from './drill.ts';
+import { operatorName } from './operator.ts';
+import { askOwnUnit } from './own-unit.ts';
+import { findShop } from './shop.ts';
+import { coffreVersion } from './tools.ts';
+
+/** Throws what keeps it from being a drill; what a drill finds is its `failure`. */
+export async function drillNow(context: CliContext, invocation: Invocation, shopName: string, options: DrillOptions) {
+  if (options.snapshot !== undefined && options.source !== undefined) {
+    throw new CoffreError('E_USAGE', '--snapshot says which source it is of: leave --source out');
+  }
+  const config = invocation.config();
+  const shop = findShop(config, shopName);
+  const { clock, io } = context;
+  if (options.source !== undefined && shop[options.source] === null) {
+    throw new CoffreError('E_CONFIG', `shop ${shop.name} has no source ${options.source}`);
+  }
+  await using catalog = await openCatalog(config.stateDir);
+  const bar = invocation.progress(`drill ${shop.name}`);
+  return await drillShop(
+    {
+      ...{ config, catalog, clock, version: await coffreVersion(), signedBy: 'command' },
+      ask: (request, hear) => askOwnUnit(config, clock, request, hear),
+      loadKey: () => loadSigningKey(config.signing.keyFile),
+    },
+    {
+      ...{ shop, runId: newId(clock), who: operatorName(io), signal: invocation.signal },
+      ...{ from: options.from ?? null, sources: options.source ? [options.source] : null, snapshot: options.snapshot ?? null },
+      onStep: (step) => bar.title(`drill ${shop.name} ${step}`),
+      onProgress: (progress) => bar.update(progress),
+    },
+  );
+}

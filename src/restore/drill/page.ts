@@ -1,0 +1,194 @@
+// The evidence of a drill as a page that needs nothing else, and prints well: for the client, and for the auditor.
+import { Temporal } from 'temporal-polyfill';
+import { type DrillCheck, type Evidence, evidenceText, type SignedEvidence, signerOf } from './evidence.ts';
+import { PAGE_WORDS, type PageWords } from './page-words.ts';
+
+type Language = 'fr' | 'en';
+const LOCALES: Readonly<Record<Language, string>> = { fr: 'fr-FR', en: 'en-GB' };
+
+/** Whole, as HTML. Nothing is fetched, nothing is run. */
+export function evidencePage(signed: SignedEvidence, language: Language): string {
+  const words = PAGE_WORDS[language];
+  const said = new Wording(language);
+  const { evidence } = signed;
+  const { checks, objects, outcome, phases, restoreMs, rto, sources } = evidence;
+  const verdict = outcome === 'passed' ? words.passed : words.failed;
+  const title = `${words.title} – ${evidence.shop} – ${said.date(evidence.endedAt)}`;
+  return `<!doctype html>
+<html lang="${language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escape(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header><h1>${escape(words.title)}</h1><p class="verdict ${outcome}">${escape(verdict)}</p></header>
+<p>${escape(words.intro)}</p>
+${factsTable(evidence, words, said)}
+<h2>${escape(words.restored)}</h2>
+${table(
+  [
+    words.columns.source,
+    words.columns.snapshot,
+    words.columns.asOf,
+    words.columns.age,
+    words.columns.volume,
+    words.columns.content,
+    words.columns.took,
+  ],
+  sources.map(({ ageMs, asOf, restored, snapshot, source }) => [
+    ...[words.sources[source], code(snapshot), said.instant(asOf), said.duration(ageMs)],
+    ...(restored === null
+      ? [words.notRestored, '', '']
+      : [said.bytes(restored.bytes), contentOf(restored, words), said.duration(restored.durationMs)]),
+  ]),
+)}
+<h2>${escape(words.rto)}</h2>
+<p class="${rto.kept ? 'passed' : 'failed'}">${escape((rto.kept ? words.rtoKept : words.rtoBroken)(said.duration(restoreMs), said.duration(rto.targetMs)))}</p>
+<p class="note">${escape(words.rtoNote)}</p>
+<h2>${escape(words.checks)}</h2>
+${table(
+  [words.columns.check, words.columns.source, words.columns.result, words.columns.found],
+  checks.map((check) => [
+    ...[words.checkNames[check.check] ?? check.check, check.source === null ? words.whole : words.sources[check.source]],
+    ...[resultOf(check, words), check.code === null ? check.detail : `${check.detail} [${check.code}]`],
+  ]),
+)}
+<h2>${escape(words.phases)}</h2>
+${table(
+  [words.columns.phase, words.columns.source, words.columns.volume, words.columns.took],
+  phases.map(({ bytes, ms, phase, source, vault }) => [
+    ...[`${words.phaseNames[phase] ?? phase}${vault === null ? '' : ` (${vault})`}`, words.sources[source]],
+    ...[said.bytes(bytes), said.duration(ms)],
+  ]),
+)}
+<p class="note">${escape(words.phasesNote)}</p>
+<h2>${escape(words.verify)}</h2>
+${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? `<pre>${escape(step)}</pre>` : `<p>${escape(step)}</p>`)).join('\n')}
+<p>${escape(words.verifyLast)} <code>${escape(signerOf(signed))}</code></p>
+<dl><dt>${escape(words.fingerprint)}</dt><dd><code>${escape(signerOf(signed))}</code></dd>
+<dt>${escape(words.signature)}</dt><dd><code>${escape(signed.signature.value)}</code></dd>
+<dt>${escape(words.digest)}</dt><dd><code>${escape(objects.digest)}</code></dd></dl>
+<h2>${escape(words.objects)}</h2>
+<p>${escape(words.objectsNote(objects.count, said.bytes(objects.bytes)))}</p>
+${table(
+  [words.columns.object, words.columns.version, words.columns.bytes, words.columns.sha256],
+  objects.list.map(({ bytes, key, sha256, versionId }) => [code(key), code(versionId), String(bytes), code(sha256)]),
+  'objects',
+)}
+<details><summary>${escape(words.detailsNote)}</summary><pre class="signed">${escape(evidenceText(signed))}</pre></details>
+</body>
+</html>
+`;
+}
+
+function factsTable(evidence: Evidence, words: PageWords, said: Wording): string {
+  const { from, into } = evidence;
+  const bucket = from.bucket === null ? '' : `, ${from.bucket}${from.prefix ? `/${from.prefix}` : ''}`;
+  const place = into.database === null ? words.into.files : into.database.startsWith('a server') ? words.into.own : words.into.configured;
+  const facts: readonly (readonly [keyof PageWords['facts'], string])[] = [
+    ['shop', evidence.shop],
+    ['plan', evidence.plan],
+    ['drill', evidence.id],
+    ['askedBy', evidence.askedBy],
+    ['from', `${from.name} (${from.type}, ${from.endpoint}${bucket})`],
+    ['site', [from.site, from.offsite ? words.offsite : null].filter((part) => part !== null).join(', ') || '–'],
+    ['into', `${place} (${into.host}${into.databaseVersion === null ? '' : `, ${into.databaseVersion}`})`],
+    ['begun', said.instant(evidence.startedAt)],
+    ['ended', said.instant(evidence.endedAt)],
+    [
+      'coffre',
+      [
+        'coffre',
+        evidence.coffre,
+        ...Object.entries(evidence.tools).flatMap(([name, version]) => (name === 'coffre' ? [] : [`${name} ${version}`])),
+      ].join(' '),
+    ],
+    ['signedBy', words.signedBy[evidence.signedBy]],
+  ];
+  return `<dl>${facts.map(([name, value]) => `<dt>${escape(words.facts[name])}</dt><dd>${escape(value)}</dd>`).join('')}</dl>`;
+}
+
+function contentOf({ files, rows, tables }: NonNullable<Evidence['sources'][number]['restored']>, words: PageWords): string {
+  return tables !== null ? words.tables(tables, rows ?? 0) : words.files(files ?? 0);
+}
+
+const resultOf = ({ ok }: DrillCheck, words: PageWords): string => (ok === null ? words.unknown : ok ? words.ok : words.red);
+
+/** Figures and instants as they are written in a language. Instants are told in UTC: the reader's zone is not known. */
+class Wording {
+  readonly #language: Language;
+
+  constructor(language: Language) {
+    this.#language = language;
+  }
+
+  instant(text: string): string {
+    const at = Temporal.Instant.from(text).toZonedDateTimeISO('UTC').toPlainDateTime();
+    return `${at.toLocaleString(LOCALES[this.#language], { dateStyle: 'long', timeStyle: 'medium' })} UTC`;
+  }
+
+  date(text: string): string {
+    return Temporal.Instant.from(text).toZonedDateTimeISO('UTC').toPlainDate().toString();
+  }
+
+  bytes(bytes: number): string {
+    const units = this.#language === 'fr' ? ['o', 'ko', 'Mo', 'Go', 'To'] : ['B', 'kB', 'MB', 'GB', 'TB'];
+    let [value, unit] = [bytes, 0];
+    for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
+    return `${this.#number(value, unit === 0 ? 0 : 1)}\u00a0${units[unit]}`;
+  }
+
+  /** With seconds, and tenths of them below ten. */
+  duration(ms: number): string {
+    if (ms < 10_000) return `${this.#number(ms / 1000, 1)}\u00a0s`;
+    const seconds = Math.round(ms / 1000);
+    const parts = [
+      [Math.floor(seconds / 86_400), this.#language === 'fr' ? 'j' : 'd'],
+      [Math.floor(seconds / 3600) % 24, 'h'],
+      [Math.floor(seconds / 60) % 60, 'min'],
+      [seconds % 60, 's'],
+    ] as const;
+    return parts.flatMap(([count, unit]) => (count > 0 ? [`${count}\u00a0${unit}`] : [])).join(' ');
+  }
+
+  #number(value: number, digits: number): string {
+    return value.toLocaleString(LOCALES[this.#language], { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  }
+}
+
+/** A cell that is markup already. */
+class Markup {
+  readonly html: string;
+
+  constructor(html: string) {
+    this.html = html;
+  }
+}
+
+const code = (text: string): Markup => new Markup(`<code>${escape(text)}</code>`);
+
+function table(titles: readonly string[], rows: readonly (readonly (string | Markup)[])[], kind = ''): string {
+  const head = titles.map((title) => `<th>${escape(title)}</th>`).join('');
+  const cell = (value: string | Markup): string => `<td>${value instanceof Markup ? value.html : escape(value)}</td>`;
+  const body = rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('\n');
+  return `<table class="${kind}"><thead><tr>${head}</tr></thead><tbody>\n${body}\n</tbody></table>`;
+}
+
+function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}
+
+const STYLE = `
+body{font:11pt/1.45 system-ui,sans-serif;color:#111;max-width:60rem;margin:2rem auto;padding:0 1rem}
+header{display:flex;justify-content:space-between;align-items:baseline;border-bottom:2px solid #111}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}
+.verdict{font-weight:700;font-size:1.3rem;margin:0}.passed{color:#1a6b2c}.failed{color:#a11616;font-weight:700}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:1rem 0}dt{color:#555}dd{margin:0}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0;border-bottom:1px solid #ccc}
+thead{display:table-header-group}tr{break-inside:avoid}
+code,pre{font:9pt/1.4 ui-monospace,monospace;overflow-wrap:anywhere}pre{background:#f4f4f4;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
+.objects code{font-size:7.5pt}.note{color:#555;font-size:.9em}.signed{font-size:7pt}
+@media print{body{margin:0;max-width:none;font-size:9.5pt}h2{break-after:avoid}pre{border:1px solid #ccc;background:none}}
+@page{margin:15mm}`;
