@@ -19,14 +19,14 @@ export function evidencePage(signed: SignedEvidence, language: Language): string
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(title)}</title>
+<title>${escaped(title)}</title>
 <style>${STYLE}</style>
 </head>
 <body>
-<header><h1>${escape(words.title)}</h1><p class="verdict ${outcome}">${escape(verdict)}</p></header>
-<p>${escape(words.intro)}</p>
+<header><h1>${escaped(words.title)}</h1><p class="verdict ${outcome}">${escaped(verdict)}</p></header>
+<p>${escaped(words.intro)}</p>
 ${factsTable(evidence, words, said)}
-<h2>${escape(words.restored)}</h2>
+<h2>${escaped(words.restored)}</h2>
 ${table(
   [
     words.columns.source,
@@ -44,10 +44,10 @@ ${table(
       : [said.bytes(restored.bytes), contentOf(restored, words), said.duration(restored.durationMs)]),
   ]),
 )}
-<h2>${escape(words.rto)}</h2>
-<p class="${rto.kept ? 'passed' : 'failed'}">${escape((rto.kept ? words.rtoKept : words.rtoBroken)(said.duration(restoreMs), said.duration(rto.targetMs)))}</p>
-<p class="note">${escape(words.rtoNote)}</p>
-<h2>${escape(words.checks)}</h2>
+<h2>${escaped(words.rto)}</h2>
+<p class="${rto.kept ? 'passed' : 'failed'}">${escaped((rto.kept ? words.rtoKept : words.rtoBroken)(said.duration(restoreMs), said.duration(rto.targetMs)))}</p>
+<p class="note">${escaped(words.rtoNote)}</p>
+<h2>${escaped(words.checks)}</h2>
 ${table(
   [words.columns.check, words.columns.source, words.columns.result, words.columns.found],
   checks.map((check) => [
@@ -55,7 +55,7 @@ ${table(
     ...[resultOf(check, words), check.code === null ? check.detail : `${check.detail} [${check.code}]`],
   ]),
 )}
-<h2>${escape(words.phases)}</h2>
+<h2>${escaped(words.phases)}</h2>
 ${table(
   [words.columns.phase, words.columns.source, words.columns.volume, words.columns.took],
   phases.map(({ bytes, ms, phase, source, vault }) => [
@@ -63,21 +63,21 @@ ${table(
     ...[said.bytes(bytes), said.duration(ms)],
   ]),
 )}
-<p class="note">${escape(words.phasesNote)}</p>
-<h2>${escape(words.verify)}</h2>
-${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? `<pre>${escape(step)}</pre>` : `<p>${escape(step)}</p>`)).join('\n')}
-<p>${escape(words.verifyLast)} <code>${escape(signerOf(signed))}</code></p>
-<dl><dt>${escape(words.fingerprint)}</dt><dd><code>${escape(signerOf(signed))}</code></dd>
-<dt>${escape(words.signature)}</dt><dd><code>${escape(signed.signature.value)}</code></dd>
-<dt>${escape(words.digest)}</dt><dd><code>${escape(objects.digest)}</code></dd></dl>
-<h2>${escape(words.objects)}</h2>
-<p>${escape(words.objectsNote(objects.count, said.bytes(objects.bytes)))}</p>
+<p class="note">${escaped(words.phasesNote)}</p>
+<h2>${escaped(words.verify)}</h2>
+${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? `<pre>${escaped(step)}</pre>` : `<p>${escaped(step)}</p>`)).join('\n')}
+<p>${escaped(words.verifyLast)} <code>${escaped(signerOf(signed))}</code></p>
+<dl><dt>${escaped(words.fingerprint)}</dt><dd><code>${escaped(signerOf(signed))}</code></dd>
+<dt>${escaped(words.signature)}</dt><dd><code>${escaped(signed.signature.value)}</code></dd>
+<dt>${escaped(words.digest)}</dt><dd><code>${escaped(objects.digest)}</code></dd></dl>
+<h2>${escaped(words.objects)}</h2>
+<p>${escaped(words.objectsNote(objects.count, said.bytes(objects.bytes)))}</p>
 ${table(
   [words.columns.object, words.columns.version, words.columns.bytes, words.columns.sha256],
   objects.list.map(({ bytes, key, sha256, versionId }) => [code(key), code(versionId), String(bytes), code(sha256)]),
   'objects',
 )}
-<details><summary>${escape(words.detailsNote)}</summary><pre class="signed">${escape(evidenceText(signed))}</pre></details>
+<details><summary>${escaped(words.detailsNote)}</summary><pre class="signed">${escaped(evidenceText(signed))}</pre></details>
 </body>
 </html>
 `;
@@ -107,7 +107,7 @@ function factsTable(evidence: Evidence, words: PageWords, said: Wording): string
     ],
     ['signedBy', words.signedBy[evidence.signedBy]],
   ];
-  return `<dl>${facts.map(([name, value]) => `<dt>${escape(words.facts[name])}</dt><dd>${escape(value)}</dd>`).join('')}</dl>`;
+  return `<dl>${facts.map(([name, value]) => `<dt>${escaped(words.facts[name])}</dt><dd>${escaped(value)}</dd>`).join('')}</dl>`;
 }
 
 function contentOf({ files, rows, tables }: NonNullable<Evidence['sources'][number]['restored']>, words: PageWords): string {
@@ -167,16 +167,16 @@ class Markup {
   }
 }
 
-const code = (text: string): Markup => new Markup(`<code>${escape(text)}</code>`);
+const code = (text: string): Markup => new Markup(`<code>${escaped(text)}</code>`);
 
 function table(titles: readonly string[], rows: readonly (readonly (string | Markup)[])[], kind = ''): string {
-  const head = titles.map((title) => `<th>${escape(title)}</th>`).join('');
-  const cell = (value: string | Markup): string => `<td>${value instanceof Markup ? value.html : escape(value)}</td>`;
+  const head = titles.map((title) => `<th>${escaped(title)}</th>`).join('');
+  const cell = (value: string | Markup): string => `<td>${value instanceof Markup ? value.html : escaped(value)}</td>`;
   const body = rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('\n');
   return `<table class="${kind}"><thead><tr>${head}</tr></thead><tbody>\n${body}\n</tbody></table>`;
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }
 
