@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   snapshots: async () => (await import('./snapshots.ts')).registerSnapshots,
   show: async () => (await import('./snapshots.ts')).registerShow,
   restore: async () => (await import('./restore.ts')).registerRestore,
+  request: async () => (await import('./request.ts')).registerRequest,
   verify: async () => (await import('./verify.ts')).registerVerify,
   'catch-up': async () => (await import('./catch-up.ts')).registerCatchUp,
   drill: async () => (await import('./drill.ts')).registerDrill,

@@ -1,0 +1,121 @@
+// Restore requests in words: what one would mean, how it stands, and what its clock says.
+import { Temporal } from 'temporal-polyfill';
+import type { RequestPreview } from '../restore/request-preview.ts';
+import type { PreviewNow } from '../schedule/request-desk.ts';
+import type { RequestClock, RequestDocument } from '../schedule/request-document.ts';
+import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
+import type { RequestInFull } from './request-desk.ts';
+
+const at = (instant: string, zone: string): string => formatInstant(Temporal.Instant.from(instant), zone);
+
+/** `role`: of whoever reads it. */
+export function describePreview(preview: PreviewNow, zone: string, role: 'client' | 'operator'): string {
+  const { clockStarts, deadline, targetMs, unattended } = preview;
+  const starts = clockStarts === null ? '' : `; the clock starts at ${at(clockStarts, zone)}`;
+  const begins = unattended
+    ? 'by itself, as soon as it is approved'
+    : role === 'client'
+      ? 'by those who look after the backups, once it is approved'
+      : 'by hand, once it is approved: coffre request run ID, as root';
+  return [
+    `${preview.shop}: what would be restored${preview.at === null ? '' : `, as of ${at(preview.at, zone)}`}`,
+    ...describeChosen(preview, zone),
+    `  promised   within ${formatDuration(targetMs)}: by ${at(deadline, zone)} if it is approved now${starts}`,
+    `  begun      ${begins}`,
+  ].join('\n');
+}
+
+function describeChosen(preview: RequestPreview, zone: string): string[] {
+  const { estimate, gapMs, lost, paths, snapshots, tables } = preview;
+  const [database, files] = (['database', 'files'] as const).map((source) => snapshots.find((one) => one.source === source));
+  const lines = snapshots.map(({ ageMs, asOf, files: count, good, plainBytes, source, tables: tableCount }) => {
+    const counts = source === 'database' ? (tableCount === null ? '' : `, ${tableCount} tables`) : count === null ? '' : `, ${count} files`;
+    const bad = good ? '' : '  (not good: coffre snapshots says why)';
+    return `  ${source.padEnd(9)}  ${at(asOf, zone)}, ${formatDuration(ageMs)} ago, ${formatBytes(plainBytes)}${counts}${bad}`;
+  });
+  if (tables.length > 0) lines.push(`  tables     ${tables.join(', ')}`);
+  if (paths.length > 0) lines.push(`  paths      ${paths.join(', ')}`);
+  if (gapMs !== null && database && files) {
+    const newer = database.asOf > files.asOf ? 'the database is' : 'the files are';
+    lines.push(`  gap        ${gapMs === 0 ? 'none' : `${newer} ${formatDuration(gapMs)} newer than the other`}`);
+  }
+  for (const { newerSnapshots, since, source, spanMs } of lost) {
+    const newer =
+      newerSnapshots === 0 ? '' : `; ${newerSnapshots} newer ${newerSnapshots === 1 ? 'snapshot is' : 'snapshots are'} not taken`;
+    const what = source === 'database' ? 'orders, customers, everything written' : 'files added or changed';
+    lines.push(`  lost       ${what} since ${at(since, zone)} (${formatDuration(spanMs)}${newer})`);
+  }
+  lines.push(
+    estimate === null
+      ? '  takes      not known: no restore of this shop or host was measured'
+      : `  takes      about ${formatDuration(estimate.expectedMs)} (${formatDuration(estimate.lowMs)} to ${formatDuration(estimate.highMs)})`,
+  );
+  return lines;
+}
+
+/** `3 h 12 min left, until 2026-11-23 16:00:00+01:00`. */
+export function clockText({ deadline, holiday, leftMs, resumesAt, state }: RequestClock, zone: string): string {
+  if (state === 'kept') return `kept, with ${formatDuration(leftMs)} left`;
+  if (state === 'broken') return `broken by ${formatDuration(-leftMs)}: it was due at ${at(deadline, zone)}`;
+  const left = `${formatDuration(leftMs)} left, until ${at(deadline, zone)}`;
+  if (resumesAt === null) return left;
+  return `${left}; paused until ${at(resumesAt, zone)}${holiday === null ? '' : ` (${holiday})`}`;
+}
+
+export function listText(requests: readonly RequestDocument[], zone: string): string {
+  return table(
+    ['request', 'shop', 'state', 'what', 'asked for', 'by', 'clock'].map((title) => ({ title })),
+    requests.map((one) => [
+      ...[one.id, one.shop, one.state, whatText(one), at(one.createdAt, zone), one.createdBy ?? one.createdRole],
+      one.clock === null ? '-' : clockText(one.clock, zone),
+    ]),
+    'no restore was asked for',
+  );
+}
+
+function whatText({ preview }: RequestDocument): string {
+  const sources = preview.snapshots.map(({ source }) => source).join(' and ');
+  const parts = preview.tables.length + preview.paths.length;
+  return parts === 0 ? sources : `${sources}, in part`;
+}
+
+export function describeRequest(request: RequestInFull, zone: string): string {
+  const { clock, createdBy, createdRole, error, history, id, preview, run, shop, state, step } = request;
+  const lines = [`request ${id}: restore ${shop}`, `  state      ${state}${step === null ? '' : `: ${step}`}`];
+  lines.push(`  asked for  ${at(request.createdAt, zone)} by ${createdBy ?? createdRole}`);
+  if (request.approvedAt !== null)
+    lines.push(`  approved   ${at(request.approvedAt, zone)} by ${request.approvedBy ?? request.approvedRole}`);
+  if (clock !== null) lines.push(`  clock      ${clockText(clock, zone)}`);
+  lines.push(...describeChosen(preview, zone));
+  if (request.endedAt !== null) lines.push(`  ended      ${at(request.endedAt, zone)}`);
+  if (run !== null) lines.push(`  run        ${run}`);
+  if (error !== null) {
+    lines.push(`  error      ${error.message} [${error.code}]`);
+    if (error.hint) lines.push(`  HINT       ${error.hint}`);
+  }
+  for (const { at: when, reason, role, verb, who } of history)
+    lines.push(`  ${at(when, zone)}  ${verb.padEnd(8)} ${who ?? role}${reason === null ? '' : `: ${reason}`}`);
+  return lines.join('\n');
+}
+
+/** What is to be done next, and by whom; null: nothing. */
+export function nextText(
+  { id, state, shop }: Pick<RequestDocument, 'id' | 'state' | 'shop'>,
+  { role, hasDaemon, unattended }: { readonly role: 'client' | 'operator'; readonly hasDaemon: boolean; readonly unattended: boolean },
+): string | null {
+  if (state === 'requested') {
+    return role === 'client'
+      ? `coffre request approve ${id} starts it; until then nothing happens`
+      : `it waits for the approval of ${shop}’s owner; in an emergency: coffre request approve ${id} --reason TEXT`;
+  }
+  if (state === 'held') return 'it waits until an operator releases it; the clock of what is approved goes on';
+  if (state === 'failed')
+    return role === 'client' ? 'those who look after the backups were told' : `once the cause is mended: coffre request retry ${id}`;
+  if (state !== 'approved') return null;
+  if (role === 'client') return `coffre request show ${id} --follow shows how it goes`;
+  if (!unattended)
+    return `nothing begins by itself (restore.unattended is not true), and the clock runs; as root: coffre request run ${id}`;
+  return hasDaemon
+    ? `coffre request show ${id} --follow shows how it goes`
+    : 'no daemon runs: it begins once one does (systemctl start coffre), and the clock runs';
+}
