@@ -1,0 +1,58 @@
+// Everything of a proof that the catalog alone gives: in a thread of its own where somebody else waits for this one.
+import { Temporal } from 'temporal-polyfill';
+import type { Catalog } from '../catalog/open.ts';
+import type { ContractConfig } from '../config/config.ts';
+import { asCoffreError } from '../errors.ts';
+import { type LiveObject, liveAt } from './live-at.ts';
+import { calendarPeriod } from './month.ts';
+import { contractPeaks, scopeOf } from './period-peaks.ts';
+import { type Check, proveLedger } from './prove-ledger.ts';
+import { proveStatements } from './prove-statements.ts';
+
+export type ProvedContract = Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone'>;
+
+export interface ProofRequest {
+  /** YYYY-MM, YYYY-Qn or YYYY. */
+  readonly month: string;
+  readonly contracts: readonly ProvedContract[];
+}
+
+/** What the store is to be asked about one contract. */
+export interface PeakToProve {
+  readonly contract: string;
+  readonly vault: string;
+  readonly peakBytes: number;
+  readonly at: string;
+  /** Null: rows of the period are gone, `why` says since when; what is there now is in `objects` all the same. */
+  readonly why: string | null;
+  readonly objects: readonly LiveObject[];
+}
+
+export interface PreparedProof {
+  readonly month: string;
+  readonly checks: readonly Check[];
+  readonly peaks: readonly PeakToProve[];
+}
+
+/** Throws E_USAGE for what is no month. */
+export async function prepareProof(catalog: Catalog, { contracts, month }: ProofRequest): Promise<PreparedProof> {
+  const checks = await proveLedger(catalog);
+  const peaks: PeakToProve[] = [];
+  const [first] = contracts;
+  checks.push(...(await proveStatements(catalog, contracts, calendarPeriod(month, first?.timezone ?? 'UTC'))));
+  for (const contract of contracts) {
+    const { name, timezone, vault } = contract;
+    let [peakBytes, at, why]: [number, number, string | null] = [0, 0, null];
+    try {
+      const { sum } = await contractPeaks(catalog, contract, calendarPeriod(month, timezone));
+      [peakBytes, at] = [sum.peakBytes, sum.at];
+    } catch (error) {
+      const { code, message } = asCoffreError(error);
+      if (code !== 'E_LEDGER_PURGED') throw error;
+      why = message;
+    }
+    const objects = await liveAt(catalog.db, vault, (shop) => scopeOf(contract).covers(shop), at);
+    peaks.push({ contract: name, vault, peakBytes, at: Temporal.Instant.fromEpochMilliseconds(at).toString(), why, objects });
+  }
+  return { month, checks, peaks };
+}
