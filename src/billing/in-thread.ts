@@ -1,12 +1,16 @@
 // Answers that take much reading come from a thread of their own: the daemon's loop stays free for everybody else.
 import { Worker } from 'node:worker_threads';
 import type { Catalog } from '../catalog/open.ts';
+import type { ContractConfig } from '../config/config.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
+import type { Period } from './month.ts';
 import type { MonthPeaks, MonthRequest } from './month-peaks.ts';
+import type { Peaks } from './peaks.ts';
+import type { PreparedProof, ProofRequest } from './prepare-proof.ts';
 
 export interface BillingQuestion {
   readonly stateDir: string;
-  readonly ask: 'monthPeaks';
+  readonly ask: 'monthPeaks' | 'prepareProof' | 'spanPeaks';
   readonly args: readonly unknown[];
 }
 
@@ -16,8 +20,29 @@ export type BillingAnswer =
 
 /** As `monthPeaks`. */
 export async function monthPeaksInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: MonthRequest): Promise<MonthPeaks> {
-  const contracts = [...request.contracts].map(({ name, shops, timezone, vault }) => ({ name, vault, shops, timezone }));
-  return await inThread<MonthPeaks>({ stateDir, ask: 'monthPeaks', args: [{ ...request, contracts }] });
+  return await inThread<MonthPeaks>({ stateDir, ask: 'monthPeaks', args: [{ ...request, contracts: plain(request.contracts) }] });
+}
+
+/** As `prepareProof`. */
+export async function prepareProofInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: ProofRequest): Promise<PreparedProof> {
+  return await inThread<PreparedProof>({ stateDir, ask: 'prepareProof', args: [{ ...request, contracts: plain(request.contracts) }] });
+}
+
+/** What crosses to a thread: nothing beside what is named. */
+const plain = (contracts: Iterable<Pick<ContractConfig, 'name' | 'shops' | 'timezone' | 'vault'>>) =>
+  [...contracts].map(({ name, shops, timezone, vault }) => ({ name, vault, shops, timezone }));
+
+/** As `contractPeaks`. */
+export async function contractPeaksInThread(
+  { stateDir }: Pick<Catalog, 'stateDir'>,
+  { shops, vault }: Pick<ContractConfig, 'shops' | 'vault'>,
+  { end, start }: Period,
+): Promise<Peaks> {
+  return await inThread<Peaks>({
+    stateDir,
+    ask: 'spanPeaks',
+    args: [{ shops, vault }, start.epochMilliseconds, end.epochMilliseconds],
+  });
 }
 
 function inThread<T>(question: BillingQuestion): Promise<T> {

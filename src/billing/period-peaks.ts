@@ -1,4 +1,5 @@
 // Peaks of any period, for several contracts in one reading of the ledger.
+import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import type { ContractConfig } from '../config/config.ts';
 import type { Period } from './month.ts';
@@ -25,4 +26,15 @@ export async function periodPeaks(catalog: Catalog, period: Period, scopes: read
 export async function contractPeaks(catalog: Catalog, contract: Pick<ContractConfig, 'shops' | 'vault'>, period: Period): Promise<Peaks> {
   const [peaks] = await periodPeaks(catalog, period, [scopeOf(contract)]);
   return peaks as Peaks;
+}
+
+/** The same of a period told in epoch milliseconds, as threads tell it to each other. */
+export async function spanPeaks(
+  catalog: Catalog,
+  contract: Pick<ContractConfig, 'shops' | 'vault'>,
+  startMs: number,
+  endMs: number,
+): Promise<Peaks> {
+  const [start, end] = [Temporal.Instant.fromEpochMilliseconds(startMs), Temporal.Instant.fromEpochMilliseconds(endMs)];
+  return await contractPeaks(catalog, contract, { start, end });
 }
