@@ -75,6 +75,11 @@ const adapters: RestoreAdapters = {
     return closingHost(open({ ...address, stream: () => remote.connect(databaseEnd(address)) }), remote);
   },
   openShop,
+  async openExport(options) {
+    const { createExport } = await import('./target/files/export-archive.ts');
+    const { SqlFileTarget } = await import('./target/mariadb/sql-file.ts');
+    return await createExport(options, (sql) => new SqlFileTarget(sql));
+  },
   async describeDatabase(url, { passwordFile: file, host }) {
     const { describeContents } = await import('./target/mariadb/swap-contents.ts');
     const { database, ...address } = await databaseAddress(url, file);
@@ -143,10 +148,8 @@ async function openShop(shop: ShopConfig, { database: withDatabase }: { readonly
         session && names && found && found.prefix !== null
           ? { session, database: where === 'running' ? names.database : names.scratch, prefix: found.prefix }
           : null,
-      http:
-        shop.files === null || shop.files.profile === 'generic'
-          ? null
-          : { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null },
+      // without its database nobody says at which address
+      http: session && shop.files && shop.files.profile !== 'generic' ? { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null } : null,
       openDatabase(onWarning) {
         if (!found || !address) throw new CoffreError('E_INTERNAL', 'a shop was opened without its database');
         return new SwapTarget(address, found.name, { overwrite: true, held: true, onWarning });

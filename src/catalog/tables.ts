@@ -8,7 +8,7 @@ import type { RatePhase } from './rates.ts';
  */
 export interface RunsTable {
   id: string;
-  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile' | 'probe' | 'checkpoint' | 'drill';
+  kind: 'backup' | 'restore' | 'prune' | 'verify' | 'catch-up' | 'reconcile' | 'probe' | 'checkpoint' | 'drill' | 'export';
   shop: string;
   source: 'database' | 'files' | 'server' | null;
   state: 'queued' | 'running' | 'done' | 'failed' | 'interrupted' | 'cancelled';

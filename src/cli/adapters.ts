@@ -4,6 +4,7 @@ import type { Host } from '../host/host.ts';
 import type { FoundShop } from '../source/shop/find-shops.ts';
 import type { ShopPreview } from '../source/shop/preview.ts';
 import type { BytePath, FileEntry, Finding, Source, SourceKind } from '../source/source.ts';
+import type { ExportOptions, ExportTarget } from '../target/export.ts';
 import type { HttpCheck, ShopSession, ShopTables, ShopTarget } from '../target/shop.ts';
 import type { DatabaseTarget, FilesTarget, HeldDatabase } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -132,6 +133,8 @@ export interface RestoreAdapters extends Pick<Adapters, 'openVault'> {
    * Throws E_CONFIG, E_SECRET_…, E_DB_…, E_SSH_….
    */
   openShop(shop: ShopConfig, options: { readonly database: boolean }): Promise<OpenShop>;
+  /** An export into a file of this machine. Throws E_TARGET_NOT_EMPTY, E_TARGET_SPACE, E_TARGET_WRITE. */
+  openExport(options: ExportOptions): Promise<ExportTarget>;
   /** What is there now, nothing touched; null when the database does not exist. Throws as openDatabaseTarget, and E_DB_…. */
   describeDatabase(url: string, options: Pick<DatabaseTargetOptions, 'passwordFile' | 'host'>): Promise<DatabaseContents | null>;
   /** A database that does not exist yet, for a look at it; programs belong to the account that loads it. Throws E_USAGE. */

@@ -15,7 +15,7 @@ import { operatorName } from './operator.ts';
 import { formatDuration, formatInstant, type Result, table } from './output.ts';
 import { knownShop } from './shop.ts';
 
-const KINDS = ['backup', 'restore', 'prune', 'verify', 'catch-up', 'reconcile', 'probe', 'checkpoint', 'drill'] as const;
+const KINDS = ['backup', 'restore', 'prune', 'verify', 'catch-up', 'reconcile', 'probe', 'checkpoint', 'drill', 'export'] as const;
 const STATES = ['queued', 'running', 'done', 'failed', 'interrupted', 'cancelled'] as const;
 const MOST_LISTED = 1000;
 /** What the API takes for the name of a shop; it refuses anything else as no request at all. */

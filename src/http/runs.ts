@@ -12,7 +12,7 @@ import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
 import { ADMIN, isTold, maySee, notFound, OWNER, type Principal, unknownShop } from './principal.ts';
 import type { Api } from './routes.ts';
 
-export const runKind = z.enum(['backup', 'restore', 'prune', 'verify', 'catch-up', 'reconcile', 'probe', 'checkpoint', 'drill']);
+export const runKind = z.enum(['backup', 'restore', 'prune', 'verify', 'catch-up', 'reconcile', 'probe', 'checkpoint', 'drill', 'export']);
 export const runState = z.enum(['queued', 'running', 'done', 'failed', 'interrupted', 'cancelled']);
 
 export const progressDocument = z.object({

@@ -97,6 +97,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
         },
         openDatabaseTarget: notHere,
         openShop: notHere,
+        openExport: notHere,
         describeDatabase: notHere,
         openScratchDatabase: notHere,
         openDatabaseSession: notHere,

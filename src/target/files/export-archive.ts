@@ -36,14 +36,20 @@ export async function createExport(options: ExportOptions, makeDatabase: (sql: F
   return new ExportArchive(options, { archive, sums, sql }, makeDatabase(sql));
 }
 
+interface Parts {
+  readonly archive: FrameFile;
+  readonly sums: FrameFile;
+  readonly sql: FrameFile;
+}
+
 class ExportArchive implements ExportTarget {
   readonly files: ExportFiles;
   readonly database: DatabaseTarget;
   readonly #options: ExportOptions;
-  readonly #parts: { readonly archive: FrameFile; readonly sums: FrameFile; readonly sql: FrameFile };
+  readonly #parts: Parts;
   #closed = false;
 
-  constructor(options: ExportOptions, parts: ExportArchive['#parts'], database: DatabaseTarget) {
+  constructor(options: ExportOptions, parts: Parts, database: DatabaseTarget) {
     this.#options = options;
     this.#parts = parts;
     this.files = new ExportFiles(parts.archive, parts.sums, FILES_PREFIX);
