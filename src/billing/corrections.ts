@@ -7,7 +7,6 @@ import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import { Decimal, decimalOf } from './money.ts';
 import { closedFrom } from './period.ts';
-import { contractPeaks } from './period-peaks.ts';
 import { type CorrectionInput, measuredPeriod, statementOf } from './statement.ts';
 import { type BillingDeps, declaredShops, documentOf, periodOfStatement, statementRow } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
@@ -74,7 +73,7 @@ function amountIn({ currency, decimals }: Statement, text: string): Decimal {
 }
 
 /** What the period would cost now, without corrections. */
-async function chargesNow({ catalog, config }: BillingDeps, contract: ContractConfig, statement: Statement): Promise<Decimal> {
+async function chargesNow({ catalog, config, peaks }: BillingDeps, contract: ContractConfig, statement: Statement): Promise<Decimal> {
   if (statement.currency !== contract.price.currency) {
     throw new CoffreError('E_USAGE', `${statement.number} is in ${statement.currency}, the contract is in ${contract.price.currency} now`);
   }
@@ -82,7 +81,7 @@ async function chargesNow({ catalog, config }: BillingDeps, contract: ContractCo
   const measured = measuredPeriod(contract, period);
   const body = statementOf({
     ...{ contract, period, shops: declaredShops(config, contract) },
-    measured: measured && { period: measured, peaks: await contractPeaks(catalog, contract, measured) },
+    measured: measured && { period: measured, peaks: await peaks(catalog, contract, measured) },
   });
   return decimalOf(body.net);
 }

@@ -7,6 +7,7 @@ import type { StatementsTable, Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, ContractConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import type { Peaks } from './peaks.ts';
 import type { BillingPeriod } from './period.ts';
 import type { Statement } from './statement-schema.ts';
 
@@ -16,6 +17,8 @@ export interface BillingDeps {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly config: Pick<Config, 'contracts' | 'shops'>;
+  /** As `contractPeaks`; the daemon's is in a thread of its own. */
+  readonly peaks: (catalog: Catalog, contract: ContractConfig, period: BillingPeriod) => Promise<Peaks>;
 }
 
 /** Throws E_UNKNOWN_CONTRACT. */

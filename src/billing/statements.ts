@@ -1,7 +1,6 @@
 // Statements: as they would be, as they were issued, and the chain that those make.
 import { type Kysely, sql } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
-import type { Catalog } from '../catalog/open.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import type { ContractConfig } from '../config/config.ts';
@@ -10,7 +9,6 @@ import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
 import { pendingCorrections } from './corrections.ts';
 import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAt } from './period.ts';
-import { contractPeaks } from './period-peaks.ts';
 import { correctionStatementOf, type Measured, measuredPeriod, statementOf } from './statement.ts';
 import { type BillingDeps, declaredShops, documentOf, type StatementRow, statementHash } from './statement-rows.ts';
 import type { Statement, StatementBody } from './statement-schema.ts';
@@ -28,7 +26,7 @@ export async function readStatement(deps: BillingDeps, contract: ContractConfig,
   const period = billingPeriod(contract, month);
   const issued = await rowOfPeriod(catalog.db, contract.name, period);
   if (issued !== null) return documentOf(issued);
-  const measured = await measure(catalog, contract, period);
+  const measured = await measure(deps, contract, period);
   const body = await bodyNow(catalog.db, deps, contract, period, measured);
   const state = Temporal.Instant.compare(clock.now(), readyFrom(contract, period)) < 0 ? 'provisional' : 'draft';
   return { ...body, state, number: null, issuedAt: null, previous: null, hash: null };
@@ -58,7 +56,7 @@ export async function issueStatement(deps: BillingDeps, contract: ContractConfig
   if (Temporal.Instant.compare(clock.now(), closed) >= 0)
     throw new CoffreError('E_STATEMENT_LATE', `${name} could be issued until ${closed}`);
   // the period that it measures is over: its peak does not change any more
-  const measured = await measure(catalog, contract, period);
+  const measured = await measure(deps, contract, period);
   return await catalog.transaction(async (tx) => {
     const meanwhile = await rowOfPeriod(tx, contract.name, period);
     if (meanwhile !== null) return { statement: documentOf(meanwhile), isNew: false };
@@ -86,14 +84,14 @@ export async function issueCorrections(deps: BillingDeps, contract: ContractConf
   });
 }
 
-async function measure(catalog: Catalog, contract: ContractConfig, period: BillingPeriod): Promise<Measured | null> {
+async function measure({ catalog, peaks }: BillingDeps, contract: ContractConfig, period: BillingPeriod): Promise<Measured | null> {
   const measured = measuredPeriod(contract, period);
   if (measured === null && !isDue(contract, period)) {
     throw new CoffreError('E_USAGE', `contract ${contract.name} owes nothing for ${period.from} to ${period.to}`, {
       hint: `it runs ${contract.start === null ? '' : `from ${contract.start} `}${contract.end === null ? 'without end' : `through ${contract.end}`}`,
     });
   }
-  return measured && { period: measured, peaks: await contractPeaks(catalog, contract, measured) };
+  return measured && { period: measured, peaks: await peaks(catalog, contract, measured) };
 }
 
 async function bodyNow(

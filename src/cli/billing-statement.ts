@@ -4,6 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import { checkStatements } from '../billing/check-statements.ts';
 import { correctStatement, waitingCorrections } from '../billing/corrections.ts';
 import type { Separator } from '../billing/csv.ts';
+import { contractPeaks } from '../billing/period-peaks.ts';
 import { type BillingDeps, documentOf, requireContract, statementRow } from '../billing/statement-rows.ts';
 import type { Statement } from '../billing/statement-schema.ts';
 import { LANGUAGES, type Language, monthsText } from '../billing/statement-words.ts';
@@ -77,7 +78,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
       action(context, async (invocation, options: StatementOptions) => {
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
-        const deps: BillingDeps = { catalog, clock: context.clock, config };
+        const deps: BillingDeps = { catalog, clock: context.clock, config, peaks: contractPeaks };
         if (options.number !== undefined) {
           if (options.issue || options.contract !== undefined || hasPeriod(options)) {
             throw new CoffreError(
@@ -177,7 +178,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
         if ((amount === undefined) === (recompute !== true)) throw new CoffreError('E_USAGE', 'either --amount or --recompute is needed');
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
-        const deps: BillingDeps = { catalog, clock: context.clock, config };
+        const deps: BillingDeps = { catalog, clock: context.clock, config, peaks: contractPeaks };
         const who = operatorName(context.io);
         const row = await namedStatement(deps, options);
         const contract = requireContract(config, row.contract);

@@ -153,7 +153,7 @@ async function lastChange({ catalog }: Service): Promise<Temporal.Instant> {
 }
 
 /** Tags an answer with its hash; who has it already is told so. */
-async function tagged(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+export async function tagged(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   if (reply.statusCode !== 200 || typeof payload !== 'string') return payload;
   const tag = `"${createHash('sha256').update(payload).digest('base64url')}"`;
   reply.headers({ etag: tag, 'cache-control': 'private, no-cache' });

@@ -2,6 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { bodyText, checkStatements, recomputed } from '../../src/billing/check-statements.ts';
 import { correctStatement } from '../../src/billing/corrections.ts';
+import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { documentOf } from '../../src/billing/statement-rows.ts';
 import { issueCorrections, issueStatement, pageOfStatements } from '../../src/billing/statements.ts';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
@@ -20,7 +21,7 @@ beforeEach(async () => {
   catalog = await openCatalog(dir);
   onTestFinished(() => catalog.close());
   const clock = new FakeClock('2026-04-01T08:00:00Z');
-  const deps = { catalog, clock, config: { contracts: new Map(), shops: new Map() } };
+  const deps = { catalog, clock, config: { contracts: new Map(), shops: new Map() }, peaks: contractPeaks };
   await issueStatement(deps, contract, '2026-03', 'marie');
   await issueStatement(deps, other, '2026-04', 'marie');
   clock.setWall('2026-05-01T08:00:00Z');

@@ -6,6 +6,7 @@ import addFormats from 'ajv-formats';
 import { expect, onTestFinished, test } from 'vitest';
 import { checkStatements } from '../../src/billing/check-statements.ts';
 import { correctStatement } from '../../src/billing/corrections.ts';
+import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { type BillingDeps, statementRow } from '../../src/billing/statement-rows.ts';
 import { type Statement, statementJsonSchema } from '../../src/billing/statement-schema.ts';
 import { issueStatement, readStatement } from '../../src/billing/statements.ts';
@@ -35,6 +36,7 @@ async function billing(contract: ContractConfig, now: string, rows: readonly Row
     catalog: await catalogWith(rows),
     clock: new FakeClock(now),
     config: { contracts: new Map([[contract.name, contract]]), shops: new Map() },
+    peaks: contractPeaks,
   };
 }
 

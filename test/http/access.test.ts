@@ -5,7 +5,7 @@ import { buildApi } from '../../src/http/api.ts';
 import { newId } from '../../src/segment/id.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { type Answer, startDaemon, type TestDaemon } from './daemon.ts';
-import { makeThings, SECRET_WORD, type Things } from './things.ts';
+import { lastMonth, makeThings, SECRET_WORD, type Things } from './things.ts';
 
 type Asker = 'admin' | 'client' | 'billing' | 'monitor';
 
@@ -72,6 +72,15 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'GET /v1/billing/level': BILLING,
   'GET /v1/billing/peaks': { ...BILLING, path: () => '/v1/billing/peaks?month=2026-03' },
   'GET /v1/billing/ledger': BILLING,
+  'GET /v1/billing/statement.schema.json': ANYONE,
+  'GET /v1/billing/statement': { ...BILLING, path: () => '/v1/billing/statement?contract=csi-001&month=2026-03' },
+  'GET /v1/billing/statements': BILLING,
+  'GET /v1/billing/statements/:statement': { ...BILLING, path: ({ statement }) => `/v1/billing/statements/${statement}` },
+  'POST /v1/billing/statements': { ...ADMIN, body: () => ({ contract: 'csi-001', month: lastMonth(it.service.clock, 'UTC') }) },
+  'POST /v1/billing/statements/:statement/corrections': {
+    ...{ ...ADMIN, admin: 201, path: ({ statement }: Things) => `/v1/billing/statements/${statement}/corrections` },
+    body: () => ({ amount: '-1', reason: 'because' }),
+  },
   'GET /v1/incidents': ADMIN_MONITOR,
   'POST /v1/incidents/:incident/acknowledge': { ...ADMIN, path: ({ incident }) => `/v1/incidents/${incident}/acknowledge`, body: reason },
   'GET /v1/holds': ADMIN,

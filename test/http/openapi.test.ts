@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildApi } from '../../src/http/api.ts';
 import { SHOPS, startDaemon, type TestDaemon } from './daemon.ts';
 import { type Known, nearly, type Schema, valid } from './fuzz.ts';
-import { makeThings, SECRET_WORD, type Things } from './things.ts';
+import { lastMonth, makeThings, SECRET_WORD, type Things } from './things.ts';
 
 interface Parameter {
   readonly name: string;
@@ -48,7 +48,7 @@ beforeAll(async () => {
     request: (await Promise.all(Array.from({ length: 20 }, () => makeThings(it, 'dupont')))).flatMap((of) => [
       ...[of.request, of.heldRequest, of.failedRequest],
     ]),
-    ...{ shop: SHOPS, shops: SHOPS, vault: ['nas'], month: ['2026-11'] },
+    ...{ shop: SHOPS, shops: SHOPS, vault: ['nas'], month: ['2026-11', lastMonth(it.service.clock, 'UTC')], contract: ['csi-001'] },
   };
 });
 afterAll(async () => {

@@ -1,5 +1,8 @@
 // Something of everything that the API tells of, for two shops, with words in it that no client may read.
 import { Ledger } from '../../src/billing/ledger.ts';
+import { contractPeaks } from '../../src/billing/period-peaks.ts';
+import { type BillingDeps, requireContract } from '../../src/billing/statement-rows.ts';
+import { issueStatement } from '../../src/billing/statements.ts';
 import { audit } from '../../src/catalog/audit.ts';
 import { placeHold } from '../../src/catalog/holds.ts';
 import { recordLook } from '../../src/catalog/incidents.ts';
@@ -8,6 +11,7 @@ import { insertRequest } from '../../src/catalog/requests.ts';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import { recordSnapshot } from '../../src/catalog/snapshots.ts';
 import { createToken } from '../../src/catalog/tokens.ts';
+import type { Clock } from '../../src/clock.ts';
 import { vaultPlace } from '../../src/config/vault-place.ts';
 import { CoffreError } from '../../src/errors.ts';
 import { newId } from '../../src/segment/id.ts';
@@ -26,6 +30,8 @@ export interface Things {
   readonly incident: string;
   readonly hold: string;
   readonly token: string;
+  /** Of the last month. */
+  readonly statement: string;
   /** One that waits for approval, one that is held, one that failed. */
   readonly request: string;
   readonly heldRequest: string;
@@ -81,6 +87,7 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
   const nas = config.vaults.get('nas');
   if (nas) await recordProbe(catalog, clock, { name: 'nas', place: vaultPlace(nas) }, 'proven', []);
   await audit(catalog, clock, { who, what: 'prune', shop, detail: { reason: SECRET_WORD } });
+  const statement = await issueLastMonth({ catalog, clock, config, peaks: contractPeaks }, who);
   const [request, heldRequest, failedRequest] = [newId(clock), newId(clock), newId(clock)];
   for (const [id, state] of [
     [request, 'requested'],
@@ -96,5 +103,27 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     };
     await catalog.transaction((tx) => insertRequest(tx, row, { verb: 'request', who, role: 'operator' }));
   }
-  return { request, heldRequest, failedRequest, shop, snapshot, run, incident: opened[0]?.id ?? '', hold: hold.id, token: row.id };
+  return {
+    request,
+    heldRequest,
+    failedRequest,
+    statement,
+    shop,
+    snapshot,
+    run,
+    incident: opened[0]?.id ?? '',
+    hold: hold.id,
+    token: row.id,
+  };
 }
+
+/** Issued once, whoever needs it. */
+async function issueLastMonth(deps: BillingDeps, who: string): Promise<string> {
+  const contract = requireContract(deps.config, 'csi-001');
+  const { statement } = await issueStatement(deps, contract, lastMonth(deps.clock, contract.timezone), who);
+  return statement.number ?? '';
+}
+
+/** YYYY-MM. */
+export const lastMonth = (clock: Clock, timezone: string): string =>
+  clock.now().toZonedDateTimeISO(timezone).toPlainDate().subtract({ months: 1 }).toPlainYearMonth().toString();
