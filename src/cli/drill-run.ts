@@ -4,12 +4,18 @@ import { CoffreError } from '../errors.ts';
 import { drillShop } from '../restore/drill/order.ts';
 import { newId } from '../segment/id.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
+import type { SourceKind } from '../source/source.ts';
 import type { CliContext, Invocation } from './context.ts';
-import type { DrillOptions } from './drill.ts';
 import { operatorName } from './operator.ts';
 import { askOwnUnit } from './own-unit.ts';
 import { findShop } from './shop.ts';
 import { coffreVersion } from './tools.ts';
+
+export interface DrillOptions {
+  readonly from?: string;
+  readonly source?: SourceKind;
+  readonly snapshot?: string;
+}
 
 /** Throws what keeps it from being a drill; what a drill finds is its `failure`. */
 export async function drillNow(context: CliContext, invocation: Invocation, shopName: string, options: DrillOptions) {

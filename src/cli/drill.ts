@@ -6,17 +6,11 @@ import { type DrillRow, pageOfDrills, readDrill } from '../catalog/drills.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { type Evidence, parseEvidence, type SignedEvidence, signerOf, verifyEvidence } from '../restore/drill/evidence.ts';
-import type { SourceKind } from '../source/source.ts';
 import { action, type CliContext, type Invocation, unitAction } from './context.ts';
+import type { DrillOptions } from './drill-run.ts';
 import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatDuration, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
-
-export interface DrillOptions {
-  readonly from?: string;
-  readonly source?: SourceKind;
-  readonly snapshot?: string;
-}
 
 interface ShowOptions {
   readonly format?: 'html' | 'json';

@@ -11,7 +11,7 @@ const CLOCK_WAS_WRONG_MS = 3_600_000;
 /** At the same instant, what is small and urgent goes first, and what looks at its results last. */
 const ORDER: readonly JobName[] = [
   ...(['probe', 'database', 'files', 'increments', 'server', 'prune'] as const),
-  ...(['reconcile', 'checkpoint', 'catch-up', 'read'] as const),
+  ...(['reconcile', 'checkpoint', 'drill', 'catch-up', 'read'] as const),
 ];
 
 /** What it does is not urgent and may take days: it gives way to whatever is due, and goes on where it was. */
@@ -41,8 +41,13 @@ export interface BookEvents {
 const instant = (ms: number): Temporal.Instant => Temporal.Instant.fromEpochMilliseconds(ms);
 const jitterMs = (job: Job): number => job.start?.jitterMs ?? 0;
 
+/** What comes after everything else, and is stopped for it. A drill has its slots all the same: it is begun anew, and missed when it does not come. */
+export const comesLast = (name: JobName): boolean => givesWay(name) || name === 'drill';
+
 /** What no scheduled backup begins in. */
 export interface Holding {
+  /** Some shop is being restored: no drill begins beside it. */
+  readonly restoring?: boolean;
   /** Shops whose backups wait. */
   readonly shops: ReadonlySet<string>;
   readonly nowMs: number;
@@ -148,12 +153,14 @@ export class JobBook {
     const ready: Entry[] = [];
     for (const entry of this.#entries.values()) {
       if (entry.dueMs === null || entry.running || (entry.retryAtMs !== null && entry.retryAtMs > monotonicMs)) continue;
+      if (entry.job.name === 'drill' && (holding.restoring || isClosed(entry.job))) continue;
       if (backedUpBy(entry.job.name) !== null && (holding.shops.has(entry.job.shop) || isClosed(entry.job))) continue;
       ready.push(entry);
     }
     return ready.sort(
       (a, b) =>
         Number(givesWay(a.job.name)) - Number(givesWay(b.job.name)) ||
+        Number(comesLast(a.job.name)) - Number(comesLast(b.job.name)) ||
         (a.dueMs as number) - (b.dueMs as number) ||
         ORDER.indexOf(a.job.name) - ORDER.indexOf(b.job.name),
     );
@@ -166,10 +173,10 @@ export class JobBook {
     return count;
   }
 
-  /** Whether any backup is due: only then it matters who is paused. */
+  /** Whether any backup is due, or a drill: only then it matters who is paused, or being restored. */
   hasDueBackup(): boolean {
     for (const { dueMs, job, running } of this.#entries.values()) {
-      if (dueMs !== null && !running && backedUpBy(job.name) !== null) return true;
+      if (dueMs !== null && !running && (backedUpBy(job.name) !== null || job.name === 'drill')) return true;
     }
     return false;
   }

@@ -8,7 +8,18 @@ import { backupRules, jitterOf, type StartRules } from './start.ts';
 import type { TaskRequest } from './task.ts';
 
 /** Schedule keys of a plan, and what no plan can leave out. */
-export type JobName = 'database' | 'files' | 'increments' | 'server' | 'probe' | 'prune' | 'reconcile' | 'checkpoint' | 'catch-up' | 'read';
+export type JobName =
+  | 'database'
+  | 'files'
+  | 'increments'
+  | 'server'
+  | 'drill'
+  | 'probe'
+  | 'prune'
+  | 'reconcile'
+  | 'checkpoint'
+  | 'catch-up'
+  | 'read';
 
 export interface Job {
   /** A declared shop, or DAEMON_SHOP for what the daemon itself keeps in vaults (probes, checkpoints). */
@@ -48,6 +59,8 @@ export function taskOf({ shop, name }: Pick<Job, 'shop' | 'name'>): TaskRequest 
       return { kind: 'backup', shop, source: 'files', full: false };
     case 'server':
       return { kind: 'backup', shop, source: 'server', full: true };
+    case 'drill':
+      return { kind: 'drill', shop, from: null, source: null };
     case 'read':
       return { kind: 'verify', shop, all: false };
     case 'probe':
@@ -94,6 +107,12 @@ export function jobsOf(config: Config, undeclared: readonly string[] = []): Job[
       if (expression === null || source === null || shop[source] === null) continue;
       jobs.push({ shop: shop.name, name, schedule: scheduleOf(expression), start: backupRules(config, shop, source) });
     }
+  }
+  for (const { name, plan } of config.shops.values()) {
+    const expression = plan.schedule.drill ?? null;
+    if (expression === null) continue;
+    const start = { jitterMs: jitterOf(`${name} drill`, config.limits.jitterMs), windows: plan.maintenance, timezone };
+    jobs.push({ shop: name, name: 'drill', schedule: scheduleOf(expression), start });
   }
   const upkeepMs = Math.min(config.limits.jitterMs, LONGEST_UPKEEP_JITTER_MS);
   // looks that mostly find nothing to do are spread over the whole time between two of them

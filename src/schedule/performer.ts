@@ -1,6 +1,7 @@
 // One run from its row to what follows from its end: its slot is taken or tried again, an order is closed or waits again.
 import { Temporal } from 'temporal-polyfill';
 import { asCoffreError, type CoffreError } from '../errors.ts';
+import { DrillVerdict } from '../restore/drill/verdict.ts';
 import type { NewRunEvent, RunProgress } from './feed.ts';
 import { type Entry, givesWay, type JobBook } from './job-book.ts';
 import type { Job } from './jobs.ts';
@@ -83,6 +84,8 @@ export class Performer {
       return;
     }
     if (stopped === 'gave way' || (stopped === 'deadline' && givesWay(job.name))) {
+      // of a drill its slot is still to be taken, by another run
+      if (!givesWay(job.name)) await slots.leave(run);
       log.info({ ...told, event: 'job.gaveWay' }, 'interrupted for what is due: taken up again after it');
       return;
     }
@@ -91,6 +94,13 @@ export class Performer {
       // Kept, and complete: no second snapshot would be better, a catch-up brings this one where it lacks.
       else log.error({ ...told, event: 'job.degraded', code: failure.code, hint: failure.hint }, failure.message);
       if (!givesWay(job.name)) await slots.taken(job.shop, job.name, dueAt, run);
+      this.#book.settle(entry, dueMs);
+      return;
+    }
+    if (failure instanceof DrillVerdict) {
+      // it was done, and is evidence: done again it would find the same
+      log.error({ ...told, event: 'drill.failed', code: failure.code, hint: failure.hint }, failure.message);
+      await slots.taken(job.shop, job.name, dueAt, run);
       this.#book.settle(entry, dueMs);
       return;
     }
@@ -104,7 +114,7 @@ export class Performer {
   #failed(entry: Entry, failure: CoffreError, told: { shop: string; job: string; due: string; run: string }): void {
     const { clock, log } = this.#options;
     entry.failures += 1;
-    const waitMs = retryAfterMs(failure.code, entry.failures) ?? (givesWay(entry.job.name) ? AGAIN_MS : null);
+    const waitMs = retryAfterMs(failure.code, entry.failures, entry.job.name) ?? (givesWay(entry.job.name) ? AGAIN_MS : null);
     const retryAt = waitMs === null ? null : clock.now().add({ milliseconds: waitMs });
     log.error(
       { ...told, event: 'job.failed', code: failure.code, hint: failure.hint, retryAt: retryAt?.toString() ?? null },

@@ -26,6 +26,7 @@ import { Scheduler } from './scheduler.ts';
 import type { Hindrance, Limits } from './scheduler-ports.ts';
 import type { ConfigProblem, Service, ServiceState } from './service.ts';
 import { catalogSlots } from './slots.ts';
+import { StatusBoard } from './status-board.ts';
 import { Survey } from './survey.ts';
 import type { TaskRequest } from './task.ts';
 import { hasSnapshot, isNeeded, type Ports, type WorkDeps, workOf } from './work.ts';
@@ -54,6 +55,7 @@ export class RunningService implements Service {
   readonly version: string;
   readonly feed: RunHub;
   readonly survey: Survey;
+  readonly board: StatusBoard;
   readonly #options: ServiceOptions;
   readonly #scheduler: Scheduler;
   readonly #memory: MemoryBudget;
@@ -89,7 +91,8 @@ export class RunningService implements Service {
     this.#jobs = jobs.length;
     this.#startedAt = clock.nowMs();
     this.feed = new RunHub(clock);
-    this.survey = new Survey({ config: () => this.#config, catalog, clock, feed: this.feed });
+    this.board = new StatusBoard({ config: () => this.#config, catalog, clock });
+    this.survey = new Survey({ config: () => this.#config, catalog, clock, feed: this.feed, board: this.board });
     this.#memory = MemoryBudget.forProcess(config.limits.memoryBytes, config.limits.concurrency);
     const deps: WorkDeps = { config: () => this.#config, catalog, clock, log, ports, memory: this.#memory, tools, version };
     this.#scheduler = new Scheduler({
@@ -105,7 +108,10 @@ export class RunningService implements Service {
       isNeeded: (job) => isNeeded(deps, job),
       hindrance: () => this.#hindrance(),
       work: workOf(deps),
-      publish: (event) => this.feed.publish(event),
+      publish: (event) => {
+        this.board.happened(event);
+        this.feed.publish(event);
+      },
     });
     this.#keeper = new RequestKeeper({
       ...{ config: () => this.#config, catalog, clock, log },
@@ -171,6 +177,12 @@ export class RunningService implements Service {
       if (shop !== DAEMON_SHOP) throw new CoffreError('E_USAGE', `a ${kind} is of ${DAEMON_SHOP}, not of ${shop}`);
     } else if (kind === 'restore') {
       await this.#checkRestore(task.shop, task.request);
+    } else if (kind === 'drill') {
+      const own = declared ?? this.#unknown(shop);
+      if (task.from !== null && !own.vaults.includes(task.from)) {
+        throw new CoffreError('E_UNKNOWN_VAULT', `shop ${shop} has no vault ${JSON.stringify(task.from)}`);
+      }
+      if (task.source !== null && own[task.source] === null) throw new CoffreError('E_CONFIG', `shop ${shop} has no source ${task.source}`);
     } else if (kind === 'backup') {
       const own = declared ?? this.#unknown(shop);
       if (own[task.source] === null) {

@@ -2,7 +2,7 @@
 import type { Timer } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
-import { type Entry, givesWay, JobBook } from './job-book.ts';
+import { comesLast, type Entry, JobBook } from './job-book.ts';
 import { type Job, taskOf } from './jobs.ts';
 import { loadJobs } from './load-jobs.ts';
 import { Performer } from './performer.ts';
@@ -24,8 +24,8 @@ const BUSY_MS = 15_000;
 const SCHEDULE = 'schedule';
 const NO_HINDRANCE: Hindrance = { shops: new Set(), restores: 0 };
 
-/** A look for what lacks, or for what is to be read, goes on where it was: whatever is due may interrupt it. */
-const yields = (task: TaskRequest): boolean => task.kind === 'catch-up' || (task.kind === 'verify' && !task.all);
+/** A look for what lacks, or for what is to be read, goes on where it was, a drill is begun anew: whatever is due may interrupt it. */
+const yields = (task: TaskRequest): boolean => task.kind === 'catch-up' || task.kind === 'drill' || (task.kind === 'verify' && !task.all);
 
 /** Somebody waits for it, against a clock: before everything else, without a place of its own, and without a deadline. */
 const isRestore = (task: TaskRequest): boolean => task.kind === 'restore';
@@ -199,7 +199,7 @@ export class Scheduler {
   /** false: it cannot be known now, and nothing begins. */
   async #findHindrance(): Promise<boolean> {
     this.#hindrance = NO_HINDRANCE;
-    if (!this.#book.hasDueBackup()) return true;
+    if (!this.#book.hasDueBackup() && !this.#orders.some(({ order }) => order.task.kind === 'drill')) return true;
     try {
       this.#hindrance = await this.#options.hindrance();
       return true;
@@ -214,14 +214,17 @@ export class Scheduler {
   /** Orders, then what is due; what gives way comes last, else it would begin and be stopped again for ever. */
   #startReady(nowMs: number): void {
     const monotonicMs = this.#options.clock.monotonicMs();
-    const orders = this.#orders.filter(({ notBeforeMs }) => notBeforeMs <= monotonicMs);
-    const entries = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, nowMs });
+    const restoring = this.#hindrance.restores > 0 || [...this.#running.values()].some(({ task }) => isRestore(task));
+    const orders = this.#orders.filter(
+      ({ notBeforeMs, order }) => notBeforeMs <= monotonicMs && !(restoring && order.task.kind === 'drill'),
+    );
+    const entries = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, restoring, nowMs });
     const turns = [
       ...orders.filter(({ order }) => isRestore(order.task)),
       ...orders.filter(({ order }) => !yields(order.task) && !isRestore(order.task)),
-      ...entries.filter(({ job }) => !givesWay(job.name)),
+      ...entries.filter(({ job }) => !comesLast(job.name)),
       ...orders.filter(({ order }) => yields(order.task)),
-      ...entries.filter(({ job }) => givesWay(job.name)),
+      ...entries.filter(({ job }) => comesLast(job.name)),
     ];
     for (const turn of turns) {
       const task = 'order' in turn ? turn.order.task : taskOf(turn.job);
@@ -248,7 +251,7 @@ export class Scheduler {
     const chosen = full && ready.includes(full) ? full : entry;
     chosen.running = true;
     const order = { run: newId(this.#options.clock), task: taskOf(chosen.job), who: SCHEDULE };
-    this.#launch(new UnderWay(order, nowMs, givesWay(chosen.job.name)), (underWay) => this.#performer.slot(chosen, underWay));
+    this.#launch(new UnderWay(order, nowMs, yields(order.task)), (underWay) => this.#performer.slot(chosen, underWay));
   }
 
   #isFull(): boolean {
@@ -273,7 +276,11 @@ export class Scheduler {
     const own = this.#running.get(task.shop);
     const ownYields = own !== undefined && (own.yields || (isRestore(task) && !isRestore(own.task) && !own.hung));
     const inTheWay = own === undefined ? any : ownYields ? own : undefined;
-    if (inTheWay) this.#tellToStop(inTheWay, 'gave way', new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
+    const stop = (underWay: UnderWay): void =>
+      this.#tellToStop(underWay, 'gave way', new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
+    if (inTheWay) stop(inTheWay);
+    // a drill is no reason for a client to wait, whoever's shop it is of
+    if (isRestore(task)) for (const underWay of yielding) if (underWay.task.kind === 'drill') stop(underWay);
   }
 
   #launch(underWay: UnderWay, run: (underWay: UnderWay) => Promise<void>): void {

@@ -26,6 +26,12 @@ export const taskSchema = z.discriminatedUnion('kind', [
       .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
       .describe('id of an approved request'),
   }),
+  z.strictObject({
+    kind: z.literal('drill'),
+    shop: shopName,
+    from: z.string().min(1).max(63).nullable().default(null).describe('the vault to read; null: the one whose turn it is'),
+    source: sourceKind.nullable().default(null).describe('null: database and files'),
+  }),
   z.strictObject({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
   z.strictObject({ kind: z.literal('prune'), shop: shopName }),
   z.strictObject({ kind: z.literal('reconcile'), shop: shopName }),

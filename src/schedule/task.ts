@@ -9,6 +9,8 @@ export type TaskRequest =
   | { readonly kind: 'verify'; readonly shop: string; readonly all: boolean }
   /** Into the shop's own place, as an approved request says. */
   | { readonly kind: 'restore'; readonly shop: string; readonly request: string }
+  /** Into scratch, by the restore unit. `from` null: the vault whose turn it is; `source` null: database and files. */
+  | { readonly kind: 'drill'; readonly shop: string; readonly from: string | null; readonly source: SourceKind | null }
   /** Of a shop, or of DAEMON_SHOP. */
   | { readonly kind: 'prune' | 'reconcile'; readonly shop: string }
   | { readonly kind: 'catch-up'; readonly shop: string }
@@ -20,6 +22,7 @@ export type TaskKind = TaskRequest['kind'];
 export const TASK_KINDS = [
   'backup',
   'restore',
+  'drill',
   'verify',
   'prune',
   'reconcile',

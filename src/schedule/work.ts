@@ -24,6 +24,7 @@ import { isBackedUp } from '../retention/policy.ts';
 import { pruneShortfall } from '../retention/result.ts';
 import { type WatchDeps, watchShop, watchShortfall } from '../retention/watch.ts';
 import { backupFigures } from './backup-figures.ts';
+import { drillForShop } from './drill-work.ts';
 import { backedUpBy, type Job } from './jobs.ts';
 import { restoreForRequest } from './restore-work.ts';
 import type { Work } from './scheduler-ports.ts';
@@ -59,6 +60,7 @@ export function workOf(deps: WorkDeps): (work: Work) => Promise<void> {
     const own: RunDeps = { ...deps, config: deps.config() };
     if (task.kind === 'backup') await backup(own, work, task.source, task.full, logProgress);
     else if (task.kind === 'restore') await restoreForRequest(own, work, task.request);
+    else if (task.kind === 'drill') await drillForShop(own, work, task);
     else if (task.kind === 'catch-up') await catchUp(own, work);
     else if (task.kind === 'prune') await prune(own, work);
     else if (task.kind === 'reconcile') await reconcile(own, work);

@@ -15,6 +15,7 @@ import type { RestoreProgress } from '../progress.ts';
 import type { DamagedCopy, DrillRequest } from '../request.ts';
 import { pinSnapshot, recordDamage } from '../restore-run.ts';
 import { type DrillFacts, type Evidence, evidenceText, makeEvidence, type SignedEvidence, signEvidence } from './evidence.ts';
+import { DrillVerdict } from './verdict.ts';
 
 export interface DrillEvents {
   readonly signal: AbortSignal;
@@ -54,7 +55,7 @@ export interface DrillWish extends DrillEvents {
 export async function drillShop(
   deps: DrillDeps,
   wish: DrillWish,
-): Promise<{ readonly signed: SignedEvidence; readonly failure: CoffreError | null }> {
+): Promise<{ readonly signed: SignedEvidence; readonly failure: DrillVerdict | null }> {
   const { ask, catalog, clock, config, loadKey, signedBy, version } = deps;
   const { runId, shop, signal, who } = wish;
   const damaged: DamagedCopy[] = [];
@@ -145,13 +146,13 @@ async function chosenSnapshots(
 export const drilledSources = (shop: ShopConfig): readonly SourceKind[] =>
   (['database', 'files'] as const).filter((source) => shop[source] !== null);
 
-function failureOf({ checks, from, shop }: Evidence): CoffreError | null {
+function failureOf({ checks, from, shop }: Evidence): DrillVerdict | null {
   const failed = checks.filter(({ ok }) => ok === false);
   const [first] = failed;
   if (!first) return null;
   const more = failed.length > 1 ? ` (and ${failed.length - 1} more)` : '';
   const what = first.source === null ? '' : `${first.source}: `;
-  return new CoffreError((first.code ?? 'E_RED') as ErrorCode, `drill of ${shop} from ${from.name}: ${what}${first.detail}${more}`);
+  return new DrillVerdict((first.code ?? 'E_RED') as ErrorCode, `drill of ${shop} from ${from.name}: ${what}${first.detail}${more}`);
 }
 
 /** What was measured is for the estimate; of what did not come to an end nothing can be predicted. */
