@@ -149,7 +149,10 @@ async function openShop(shop: ShopConfig, { database: withDatabase }: { readonly
           ? { session, database: where === 'running' ? names.database : names.scratch, prefix: found.prefix }
           : null,
       // without its database nobody says at which address
-      http: session && shop.files && shop.files.profile !== 'generic' ? { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null } : null,
+      http:
+        session && shop.files && shop.files.profile !== 'generic'
+          ? { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null }
+          : null,
       openDatabase(onWarning) {
         if (!found || !address) throw new CoffreError('E_INTERNAL', 'a shop was opened without its database');
         return new SwapTarget(address, found.name, { overwrite: true, held: true, onWarning });

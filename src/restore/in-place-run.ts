@@ -338,8 +338,8 @@ export class InPlaceRun {
   async #sourcesToDo(): Promise<readonly SourceKind[]> {
     const { order } = this.state;
     const sources: SourceKind[] = [];
-    if (order.database && (await this.#databaseToDo())) sources.push('database');
     if (order.files) sources.push('files');
+    if (order.database && (await this.#databaseToDo())) sources.push('database');
     return sources;
   }
 
