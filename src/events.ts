@@ -63,6 +63,8 @@ export const FIELDS = {
   route: field('text', 'the route of the API, as /openapi.json has it'),
   status: field('number', 'HTTP status'),
   durationMs: field('number', 'how long it took'),
+  contract: field('text', 'the contract'),
+  statement: field('text', 'number of the statement: coffre billing statements'),
   channel: field('text', 'mail, webhook or ping'),
   message: field('text', 'id of the message'),
   logLevel: field('text', 'the level that is logged from now on'),
@@ -199,6 +201,8 @@ export const EVENTS = {
   'notify.sent': event('info', 'a message was handed over', ['channel', 'message']),
   'notify.failed': eventWith('error', 'somebody could not be told: it is tried again', ['channel', 'code', 'hint', 'retryAt'], ['message']),
   'notify.givenUp': event('error', 'a message waited for so long that it tells nothing any more', ['channel', 'message', 'code']),
+  'statement.issued': event('info', 'the daemon issued the statement of a contract that says issue: auto', ['contract', 'statement']),
+  'statement.failed': event('error', 'a statement that is due cannot be issued: it is tried again', ['contract', 'code', 'hint']),
   'notify.broken': event('error', 'what is red could not be looked at: nobody is told meanwhile', ['code', 'hint']),
   'notify.unsaved': event('error', 'what was told cannot be written down: a restart may tell it again', ['code', 'hint']),
 } as const satisfies Record<string, EventKind>;

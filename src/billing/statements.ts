@@ -196,3 +196,16 @@ export async function pageOfStatements(db: Kysely<Tables>, page: StatementPage):
   if (page.before !== undefined) query = query.where('id', '<', page.before);
   return await query.orderBy('id', 'desc').limit(page.limit).execute();
 }
+
+/** First day of the last period of a contract that was billed; null: none was. */
+export async function lastPeriod(db: Kysely<Tables>, contract: string): Promise<string | null> {
+  const row = await db
+    .selectFrom('statements')
+    .select('period')
+    .where('contract', '=', contract)
+    .where('kind', '=', 'period')
+    .orderBy('period', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? null : `${row.period}-01`;
+}

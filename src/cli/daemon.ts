@@ -44,10 +44,12 @@ export function registerDaemon(program: Command, context: CliContext): void {
               openDoors: async (service) => {
                 const { startHttp } = await import('../http/server.ts');
                 const { startNotifier } = await import('../notify/start.ts');
+                const { startIssuing } = await import('../schedule/issue-statements.ts');
                 const http = await startHttp(service);
                 try {
                   const notifier = await startNotifier(service);
-                  return { close: async () => void (await Promise.all([notifier.close(), http.close()])) };
+                  const issuing = startIssuing(service);
+                  return { close: async () => void (await Promise.all([notifier.close(), issuing.close(), http.close()])) };
                 } catch (error) {
                   await http.close();
                   throw error;

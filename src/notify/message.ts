@@ -1,6 +1,7 @@
 // What a message says: one document for programs, and the same in words. Pure.
 import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
+import type { Statement } from '../billing/statement-schema.ts';
 import { describeNotice, groupOf, meaningOf, remedyOf } from './alarms.ts';
 import type { Decision, Known } from './decide.ts';
 
@@ -24,12 +25,26 @@ export interface Message {
   readonly id: string;
   readonly at: string;
   readonly host: string;
-  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test';
+  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'statement';
   readonly subject: string;
   readonly raised: readonly MessageGroup[];
   readonly reminded: readonly MessageGroup[];
   readonly recovered: readonly MessageGroup[];
+  /** Of `statement` alone: which one was issued; amounts are decimal text. */
+  readonly statement?: IssuedStatement;
   readonly text: string;
+}
+
+export interface IssuedStatement {
+  readonly number: string;
+  readonly contract: string;
+  /** First and last day of its period. */
+  readonly from: string;
+  readonly to: string;
+  readonly net: string;
+  readonly total: string;
+  readonly currency: string;
+  readonly hash: string;
 }
 
 export interface MessageOptions {
@@ -67,6 +82,15 @@ export function testMessage(options: MessageOptions): Message {
   const subject = `coffre on ${options.host}: test`;
   const text = `A test: messages from coffre on ${options.host} arrive here.\n`;
   return { ...head(options), kind: 'test', subject, raised: [], reminded: [], recovered: [], text };
+}
+
+/** It is fetched at `/v1/billing/statements/NUMBER`. */
+export function statementMessage(statement: Statement, options: MessageOptions): Message {
+  const { contract, currency, hash, net, number, period, total } = statement;
+  const told = { contract, from: period.from, to: period.to, net, total, currency, number: number ?? '', hash: hash ?? '' };
+  const subject = `coffre on ${options.host}: statement ${number} of ${contract}: ${net} ${currency} before tax`;
+  const text = `Statement ${number} of contract ${contract} was issued on ${options.host}: ${period.from} to ${period.to}, ${net} ${currency} before tax, ${total} ${currency} with it.\ncoffre billing statement --number ${number} shows it.\n`;
+  return { ...head(options), kind: 'statement', subject, raised: [], reminded: [], recovered: [], statement: told, text };
 }
 
 const head = ({ host, id, nowMs, timezone }: MessageOptions) => ({ version: 1 as const, id, at: instantText(nowMs, timezone), host });

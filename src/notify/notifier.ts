@@ -20,6 +20,7 @@ import { type Channel, channelsOf, send } from './channels.ts';
 import { decide, type Known, toKnown } from './decide.ts';
 import { composeMessage, type Message } from './message.ts';
 import { sendPing } from './ping.ts';
+import { untoldStatements } from './statements.ts';
 
 /** What it takes of the service. */
 export type NotifierService = Pick<Service, 'config' | 'catalog' | 'clock' | 'log' | 'state' | 'survey'>;
@@ -85,6 +86,7 @@ export class Notifier {
     const isRed = this.#look();
     await this.#save();
     const channels = channelsOf(this.#service.config.notify);
+    await this.#tellStatements(channels);
     await Promise.all([...channels.map((channel) => this.#deliver(channel, signal)), this.#beat(isRed, signal)]);
     this.#dropUnconfigured(channels);
     await this.#save();
@@ -143,6 +145,14 @@ export class Notifier {
       };
       this.#keep(row);
     }
+  }
+
+  /** What cannot be read now is told by a later look. */
+  async #tellStatements(channels: readonly Channel[]): Promise<void> {
+    const { catalog, clock, config } = this.#service;
+    const options = { nowMs: clock.nowMs(), host: this.#host, timezone: config.timezone };
+    const isKnown = (id: string): boolean => this.#messages.has(id) || this.#unsaved.has(id);
+    for (const row of await untoldStatements(catalog.db, channels, options, isKnown).catch(() => [])) this.#keep(row);
   }
 
   /** In order. One that fails holds the others of its channel back: they would fail too. */

@@ -1,0 +1,55 @@
+// Which statements of a contract the daemon issues by itself, and issuing them.
+import { Temporal } from 'temporal-polyfill';
+import type { ContractConfig } from '../config/config.ts';
+import { asCoffreError, type CoffreError } from '../errors.ts';
+import { type BillingPeriod, closedFrom, isDue, periodAt, periodBefore } from './period.ts';
+import { measuredPeriod } from './statement.ts';
+import type { BillingDeps } from './statement-rows.ts';
+import type { Statement } from './statement-schema.ts';
+import { issueStatement, lastPeriod, readyFrom } from './statements.ts';
+
+/** After the end of a period: what was under way at that instant has been written down by then. */
+const GRACE_MS = 300_000;
+
+/**
+ * Periods of which something is due and whose time has come, oldest first: those after the last one that was issued (its first day; null:
+ * none was), and of a contract that has none yet the newest alone. Pure.
+ */
+export function periodsToIssue(contract: ContractConfig, last: string | null, now: Temporal.Instant): BillingPeriod[] {
+  const found: BillingPeriod[] = [];
+  const before = now.subtract({ milliseconds: GRACE_MS });
+  for (let period = periodAt(contract, now); ; period = periodBefore(contract, period)) {
+    if (last !== null && period.from <= last) break;
+    if (Temporal.Instant.compare(now, closedFrom(period, contract.timezone)) >= 0) break;
+    if (Temporal.Instant.compare(before, readyFrom(contract, period)) < 0) continue;
+    if (isDue(contract, period) || measuredPeriod(contract, period) !== null) found.unshift(period);
+    else if (contract.start !== null && period.to < contract.start) break;
+    if (last === null && found.length > 0) break;
+  }
+  return found;
+}
+
+export interface DueIssued {
+  readonly issued: readonly Statement[];
+  /** At most one for each contract: what comes after it waits. */
+  readonly failed: readonly { readonly contract: string; readonly error: CoffreError }[];
+}
+
+/** Issues what is due of contracts with `issue: auto`. Never throws. */
+export async function issueDue(deps: BillingDeps, who: string): Promise<DueIssued> {
+  const issued: Statement[] = [];
+  const failed: { contract: string; error: CoffreError }[] = [];
+  for (const contract of deps.config.contracts.values()) {
+    if (contract.issue !== 'auto') continue;
+    try {
+      const last = await lastPeriod(deps.catalog.db, contract.name);
+      for (const { from } of periodsToIssue(contract, last, deps.clock.now())) {
+        const { isNew, statement } = await issueStatement(deps, contract, from.slice(0, 7), who);
+        if (isNew) issued.push(statement);
+      }
+    } catch (error) {
+      failed.push({ contract: contract.name, error: asCoffreError(error) });
+    }
+  }
+  return { issued, failed };
+}
