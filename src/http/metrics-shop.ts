@@ -30,6 +30,7 @@ export function shopSamples(survey: ShopSurvey): Sample[] {
         ]),
     ...status.sources.flatMap((source) => sourceSamples(survey, source)),
     ...copySamples(shop, status),
+    ...drillSamples(shop, status),
     ...[...survey.levels].map(([vault, bytes]) => sample('coffre_shop_stored_bytes', { shop, vault }, bytes)),
   ];
 }
@@ -71,5 +72,16 @@ function copySamples(shop: string, { copies, lacking, reading }: ShopStatus): Sa
         ...(unread === undefined ? [] : [sample('coffre_copy_unread_bytes', { shop, vault }, unread.overdueBytes)]),
       ];
     }),
+  ];
+}
+
+function drillSamples(shop: string, { drills }: ShopStatus): Sample[] {
+  return [
+    ...drills.vaults.flatMap(({ at, passed, restoreMs, vault }) => [
+      sample('coffre_drill_timestamp_seconds', { shop, vault }, seconds(at)),
+      ...(passed === null ? [] : [sample('coffre_drill_passed', { shop, vault }, passed)]),
+      ...(restoreMs === null ? [] : [sample('coffre_drill_restore_seconds', { shop, vault }, restoreMs / 1000)]),
+    ]),
+    ...(drills.dueSince === null ? [] : [sample('coffre_drill_due_timestamp_seconds', { shop }, seconds(drills.dueSince))]),
   ];
 }

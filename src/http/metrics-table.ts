@@ -53,6 +53,17 @@ export const METRICS = {
   coffre_restore_estimate_high_seconds: metric(['shop'], 'the most that is likely'),
   coffre_restore_fits: metric(['shop'], '1 when it would end within what the plan promises, by the plan’s business hours; absent: unknown'),
 
+  coffre_drill_timestamp_seconds: metric(
+    ['shop', 'vault'],
+    'when the last drill from the vault ended; 0: its plan drills it, and there was none',
+  ),
+  coffre_drill_passed: metric(['shop', 'vault'], '1 when that drill was passed'),
+  coffre_drill_restore_seconds: metric(['shop', 'vault'], 'how long the restore in it took'),
+  coffre_drill_due_timestamp_seconds: metric(
+    ['shop'],
+    'since when there must have been a drill, of whatever vault; absent: none is missing',
+  ),
+
   coffre_incidents_open: metric(['vault', 'kind'], 'incidents that nobody has acknowledged; zero is told for each vault, without a kind'),
   coffre_vault_probe_timestamp_seconds: metric(['vault'], 'when its lock was last probed; 0: never'),
   coffre_vault_lock_proven: metric(['vault'], '1 when that probe proved it; a folder proves what it can, and never counts as locked'),

@@ -45,6 +45,7 @@ const SENTENCES: Readonly<Record<NoticeKind, string>> = {
   incident: 'vault {vault}: something is not as coffre left it ({source})',
   reading: 'vault {vault}: stored bytes were not read back for too long',
   recovery: 'a restore would take longer than the plan promises',
+  drill: 'a drill was not passed, or none came when one was due: that the shop comes back is not known',
   unknown: 'how the shop stands cannot be read',
   config: 'the configuration was refused, the one before is in force',
   hung: 'a run was told to stop and does not',
@@ -68,6 +69,7 @@ const REMEDIES: Readonly<Partial<Record<NoticeKind, string>>> = {
   checkpoint: 'repair the vault, then coffre catalog checkpoint',
   foreign: 'coffre reconcile SHOP names them',
   reading: 'is the daemon running? coffre verify SHOP --read-data reads them',
+  drill: 'coffre drill list SHOP shows the evidence, coffre drill SHOP drills it now',
   hung: 'coffre run list names it; a mount or a server that hangs holds it, and restarting coffre ends it',
 };
 

@@ -22,6 +22,7 @@ export const ALARM_KINDS = [
   'incident',
   'reading',
   'recovery',
+  'drill',
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];
 

@@ -4,7 +4,7 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Config } from '../config/config.ts';
 import type { SourceKind } from '../source/source.ts';
 import { parseSchedule, type Schedule } from './due.ts';
-import { backupRules, jitterOf, type StartRules } from './start.ts';
+import { backupRules, drillRules, jitterOf, type StartRules } from './start.ts';
 import type { TaskRequest } from './task.ts';
 
 /** Schedule keys of a plan, and what no plan can leave out. */
@@ -108,11 +108,10 @@ export function jobsOf(config: Config, undeclared: readonly string[] = []): Job[
       jobs.push({ shop: shop.name, name, schedule: scheduleOf(expression), start: backupRules(config, shop, source) });
     }
   }
-  for (const { name, plan } of config.shops.values()) {
-    const expression = plan.schedule.drill ?? null;
+  for (const shop of config.shops.values()) {
+    const expression = shop.plan.schedule.drill ?? null;
     if (expression === null) continue;
-    const start = { jitterMs: jitterOf(`${name} drill`, config.limits.jitterMs), windows: plan.maintenance, timezone };
-    jobs.push({ shop: name, name: 'drill', schedule: scheduleOf(expression), start });
+    jobs.push({ shop: shop.name, name: 'drill', schedule: scheduleOf(expression), start: drillRules(config, shop) });
   }
   const upkeepMs = Math.min(config.limits.jitterMs, LONGEST_UPKEEP_JITTER_MS);
   // looks that mostly find nothing to do are spread over the whole time between two of them

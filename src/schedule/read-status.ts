@@ -2,6 +2,7 @@
 import { readCatchUpPlan } from '../backup/catch-up-result.ts';
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
+import { lastDrills } from '../catalog/drills.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { listHolds } from '../catalog/holds.ts';
 import { listIncidents } from '../catalog/incidents.ts';
@@ -20,6 +21,10 @@ import { vaultPlace } from '../config/vault-place.ts';
 import { disksUnder } from '../host/block-device.ts';
 import { readEstimate } from './restore-estimate.ts';
 import { type ShopStatus, shopStatus } from './status.ts';
+import type { DrillsRead } from './status-drill.ts';
+
+/** As `disksUnder`. */
+type Disks = (path: string) => Promise<ReadonlySet<string>>;
 
 /** How the shop stands at `nowMs`, from the catalog alone: no vault and no host is asked. */
 export async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, nowMs: number): Promise<ShopStatus> {
@@ -80,6 +85,7 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
     },
   });
 }
+    drills: await readDrills(catalog, shop.name, snapshots),
 
 /** The last of each kind, however many others came since; of restores some, since only one that went well was measured. */
 async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]> {
@@ -87,6 +93,22 @@ async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]>
     { kind: 'backup', source: 'database', limit: 1 },
     { kind: 'backup', source: 'files', limit: 1 },
     { kind: 'backup', source: 'server', limit: 1 },
+async function readDrills(catalog: Catalog, shop: string, snapshots: readonly { readonly completedAt: number }[]): Promise<DrillsRead> {
+  const [run] = await lastRuns(catalog, { shop, kind: 'drill', limit: 1 });
+  const slot = await catalog.db
+    .selectFrom('slots')
+    .select('lastDueAt')
+    .where('shop', '=', shop)
+    .where('job', '=', 'drill')
+    .executeTakeFirst();
+  return {
+    last: await lastDrills(catalog.db, shop),
+    lastRun: run ? await asItIs(catalog, run) : null,
+    takenUpTo: slot?.lastDueAt ?? null,
+    firstSnapshotAt: snapshots.length === 0 ? null : Math.min(...snapshots.map(({ completedAt }) => completedAt)),
+  };
+}
+
     { kind: 'prune', limit: 5 },
     { kind: 'reconcile', limit: 5 },
     { kind: 'restore', limit: 100 },

@@ -71,6 +71,15 @@ export function backupRules(
   };
 }
 
+/** How a shop's drills begin: not inside the windows in which no backup does. */
+export function drillRules(
+  config: Pick<Config, 'timezone'> & { readonly limits: Pick<Config['limits'], 'jitterMs'> },
+  shop: Pick<ShopConfig, 'name' | 'plan'>,
+): StartRules {
+  const { limits, timezone } = config;
+  return { jitterMs: jitterOf(`${shop.name} drill`, limits.jitterMs), windows: shop.plan.maintenance, timezone };
+}
+
 /** When the run of a slot is to begin, when nothing else is in its way. Epoch milliseconds. */
 export function plannedStart(slotMs: number, rules: StartRules): number {
   const atMs = slotMs + rules.jitterMs;

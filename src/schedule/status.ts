@@ -13,6 +13,7 @@ import { type Alarm, raise } from './alarm.ts';
 import type { RestoreEstimate } from './restore-estimate.ts';
 import { backupRules, type StartRules } from './start.ts';
 import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
+import { checkDrills, type DrillStatus, type DrillsRead, UNDRILLED } from './status-drill.ts';
 import { lastDue, nextStart, schedulesOf } from './status-due.ts';
 import { text } from './status-text.ts';
 import { checkCheckpoints, checkIncidents, checkPrune, checkReading, checkReconcile, type UpkeepFacts } from './status-upkeep.ts';
@@ -40,6 +41,8 @@ export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly pause?: Pause | null;
   /** Left out: active, and held by nobody. */
   readonly life?: ShopLife;
+  /** Left out: nobody looked. */
+  readonly drills?: DrillsRead;
   /** Reasons of the holds in force. */
   readonly holds?: readonly string[];
   /** How long a restore would take. Left out: nobody looked. */
@@ -103,6 +106,7 @@ export interface ShopStatus {
     /** Of a restore into its place, from what was measured; `fit` as expected and at its slowest. Null: something of it never was. */
     readonly estimate: RecoveryEstimate | null;
   };
+  readonly drills: DrillStatus;
   /** What is red, in words. */
   readonly red: readonly string[];
   /** The same, each by its kind. */
@@ -160,6 +164,9 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   checkReconcile(facts, red);
   checkIncidents(facts, red);
   checkReading(facts, red, notes);
+  const drills = facts.drills
+    ? checkDrills({ ...facts, jitterMs: facts.jitterMs ?? 0, drills: facts.drills }, ofBackups, notes)
+    : UNDRILLED;
   const usedBytes = sources.reduce((total, status) => {
     const snapshot = facts.snapshots.find((candidate) => candidate.id === status.newestGood?.id);
     return total + (snapshot?.plainBytes ?? 0);
@@ -194,6 +201,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     reading: facts.reading && { withinMs: facts.reading.withinMs, vaults: facts.reading.levels },
     quota: { usedBytes, limitBytes },
     rto: { targetMs: shop.plan.rto.targetMs, measured, estimate },
+    drills,
     red: red.map((alarm) => alarm.text),
     alarms: red,
     notes,

@@ -45,6 +45,13 @@ const checkpoint = (at: number, bytes: number) => ({
   'coffre_vault_stored_bytes{vault="offsite"}': bytes,
 });
 
+/** Of one vault drilled at `at`, another never; `due` 0: none is missing. */
+const drilled = (at: number, due: number) => ({
+  'coffre_drill_timestamp_seconds{shop="a",vault="nas"}': at,
+  'coffre_drill_timestamp_seconds{shop="a",vault="offsite"}': 0,
+  'coffre_drill_due_timestamp_seconds{shop="a"}': due,
+});
+
 const CASES: Readonly<Record<string, Case>> = {
   CoffreDown: { after: '10m', fires: [{ 'up{job="coffre"}': 0 }, { 'up{job="other"}': 1 }], quiet: [{ 'up{job="coffre"}': 1 }] },
   CoffreShopRed: { after: '20m', fires: [{ 'coffre_shop_red{shop="a"}': 1 }], quiet: [{ 'coffre_shop_red{shop="a"}': 0 }] },
@@ -123,6 +130,22 @@ const CASES: Readonly<Record<string, Case>> = {
     after: '70m',
     fires: [{ 'coffre_restore_fits{shop="a"}': 0 }],
     quiet: [{ 'coffre_restore_fits{shop="a"}': 1 }, { 'coffre_restore_target_seconds{shop="a"}': 14_400 }],
+  },
+  CoffreDrillFailed: {
+    after: '10m',
+    fires: [{ 'coffre_drill_passed{shop="a",vault="nas"}': 1, 'coffre_drill_passed{shop="a",vault="offsite"}': 0 }],
+    quiet: [{ 'coffre_drill_passed{shop="a",vault="nas"}': 1 }],
+  },
+  CoffreDrillOverdue: {
+    after: '2h',
+    fires: [
+      { ...drilled(0, HOUR), ...BACKED_UP },
+      { ...drilled(HOUR, 2 * HOUR), ...BACKED_UP },
+    ],
+    quiet: [
+      { ...drilled(2 * HOUR, HOUR), ...BACKED_UP },
+      { ...drilled(HOUR, 2 * HOUR), ...SUSPENDED },
+    ],
   },
   CoffreQuotaExceeded: {
     after: '70m',
