@@ -103,6 +103,10 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
     request.principal = await authenticate(request, reply);
     requireAccess(access, request.principal);
   });
+  api.addHook('onSend', async ({ method }) => {
+    // before whoever ordered something hears that it is done, and asks how things stand
+    if (method !== 'GET') service.board.changed();
+  });
   api.addHook('onResponse', async (request, reply) => logRequest(service, request, reply));
   api.setErrorHandler((error, request, reply) => sendError(service, error, request, reply));
   api.setNotFoundHandler((request, reply) => sendError(service, new CoffreError('E_NOT_FOUND', 'no such route'), request, reply));

@@ -1,5 +1,5 @@
 // `GET /metrics`: the daemon's Prometheus metrics, made at the scrape and kept for some seconds.
-import type { Counter, Gauge, Registry } from 'prom-client';
+import type { Counter, Registry } from 'prom-client';
 import * as z from 'zod';
 import { nextTurn } from '../clock.ts';
 import type { Service } from '../schedule/service.ts';
@@ -15,6 +15,8 @@ export const METRICS_ACCESS: Access = ['admin', 'monitor'];
 
 /** Two Prometheus servers, or a person who reloads the page, cost no more than one. */
 const KEPT_MS = 5_000;
+/** Of shops that have changed: some milliseconds. */
+const SHOPS_A_TURN = 50;
 
 const schema = {
   tags: ['service'],
@@ -38,9 +40,9 @@ export interface Scrape {
 /** All metrics of one daemon. */
 export class Metrics {
   readonly #service: Service;
-  readonly #ofShop = new WeakMap<ShopSurvey, readonly Sample[]>();
-  #registry: Registry | null = null;
-  #gauges: ReadonlyMap<MetricName, Gauge> = new Map();
+  /** What a shop has to tell as text: with hundreds of shops that is a megabyte, and few of them have changed since the last scrape. */
+  readonly #ofShop = new WeakMap<ShopSurvey, ReadonlyMap<MetricName, string>>();
+  #process: Registry | null = null;
   #last: { readonly atMs: number; readonly scrape: Promise<Scrape> } | null = null;
 
   constructor(service: Service) {
@@ -63,47 +65,54 @@ export class Metrics {
   async #make(): Promise<Scrape> {
     const registry = await this.#load();
     const surveys = this.#service.survey.shops();
-    const samples = await daemonSamples(this.#service, surveys);
-    for (const gauge of this.#gauges.values()) gauge.reset();
-    for (const { name, labels, value } of [...surveys.flatMap((survey) => this.#shop(survey)), ...samples]) {
-      this.#gauges.get(name)?.set(labels, value);
+    const texts: ReadonlyMap<MetricName, string>[] = [seriesOf(await daemonSamples(this.#service, surveys))];
+    for (const [at, survey] of surveys.entries()) {
+      if (at % SHOPS_A_TURN === 0) await nextTurn();
+      texts.push(this.#shop(survey));
     }
-    // With hundreds of shops this is a megabyte of text: requests go between its parts.
     const parts: string[] = [];
-    for (const { name } of registry.getMetricsAsArray()) {
-      parts.push(await registry.getSingleMetricAsString(name));
-      await nextTurn();
+    for (const [name, { help }] of Object.entries(METRICS)) {
+      const series = texts.map((text) => text.get(name as MetricName) ?? '').join('');
+      if (series !== '') parts.push(`# HELP ${name} ${help}\n# TYPE ${name} gauge\n${series}`);
     }
-    return { text: `${parts.filter((part) => part !== '').join('\n')}\n`, type: registry.contentType };
+    return { text: `${parts.join('\n')}\n${await registry.metrics()}`, type: registry.contentType };
   }
 
-  #shop(survey: ShopSurvey): readonly Sample[] {
-    let samples = this.#ofShop.get(survey);
-    if (samples === undefined) {
-      samples = shopSamples(survey);
-      this.#ofShop.set(survey, samples);
+  #shop(survey: ShopSurvey): ReadonlyMap<MetricName, string> {
+    let text = this.#ofShop.get(survey);
+    if (text === undefined) {
+      text = seriesOf(shopSamples(survey));
+      this.#ofShop.set(survey, text);
     }
-    return samples;
+    return text;
   }
 
-  /** Loaded with the first scrape: most daemons of one shop are never asked. */
+  /** Of the process itself. Loaded with the first scrape: most daemons of one shop are never asked. */
   async #load(): Promise<Registry> {
-    if (this.#registry !== null) return this.#registry;
-    const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client');
+    if (this.#process !== null) return this.#process;
+    const { collectDefaultMetrics, Registry } = await import('prom-client');
     const registry = new Registry();
     // prom-client counts processor time from here on: what the process took before belongs to it too
     const before = process.cpuUsage();
     collectDefaultMetrics({ register: registry });
     addCpuSeconds(registry, before);
-    const gauges = new Map<MetricName, Gauge>();
-    for (const [name, { help, labels }] of Object.entries(METRICS)) {
-      gauges.set(name as MetricName, new Gauge({ name, help, labelNames: [...labels], registers: [registry] }));
-    }
-    this.#gauges = gauges;
-    this.#registry = registry;
+    this.#process = registry;
     return registry;
   }
 }
+
+/** Lines of the text format (https://prometheus.io/docs/instrumenting/exposition_formats/), by metric. */
+function seriesOf(samples: readonly Sample[]): Map<MetricName, string> {
+  const lines = new Map<MetricName, string>();
+  for (const { name, labels, value } of samples) {
+    const of = Object.entries(labels).map(([label, text]) => `${label}="${escapeLabel(text)}"`);
+    lines.set(name, `${lines.get(name) ?? ''}${name}${of.length > 0 ? `{${of.join(',')}}` : ''} ${value}\n`);
+  }
+  return lines;
+}
+
+const ESCAPED: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
+const escapeLabel = (text: string): string => text.replace(/[\\"\n]/g, (character) => ESCAPED[character] as string);
 
 function addCpuSeconds(registry: Registry, { user, system }: NodeJS.CpuUsage): void {
   const seconds = { user: user / 1e6, system: system / 1e6, total: (user + system) / 1e6 };

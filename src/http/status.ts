@@ -1,6 +1,5 @@
 // How shops stand: the document of `coffre status`, and less of it for a client.
 import * as z from 'zod';
-import { nextTurn } from '../clock.ts';
 import { ALARM_KINDS } from '../schedule/alarm.ts';
 import { readStatus } from '../schedule/read-status.ts';
 import type { Service } from '../schedule/service.ts';
@@ -89,18 +88,6 @@ export const statusDocument = z.object({
     })
     .nullable()
     .optional()
-  drills: z
-    .object({
-      vaults: z.array(
-        z.object({
-          ...{ vault: z.string(), drill: z.string().nullable(), at: instant.nullable(), passed: z.boolean().nullable() },
-          ...{ code: z.string().nullable(), restoreMs: z.int().nullable() },
-        }),
-      ),
-      dueSince: instant.nullable(),
-    })
-    .optional()
-    .describe('the last drill of each vault, and since when there must have been one; for administrators'),
     .describe('how much was read back within verify.readWithin; for administrators'),
   red: z.array(z.string()).optional().describe('what is red, in words; for administrators'),
   alarms: z
@@ -143,7 +130,7 @@ export function registerStatus(api: Api, service: Service): void {
       config: { access: WATCHING },
       schema: {
         tags: ['shops'],
-        summary: 'how all declared shops stand, by name; ok: none of this page is red',
+        summary: 'how all declared shops stand, by name, as of a minute ago at most; ok: none of this page is red',
         querystring: z.strictObject(pageQuery),
         response: { 200: z.object({ ok: z.boolean(), shops: z.array(statusDocument), next: nextField }) },
       },
@@ -154,24 +141,23 @@ export function registerStatus(api: Api, service: Service): void {
       const after = decodeCursor(cursor, z.string());
       const names = [...service.config.shops.keys()].filter((name) => maySee(principal, name) && (after === null || name > after)).sort();
       const { rows, next } = pageOf(names, limit, (name) => name);
-      const shops: StatusDocument[] = [];
-      for (const name of rows) {
-        if (!service.config.shops.has(name)) continue;
-        shops.push(await statusOfShop(service, principal, name));
-        // the catalog answers without leaving this thread: whoever else asks has their turn in between
-        await nextTurn();
-      }
+      const statuses = await service.board.of(rows.flatMap((name) => service.config.shops.get(name) ?? []));
+      const shops = statuses.map((status) => statusFor(principal, status));
       // no shop at all: nothing is backed up, and that is not well
       return { ok: names.length > 0 && shops.every(({ ok }) => ok), shops, next };
     },
   );
 }
 
-async function statusOfShop(service: Service, principal: Principal, name: string): Promise<StatusDocument> {
-  const { catalog, clock, config } = service;
+/** Throws E_UNKNOWN_SHOP. */
+async function statusOfShop({ catalog, clock, config }: Service, principal: Principal, name: string): Promise<StatusDocument> {
   const shop = config.shops.get(name);
   if (shop === undefined) throw unknownShop();
-  const all = documentOf(await readStatus(config, catalog, shop, clock.nowMs()));
+  return statusFor(principal, await readStatus(config, catalog, shop, clock.nowMs()));
+}
+
+function statusFor(principal: Principal, status: ShopStatus): StatusDocument {
+  const all = documentOf(status);
   if (principal.role !== 'client') return all;
   const { ok, sources, copies, quota, rto, life, pause } = all;
   return {

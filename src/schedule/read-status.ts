@@ -26,8 +26,17 @@ import type { DrillsRead } from './status-drill.ts';
 /** As `disksUnder`. */
 type Disks = (path: string) => Promise<ReadonlySet<string>>;
 
+/** As `disksUnder`. */
+type Disks = (path: string) => Promise<ReadonlySet<string>>;
+
 /** How the shop stands at `nowMs`, from the catalog alone: no vault and no host is asked. */
-export async function readStatus(config: Config, catalog: Catalog, shop: ShopConfig, nowMs: number): Promise<ShopStatus> {
+export async function readStatus(
+  config: Config,
+  catalog: Catalog,
+  shop: ShopConfig,
+  nowMs: number,
+  disks: Disks = disksUnder,
+): Promise<ShopStatus> {
   const vaults = shop.vaults.flatMap((name) => config.vaults.get(name) ?? []);
   const probes = new Map<string, Probe | null>();
   for (const vault of vaults) probes.set(vault.name, await lastProbe(catalog, vaultPlace(vault)));
@@ -66,7 +75,7 @@ export async function readStatus(config: Config, catalog: Catalog, shop: ShopCon
     recovery: await readEstimate(config, catalog, shop, snapshots, nowMs),
     runs: await runsThatMatter(catalog, shop.name),
     probes,
-    vaultFacts: await vaultFacts(config, catalog, shop),
+    vaultFacts: await vaultFacts(config, catalog, shop, disks),
     foreignVersions: Number(foreign.count),
     jitterMs: config.limits.jitterMs,
     pause: await readPause(catalog, shop.name, nowMs),
@@ -118,9 +127,13 @@ async function readDrills(catalog: Catalog, shop: string, snapshots: readonly { 
 }
 
 /** What is known of each of the shop's vaults: disks shared with the shop, and the last lock probe. */
-export async function vaultFacts(config: Config, catalog: Catalog | null, shop: ShopConfig): Promise<ReadonlyMap<string, VaultFacts>> {
+export async function vaultFacts(
+  config: Config,
+  catalog: Catalog | null,
+  shop: ShopConfig,
+  disks: Disks = disksUnder,
+): Promise<ReadonlyMap<string, VaultFacts>> {
   const facts = new Map<string, VaultFacts>();
-  const shopDisks = shop.host.type === 'local' ? await disksOfShop(shop) : new Set<string>();
   for (const name of shop.vaults) {
     const vault = config.vaults.get(name);
     if (!vault) continue;
@@ -128,7 +141,8 @@ export async function vaultFacts(config: Config, catalog: Catalog | null, shop: 
       const probe = catalog === null ? null : await lastProbe(catalog, vaultPlace(vault));
       facts.set(name, { sharesDisk: false, lockProven: probe?.outcome === 'proven' });
     } else {
-      const vaultDisks = await disksUnder(vault.path).catch(() => null);
+      const shopDisks = shop.host.type === 'local' ? await disksOfShop(shop, disks) : new Set<string>();
+      const vaultDisks = await disks(vault.path).catch(() => null);
       const sharesDisk = shopDisks === null || vaultDisks === null ? null : [...vaultDisks].some((disk) => shopDisks.has(disk));
       facts.set(name, { sharesDisk, lockProven: false });
     }
@@ -137,6 +151,6 @@ export async function vaultFacts(config: Config, catalog: Catalog | null, shop: 
 }
 
 /** Of its files; a local database without files is taken to lie where its socket's server keeps it: unknown, so the root disk. */
-async function disksOfShop(shop: ShopConfig): Promise<ReadonlySet<string> | null> {
-  return await disksUnder(shop.files?.root ?? '/var/lib/mysql').catch(() => null);
+async function disksOfShop(shop: ShopConfig, disks: Disks): Promise<ReadonlySet<string> | null> {
+  return await disks(shop.files?.root ?? '/var/lib/mysql').catch(() => null);
 }

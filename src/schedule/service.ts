@@ -11,6 +11,7 @@ import type { Config } from '../config/config.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
 import type { RunFeed } from './feed.ts';
+import type { StatusBoard } from './status-board.ts';
 import type { Survey } from './survey.ts';
 import type { TaskKind, TaskRequest } from './task.ts';
 
@@ -62,6 +63,8 @@ export interface Service {
   readonly feed: RunFeed;
   /** How every shop stands, as last looked at. */
   readonly survey: Pick<Survey, 'shops' | 'isComplete'>;
+  /** How shops stand now. Whoever changes anything by other means than this service says so. */
+  readonly board: Pick<StatusBoard, 'of' | 'changed'>;
   readonly state: ServiceState;
 
   /**

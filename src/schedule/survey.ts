@@ -5,8 +5,8 @@ import { type Clock, nextTurn } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { RunFeed } from './feed.ts';
-import { readStatus } from './read-status.ts';
 import type { ShopStatus } from './status.ts';
+import type { StatusBoard } from './status-board.ts';
 
 /** Of one snapshot, bytes and milliseconds. */
 export interface SnapshotFigures {
@@ -36,6 +36,7 @@ export interface SurveyOptions {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly feed: Pick<RunFeed, 'subscribe'>;
+  readonly board: Pick<StatusBoard, 'read'>;
 }
 
 /** A shop of which nothing happened here is looked at this often: other processes write too, and what is due comes with time. */
@@ -128,12 +129,12 @@ export class Survey {
   }
 
   async #look(config: Config, name: string): Promise<void> {
-    const { catalog, clock } = this.#options;
+    const { board, catalog, clock } = this.#options;
     const shop = config.shops.get(name);
     if (!shop) return;
     const at = clock.nowMs();
     try {
-      const status = await readStatus(config, catalog, shop, at);
+      const status = await board.read(shop, at);
       const ids = status.sources.flatMap(({ newestGood }) => newestGood?.id ?? []);
       const rows = await catalog.db
         .selectFrom('snapshots')

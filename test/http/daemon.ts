@@ -14,6 +14,7 @@ import type { Timeouts } from '../../src/http/api.ts';
 import { type StartedHttp, startHttp } from '../../src/http/server.ts';
 import { RunHub } from '../../src/schedule/feed.ts';
 import type { Service } from '../../src/schedule/service.ts';
+import { StatusBoard } from '../../src/schedule/status-board.ts';
 import { Survey } from '../../src/schedule/survey.ts';
 import { sourceOf } from '../../src/schedule/task.ts';
 import { newId } from '../../src/segment/id.ts';
@@ -150,10 +151,11 @@ function serviceOver({ config, catalog, clock, hub, log }: Parts): Service {
   const shop = (name: string): void => {
     if (!config.shops.has(name) && name !== '_coffre') throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${name}`);
   };
+  const board = new StatusBoard({ config: () => config, catalog, clock });
   return {
     ...{ config, catalog, clock, version: '0.0.0-test', feed: hub },
     log: { level: 'info', debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
-    survey: new Survey({ config: () => config, catalog, clock, feed: hub }),
+    ...{ board, survey: new Survey({ config: () => config, catalog, clock, feed: hub, board }) },
     state: { startedAt: clock.nowMs(), running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
     async submit(task, who) {
       shop(task.shop);

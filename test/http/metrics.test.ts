@@ -11,6 +11,7 @@ import { Metrics } from '../../src/http/metrics.ts';
 import { METRICS } from '../../src/http/metrics-table.ts';
 import { RunHub } from '../../src/schedule/feed.ts';
 import type { Service } from '../../src/schedule/service.ts';
+import { StatusBoard } from '../../src/schedule/status-board.ts';
 import { Survey } from '../../src/schedule/survey.ts';
 import type { SourceKind } from '../../src/source/source.ts';
 import { fillCatalog, shopName } from '../schedule/large-catalog.ts';
@@ -46,7 +47,8 @@ async function setting(shops: number, { segments = shops * 10 } = {}) {
   const [nas, offsite] = [...config.vaults.values()].map(vaultPlace);
   await fillCatalog(catalog, { shops, segments, days: 2, nowMs, places: { nas: nas ?? '', offsite: offsite ?? '' } });
   const feed = new RunHub(systemClock);
-  const survey = new Survey({ config: () => config, catalog, clock: systemClock, feed });
+  const board = new StatusBoard({ config: () => config, catalog, clock: systemClock });
+  const survey = new Survey({ config: () => config, catalog, clock: systemClock, feed, board });
   const running = [{ run: 'r', kind: 'backup', shop: shopName(0), source: 'files', who: 'x', startedAt: nowMs, hung: true }] as const;
   const state = { startedAt: nowMs, running, queued: 1, due: 2, loading: false, stopping: false, configProblem: null };
   const service = { config, catalog, clock: systemClock, feed, survey, state, version: '1.2.3' } as unknown as Service;

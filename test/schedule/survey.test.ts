@@ -8,6 +8,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { vaultPlace } from '../../src/config/vault-place.ts';
 import { RunHub } from '../../src/schedule/feed.ts';
 import { readStatus } from '../../src/schedule/read-status.ts';
+import { StatusBoard } from '../../src/schedule/status-board.ts';
 import { Survey } from '../../src/schedule/survey.ts';
 import { until } from '../servers/rig.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -33,7 +34,8 @@ async function setting(shops: number) {
   const places = { nas: vaultPlace([...current.config.vaults.values()][0] as never), offsite: 'elsewhere' };
   await fillCatalog(catalog, { shops, segments: shops * 10, days: 2, nowMs: systemClock.nowMs(), places });
   const feed = new RunHub(systemClock);
-  const survey = new Survey({ config: () => current.config, catalog, clock: systemClock, feed });
+  const board = new StatusBoard({ config: () => current.config, catalog, clock: systemClock });
+  const survey = new Survey({ config: () => current.config, catalog, clock: systemClock, feed, board });
   const stop = new AbortController();
   onTestFinished(async () => {
     stop.abort();
