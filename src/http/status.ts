@@ -89,6 +89,18 @@ export const statusDocument = z.object({
     .nullable()
     .optional()
     .describe('how much was read back within verify.readWithin; for administrators'),
+  drills: z
+    .object({
+      vaults: z.array(
+        z.object({
+          ...{ vault: z.string(), drill: z.string().nullable(), at: instant.nullable(), passed: z.boolean().nullable() },
+          ...{ code: z.string().nullable(), restoreMs: z.int().nullable() },
+        }),
+      ),
+      dueSince: instant.nullable(),
+    })
+    .optional()
+    .describe('the last drill of each vault, and since when there must have been one; for administrators'),
   red: z.array(z.string()).optional().describe('what is red, in words; for administrators'),
   alarms: z
     .array(

@@ -26,9 +26,6 @@ import type { DrillsRead } from './status-drill.ts';
 /** As `disksUnder`. */
 type Disks = (path: string) => Promise<ReadonlySet<string>>;
 
-/** As `disksUnder`. */
-type Disks = (path: string) => Promise<ReadonlySet<string>>;
-
 /** How the shop stands at `nowMs`, from the catalog alone: no vault and no host is asked. */
 export async function readStatus(
   config: Config,
@@ -88,20 +85,14 @@ export async function readStatus(
     reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
     checkpoints,
     checkpointFailures: new Map(failures.map(({ vault, ...failure }) => [vault, failure])),
+    drills: await readDrills(catalog, shop.name, snapshots),
     lacking: {
       gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
       reasons: await gapsOf(catalog, shop.name),
     },
   });
 }
-    drills: await readDrills(catalog, shop.name, snapshots),
 
-/** The last of each kind, however many others came since; of restores some, since only one that went well was measured. */
-async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]> {
-  const filters: RunFilter[] = [
-    { kind: 'backup', source: 'database', limit: 1 },
-    { kind: 'backup', source: 'files', limit: 1 },
-    { kind: 'backup', source: 'server', limit: 1 },
 async function readDrills(catalog: Catalog, shop: string, snapshots: readonly { readonly completedAt: number }[]): Promise<DrillsRead> {
   const [run] = await lastRuns(catalog, { shop, kind: 'drill', limit: 1 });
   const slot = await catalog.db
@@ -118,6 +109,12 @@ async function readDrills(catalog: Catalog, shop: string, snapshots: readonly { 
   };
 }
 
+/** The last of each kind, however many others came since; of restores some, since only one that went well was measured. */
+async function runsThatMatter(catalog: Catalog, shop: string): Promise<RunRow[]> {
+  const filters: RunFilter[] = [
+    { kind: 'backup', source: 'database', limit: 1 },
+    { kind: 'backup', source: 'files', limit: 1 },
+    { kind: 'backup', source: 'server', limit: 1 },
     { kind: 'prune', limit: 5 },
     { kind: 'reconcile', limit: 5 },
     { kind: 'restore', limit: 100 },
