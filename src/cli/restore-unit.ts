@@ -18,6 +18,7 @@ import {
 import type { RestoreAdapters } from './adapters.ts';
 import type { CliContext } from './context.ts';
 import { drillTask } from './restore-unit-drill.ts';
+import { exportTask } from './restore-unit-export.ts';
 import { filesTask } from './restore-unit-files.ts';
 import { inPlaceTask } from './restore-unit-in-place.ts';
 import type { UnitTask } from './restore-unit-task.ts';
@@ -32,6 +33,7 @@ const SETPRIV = '/usr/bin/setpriv';
 const TASKS: { readonly [K in UnitRequestKind]: UnitTask<Extract<UnitRequest, { readonly kind: K }>> } = {
   files: filesTask,
   drill: drillTask,
+  export: exportTask,
   'in-place': inPlaceTask,
 };
 

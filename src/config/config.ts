@@ -299,6 +299,8 @@ export interface Config {
     readonly unattended: boolean;
     /** What is restored for a look (drills, exports) comes here; its owner is who the unit becomes for that. */
     readonly scratchDir: string;
+    /** How long an export that somebody asked the daemon for can be downloaded. */
+    readonly keepExportsMs: number;
     /** A server in which drills load databases, each into a schema of its own (`coffre_drill_…`), as this account; null: one of the drill's own. */
     readonly drillDatabase: { readonly url: string; readonly password: Secret | null } | null;
   };

@@ -412,6 +412,7 @@ export function resolveConfig(
       socket: written.restore.socket === null ? null : absolute(written.restore.socket),
       unattended: written.restore.unattended,
       scratchDir: absolute(written.restore.scratchDir),
+      keepExportsMs: written.restore.keepExports,
       drillDatabase: resolveDrillDatabase(),
     },
     verify: { readWithinMs: written.verify.readWithin },

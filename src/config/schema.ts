@@ -512,6 +512,7 @@ export const configFileSchema = strict({
     socket: path.nullable().default('/run/coffre-restore.sock'),
     unattended: flag.default(false),
     scratchDir: path.default('/var/cache/coffre-restore'),
+    keepExports: duration.prefault('7d'),
     drillDatabase: strict({
       url: text('the address of a server is expected, such as mysql://coffre_drill@127.0.0.1:3306'),
       passwordFile: path.optional(),

@@ -64,10 +64,22 @@ const drillRequest = z.strictObject({
   snapshots: z.array(id).min(1).max(3),
 });
 
-const requestSchema = z.discriminatedUnion('kind', [filesRequest, drillRequest, inPlaceRequest]);
+/** A plain archive of a shop, into the scratch folder; archives of runs that are not in `keep` are removed first. */
+const exportRequest = z.strictObject({
+  kind: z.literal('export'),
+  /** The caller's run, and the archive's name. */
+  request: id,
+  shop: z.string().max(63),
+  /** One of a source each; none: only what is not to be kept is removed. */
+  snapshots: z.array(id).max(2),
+  keep: z.array(id).max(1000),
+});
+
+const requestSchema = z.discriminatedUnion('kind', [filesRequest, drillRequest, exportRequest, inPlaceRequest]);
 
 export type FilesRequest = z.output<typeof filesRequest>;
 export type DrillRequest = z.output<typeof drillRequest>;
+export type ExportRequest = z.output<typeof exportRequest>;
 export type UnitRequest = z.output<typeof requestSchema>;
 export type UnitRequestKind = UnitRequest['kind'];
 

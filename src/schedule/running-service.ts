@@ -16,6 +16,7 @@ import { declaredHint } from '../config/problems.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
 import { isBackedUp } from '../retention/policy.ts';
+import { demandExports } from './export-work.ts';
 import { RunHub } from './feed.ts';
 import { giveBackWhileIdle } from './idle-memory.ts';
 import { jobsOf } from './jobs.ts';
@@ -183,6 +184,9 @@ export class RunningService implements Service {
         throw new CoffreError('E_UNKNOWN_VAULT', `shop ${shop} has no vault ${JSON.stringify(task.from)}`);
       }
       if (task.source !== null && own[task.source] === null) throw new CoffreError('E_CONFIG', `shop ${shop} has no source ${task.source}`);
+    } else if (kind === 'export') {
+      if (declared === undefined) this.#unknown(shop);
+      demandExports(this.#config, shop);
     } else if (kind === 'backup') {
       const own = declared ?? this.#unknown(shop);
       if (own[task.source] === null) {

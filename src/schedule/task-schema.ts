@@ -33,6 +33,11 @@ export const taskSchema = z.discriminatedUnion('kind', [
     source: sourceKind.nullable().default(null).describe('null: database and files'),
   }),
   z.strictObject({ kind: z.literal('verify'), shop: shopName, all: z.boolean().default(false).describe('read back all of it') }),
+  z.strictObject({
+    kind: z.literal('export'),
+    shop: shopName,
+    at: z.int().nullable().default(null).describe('as it was then, epoch milliseconds'),
+  }),
   z.strictObject({ kind: z.literal('prune'), shop: shopName }),
   z.strictObject({ kind: z.literal('reconcile'), shop: shopName }),
   z.strictObject({ kind: z.literal('catch-up'), shop: shopName }),

@@ -11,6 +11,8 @@ export type TaskRequest =
   | { readonly kind: 'restore'; readonly shop: string; readonly request: string }
   /** Into scratch, by the restore unit. `from` null: the vault whose turn it is; `source` null: database and files. */
   | { readonly kind: 'drill'; readonly shop: string; readonly from: string | null; readonly source: SourceKind | null }
+  /** A plain archive in the scratch folder, by the restore unit. `at`: as it was then, epoch milliseconds; null: the newest. */
+  | { readonly kind: 'export'; readonly shop: string; readonly at: number | null }
   /** Of a shop, or of DAEMON_SHOP. */
   | { readonly kind: 'prune' | 'reconcile'; readonly shop: string }
   | { readonly kind: 'catch-up'; readonly shop: string }
@@ -23,6 +25,7 @@ export const TASK_KINDS = [
   'backup',
   'restore',
   'drill',
+  'export',
   'verify',
   'prune',
   'reconcile',

@@ -25,6 +25,7 @@ import { pruneShortfall } from '../retention/result.ts';
 import { type WatchDeps, watchShop, watchShortfall } from '../retention/watch.ts';
 import { backupFigures } from './backup-figures.ts';
 import { drillForShop } from './drill-work.ts';
+import { endExports, exportForShop } from './export-work.ts';
 import { backedUpBy, type Job } from './jobs.ts';
 import { restoreForRequest } from './restore-work.ts';
 import type { Work } from './scheduler-ports.ts';
@@ -61,6 +62,7 @@ export function workOf(deps: WorkDeps): (work: Work) => Promise<void> {
     if (task.kind === 'backup') await backup(own, work, task.source, task.full, logProgress);
     else if (task.kind === 'restore') await restoreForRequest(own, work, task.request);
     else if (task.kind === 'drill') await drillForShop(own, work, task);
+    else if (task.kind === 'export') await exportForShop(own, work, task.at);
     else if (task.kind === 'catch-up') await catchUp(own, work);
     else if (task.kind === 'prune') await prune(own, work);
     else if (task.kind === 'reconcile') await reconcile(own, work);
@@ -156,9 +158,11 @@ async function catchUp({ config, catalog, clock, log, memory, ports }: RunDeps, 
 /** The audit calls the daemon itself by that name. */
 const auditName = (work: Work): string => (work.job === null ? work.who : 'daemon');
 
-async function prune({ config, catalog, clock, ports }: RunDeps, work: Work): Promise<void> {
+async function prune(deps: RunDeps, work: Work): Promise<void> {
+  const { config, catalog, clock, ports } = deps;
   const request = { ...pruneTarget(config, work.task.shop), who: auditName(work), runId: work.run, signal: work.signal };
   const failure = pruneShortfall(await pruneAndCertify(config, catalog, clock, ports, request));
+  if (work.task.shop === DAEMON_SHOP) await endExports(deps, work);
   if (failure) throw failure;
 }
 
