@@ -138,15 +138,17 @@ export async function countRequests(db: Kysely<Tables>): Promise<{
   return { states: new Map(rows.map(({ state, count }) => [state, Number(count)])), broken: Number(late.count) };
 }
 
-/** Events of which nobody was told yet, oldest first, each with its request as it stands now. */
+/** Events after this one of which nobody was told yet, oldest first, each with its request as it stands now. */
 export async function untoldEvents(
   db: Kysely<Tables>,
+  after: number,
   limit: number,
 ): Promise<{ readonly event: RequestEventRow; readonly request: RequestRow }[]> {
   const events = await db
     .selectFrom('requestEvents')
     .innerJoin('requests', 'requests.id', 'requestEvents.requestId')
     .selectAll('requestEvents')
+    .where('requestEvents.id', '>', after)
     .where(sql<boolean>`"requestEvents"."id" > "requests"."toldEvent"`)
     .orderBy('requestEvents.id')
     .limit(limit)

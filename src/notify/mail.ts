@@ -40,7 +40,7 @@ export async function sendMail(
       () =>
         transport.sendMail({
           from: mail.from,
-          to: [...mail.to],
+          to: [...(message.to ?? mail.to)],
           subject: message.subject,
           text: message.text,
           // one thread for each message, and the same one when it is sent twice

@@ -4,6 +4,7 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Statement } from '../billing/statement-schema.ts';
 import { describeNotice, groupOf, meaningOf, remedyOf } from './alarms.ts';
 import type { Decision, Known } from './decide.ts';
+import type { RequestSummary } from './request-summary.ts';
 
 /** The same trouble of one shop, or of several. Instants are RFC 3339 text. */
 export interface MessageGroup {
@@ -25,7 +26,7 @@ export interface Message {
   readonly id: string;
   readonly at: string;
   readonly host: string;
-  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'statement';
+  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'request' | 'statement';
   readonly subject: string;
   readonly raised: readonly MessageGroup[];
   readonly reminded: readonly MessageGroup[];
@@ -33,6 +34,10 @@ export interface Message {
   /** Of `statement` alone: which one was issued; amounts are decimal text. */
   readonly statement?: IssuedStatement;
   readonly text: string;
+  /** Of a mail to others than the operators. */
+  readonly to?: readonly string[];
+  /** Of a restore request. */
+  readonly request?: RequestSummary;
 }
 
 export interface IssuedStatement {

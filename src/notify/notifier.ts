@@ -13,17 +13,15 @@ import {
 } from '../catalog/messages.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { EventFields } from '../events.ts';
-import type { Service } from '../schedule/service.ts';
 import { newId } from '../segment/id.ts';
 import { currentNotices } from './alarms.ts';
 import { type Channel, channelsOf, send } from './channels.ts';
 import { decide, type Known, toKnown } from './decide.ts';
 import { composeMessage, type Message } from './message.ts';
+import type { NotifierService } from './notifier-service.ts';
 import { sendPing } from './ping.ts';
+import { RequestTeller } from './request-teller.ts';
 import { untoldStatements } from './statements.ts';
-
-/** What it takes of the service. */
-export type NotifierService = Pick<Service, 'config' | 'catalog' | 'clock' | 'log' | 'state' | 'survey'>;
 
 const LOOK_EVERY_MS = 5_000;
 const MINUTE_MS = 60_000;
@@ -42,6 +40,7 @@ export class Notifier {
   /** Memory is what counts: a state directory without space must not keep people from being told so. */
   #known = new Map<string, Known>();
   readonly #messages = new Map<string, MessageRow>();
+  readonly #requests: RequestTeller;
   /** What is not written down yet. */
   readonly #changed = new Set<string>();
   readonly #over = new Set<string>();
@@ -65,6 +64,7 @@ export class Notifier {
   private constructor(service: NotifierService, host: string) {
     this.#service = service;
     this.#host = host;
+    this.#requests = new RequestTeller(service, host);
   }
 
   /** Until the signal. Never throws: what goes wrong is logged, and tried again. */
@@ -86,10 +86,22 @@ export class Notifier {
     const isRed = this.#look();
     await this.#save();
     const channels = channelsOf(this.#service.config.notify);
+    await this.#collectRequests(channels);
     await this.#tellStatements(channels);
     await Promise.all([...channels.map((channel) => this.#deliver(channel, signal)), this.#beat(isRed, signal)]);
     this.#dropUnconfigured(channels);
     await this.#save();
+  }
+
+  /** What happened to restore requests: of alarms people are told all the same. */
+  async #collectRequests(channels: readonly Channel[]): Promise<void> {
+    try {
+      for (const row of await this.#requests.collect(channels)) this.#messages.set(row.id, row);
+    } catch (error) {
+      const { code, hint, message } = asCoffreError(error, 'E_CATALOG');
+      if (!this.#saveFailed) this.#service.log.error({ event: 'notify.unsaved', code, hint }, message);
+      this.#saveFailed = true;
+    }
   }
 
   /** Whether anything is red for longer than the delay. */

@@ -1,5 +1,6 @@
 // The notifier beside the daemon, for as long as it serves.
-import { Notifier, type NotifierService } from './notifier.ts';
+import { Notifier } from './notifier.ts';
+import type { NotifierService } from './notifier-service.ts';
 
 export interface StartedNotifier {
   /** Ends what is being sent: it is sent by the next start. */

@@ -1,0 +1,4 @@
+// What the notifier takes of the service.
+import type { Service } from '../schedule/service.ts';
+
+export type NotifierService = Pick<Service, 'config' | 'catalog' | 'clock' | 'log' | 'state' | 'survey'>;
