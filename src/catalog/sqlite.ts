@@ -2,7 +2,7 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import {
   CompiledQuery,
   type DatabaseConnection,
@@ -212,9 +212,14 @@ class NodeSqliteDriver implements Driver {
   }
 }
 
+/** Preparing takes as long as a small query itself. Lists of values make ever new texts: only so many are kept, some kilobytes each. */
+const PREPARED_KEPT = 150;
+
 class NodeSqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
   readonly #path: string;
+  /** By their text, those used last at the end. SQLite prepares them anew by itself when a table has changed. */
+  readonly #prepared = new Map<string, StatementSync>();
 
   constructor(database: DatabaseSync, path: string) {
     this.#database = database;
@@ -224,11 +229,21 @@ class NodeSqliteConnection implements DatabaseConnection {
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const parameters = query.parameters as readonly SQLInputValue[];
     return await patiently(this.#path, () => {
-      const statement = this.#database.prepare(query.sql);
+      const statement = this.#prepare(query.sql);
       if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
       const { changes, lastInsertRowid } = statement.run(...parameters);
       return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
     });
+  }
+
+  #prepare(text: string): StatementSync {
+    const known = this.#prepared.get(text);
+    const statement = known ?? this.#database.prepare(text);
+    if (known !== undefined) this.#prepared.delete(text);
+    this.#prepared.set(text, statement);
+    const [oldest] = this.#prepared.keys();
+    if (this.#prepared.size > PREPARED_KEPT && oldest !== undefined) this.#prepared.delete(oldest);
+    return statement;
   }
 
   streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
