@@ -1,10 +1,13 @@
 // Detail is kept for 12 months: then opening balances take the rows' place, and the chain goes on from the anchor behind them.
 import type { Kysely } from 'kysely';
+import type { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import type { Tables } from '../catalog/tables.ts';
 import { type Clock, nextTurn } from '../clock.ts';
-import { type AnchorRow, levelsOf } from './anchors.ts';
+import type { ContractConfig } from '../config/config.ts';
+import { type AnchorRow, DAY_MS, levelsOf } from './anchors.ts';
 import { ledgerStart, openingRows } from './ledger-start.ts';
+import { isDue, periodAt, periodBefore } from './period.ts';
 
 export const DETAIL_MONTHS = 12;
 
@@ -48,4 +51,31 @@ async function purgeUntil(tx: Kysely<Tables>, anchor: AnchorRow, nowMs: number):
       .execute();
   await tx.deleteFrom('ledgerMoves').where('anchorId', '<=', anchor.id).execute();
   return Number(gone.numDeletedRows) - rows.length;
+}
+
+/** For so long the rows of a year stay beyond their time, until its statement is issued. */
+const UNBILLED_DAYS = 31;
+
+/**
+ * From when on rows are still needed for a bill: the start of a year's contract that has ended and is not billed yet, for a month at most;
+ * null: nothing beyond the 12 months is needed.
+ */
+export async function unbilledFrom(db: Kysely<Tables>, contracts: Iterable<ContractConfig>, now: Temporal.Instant): Promise<number | null> {
+  let from: number | null = null;
+  for (const contract of contracts) {
+    if (contract.period !== 'year') continue;
+    const current = periodAt(contract, now);
+    const ended = periodBefore(contract, current);
+    if (!isDue(contract, ended) || now.epochMilliseconds > ended.end.epochMilliseconds + UNBILLED_DAYS * DAY_MS) continue;
+    const billedIn = contract.paid === 'arrears' ? ended : current;
+    const issued = await db
+      .selectFrom('statements')
+      .select('id')
+      .where('contract', '=', contract.name)
+      .where('kind', '=', 'period')
+      .where('period', '=', billedIn.from.slice(0, 7))
+      .executeTakeFirst();
+    if (!issued) from = Math.min(from ?? ended.start.epochMilliseconds, ended.start.epochMilliseconds);
+  }
+  return from;
 }

@@ -8,10 +8,11 @@ import { appendAt } from '../../src/billing/entries.ts';
 import { levels } from '../../src/billing/level.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { proveLedger } from '../../src/billing/prove-ledger.ts';
-import { purgeLedger } from '../../src/billing/purge.ts';
+import { purgeLedger, unbilledFrom } from '../../src/billing/purge.ts';
 import { type Catalog, catalogPath, openCatalog } from '../../src/catalog/open.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
+import { contractC } from './contract.ts';
 
 const START = Date.UTC(2025, 0, 1);
 const SHOPS = ['dupont', 'martin', '_coffre'];
@@ -192,5 +193,12 @@ test('a year that nobody has billed yet - its rows stay', async () => {
   await write(catalog, steps(400, 5));
   const clock = new FakeClock('2026-02-15T07:30:00Z');
   await anchorLedger(catalog, clock);
-  expect(await purgeLedger(catalog, clock, START)).toBe(0);
+  const yearly = contractC({ period: 'year', timezone: 'UTC' });
+  const from = (now: string) => unbilledFrom(catalog.db, [yearly, contractC()], Temporal.Instant.from(now));
+  expect([await from('2026-01-01T00:00:00Z'), await from('2026-01-31T00:00:00Z'), await from('2026-02-15T07:30:00Z')]).toEqual([
+    START,
+    START,
+    null,
+  ]);
+  expect(await purgeLedger(catalog, clock, await from('2026-01-31T00:00:00Z'))).toBe(0);
 });
