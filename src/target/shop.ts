@@ -132,6 +132,8 @@ export interface HttpCheck {
   readonly through: { readonly host: string; readonly port: number | null } | null;
   /** Of one request. */
   readonly timeoutMs: number;
+  /** For how long another answer than the wanted one is asked again: PHP looks at files every two seconds, or so (opcache). Default: 15 s. */
+  readonly patienceMs?: number;
   /** Text that the page must hold; null: the shop's own name, as its database has it. */
   readonly marker: string | null;
 }

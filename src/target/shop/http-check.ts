@@ -87,7 +87,6 @@ async function askOnce(host: Host, url: URL, through: HttpCheck['through'], toke
     return await new Promise<Once>((resolve, reject) => {
       const options = {
         method: 'GET',
-        agent: false as const,
         signal,
         headers: {
           host: url.host,
@@ -98,7 +97,8 @@ async function askOnce(host: Host, url: URL, through: HttpCheck['through'], toke
           connection: 'close',
           ...(token === null ? {} : { [CHECK_HEADER]: token }),
         },
-        ...(through === null ? {} : { createConnection: stream }),
+        // an agent would connect by itself
+        ...(through === null ? { agent: false as const } : { createConnection: stream }),
       };
       const answered = (answer: IncomingMessage): void => {
         bodyOf(answer).then(

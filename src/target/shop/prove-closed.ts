@@ -49,7 +49,7 @@ export async function proveClosed({ host, clock, tables, http, signal }: Asking)
     const addresses = await addressesOf(tables, http);
     if (addresses.length === 0) return unknown('closed', 'E_SHOP_OPEN', 'no address is known that could be asked');
     for (const { url } of addresses) {
-      const answer = await askUntil(clock, signal, isClosed, () =>
+      const answer = await askUntil(clock, http, signal, isClosed, () =>
         askPage(host, clock, { url, through: http.through, timeoutMs: http.timeoutMs, token: null }, signal),
       );
       if (!isClosed(answer))
@@ -67,11 +67,12 @@ const isClosed = ({ status, guard }: Answer): boolean => guard || status === 503
 /** Asks until `enough`, or the patience is over: then the last answer. Throws what the last question threw. */
 export async function askUntil(
   clock: Clock,
+  { patienceMs = PATIENCE_MS }: HttpCheck,
   signal: AbortSignal,
   enough: (answer: Answer) => boolean,
   ask: () => Promise<Answer>,
 ): Promise<Answer> {
-  const untilMs = clock.monotonicMs() + PATIENCE_MS;
+  const untilMs = clock.monotonicMs() + patienceMs;
   for (;;) {
     const isLast = clock.monotonicMs() >= untilMs;
     const answer = await ask().catch((error: unknown) => {

@@ -68,7 +68,7 @@ async function checkPages(test: SmokeTest, http: HttpCheck): Promise<readonly Sh
     const { url } = address;
     const { origin } = new URL(url);
     const startedMs = clock.monotonicMs();
-    const answer = await askUntil(clock, signal, isPage, () =>
+    const answer = await askUntil(clock, http, signal, isPage, () =>
       askPage(host, clock, { url, through: http.through, timeoutMs: http.timeoutMs, token }, signal),
     );
     const figures = {

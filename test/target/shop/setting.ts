@@ -1,6 +1,4 @@
-// What tests of a running shop share: a database of a small shop, a session in it, its tree, and a host to work on.
-import type { Host } from '../../../src/host/host.ts';
-import { localHost } from '../../../src/host/local.ts';
+// What tests of a running shop share: a database of a small shop, a session in it, and its tree.
 import { connect, type Session } from '../../../src/target/mariadb/session.ts';
 import type { ShopTables } from '../../../src/target/shop.ts';
 import type { Mariadb } from '../../servers/mariadb.ts';
@@ -26,7 +24,7 @@ export async function makeSmallShop(
   rows: PhpShopRows,
   { database = `shop${++databases}`, cookieKey }: { readonly database?: string; readonly cookieKey?: string } = {},
 ): Promise<SmallShop> {
-  const account = { user: `${database}_user`, password: "p'w\\1" };
+  const account = { user: `${database}_user`, password: 'p-w$1' };
   await server.createDatabase(database, account);
   await server.sql(phpShopSql(rows), { database });
   const prefix = rows.prefix ?? 'ps_';
@@ -49,18 +47,4 @@ export async function sessionOf(server: Mariadb, database: string): Promise<Sess
   );
   await session.run(`USE \`${database}\``);
   return session;
-}
-
-/** The host, but that it dies (as for a SIGKILL of ours) instead of starting the program of that number, or right after starting it. */
-export function dyingHost(dieAt: number): Host & { readonly programs: () => number } {
-  let programs = 0;
-  return {
-    ...localHost,
-    programs: () => programs,
-    start(argv, signal) {
-      programs += 1;
-      if (programs >= dieAt) throw new Error('killed');
-      return localHost.start(argv, signal);
-    },
-  };
 }
