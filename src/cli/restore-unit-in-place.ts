@@ -134,8 +134,9 @@ async function preflight(deps: UnitDeps, request: InPlaceRequest, shop: ShopConf
   const look = lookAtOrder(peekJournal(folder), request);
   // Where one is open its own checks were made, and the space is partly its own.
   if (look.open !== null) return look;
-  using journal = await InPlaceJournal.open(folder, shop.name, deps.clock);
-  try {
+  {
+    // taken for as long as it is looked at
+    using journal = await InPlaceJournal.open(folder, shop.name, deps.clock);
     const run = await inPlaceDeps(deps, request, shop, unit, journal);
     const open = unit.add(await deps.adapters.openShop(shop, { database: request.database !== null }));
     await demandRoom(run, open, request, shop, deps);
@@ -149,8 +150,6 @@ async function preflight(deps: UnitDeps, request: InPlaceRequest, shop: ShopConf
     if (state.kind.application === 'generic')
       notes.push('coffre knows no maintenance page of this shop: its pages are not closed meanwhile');
     return { open: null, notes };
-  } finally {
-    journal.remove();
   }
 }
 

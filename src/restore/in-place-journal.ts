@@ -1,5 +1,5 @@
 // How far a restore in place has come: a file that outlives kills and power cuts, written before the step it speaks of is done.
-import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { acquireLock, lockHolder, type StateLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';
@@ -143,8 +143,13 @@ export class InPlaceJournal implements Disposable {
     }
   }
 
+  /** A folder that says nothing goes too. */
   [Symbol.dispose](): void {
-    this.#lock.release();
+    try {
+      if (!existsSync(join(this.#folder, FILE))) rmSync(this.#folder, { recursive: true, force: true });
+    } finally {
+      this.#lock.release();
+    }
   }
 }
 

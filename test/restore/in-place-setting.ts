@@ -1,6 +1,7 @@
 // A running shop for restores in place: real PHP before a tree of another user's, its database, a snapshot of each, and a newer present state.
 import { appendFileSync, chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openCatalog } from '../../src/catalog/open.ts';
 import type { Mariadb } from '../servers/mariadb.ts';
 import { startMariadb } from '../servers/mariadb.ts';
 import { type PhpFront, startPhpFront } from '../servers/php-front.ts';
@@ -91,6 +92,8 @@ export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & {
   });
   appendFileSync(world.configFile, `restore: { socket: null, scratchDir: ${scratch} }\n`);
   const { json } = await world.ok(['backup', 'dupont']);
+  // as whoever orders a restore has it, meanwhile
+  const catalog = await openCatalog(world.stateDir);
   const idOf = (source: string): string => json.snapshots.find((one: { source: string }) => one.source === source).id;
   return {
     ...{ world, server, front, root, database: idOf('database'), files: idOf('files'), become },
@@ -108,6 +111,7 @@ export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & {
       return [...files, ...databases];
     },
     async [Symbol.asyncDispose]() {
+      await catalog[Symbol.asyncDispose]();
       await front.stop();
       await world[Symbol.asyncDispose]();
       await server.stop();
