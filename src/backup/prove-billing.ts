@@ -1,6 +1,6 @@
 // Proof of what was billed against what the vaults hold: the marks of their locked checkpoints, and their own listing.
 
-import { ledgerStart } from '../billing/ledger-start.ts';
+import { ledgerStart } from '../billing/chain.ts';
 import type { PeakToProve, PreparedProof } from '../billing/prepare-proof.ts';
 import type { Check } from '../billing/prove-ledger.ts';
 import type { Catalog } from '../catalog/open.ts';

@@ -1,9 +1,8 @@
 // The ledger's hash chain: each row carries the hash of everything before it, so a changed or missing row shows.
 import { createHash } from 'node:crypto';
-import type { Selectable } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
 import type { Catalog } from '../catalog/open.ts';
-import type { LedgerTable } from '../catalog/tables.ts';
-import { ledgerStart } from './ledger-start.ts';
+import type { LedgerStartsTable, LedgerTable, Tables } from '../catalog/tables.ts';
 
 export type LedgerRow = Selectable<LedgerTable>;
 
@@ -18,6 +17,13 @@ export function canonicalText(row: Omit<LedgerRow, 'id' | 'hash'>): string {
 /** Hex SHA-256 over the previous row's hash (as hex text) and the row's canonical text. */
 export function chainHash(previous: string, row: Omit<LedgerRow, 'id' | 'hash'>): string {
   return createHash('sha256').update(previous).update(canonicalText(row)).digest('hex');
+}
+
+export type LedgerStart = Selectable<LedgerStartsTable>;
+
+/** null: every row since the first is there. */
+export async function ledgerStart(db: Kysely<Tables>): Promise<LedgerStart | null> {
+  return (await db.selectFrom('ledgerStarts').selectAll().orderBy('id', 'desc').limit(1).executeTakeFirst()) ?? null;
 }
 
 export interface ChainCheck {

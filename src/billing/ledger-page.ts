@@ -2,8 +2,7 @@
 import type { Kysely } from 'kysely';
 import type { Tables } from '../catalog/tables.ts';
 import { type AnchorLevel, levelsOf } from './anchors.ts';
-import { CHAIN_START, type LedgerRow } from './chain.ts';
-import { ledgerStart } from './ledger-start.ts';
+import { CHAIN_START, type LedgerRow, ledgerStart } from './chain.ts';
 
 export interface ChainPlace {
   /** Id of a row; 0: before the first. */

@@ -1,20 +1,11 @@
 // Where the ledger begins: with its first row, or behind rows that are gone and whose sums stand in their place.
-import type { Kysely, Selectable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
-import type { LedgerStartsTable, Tables } from '../catalog/tables.ts';
 import { CoffreError } from '../errors.ts';
 import type { AnchorLevel } from './anchors.ts';
-import type { LedgerRow } from './chain.ts';
+import type { LedgerRow, LedgerStart } from './chain.ts';
 
 /** In place of its vault's and shop's rows; its hash is of no chain. */
 const OPENING = 'adjust';
-
-export type LedgerStart = Selectable<LedgerStartsTable>;
-
-/** null: every row since the first is there. */
-export async function ledgerStart(db: Kysely<Tables>): Promise<LedgerStart | null> {
-  return (await db.selectFrom('ledgerStarts').selectAll().orderBy('id', 'desc').limit(1).executeTakeFirst()) ?? null;
-}
 
 /**
  * Rows for the levels at `row`, of the ids up to it: sums over the ledger are what they were. The last one has the hash of the row that it

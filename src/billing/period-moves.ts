@@ -2,7 +2,8 @@
 import type { Catalog } from '../catalog/open.ts';
 import { nextTurn } from '../clock.ts';
 import { type AnchorLevel, type AnchorRow, levelsOf } from './anchors.ts';
-import { detailGone, type LedgerStart, ledgerStart } from './ledger-start.ts';
+import { type LedgerStart, ledgerStart } from './chain.ts';
+import { detailGone } from './ledger-start.ts';
 import type { Period } from './month.ts';
 import { type Moves, MovesBuilder, type Pair, unpackMoves } from './moves.ts';
 

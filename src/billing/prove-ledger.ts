@@ -3,8 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { nextTurn } from '../clock.ts';
 import { type AnchorLevel, type AnchorRow, anchorHash, levelsHash, levelsText, readLevels } from './anchors.ts';
-import { CHAIN_START, chainHash, type LedgerRow } from './chain.ts';
-import { type LedgerStart, ledgerStart } from './ledger-start.ts';
+import { CHAIN_START, chainHash, type LedgerRow, type LedgerStart, ledgerStart } from './chain.ts';
 import { type Moves, MovesBuilder, packMoves } from './moves.ts';
 
 /** One thing that was looked at. */

@@ -6,7 +6,8 @@ import type { Tables } from '../catalog/tables.ts';
 import { type Clock, nextTurn } from '../clock.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { type AnchorRow, DAY_MS, levelsOf } from './anchors.ts';
-import { ledgerStart, openingRows } from './ledger-start.ts';
+import { ledgerStart } from './chain.ts';
+import { openingRows } from './ledger-start.ts';
 import { isDue, periodAt, periodBefore } from './period.ts';
 
 export const DETAIL_MONTHS = 12;
