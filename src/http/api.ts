@@ -8,6 +8,7 @@ import type { Service } from '../schedule/service.ts';
 import { registerAudit } from './audit.ts';
 import { type Authenticate, atSocket, byToken, GUESSES, requireAccess, tooMany } from './auth.ts';
 import { registerBilling } from './billing.ts';
+import { registerDrills } from './drills.ts';
 import { registerEstimate } from './estimate.ts';
 import { EventIds } from './event-ids.ts';
 import { logRequest, refuseConnection, sendError } from './failures.ts';
@@ -117,6 +118,8 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerShops(api, service);
   registerStatus(api, service);
   registerEstimate(api, service);
+  registerDrills(api, service);
+  registerExports(api, service);
   registerShopLife(api, service);
   registerRuns(api, service);
   registerRunEvents(api, service, new EventIds());

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { recordDrill } from '../../src/catalog/drills.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { type RatePhase, recordRates } from '../../src/catalog/rates.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -90,7 +91,7 @@ describe('GET /metrics', () => {
 
 describe('the metrics', () => {
   it('a daemon with everything to tell - every declared metric is there, with its labels, and promtool finds nothing wrong', async () => {
-    const { catalog, metrics, nowMs, survey } = await setting(2);
+    const { catalog, metrics, nowMs, survey } = await setting(2, { schedule: ', schedule: { drill: "0 * * * *" }' });
     const shop = shopName(0);
     await sql`insert into incidents (id, vault, shop, kind, key, versionId, sizeBytes, firstSeenAt, lastSeenAt)
       values ('i', 'nas', ${shop}, 'missing', 'k', 'v', 1, ${nowMs}, ${nowMs})`.execute(catalog.db);
@@ -114,6 +115,10 @@ describe('the metrics', () => {
         { ...amount, phase: 'fixed', ms: 1000 },
       ]);
     }
+    await recordDrill(catalog, {
+      ...{ drill: 'd', shop, vault: 'nas', startedAt: nowMs - 40 * 3600_000, endedAt: nowMs - 39 * 3600_000, outcome: 'passed' },
+      ...{ code: null, said: null, restoreMs: 60_000, targetMs: 14_400_000, snapshots: [], document: '{}' },
+    });
     await survey.look();
     const { text } = await metrics().scrape();
     const series = seriesOf(text);

@@ -4,6 +4,7 @@ import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { type BillingDeps, requireContract } from '../../src/billing/statement-rows.ts';
 import { issueStatement } from '../../src/billing/statements.ts';
 import { audit } from '../../src/catalog/audit.ts';
+import { recordDrill } from '../../src/catalog/drills.ts';
 import { placeHold } from '../../src/catalog/holds.ts';
 import { recordLook } from '../../src/catalog/incidents.ts';
 import { recordProbe } from '../../src/catalog/probes.ts';
@@ -25,6 +26,7 @@ export const SECRET_WORD = 'hunter2';
 export interface Things {
   readonly shop: string;
   readonly snapshot: string;
+  readonly drill: string;
   /** Ended long ago. */
   readonly run: string;
   readonly incident: string;
@@ -72,6 +74,12 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     copy: { snapshotId: snapshot, vault: 'nas', committedAt: nowMs, manifestObject, indexObject, verifiedAt: null, verifyError: null },
   });
 
+  const drill = newId(clock);
+  await recordDrill(catalog, {
+    ...{ drill, shop, vault: 'nas', startedAt: nowMs, endedAt: nowMs, outcome: 'failed', code: 'E_OBJECT_ALTERED', said: SECRET_WORD },
+    ...{ restoreMs: 1, targetMs: 2, snapshots: [snapshot], document: JSON.stringify({ evidence: {}, signature: {} }) },
+  });
+
   const sighting = {
     kind: 'foreign version',
     key: `${shop}/${SECRET_WORD}-${run}`,
@@ -104,6 +112,8 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     await catalog.transaction((tx) => insertRequest(tx, row, { verb: 'request', who, role: 'operator' }));
   }
   return {
+    export: exported,
+    drill,
     request,
     heldRequest,
     failedRequest,
