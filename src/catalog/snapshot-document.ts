@@ -1,5 +1,6 @@
 // A snapshot as a JSON document, for whoever asks: the command line and the API say the same.
 import { Temporal } from 'temporal-polyfill';
+import type { DrilledSnapshot } from './drills.ts';
 import type { GapRow } from './gaps.ts';
 import { requiredVaults, type SnapshotWithCopies } from './snapshots.ts';
 
@@ -24,8 +25,13 @@ interface Counts {
   readonly rows?: number;
 }
 
-/** A snapshot as JSON tells it, on the command line and in the API; `gaps` of its shop at least. */
-export function snapshotDocument(snapshot: SnapshotWithCopies, gaps: readonly GapRow[]) {
+/** A snapshot as JSON tells it, on the command line and in the API; `gaps` and `drilled` of its shop at least. */
+export function snapshotDocument(
+  snapshot: SnapshotWithCopies,
+  gaps: readonly GapRow[],
+  drilled: ReadonlyMap<string, DrilledSnapshot> = new Map(),
+) {
+  const drill = drilled.get(snapshot.id);
   const reason = (vault: string): GapRow | undefined => gaps.find((gap) => gap.snapshotId === snapshot.id && gap.vault === vault);
   return {
     id: snapshot.id,
@@ -46,6 +52,7 @@ export function snapshotDocument(snapshot: SnapshotWithCopies, gaps: readonly Ga
       verifiedAt: copy.verifiedAt === null ? null : instantText(copy.verifiedAt),
       verifyError: copy.verifyError,
     })),
+    drilled: drill ? { drill: drill.drill, at: instantText(drill.at), passed: drill.outcome === 'passed', code: drill.code } : null,
     lacking: lackingIn(snapshot).map((vault) => ({ vault, code: reason(vault)?.code ?? null, message: reason(vault)?.message ?? null })),
     ...(JSON.parse(snapshot.counts) as Counts),
     consistency: snapshot.consistency === null ? null : (JSON.parse(snapshot.consistency) as unknown),

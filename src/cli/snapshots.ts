@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { indexCopyPath, manifestCopyPath } from '../backup/state-files.ts';
+import { drilledSnapshots } from '../catalog/drills.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { snapshotDocument, stateOf } from '../catalog/snapshot-document.ts';
@@ -42,6 +43,7 @@ export function registerSnapshots(program: Command, context: CliContext): void {
               { title: 'vaults' },
               { title: 'locked until' },
               { title: 'verified' },
+              { title: 'drilled' },
               { title: 'state' },
             ],
             snapshots.map((snapshot) => [
@@ -54,6 +56,7 @@ export function registerSnapshots(program: Command, context: CliContext): void {
               [...snapshot.vaults.map(({ vault }) => vault), ...snapshot.lacking.map(({ vault }) => `not ${vault}`)].join(', '),
               lockedUntil(snapshot, timezone),
               verifiedText(snapshot, timezone),
+              drilledText(snapshot, timezone),
               snapshot.state,
             ]),
             'no snapshots yet: coffre backup SHOP takes one',
@@ -71,7 +74,8 @@ async function snapshotsHere(invocation: Invocation, shop: string | undefined): 
   await using catalog = await openCatalog(config.stateDir);
   const snapshots = await listSnapshots(catalog, shop === undefined ? {} : { shop });
   const gaps = await gapsOf(catalog, shop);
-  return snapshots.map((snapshot) => snapshotDocument(snapshot, gaps));
+  const drilled = await drilledSnapshots(catalog.db, shop);
+  return snapshots.map((snapshot) => snapshotDocument(snapshot, gaps, drilled));
 }
 
 async function snapshotsOfDaemon(invocation: Invocation, shop: string | undefined): Promise<SnapshotDocument[]> {
@@ -99,6 +103,12 @@ function verifiedText({ vaults }: SnapshotDocument, timezone: string): string {
   return oldest === undefined || times.length < vaults.length ? 'not yet' : formatInstant(oldest, timezone);
 }
 
+/** The newest drill that restored it; whoever it did not come back for reads why in coffre drill show. */
+function drilledText({ drilled }: SnapshotDocument, timezone: string): string {
+  if (!drilled) return 'not yet';
+  return drilled.passed ? formatInstant(Temporal.Instant.from(drilled.at), timezone) : `failed: ${drilled.code}`;
+}
+
 /** Lines of an index that are kept for --json; a tree of a million files is for a path. */
 const MOST_ENTRIES = 100_000;
 
@@ -116,7 +126,11 @@ export function registerShow(program: Command, context: CliContext): void {
         const snapshot = await getSnapshot(catalog, id);
         if (path === undefined) {
           const manifest = await ownManifest(config.stateDir, snapshot);
-          const summary = snapshotDocument(snapshot, await gapsOf(catalog, snapshot.shop));
+          const summary = snapshotDocument(
+            snapshot,
+            await gapsOf(catalog, snapshot.shop),
+            await drilledSnapshots(catalog.db, snapshot.shop),
+          );
           return {
             document: { snapshot: summary, warnings: JSON.parse(snapshot.warnings), manifest },
             text: describeSnapshot(snapshot, manifest, config.timezone),

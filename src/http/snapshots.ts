@@ -1,5 +1,6 @@
 // Snapshots: which there are, where, and until when they are locked.
 import * as z from 'zod';
+import { drilledSnapshots } from '../catalog/drills.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { snapshotDocument } from '../catalog/snapshot-document.ts';
 import { findSnapshot, pageOfSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
@@ -36,6 +37,10 @@ const snapshotFields = z.object({
       verifyError: z.string().nullable(),
     }),
   ),
+  drilled: z
+    .object({ drill: idField, at: instant, passed: z.boolean(), code: z.string().nullable() })
+    .nullable()
+    .describe('the newest drill that restored it; null: none did'),
   lacking: z
     .array(z.object({ vault: z.string(), code: z.string().nullable(), message: z.string().nullable().describe('for administrators') }))
     .describe('vaults that were to have it and do not'),
@@ -54,8 +59,9 @@ export function registerSnapshots(api: Api, service: Service): void {
     const before = decodeCursor(query.cursor, idField);
     const found = await pageOfSnapshots(catalog, { shops, source: query.source, before: before ?? undefined, limit: query.limit + 1 });
     const { rows, next } = pageOf(found, query.limit, ({ id }) => id);
-    const gaps = await gapsOf(catalog, shops?.length === 1 ? shops[0] : undefined);
-    return { snapshots: rows.map((row) => forPrincipal(row, gaps, principal)), next };
+    const one = shops?.length === 1 ? shops[0] : undefined;
+    const [gaps, drilled] = [await gapsOf(catalog, one), await drilledSnapshots(catalog.db, one)];
+    return { snapshots: rows.map((row) => forPrincipal(row, gaps, drilled, principal)), next };
   };
   api.get(
     '/v1/snapshots',
@@ -112,7 +118,7 @@ export function registerSnapshots(api: Api, service: Service): void {
       const principal = principalOf(request);
       const found = await findSnapshot(catalog, request.params.snapshot, principal.shops && [...principal.shops]);
       if (found === null) throw unknownSnapshot();
-      return forPrincipal(found, await gapsOf(catalog, found.shop), principal);
+      return forPrincipal(found, await gapsOf(catalog, found.shop), await drilledSnapshots(catalog.db, found.shop), principal);
     },
   );
 }
@@ -120,9 +126,10 @@ export function registerSnapshots(api: Api, service: Service): void {
 function forPrincipal(
   snapshot: SnapshotWithCopies,
   gaps: Parameters<typeof snapshotDocument>[1],
+  drilled: Parameters<typeof snapshotDocument>[2],
   principal: Principal,
 ): z.output<typeof snapshotFields> {
-  const document = snapshotDocument(snapshot, gaps);
+  const document = snapshotDocument(snapshot, gaps, drilled);
   if (isTold(principal)) return document;
   return { ...document, lacking: document.lacking.map((row) => ({ ...row, message: null })), consistency: null };
 }

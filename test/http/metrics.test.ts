@@ -20,7 +20,7 @@ import { tempDir } from '../temp-dir.ts';
 import { startDaemon } from './daemon.ts';
 
 /** A daemon's metrics over a catalog of `shops` shops with two snapshots of each source. */
-async function setting(shops: number, { segments = shops * 10 } = {}) {
+async function setting(shops: number, { segments = shops * 10, schedule = '' } = {}) {
   const dir = await tempDir();
   const config = parseConfig(
     [
@@ -29,7 +29,7 @@ async function setting(shops: number, { segments = shops * 10 } = {}) {
       'vaults:',
       `  nas: { type: filesystem, path: ${dir}/nas }`,
       `  offsite: { type: s3, endpoint: "http://127.0.0.1:9", bucket: b, offsite: true, credentials: { env: NONE } }`,
-      'plans: { plan: { retention: 14d, quota: 20GB } }',
+      `plans: { plan: { retention: 14d, quota: 20GB${schedule} } }`,
       'contracts: { csi-001: { vault: offsite, subscribedTB: 1, price: { perTBMonth: "23.00" } } }',
       'notify: { mail: { host: localhost, from: a@example.net, to: [b@example.net] } }',
       'shops:',
