@@ -4,7 +4,7 @@ import { CoffreError } from '../errors.ts';
 import { REQUEST_STATES } from '../restore/request-life.ts';
 import { RESTORED_SOURCES, type RestoredKind, type Wanted } from '../restore/request-preview.ts';
 import type { DeskVerb } from '../schedule/request-desk.ts';
-import { action, type CliContext, type Invocation } from './context.ts';
+import { action, type CliContext, type Invocation, unitAction } from './context.ts';
 import { parseInstant } from './instant.ts';
 import type { Result } from './output.ts';
 import { type Desk, openDesk, type RequestInFull, type RequestQuery } from './request-desk.ts';
@@ -98,6 +98,12 @@ export function registerRequest(program: Command, context: CliContext): void {
     `coffre request approve ${id}\n  coffre request approve ${id} --reason "owner confirmed by telephone, 10:42"`,
     'optional',
   );
+  request
+    .command('run')
+    .description('as root: restore what is approved now, where the daemon may not begin it by itself (restore.unattended)')
+    .argument('<id>', 'of the request; one that failed is tried again')
+    .addHelpText('after', `\nExample:\n  coffre request run ${id}\n`)
+    .action(runAction(context));
   verb(
     'hold',
     'let it wait; the clock of one that is approved goes on',
@@ -108,6 +114,15 @@ export function registerRequest(program: Command, context: CliContext): void {
   verb('refuse', 'do not restore', `coffre request refuse ${id} --reason "the shop moved away"`, 'needed');
   verb('cancel', 'call it off, as long as it has not begun', `coffre request cancel ${id}`, 'optional');
   verb('retry', 'try one again that failed: the clock went on meanwhile', `coffre request retry ${id}`, 'optional');
+}
+
+/** In the restore unit, which alone may write into shops: elsewhere the command line is handed over. */
+function runAction(context: CliContext): (...args: unknown[]) => Promise<void> {
+  return unitAction(context, async (invocation, _adapters, id: string) => {
+    const { runApproved } = await import('./request-run.ts');
+    const request = await runApproved(context, invocation, id);
+    return { document: { request }, text: describeRequest(request, invocation.timezone()) };
+  });
 }
 
 /** An option that may be given again; none given is an empty list. */

@@ -204,7 +204,7 @@ function safetyIn(detail: string | null): SafetySnapshots | null {
 }
 
 /** Systemd's unit where there is one, else one of our own, which needs root as systemd's does. */
-async function askUnit(
+export async function askUnit(
   config: Config,
   context: CliContext,
   request: UnitRequest,
@@ -216,7 +216,7 @@ async function askUnit(
 }
 
 /** By the command for backups: through the daemon, or beside it, with the rights that backups have. */
-async function takeSafety(
+export async function takeSafety(
   config: Config,
   { io }: CliContext,
   shop: ShopConfig,

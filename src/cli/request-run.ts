@@ -1,0 +1,45 @@
+// `coffre request run`: root begins what is approved, where the daemon may not.
+import { openCatalog } from '../catalog/open.ts';
+import { readRequest, requestHistory } from '../catalog/requests.ts';
+import { CoffreError } from '../errors.ts';
+import type { UnitRequest } from '../restore/request.ts';
+import { actOnRequest } from '../schedule/request-desk.ts';
+import { historyDocument, PromiseCalendars, requestDocument } from '../schedule/request-document.ts';
+import { runRequest } from '../schedule/request-run.ts';
+import { newId } from '../segment/id.ts';
+import type { CliContext, Invocation } from './context.ts';
+import { operatorName } from './operator.ts';
+import type { RequestInFull } from './request-desk.ts';
+import { askUnit, takeSafety } from './restore-in-place.ts';
+
+/** Throws E_UNKNOWN_REQUEST, E_REQUEST_STATE (nobody approved it), E_BUSY (the daemon is at it), and what makes the restore fail. */
+export async function runApproved(context: CliContext, invocation: Invocation, id: string): Promise<RequestInFull> {
+  const { clock } = context;
+  const config = invocation.config();
+  const who = operatorName(context.io);
+  await using catalog = await openCatalog(config.stateDir);
+  const { shop, state } = await readRequest(catalog, id);
+  if (state === 'failed') await actOnRequest({ catalog, clock, config }, id, 'retry', { who, role: 'operator' }, null);
+  else if (state !== 'approved' && state !== 'running' && state !== 'verifying') {
+    throw new CoffreError('E_REQUEST_STATE', `the request is ${state}: only what is approved is restored`, {
+      hint: state === 'requested' ? `its owner approves it; in an emergency: coffre request approve ${id} --reason TEXT` : '',
+    });
+  }
+  const bar = invocation.progress(`restore ${shop}`);
+  await runRequest(
+    {
+      ...{ config, catalog, clock, log: invocation.log },
+      ask: (request, hearing) => askUnit(config, context, request as UnitRequest, hearing as Parameters<typeof askUnit>[3]),
+      takeSafety: (of, sources, signal) => takeSafety(config, context, of, sources, signal),
+    },
+    {
+      ...{ run: newId(clock), who, signal: invocation.signal },
+      step: (step) => bar.title(`restore ${shop}: ${step}`),
+      progress: ({ carriedBytes, doneBytes, files, totalBytes }) =>
+        bar.update({ carriedBytes, doneBytes, totalBytes, ...(files > 0 ? { doneFiles: files } : {}) }),
+    },
+    id,
+  );
+  const document = await requestDocument(await readRequest(catalog, id), clock.nowMs(), new PromiseCalendars());
+  return { ...document, step: null, progress: null, history: (await requestHistory(catalog, id)).map(historyDocument) };
+}
