@@ -18,7 +18,7 @@ export const readyFrom = ({ paid }: ContractConfig, period: BillingPeriod): Temp
   paid === 'arrears' ? period.end : period.start;
 
 /**
- * The statement of the period in which a month lies: as it was issued, else as it would be now. Throws E_USAGE (no month, nothing is due),
+ * The statement of the period in which a month lies: as it was issued, else as it would be now. Throws E_USAGE (no month), E_STATEMENT_NONE,
  * E_LEDGER_PURGED.
  */
 export async function readStatement(deps: BillingDeps, contract: ContractConfig, month: string): Promise<Statement> {
@@ -40,7 +40,7 @@ export interface Issued {
 
 /**
  * Issues it, once: who asks again gets the same one. With it go the corrections that wait. Throws E_STATEMENT_OPEN, E_STATEMENT_LATE,
- * E_STATEMENT_INDEX, E_CONFIG (its period overlaps one that was billed), E_USAGE, E_LEDGER_PURGED.
+ * E_STATEMENT_NONE, E_STATEMENT_INDEX, E_CONFIG (its period overlaps one that was billed), E_USAGE, E_LEDGER_PURGED.
  */
 export async function issueStatement(deps: BillingDeps, contract: ContractConfig, month: string, who: string): Promise<Issued> {
   const { catalog, clock } = deps;
@@ -87,7 +87,7 @@ export async function issueCorrections(deps: BillingDeps, contract: ContractConf
 async function measure({ catalog, peaks }: BillingDeps, contract: ContractConfig, period: BillingPeriod): Promise<Measured | null> {
   const measured = measuredPeriod(contract, period);
   if (measured === null && !isDue(contract, period)) {
-    throw new CoffreError('E_USAGE', `contract ${contract.name} owes nothing for ${period.from} to ${period.to}`, {
+    throw new CoffreError('E_STATEMENT_NONE', `contract ${contract.name} owes nothing for ${period.from} to ${period.to}`, {
       hint: `it runs ${contract.start === null ? '' : `from ${contract.start} `}${contract.end === null ? 'without end' : `through ${contract.end}`}`,
     });
   }

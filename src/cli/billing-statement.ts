@@ -101,7 +101,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
           } catch (error) {
             const failure = asCoffreError(error);
             // of all contracts, those that owe nothing for this month are left out
-            if (contracts.length > 1 && failure.code === 'E_USAGE') continue;
+            if (contracts.length > 1 && failure.code === 'E_STATEMENT_NONE') continue;
             failures.push(failure);
           }
         }
@@ -244,7 +244,7 @@ async function printed(statements: readonly Statement[], options: StatementOptio
       return { document, text: statementsHtml(statements, options.lang), ...failed };
     }
     case 'text':
-      return { document, text: statements.map(described).join('\n\n'), ...failed };
+      return { document, text: statements.map(described).join('\n\n') || 'no contract owes anything for it', ...failed };
   }
 }
 

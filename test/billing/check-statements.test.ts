@@ -1,10 +1,11 @@
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { bodyText, checkStatements, recomputed } from '../../src/billing/check-statements.ts';
-import { correctStatement } from '../../src/billing/corrections.ts';
+import { correctStatement, waitingCorrections } from '../../src/billing/corrections.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { documentOf } from '../../src/billing/statement-rows.ts';
 import { issueCorrections, issueStatement, pageOfStatements } from '../../src/billing/statements.ts';
+import { insertTables, readTables } from '../../src/catalog/checkpoint-tables.ts';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -106,4 +107,20 @@ test('nobody alters one through the catalog', async () => {
   await expect(catalog.db.updateTable('statements').set({ net: '0' }).execute()).rejects.toThrow(/stay as they were issued/);
   await expect(catalog.db.deleteFrom('statements').execute()).rejects.toThrow(/statements stay/);
   await expect(catalog.db.deleteFrom('corrections').execute()).rejects.toThrow(/corrections stay/);
+});
+
+test('a machine that is made anew from checkpoints has them all, as they were', async () => {
+  const first = await readTables(catalog.db, {}, 2);
+  const second = await readTables(catalog.db, first.positions, 100);
+  expect([first.tables.statements?.length, second.tables.statements?.length, second.tables.corrections?.length]).toEqual([2, 2, 0]);
+  await using rebuilt = await openCatalog(await tempDir());
+  await rebuilt.transaction(async (tx) => {
+    // the second time over the first, as when two checkpoints tell the same
+    for (const { tables } of [first, second, second]) {
+      const own = { statements: tables.statements ?? [], corrections: tables.corrections ?? [], audit: tables.audit ?? [] };
+      expect(await insertTables(tx, own)).toEqual([]);
+    }
+  });
+  expect(await checkStatements(rebuilt.db)).toEqual(await checkStatements(catalog.db));
+  expect(await waitingCorrections(rebuilt.db)).toEqual([]);
 });

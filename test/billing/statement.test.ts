@@ -167,7 +167,7 @@ test('a contract that begins on 15 March and ends on 3 April - both months are d
   await golden('started-period', march);
   expect(gist(await readStatement(deps, contract, '2026-04'))).toMatchObject({ net: '23.00' });
   for (const month of ['2026-02', '2026-05']) {
-    await expect(readStatement(deps, contract, month)).rejects.toMatchObject({ code: 'E_USAGE' });
+    await expect(readStatement(deps, contract, month)).rejects.toMatchObject({ code: 'E_STATEMENT_NONE' });
   }
 });
 

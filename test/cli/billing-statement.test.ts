@@ -70,7 +70,7 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
   expect([late.status, late.json.error.code]).toEqual([12, 'E_STATEMENT_LATE']);
 
   const csv = await coffre([...config, 'billing', 'statement', '--number', number, '--format', 'csv', '--lang', 'fr']);
-  expect(csv.stdout.split('\r\n').filter((line) => line.includes(',shop,'))).toEqual([
+  expect(csv.stdout.split('\r\n').filter((line) => line.includes(',issued,shop,'))).toEqual([
     expect.stringMatching(/,dupont,1500000000000,,"34,50",EUR,,$/),
     expect.stringMatching(/,martin,500000000000,,"11,50",EUR,,$/),
   ]);
