@@ -149,13 +149,15 @@ async function openShop(shop: ShopConfig, { database: withDatabase }: { readonly
           ? { session, database: where === 'running' ? names.database : names.scratch, prefix: found.prefix }
           : null,
       // without its database nobody says at which address
-      http:
-        session && shop.files && shop.files.profile !== 'generic'
-          ? { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null }
-          : null,
+      http: pageOf(shop.files, session !== null),
       openDatabase(onWarning) {
         if (!found || !address) throw new CoffreError('E_INTERNAL', 'a shop was opened without its database');
         return new SwapTarget(address, found.name, { overwrite: true, held: true, onWarning });
+      },
+      async discardFiles() {
+        if (!shop.files) return;
+        if (host.type === 'local') (await import('./target/files/landing-directory.ts')).abandonStaged(shop.files.root);
+        else await (await import('./target/files/remote-staging.ts')).RemoteStaging.discard(host, shop.files.root);
       },
       free: async () => ({
         files: host.type === 'local' && shop.files ? await freeAt(shop.files.root) : null,
@@ -171,6 +173,12 @@ async function openShop(shop: ShopConfig, { database: withDatabase }: { readonly
     if (host !== localHost) await host.close();
     throw error;
   }
+}
+
+function pageOf(files: FilesConfig | null, withDatabase: boolean): OpenShop['http'] {
+  if (files === null || files.profile === 'generic' || files.page === null) return null;
+  const page = files.page ?? { url: null, through: null, timeoutMs: PAGE_WITHIN_MS, marker: null };
+  return page.url !== null || withDatabase ? page : null;
 }
 
 /** Null: that folder is not on this machine, or nobody tells. */

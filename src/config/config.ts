@@ -178,6 +178,18 @@ export interface FilesConfig {
   readonly root: string;
   readonly profile: 'prestashop' | 'wordpress' | 'generic';
   readonly exclude: readonly string[];
+  /** How a restore in place asks for a page of it; null: not at all; absent: at the address that its database has. */
+  readonly page?: PageConfig | null;
+}
+
+export interface PageConfig {
+  /** null: the address that the shop's database has. */
+  readonly url: string | null;
+  /** Where it connects, as seen from the shop's host; null: where the name leads from here. A port of null is that of http or https. */
+  readonly through: { readonly host: string; readonly port: number | null } | null;
+  /** What stands on the page; null: the shop's name. */
+  readonly marker: string | null;
+  readonly timeoutMs: number;
 }
 
 /** The whole machine, one file system. */

@@ -365,7 +365,11 @@ export function resolveConfig(
         warn([...at, 'root'], `overlaps stateDir ${absolute(written.stateDir)}: move stateDir out of the shop's tree`);
       }
     }
-    return { root, profile: files.profile, exclude: files.exclude };
+    const { profile, exclude, page } = files;
+    if (page === undefined) return { root, profile, exclude };
+    if (page === null) return { root, profile, exclude, page };
+    const { url = null, through = null, text: marker = null, within: timeoutMs } = page;
+    return { root, profile, exclude, page: { url, through, marker, timeoutMs } };
   }
 
   if (written.verify.readWithin === null) warn(['verify', 'readWithin'], 'is off: nobody notices when what is stored rots');

@@ -344,10 +344,37 @@ const database = z
   .union([z.literal('shop'), databaseSettings], { error: 'a mapping of keys to values is expected, or shop' })
   .transform((value) => (value === 'shop' ? databaseSettings.parse({ fromShop: true }) : value));
 
+const pageExpected = 'none or { url: …, through: …, text: …, within: … } is expected';
+/** An address with or without a port; one of IPv6 in brackets. */
+const through = parsed((value) => {
+  const match = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+))(?::(\d{1,5}))?$/.exec(value);
+  const at = match?.[1] ?? match?.[2];
+  const port = match?.[3] === undefined ? null : Number(match[3]);
+  return at === undefined || (match?.[1] !== undefined && isIP(at) !== 6) || port === 0 || (port ?? 1) > 65_535 ? null : { host: at, port };
+}, 'a host name or address is expected, with a port or without, such as 127.0.0.1 or 127.0.0.1:8443');
+const page = z
+  .union(
+    [
+      z.literal('none').transform(() => null),
+      strict(
+        {
+          url: z.url({ protocol: /^https?$/, error: 'an address is expected, such as https://www.dupont.example/' }).nullish(),
+          through: through.nullish(),
+          text: text('a text is expected').nullish(),
+          within: positiveDuration.prefault('20s'),
+        },
+        pageExpected,
+      ),
+    ],
+    { error: pageExpected },
+  )
+  .optional();
+
 const files = strict({
   root: path,
   profile: oneOf('prestashop', 'wordpress', 'generic').default('generic'),
   exclude: listOf(text('a pattern is expected, such as "*.log"'), 'a list of patterns is expected').default([]),
+  page,
 });
 
 const serverExpected = 'true, false or { root: …, exclude: […] } is expected';
