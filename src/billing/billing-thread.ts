@@ -2,13 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCatalogToRead } from '../catalog/open.ts';
 import { asCoffreError } from '../errors.ts';
+import { explainPeak } from './explain.ts';
 import type { BillingAnswer, BillingQuestion } from './in-thread.ts';
 import { monthPeaks } from './month-peaks.ts';
 import { spanPeaks } from './period-peaks.ts';
 import { prepareProof } from './prepare-proof.ts';
 
 const { ask, args, stateDir } = workerData as BillingQuestion;
-const ANSWERS = { monthPeaks, prepareProof, spanPeaks } as const;
+const ANSWERS = { explainPeak, monthPeaks, prepareProof, spanPeaks } as const;
 
 let answer: BillingAnswer;
 try {

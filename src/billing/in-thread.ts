@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Catalog } from '../catalog/open.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
+import type { ExplainRequest, Explanation } from './explain.ts';
 import type { Period } from './month.ts';
 import type { MonthPeaks, MonthRequest } from './month-peaks.ts';
 import type { Peaks } from './peaks.ts';
@@ -10,7 +11,7 @@ import type { PreparedProof, ProofRequest } from './prepare-proof.ts';
 
 export interface BillingQuestion {
   readonly stateDir: string;
-  readonly ask: 'monthPeaks' | 'prepareProof' | 'spanPeaks';
+  readonly ask: 'monthPeaks' | 'prepareProof' | 'explainPeak' | 'spanPeaks';
   readonly args: readonly unknown[];
 }
 
@@ -26,6 +27,12 @@ export async function monthPeaksInThread({ stateDir }: Pick<Catalog, 'stateDir'>
 /** As `prepareProof`. */
 export async function prepareProofInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: ProofRequest): Promise<PreparedProof> {
   return await inThread<PreparedProof>({ stateDir, ask: 'prepareProof', args: [{ ...request, contracts: plain(request.contracts) }] });
+}
+
+/** As `explainPeak`. */
+export async function explainPeakInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: ExplainRequest): Promise<Explanation> {
+  const [contract] = plain([request.contract]);
+  return await inThread<Explanation>({ stateDir, ask: 'explainPeak', args: [{ ...request, contract }] });
 }
 
 /** What crosses to a thread: nothing beside what is named. */

@@ -9,6 +9,7 @@ import { monthPeaks } from '../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { registerExplanation } from './billing-explain.ts';
 import { registerProof } from './billing-prove.ts';
 import { registerStatements } from './billing-statement.ts';
 import { action, type CliContext } from './context.ts';
@@ -174,6 +175,7 @@ export function registerBilling(program: Command, context: CliContext): void {
       }),
     );
 
+  registerExplanation(billing, context);
   registerProof(billing, context);
   registerStatements(billing, context);
 }

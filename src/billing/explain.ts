@@ -1,0 +1,229 @@
+// Why a peak is as high as it is: which objects made it, which of them no snapshot needed any more, and what other settings would have cost.
+import { type Kysely, sql } from 'kysely';
+import { Temporal } from 'temporal-polyfill';
+import type { Catalog } from '../catalog/open.ts';
+import type { Tables } from '../catalog/tables.ts';
+import { CoffreError } from '../errors.ts';
+import { type LiveObject, liveAt } from './live-at.ts';
+import { calendarPeriod } from './month.ts';
+import { contractPeaks, scopeOf } from './period-peaks.ts';
+import type { ProvedContract } from './prepare-proof.ts';
+
+/** What an object was there for. Of those that no snapshot in its window needed: `locked` could not go yet, `expired` waited for a prune. */
+export type Purpose = 'needed' | 'locked' | 'expired' | 'upload' | 'stray' | 'foreign' | 'key' | 'own' | 'unknown';
+
+export const PURPOSES: Readonly<Record<Purpose, string>> = {
+  needed: 'of a snapshot within its window',
+  locked: 'of no snapshot within its window, and locked',
+  expired: 'of no snapshot within its window, not locked: kept as the newest good one, or not pruned yet',
+  upload: 'parts of unfinished uploads',
+  stray: 'second versions of ours on one key',
+  foreign: 'not written by coffre',
+  key: 'the shop’s sealed identity',
+  own: 'the daemon’s own: checkpoints, probes',
+  unknown: 'the catalog does not know it any more: opening balances, and what was rebuilt',
+};
+
+export interface ExplainRequest {
+  /** YYYY-MM, YYYY-Qn or YYYY. */
+  readonly month: string;
+  readonly contract: ProvedContract;
+  /** Only this shop's objects, at the contract's peak. */
+  readonly shop: string | null;
+  /** Windows of the shops' plans, in milliseconds, and whether each reads everything anew (`full: fresh`). */
+  readonly plans: Readonly<Record<string, { readonly retentionMs: number; readonly fresh: boolean }>>;
+  /** The window to be tried; null: half of each plan's. */
+  readonly windowMs: number | null;
+}
+
+/** Sizes in bytes, instants as RFC 3339 text. */
+export interface Explanation {
+  readonly month: string;
+  readonly contract: string;
+  readonly vault: string;
+  readonly peakBytes: number;
+  readonly at: string;
+  readonly purposes: readonly { readonly purpose: Purpose; readonly bytes: number; readonly objects: number; readonly means: string }[];
+  /** By their bytes, largest first. */
+  readonly shops: readonly {
+    readonly shop: string;
+    readonly bytes: number;
+    readonly purposes: Readonly<Partial<Record<Purpose, number>>>;
+  }[];
+  /** The largest; of the shop alone that was asked for. */
+  readonly objects: readonly ExplainedObject[];
+  readonly instead: readonly { readonly what: string; readonly peakBytes: number; readonly savedBytes: number }[];
+  /** How that was worked out, and what it does not see. */
+  readonly limits: readonly string[];
+}
+
+export interface ExplainedObject {
+  readonly shop: string;
+  readonly key: string;
+  readonly versionId: string;
+  readonly bytes: number;
+  readonly kind: string;
+  readonly purpose: Purpose;
+  /** Snapshots that used it, as far as they are known. */
+  readonly snapshots: readonly string[];
+  readonly neededUntil: string | null;
+  readonly lockedUntil: string | null;
+}
+
+interface Known {
+  readonly kind: string;
+  readonly refId: string | null;
+  readonly runId: string | null;
+  readonly retainUntil: number | null;
+}
+
+interface User {
+  readonly id: string;
+  readonly completedAt: number;
+  readonly keepUntil: number;
+}
+
+const MOST_OBJECTS = 50;
+const AT_ONCE = 500;
+/** Prune runs daily. */
+const PRUNE_DELAY_MS = 86_400_000;
+const LIMITS = [
+  'Both are worked out at the instant of the peak alone: with other settings the highest level may come at another instant, so that less would be saved.',
+  'A shorter window: objects whose snapshots would all have left it a day before, locks and daily prune included; what only removed snapshots used is judged by the snapshot that stored it.',
+  'reread: segments whose content is, byte for byte, that of an older segment of the shop that was there too; unchanged files that moved into other segments are not seen, so that more would be saved.',
+];
+
+/** Throws E_USAGE, E_UNKNOWN_SHOP (it held nothing there), E_LEDGER_PURGED. Reads the whole ledger of the vault: for a thread. */
+export async function explainPeak(catalog: Catalog, request: ExplainRequest): Promise<Explanation> {
+  const { contract, month, shop } = request;
+  const { db } = catalog;
+  const peaks = await contractPeaks(catalog, contract, calendarPeriod(month, contract.timezone));
+  const { at, peakBytes } = peaks.sum;
+  const scope = scopeOf(contract);
+  const covers = (name: string): boolean => scope.covers(name) && (shop === null || name === shop);
+  if (shop !== null && !peaks.shops.some((one) => one.shop === shop))
+    throw new CoffreError('E_UNKNOWN_SHOP', `${shop} held nothing in ${contract.vault} in ${month}`);
+  const live = (await liveAt(db, contract.vault, covers, at)).filter(({ bytes }) => bytes !== 0);
+  const known = await knownObjects(db, contract.vault, live);
+  const users = await usersOf(db, [...known.values()]);
+  const purposes = new Map<Purpose, { bytes: number; objects: number }>();
+  const shops = new Map<string, { bytes: number; purposes: Partial<Record<Purpose, number>> }>();
+  const largest: ExplainedObject[] = [];
+  let shorterBytes = 0;
+  const segments: { readonly one: LiveObject; readonly id: string }[] = [];
+  for (const one of live) {
+    const row = known.get(nameOf(one));
+    const own = row ? (users.get(row.refId ?? '') ?? users.get(`run ${row.runId}`) ?? []) : [];
+    const neededUntil = own.length === 0 ? null : Math.max(...own.map(({ keepUntil }) => keepUntil));
+    const purpose = purposeOf(row, neededUntil, at, one);
+    add(purposes, purpose, one.bytes);
+    const ofShop = shops.get(one.shop) ?? { bytes: 0, purposes: {} };
+    shops.set(one.shop, ofShop);
+    ofShop.bytes += one.bytes;
+    ofShop.purposes[purpose] = (ofShop.purposes[purpose] ?? 0) + one.bytes;
+    const plan = request.plans[one.shop];
+    if (plan && own.length > 0) {
+      const windowMs = request.windowMs ?? plan.retentionMs / 2;
+      if (Math.max(...own.map(({ completedAt }) => completedAt)) + windowMs + PRUNE_DELAY_MS <= at) shorterBytes += one.bytes;
+      if (plan.fresh && row?.kind === 'segment' && row.refId !== null) segments.push({ one, id: row.refId });
+    }
+    largest.push({
+      ...{ shop: one.shop, key: one.key, versionId: one.versionId, bytes: one.bytes, kind: row?.kind ?? 'unknown', purpose },
+      ...{ snapshots: own.map(({ id }) => id), neededUntil: text(neededUntil), lockedUntil: text(row?.retainUntil ?? null) },
+    });
+    if (largest.length >= 4 * MOST_OBJECTS) keepLargest(largest);
+  }
+  keepLargest(largest);
+  const total = live.reduce((sum, { bytes }) => sum + bytes, 0);
+  const repeatedBytes = await repeated(db, segments);
+  const what = request.windowMs === null ? 'half of each plan’s window' : `a window of ${days(request.windowMs)}`;
+  const instead = [
+    { what, peakBytes: total - shorterBytes, savedBytes: shorterBytes },
+    { what: 'full: reread', peakBytes: total - repeatedBytes, savedBytes: repeatedBytes },
+  ];
+  return {
+    ...{ month, contract: contract.name, vault: contract.vault, peakBytes, at: text(at) as string },
+    purposes: [...purposes].map(([purpose, one]) => ({ purpose, ...one, means: PURPOSES[purpose] })).sort((a, b) => b.bytes - a.bytes),
+    shops: [...shops].map(([name, one]) => ({ shop: name, ...one })).sort((a, b) => b.bytes - a.bytes || (a.shop < b.shop ? -1 : 1)),
+    ...{ objects: largest, instead, limits: LIMITS },
+  };
+}
+
+const nameOf = ({ key, versionId }: Pick<LiveObject, 'key' | 'versionId'>): string => `${key}\0${versionId}`;
+const text = (ms: number | null): string | null => (ms === null ? null : Temporal.Instant.fromEpochMilliseconds(ms).toString());
+const days = (ms: number): string => (ms % 86_400_000 === 0 ? `${ms / 86_400_000} d` : `${Math.round(ms / 1000)} s`);
+
+function add(purposes: Map<Purpose, { bytes: number; objects: number }>, purpose: Purpose, bytes: number): void {
+  const known = purposes.get(purpose) ?? { bytes: 0, objects: 0 };
+  purposes.set(purpose, { bytes: known.bytes + bytes, objects: known.objects + 1 });
+}
+
+function keepLargest(objects: ExplainedObject[]): void {
+  objects.sort((a, b) => b.bytes - a.bytes || (a.key < b.key ? -1 : 1));
+  objects.length = Math.min(objects.length, MOST_OBJECTS);
+}
+
+function purposeOf(row: Known | undefined, neededUntil: number | null, at: number, { versionId }: LiveObject): Purpose {
+  if (versionId.startsWith('upload:')) return row?.kind === 'foreign' ? 'foreign' : 'upload';
+  if (row === undefined) return 'unknown';
+  if (row.kind === 'stray' || row.kind === 'foreign' || row.kind === 'key') return row.kind;
+  if (row.kind === 'state' || row.kind === 'probe') return 'own';
+  // its run failed, or its snapshot is not known any more: what is left of it is its lock
+  if (neededUntil !== null && neededUntil > at) return 'needed';
+  return (row.retainUntil ?? 0) > at ? 'locked' : 'expired';
+}
+
+async function knownObjects(db: Kysely<Tables>, vault: string, live: readonly LiveObject[]): Promise<Map<string, Known>> {
+  const known = new Map<string, Known>();
+  const keys = [...new Set(live.map(({ key }) => key))].filter((key) => key !== '');
+  for (let i = 0; i < keys.length; i += AT_ONCE) {
+    const rows = await db
+      .selectFrom('objects')
+      .select(['key', 'versionId', 'kind', 'refId', 'runId', 'retainUntil'])
+      .where('vault', '=', vault)
+      .where('key', 'in', keys.slice(i, i + AT_ONCE))
+      .where('versionId', 'is not', null)
+      .execute();
+    for (const { key, versionId, ...row } of rows) known.set(nameOf({ key, versionId: versionId ?? '' }), row);
+  }
+  return known;
+}
+
+/** Snapshots by the segment that they use, by their own id, and by the run that took them. */
+async function usersOf(db: Kysely<Tables>, known: readonly Known[]): Promise<Map<string, User[]>> {
+  const users = new Map<string, User[]>();
+  const put = (name: string, user: User): void => void users.set(name, [...(users.get(name) ?? []), user]);
+  const ids = [...new Set(known.flatMap(({ refId }) => refId ?? []))];
+  const runs = [...new Set(known.flatMap(({ runId }) => runId ?? []))];
+  for (let i = 0; i < Math.max(ids.length, runs.length); i += AT_ONCE) {
+    const some = JSON.stringify(ids.slice(i, i + AT_ONCE));
+    const own = await sql<User & { name: string }>`
+      select "segmentId" as "name", "snapshots"."id", "completedAt", "keepUntil" from "snapshotSegments"
+        join "snapshots" on "snapshots"."id" = "snapshotId" where "segmentId" in (select "value" from json_each(${some}))
+      union select "id", "id", "completedAt", "keepUntil" from "snapshots" where "id" in (select "value" from json_each(${some}))
+      union select 'run ' || "runId", "id", "completedAt", "keepUntil" from "snapshots"
+        where "runId" in (select "value" from json_each(${JSON.stringify(runs.slice(i, i + AT_ONCE))}))`.execute(db);
+    for (const { name, ...user } of own.rows) put(name, user);
+  }
+  return users;
+}
+
+/** Bytes of segments whose content an older one of the same shop has too. */
+async function repeated(db: Kysely<Tables>, segments: readonly { readonly one: LiveObject; readonly id: string }[]): Promise<number> {
+  const hashes = new Map<string, { sha256: string; createdAt: number; source: string }>();
+  for (let i = 0; i < segments.length; i += AT_ONCE) {
+    const ids = segments.slice(i, i + AT_ONCE).map(({ id }) => id);
+    const rows = await db.selectFrom('segments').select(['id', 'plainSha256', 'createdAt', 'source']).where('id', 'in', ids).execute();
+    for (const { createdAt, id, plainSha256, source } of rows) hashes.set(id, { sha256: plainSha256, createdAt, source });
+  }
+  const first = new Map<string, number>();
+  const named = segments.flatMap(({ id, one }) => {
+    const segment = hashes.get(id);
+    // a database is always read anew, and reused chunk by chunk, whatever the plan says
+    if (segment === undefined || segment.source === 'database') return [];
+    const name = `${one.shop} ${segment.sha256}`;
+    first.set(name, Math.min(first.get(name) ?? Number.POSITIVE_INFINITY, segment.createdAt));
+    return [{ name, createdAt: segment.createdAt, bytes: one.bytes }];
+  });
+  return named.filter(({ createdAt, name }) => createdAt > (first.get(name) ?? 0)).reduce((sum, { bytes }) => sum + bytes, 0);
+}
