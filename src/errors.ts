@@ -341,6 +341,7 @@ export const ERRORS = {
     'what is owed beyond that is for the parties to agree upon',
   ),
   // 13: the daemon's API refuses the request
+  E_RANGE: kind(13, 'never', 'the part of a download that was asked for is beyond its end', 'ask for all of it'),
   E_REQUEST: kind(13, 'never', 'the request is not one that the API understands', '/openapi.json says what it understands'),
   E_NOT_FOUND: kind(13, 'never', 'there is no such thing', '/openapi.json lists what can be asked for'),
   E_TOKEN: kind(13, 'operator', 'a valid token is missing', 'send Authorization: Bearer TOKEN; coffre token create makes one'),

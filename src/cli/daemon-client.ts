@@ -1,4 +1,5 @@
 // The daemon as commands see it: where it is, whether it is one that this coffre understands, and what can be asked of it.
+import type { IncomingMessage } from 'node:http';
 import type { runDetailDocument, runDocument } from '../catalog/run-document.ts';
 import { daemonRunning } from '../catalog/shop-lock.ts';
 import type { Clock } from '../clock.ts';
@@ -82,6 +83,16 @@ export class DaemonClient {
   /** Any order of the API: what it answers. */
   async order(path: string, body: object, signal: AbortSignal): Promise<unknown> {
     return await this.#http.json({ method: 'POST', path: `${API}${path}`, body, signal });
+  }
+
+  /** Bytes of the API as they come, from `from` on; `etag` of what was begun before. Statuses 200 and 206 differ in what comes. */
+  async download(
+    path: string,
+    part: { readonly from: number; readonly etag: string | null },
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const range = part.from > 0 ? { range: `bytes=${part.from}-`, ...(part.etag === null ? {} : { 'if-range': part.etag }) } : {};
+    return await this.#http.stream({ path: `${API}${path}`, headers: { accept: 'application/octet-stream', ...range }, signal });
   }
 
   /** Id of the queued run. Throws what the daemon has against it: E_UNKNOWN_SHOP, E_CONFIG, E_SHOP_STATE, E_INTERRUPTED while it stops. */

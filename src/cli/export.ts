@@ -52,6 +52,7 @@ export function registerExport(program: Command, context: CliContext): void {
     )
     .action(
       action(context, async (invocation, shop: string, options: ExportCommandOptions) => {
+        if (invocation.isRemote) return await (await import('./export-download.ts')).downloadExport(context, invocation, shop, options);
         const { restore } = context;
         return restore.here ? await exportHere(context, invocation, restore.adapters, shop, options) : restore.become();
       }),

@@ -11,6 +11,7 @@ import { registerBilling } from './billing.ts';
 import { registerDrills } from './drills.ts';
 import { registerEstimate } from './estimate.ts';
 import { EventIds } from './event-ids.ts';
+import { registerExports } from './exports.ts';
 import { logRequest, refuseConnection, sendError } from './failures.ts';
 import { registerHolds } from './holds.ts';
 import { registerIncidents } from './incidents.ts';

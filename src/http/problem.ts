@@ -59,6 +59,7 @@ const STATUS_OF_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   E_NOT_FOUND: 404,
   E_TOKEN: 401,
   E_FORBIDDEN: 403,
+  E_RANGE: 416,
   E_RATE: 429,
 };
 

@@ -45,6 +45,12 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'GET /v1/shops/:shop': { ...ONE_OF_OWNER, monitor: 200, path: ({ shop }) => `/v1/shops/${shop}` },
   'GET /v1/shops/:shop/status': { ...ONE_OF_OWNER, monitor: 200, path: ({ shop }) => `/v1/shops/${shop}/status` },
   'GET /v1/shops/:shop/estimate': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/estimate` },
+  'GET /v1/shops/:shop/exports': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/exports` },
+  'POST /v1/shops/:shop/exports': {
+    ...{ ...ONE_OF_OWNER, admin: 202, own: 202, path: ({ shop }) => `/v1/shops/${shop}/exports`, body: () => ({}) },
+  },
+  'GET /v1/shops/:shop/exports/:export': { ...ONE_OF_OWNER, path: (it) => `/v1/shops/${it.shop}/exports/${it.export}` },
+  'GET /v1/shops/:shop/exports/:export/content': { ...ONE_OF_OWNER, path: (it) => `/v1/shops/${it.shop}/exports/${it.export}/content` },
   'GET /v1/status': { ...OWNER, monitor: 200 },
   'POST /v1/shops/:shop/suspend': { ...ADMIN, path: ({ shop }) => `/v1/shops/${shop}/suspend`, body: reason },
   'POST /v1/shops/:shop/pause': { ...ADMIN, path: ({ shop }) => `/v1/shops/${shop}/pause`, body: reason },

@@ -71,6 +71,7 @@ export async function startDaemon(
       `listen:\n  socket: ${socket}\n  http: 127.0.0.1:0`,
       ...(options.listen ?? []).map((line) => `  ${line}`),
       'encryption: none',
+      `restore: { socket: ${dir}/restore.sock, unattended: true, scratchDir: ${dir}/scratch }`,
       `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
       'plans: { plan: { retention: 14d } }',
       'contracts: { csi-001: { vault: nas, subscribedTB: 1, price: { perTBMonth: "23.00" } } }',

@@ -1,4 +1,6 @@
 // Something of everything that the API tells of, for two shops, with words in it that no client may read.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { type BillingDeps, requireContract } from '../../src/billing/statement-rows.ts';
@@ -15,6 +17,7 @@ import { createToken } from '../../src/catalog/tokens.ts';
 import type { Clock } from '../../src/clock.ts';
 import { vaultPlace } from '../../src/config/vault-place.ts';
 import { CoffreError } from '../../src/errors.ts';
+import { exportFile } from '../../src/restore/export-place.ts';
 import { newId } from '../../src/segment/id.ts';
 import { snapshotRow } from '../rows.ts';
 import type { TestDaemon } from './daemon.ts';
@@ -38,7 +41,12 @@ export interface Things {
   readonly request: string;
   readonly heldRequest: string;
   readonly failedRequest: string;
+  /** An archive that can be downloaded. */
+  readonly export: string;
 }
+
+/** Of each shop's export. */
+export const EXPORT_BYTES = 5000;
 
 let names = 0;
 
@@ -111,6 +119,13 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     };
     await catalog.transaction((tx) => insertRequest(tx, row, { verb: 'request', who, role: 'operator' }));
   }
+  const exported = newId(clock);
+  await startRun(catalog, clock, { id: exported, kind: 'export', shop, source: null, who });
+  const { file, sizeBytes } = { file: exportFile(config.restore.scratchDir, exported), sizeBytes: EXPORT_BYTES };
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, Buffer.alloc(sizeBytes, shop));
+  const detail = { shop, sizeBytes, files: 3, tables: 0, rows: 0, snapshots: [], durationMs: 5 };
+  await finishRun(catalog, clock, exported, 'done', null, detail);
   return {
     export: exported,
     drill,
