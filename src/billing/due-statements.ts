@@ -1,5 +1,7 @@
 // Which statements of a contract the daemon issues by itself, and issuing them.
+import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
+import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import { type BillingPeriod, closedFrom, isDue, periodAt, periodBefore } from './period.ts';
@@ -52,4 +54,20 @@ export async function issueDue(deps: BillingDeps, who: string): Promise<DueIssue
     }
   }
   return { issued, failed };
+}
+
+/** What fails for so long is no matter of moments. */
+const OVERDUE_MS = 3_600_000;
+
+/** Names of contracts with `issue: auto` of which a statement has been due for an hour. */
+export async function overdueContracts(db: Kysely<Tables>, contracts: Iterable<ContractConfig>, now: Temporal.Instant): Promise<string[]> {
+  const found: string[] = [];
+  for (const contract of contracts) {
+    if (contract.issue !== 'auto') continue;
+    const last = await lastPeriod(db, contract.name);
+    const before = now.subtract({ milliseconds: OVERDUE_MS });
+    const isOverdue = (period: BillingPeriod): boolean => Temporal.Instant.compare(before, readyFrom(contract, period)) >= 0;
+    if (periodsToIssue(contract, last, now).some(isOverdue)) found.push(contract.name);
+  }
+  return found;
 }

@@ -22,8 +22,11 @@ const startOf = (day: Temporal.PlainDate, timezone: string): Temporal.Instant =>
 
 /** The contract's period in which a month (YYYY-MM) lies. Throws E_USAGE for what is no month. */
 export function billingPeriod(calendar: Calendar, month: string): BillingPeriod {
-  if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
-    throw new CoffreError('E_USAGE', `no month: ${JSON.stringify(month)}`, { hint: 'a month is written YYYY-MM, such as 2026-03' });
+  // what a typing error makes of a year is no year of any contract, and beyond four digits days are written otherwise
+  if (!/^(19[7-9]|2\d\d)\d-(0[1-9]|1[0-2])$/.test(month)) {
+    throw new CoffreError('E_USAGE', `no month: ${JSON.stringify(month)}`, {
+      hint: 'a month is written YYYY-MM, such as 2026-03, from 1970 to 2999',
+    });
   }
   const asked = Temporal.PlainDate.from(`${month}-01`);
   const months = MONTHS[calendar.period];

@@ -7,7 +7,7 @@ import type { SourceStatus } from '../schedule/status.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
 
 /** Kinds of a shop's status, and what is about the daemon or about not knowing. */
-export type NoticeKind = AlarmKind | 'unknown' | 'config' | 'hung' | 'state';
+export type NoticeKind = AlarmKind | 'unknown' | 'config' | 'hung' | 'statement' | 'state';
 
 /** Something red of one shop, or of the daemon (`_coffre`). */
 export interface Notice {
@@ -15,7 +15,7 @@ export interface Notice {
   readonly id: string;
   readonly shop: string;
   readonly kind: NoticeKind;
-  /** What is read; of an incident its kind. */
+  /** What is read; of an incident its kind, of a statement its contract. */
   readonly source: string | null;
   readonly vault: string | null;
   readonly code: string | null;
@@ -49,6 +49,7 @@ const SENTENCES: Readonly<Record<NoticeKind, string>> = {
   unknown: 'how the shop stands cannot be read',
   config: 'the configuration was refused, the one before is in force',
   hung: 'a run was told to stop and does not',
+  statement: 'contract {source}: a statement that is due was not issued',
   state: 'the daemon cannot work with its state: nothing is backed up meanwhile',
 };
 
@@ -70,6 +71,7 @@ const REMEDIES: Readonly<Partial<Record<NoticeKind, string>>> = {
   foreign: 'coffre reconcile SHOP names them',
   reading: 'is the daemon running? coffre verify SHOP --read-data reads them',
   drill: 'coffre drill list SHOP shows the evidence, coffre drill SHOP drills it now',
+  statement: 'coffre billing statement --contract NAME --month YYYY-MM --issue says what is missing, or issues it',
   hung: 'coffre run list names it; a mount or a server that hangs holds it, and restarting coffre ends it',
 };
 
@@ -111,11 +113,12 @@ const isOfFirstBackup = ({ kind, source }: Alarm, sources: readonly SourceStatus
 
 /**
  * Of shops that were looked at. What is not known of a shop is in `unknown`: of it nothing is said to be green again. `early`: ids of what is
- * red only until a first backup has ended.
+ * red only until a first backup has ended. `unbilled`: contracts whose statement is overdue.
  */
 export function currentNotices(
   surveys: readonly ShopSurvey[],
   state: Pick<Service['state'], 'configProblem' | 'running'>,
+  unbilled: readonly string[] = [],
 ): { readonly red: readonly Notice[]; readonly unknown: ReadonlySet<string>; readonly early: ReadonlySet<string> } {
   const red = new Map<string, Notice>();
   const unknown = new Set<string>();
@@ -134,6 +137,7 @@ export function currentNotices(
     }
   }
   if (state.configProblem !== null) add(noticeOf(DAEMON_SHOP, { ...nothing, kind: 'config', code: state.configProblem.code }));
+  for (const contract of unbilled) add(noticeOf(DAEMON_SHOP, { ...nothing, kind: 'statement', source: contract }));
   for (const run of state.running) if (run.hung) add(noticeOf(run.shop, { ...nothing, kind: 'hung', source: run.source }));
   return { red: [...red.values()], unknown, early };
 }

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
+import { overdueContracts } from '../billing/due-statements.ts';
 import {
   forgetMessages,
   type MessageRow,
@@ -51,6 +52,7 @@ export class Notifier {
   #saveFailed = false;
   #ping: { readonly atMs: number; readonly isRed: boolean; readonly failed: boolean } | null = null;
   #forgotAtMs = Number.NEGATIVE_INFINITY;
+  #bills: { readonly atMs: number; readonly contracts: readonly string[] } | null = null;
 
   /** Goes on from what was told before. Throws E_CATALOG. */
   static async open(service: NotifierService, host: string = hostname()): Promise<Notifier> {
@@ -83,7 +85,7 @@ export class Notifier {
 
   /** One look, and whatever follows from it. */
   async tick(signal?: AbortSignal): Promise<void> {
-    const isRed = this.#look();
+    const isRed = this.#look(await this.#unbilled());
     await this.#save();
     const channels = channelsOf(this.#service.config.notify);
     await this.#collectRequests(channels);
@@ -105,11 +107,11 @@ export class Notifier {
   }
 
   /** Whether anything is red for longer than the delay. */
-  #look(): boolean {
+  #look(unbilled: readonly string[]): boolean {
     const { clock, config, state, survey } = this.#service;
     const nowMs = clock.nowMs();
     const surveys = survey.shops();
-    const { early, red, unknown } = currentNotices(surveys, state);
+    const { early, red, unknown } = currentNotices(surveys, state, unbilled);
     const looked = new Set(surveys.map(({ shop }) => shop));
     const { delayMs, reminderMs } = config.notify;
     const decision = decide([...this.#known.values()], red, {
@@ -157,6 +159,19 @@ export class Notifier {
       };
       this.#keep(row);
     }
+  }
+
+  /** Contracts that the daemon should have billed by now; as they were while that cannot be read. */
+  async #unbilled(): Promise<readonly string[]> {
+    const { catalog, clock, config } = this.#service;
+    const atMs = clock.monotonicMs();
+    if (this.#bills === null || atMs - this.#bills.atMs >= MINUTE_MS) {
+      const contracts = await overdueContracts(catalog.db, config.contracts.values(), clock.now()).catch(
+        () => this.#bills?.contracts ?? [],
+      );
+      this.#bills = { atMs, contracts };
+    }
+    return this.#bills.contracts;
   }
 
   /** What cannot be read now is told by a later look. */

@@ -26,7 +26,8 @@ test('a quarter with the change of clocks begins and ends at midnight there', ()
 });
 
 test('no month is refused', () => {
-  for (const month of ['2026-13', '2026', '2026-1', '']) expect(() => billingPeriod(quarter, month)).toThrow(/no month/);
+  for (const month of ['2026-13', '2026', '2026-1', '', '1969-12', '9999-12', '0000-01'])
+    expect(() => billingPeriod(quarter, month)).toThrow(/no month/);
 });
 
 test('March may be corrected through September, a quarter six months after its last day', () => {
