@@ -5,7 +5,7 @@ import type { Statement, StatementLine } from './statement-schema.ts';
 import { day, type Language, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
 
 const STYLE = `
-@page { size: A4; margin: 16mm 15mm 18mm; }
+@page { size: A4; margin: 16mm 15mm 18mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt Arial, "Liberation Sans", sans-serif; color: #555e68; } }
 * { box-sizing: border-box; }
 body { font: 10.5pt/1.45 "Source Sans 3", "Segoe UI", "Helvetica Neue", Arial, "Liberation Sans", sans-serif; color: #1a1d21; margin: 0; }
 main { max-width: 180mm; margin: 0 auto; }
@@ -26,6 +26,7 @@ th { text-align: left; font-weight: 600; color: #555e68; border-bottom: 1px soli
 td { padding: 1.2mm 2mm 1.2mm 0; border-bottom: 1px solid #e3e7eb; vertical-align: top; }
 tr { break-inside: avoid; }
 thead { display: table-header-group; }
+tfoot { display: table-row-group; }
 th.n, td.n { text-align: right; padding-right: 0; padding-left: 3mm; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tfoot td { border-bottom: none; }
 tfoot tr.total td { font-weight: 700; border-top: 1px solid #1a1d21; }
@@ -137,7 +138,7 @@ function lineRow(line: StatementLine, { currency, decimals, timezone }: Statemen
   const words = wordsOf(language);
   const amount = html`<td class="n">${money(line.amount, currency, language, decimals)}</td>`;
   if (line.kind === 'correction') {
-    const whom = line.shop === null ? '' : ` ${words.correctionFor(line.shop)}`;
+    const whom = line.shop === null ? '' : words.correctionFor(line.shop);
     const when = day(dayOf(line.at, timezone), language);
     return html`<tr><td colspan="5">${words.correction(line.of)}${whom}<br><small>${when} – ${line.reason}</small></td>${amount}</tr>\n`;
   }
