@@ -107,6 +107,8 @@ export interface OpenShop {
   readonly http: HttpCheck | null;
   /** Loads beside the shop's database, and holds what it replaces. The caller closes it, and may open it again. Throws E_DB_…. */
   openDatabase(onWarning: (message: string) => void): HeldDatabase;
+  /** Removes what interrupted restores had fetched of files and not put in place. Throws E_BUSY, E_TARGET_WRITE, E_SSH_…. */
+  discardFiles(): Promise<void>;
   /** Bytes free where the tree and the database's files are; null: not known from here. */
   free(): Promise<{ readonly files: number | null; readonly database: number | null }>;
   close(): Promise<void>;

@@ -103,6 +103,7 @@ async function inPlaceDeps(
       tables: (where) => open.tables(where),
       openFiles: (snapshot, paths, remove) => openFiles(adapters, shop, request, snapshot, paths, remove),
       openDatabase: async () => open.openDatabase(() => {}),
+      discardFiles: () => open.discardFiles(),
       http: open.http,
     },
     snapshotOf: async (id, source) => {

@@ -24,6 +24,8 @@ export interface RunningShop {
   /** `remove`: what the snapshot does not have goes. */
   openFiles(snapshot: SnapshotWithCopies, paths: readonly string[], remove: boolean): Promise<FilesTarget>;
   openDatabase(): Promise<HeldDatabase>;
+  /** What was fetched of files, and is not to be put in place any more, goes. */
+  discardFiles(): Promise<void>;
   /** How a page of the shop is asked for; null: not at all. */
   readonly http: HttpCheck | null;
 }
@@ -215,7 +217,7 @@ export class InPlaceRun {
     if (!this.isBefore('swapping') || this.state.closedAt !== null) await this.close();
     this.step('swap');
     if (order.database) await this.#tablesBack();
-    if (order.files && !this.isBefore('placing')) await this.#filesBack();
+    if (order.files) await (this.isBefore('placing') ? this.#deps.shop.discardFiles() : this.#filesBack());
     await this.finish();
     // The shop comes back as it was, whole or not.
     await this.check().catch((error: unknown) => this.#warnings.push(asCoffreError(error).message));

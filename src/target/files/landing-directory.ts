@@ -263,6 +263,27 @@ export class LandingDirectory implements FilesTarget {
   }
 }
 
+/**
+ * Removes what interrupted restores into a tree had fetched and not put in place; the tree is as it was. For whoever goes back. Throws
+ * E_TARGET_WRITE, and E_BUSY while one of them runs.
+ */
+export function abandonStaged(directory: string): void {
+  const place = new Anchored(directory);
+  try {
+    const root = place.directory('.') as Held;
+    for (const { name, state } of lookAt(place).markers) {
+      // one that is not this user's says nothing
+      if (state === null) continue;
+      refuseBusy(state, directory);
+      removeMarker(root, name);
+    }
+  } catch (cause) {
+    throw targetError(directory, cause);
+  } finally {
+    place.close();
+  }
+}
+
 /** Opens a directory of a fresh tree, made where it is missing. The caller closes it. Throws E_FORMAT when something else has its name. */
 function holdOrMake(place: Anchored, path: BytePath): number {
   const fd = place.hold(path);

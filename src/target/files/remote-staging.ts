@@ -87,6 +87,26 @@ export class RemoteStaging {
     }
   }
 
+  /**
+   * Removes what an interrupted restore into `directory` had fetched and not swapped in; the directory is as it was. For whoever goes back.
+   * Throws E_BUSY, E_TARGET_WRITE, E_SSH_….
+   */
+  static async discard(host: Host, directory: string): Promise<void> {
+    const places = placesFor(await followed(host, directory));
+    const userId = Number((await runOn(host, ['id', '-u'])).out);
+    const ours = (await look(host, places)).get(places.work);
+    if (ours?.type !== 'd' || ours.uid !== userId) return;
+    const lock = await RemoteLock.take(host, `${places.work}/lock`, places.directory);
+    try {
+      await waitForHolders(host, `${places.work}/running`, places.directory);
+      const staging = new RemoteStaging(host, places, userId, lock);
+      // one that was cut off in its swap is the next restore's to finish
+      if ((await staging.#readJournal())?.step !== 'swapping') await staging.abandon();
+    } finally {
+      await lock.release();
+    }
+  }
+
   /** Nothing of the snapshot is in the tree. */
   get isEmpty(): boolean {
     return this.#resumed === null && !this.replaces;
