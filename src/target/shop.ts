@@ -65,6 +65,8 @@ export interface ShopState {
   readonly owners: Readonly<Record<string, string>>;
   /** Figures that tell whether what comes back is of the same order; null: not there. */
   readonly counts: ShopCounts | null;
+  /** Images that the database names and the tree lacks; null: not known. */
+  readonly missingImages: number | null;
 }
 
 export interface ShopCounts {

@@ -26,6 +26,7 @@ import { countShop } from './checks.ts';
 import { readUrls, setDomains } from './domains.ts';
 import { lookAtEntries, placeGuards, removeGuards } from './guard.ts';
 import { GUARDED } from './guard-page.ts';
+import { checkImages } from './images.ts';
 import { readOwners } from './owners.ts';
 import { proveClosed } from './prove-closed.ts';
 import { SETTINGS_FILES, settleSettings } from './settings.ts';
@@ -33,6 +34,8 @@ import { smokeTest } from './smoke-test.ts';
 import { closeSwitch, isOpen, readSwitch, setSwitch } from './switch.ts';
 import { ask, presentTables, tableName } from './tables.ts';
 
+const NEVER = new AbortController().signal;
+const NO_FOLDER: Did = { changed: false, detail: 'no guard: there is no folder' };
 const NO_GUARD: Did = { changed: false, detail: 'no guard: coffre does not know what answers for a tree of profile generic' };
 
 export class RunningShop implements ShopTarget {
@@ -49,10 +52,11 @@ export class RunningShop implements ShopTarget {
 
   async inspect(tables: ShopTables | null, signal?: AbortSignal): Promise<ShopState> {
     const { root } = this.#files;
+    const isThere = await this.#isThere();
     const [kind, entries, owners] = await Promise.all([
       this.#kind(signal),
-      lookAtEntries(this.#host, root, this.#guarded),
-      readOwners(this.#host, root),
+      isThere ? lookAtEntries(this.#host, root, this.#guarded) : [],
+      isThere ? readOwners(this.#host, root) : {},
     ]);
     const settings = SETTINGS_FILES[this.#files.profile].map(({ path }) => path);
     const there = await existing(
@@ -71,11 +75,13 @@ export class RunningShop implements ShopTarget {
       settings: settings.filter((path) => there.has(join(root, path))),
       owners,
       counts: tables === null ? null : await countShop(tables),
+      missingImages: isThere && kind.application === 'prestashop' ? await this.#missingImages(tables, signal ?? NEVER) : null,
     };
   }
 
   async guard(root?: string): Promise<Did> {
     if (this.#guarded.length === 0) return NO_GUARD;
+    if (!(await this.#isThere(root))) return NO_FOLDER;
     // a staged tree may hold no more than what differs: a guard of its own would hide the real file that the root keeps
     const always = root === undefined || root === this.#files.root;
     return await placeGuards(this.#host, root ?? this.#files.root, this.#guarded, { always });
@@ -83,6 +89,7 @@ export class RunningShop implements ShopTarget {
 
   async unguard(root: string = this.#files.root): Promise<Did> {
     if (this.#guarded.length === 0) return NO_GUARD;
+    if (!(await this.#isThere(root))) return NO_FOLDER;
     return await removeGuards(this.#host, root, this.#guarded);
   }
 
@@ -104,7 +111,8 @@ export class RunningShop implements ShopTarget {
   }
 
   async emptyCaches(tables: ShopTables | null): Promise<Did> {
-    return await emptyCaches(this.#host, this.#files.root, (await this.#kind()).layout, tables);
+    const { layout } = await this.#kind();
+    return await emptyCaches(this.#host, this.#files.root, (await this.#isThere()) ? layout : 'generic', tables);
   }
 
   async setDomains(tables: ShopTables | null, changes: readonly DomainChange[]): Promise<Did> {
@@ -118,16 +126,33 @@ export class RunningShop implements ShopTarget {
   /** A one-time token lets the check past the guard; it dies with the check. Without a guard it asks as a client does. */
   async smokeTest(options: SmokeOptions): Promise<readonly ShopFinding[]> {
     const { root, profile } = this.#files;
-    const stands = (await lookAtEntries(this.#host, root, this.#guarded)).some(({ is }) => is === 'guard');
+    const isThere = await this.#isThere();
+    const stands = isThere && (await lookAtEntries(this.#host, root, this.#guarded)).some(({ is }) => is === 'guard');
     const token = stands && options.http !== null ? randomBytes(32).toString('hex') : null;
     const arm = async (passSha256: string | null): Promise<void> => {
       await placeGuards(this.#host, root, this.#guarded, { always: false, passSha256 });
     };
     if (token !== null) await arm(createHash('sha256').update(token).digest('hex'));
     try {
-      return await smokeTest({ host: this.#host, clock: this.#clock, root, profile, token, ...options });
+      return await smokeTest({ host: this.#host, clock: this.#clock, root: isThere ? root : null, profile, token, ...options });
     } finally {
       if (token !== null) await arm(null);
+    }
+  }
+
+  async #isThere(root: string = this.#files.root): Promise<boolean> {
+    return (await existing(this.#host, [root])).has(root);
+  }
+
+  /** What a shop lacks already is no fault of its restore. null when it cannot be counted. */
+  async #missingImages(tables: ShopTables | null, signal: AbortSignal): Promise<number | null> {
+    if (tables === null) return null;
+    try {
+      const { figures } = await checkImages({ host: this.#host, root: this.#files.root, tables, signal });
+      return typeof figures.missing === 'number' ? figures.missing : null;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return null;
     }
   }
 

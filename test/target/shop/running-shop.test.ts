@@ -320,12 +320,9 @@ describe('the smoke test', () => {
     await shop.session.run("UPDATE ps_configuration SET value='8.0.4' WHERE name='PS_VERSION_DB'");
     expect(await test()).toEqual(['E_SHOP_VERSION']);
     await shop.session.run("UPDATE ps_configuration SET value='8.1.2' WHERE name='PS_VERSION_DB'");
-    await shop.session.run('DELETE FROM ps_product WHERE id_product>1');
+    await shop.session.run('DELETE FROM ps_product');
     expect(await test()).toEqual(['E_SHOP_PRODUCTS']);
     await shop.session.run('INSERT INTO ps_product (price) VALUES (1),(1)');
-    await shop.session.run('DELETE FROM ps_orders');
-    expect(await test()).toEqual(['E_SHOP_ORDERS']);
-    await shop.session.run("INSERT INTO ps_orders (date_add) VALUES ('2026-11-20 10:00:00')");
     writeFileSync(
       join(served, 'classes/Dispatcher.php'),
       "<?php class Dispatcher { static function getInstance() { header('x', true, 500); exit; } }\n",
@@ -348,6 +345,44 @@ describe('the smoke test', () => {
     expect(await running().proveClosed(shop.tables, asked(), NEVER)).toMatchObject({ ok: false, code: 'E_SHOP_OPEN' });
     const nobody: HttpCheck = { ...asked(), through: { host: '127.0.0.1', port: 1 } };
     expect(await running().proveClosed(shop.tables, nobody, NEVER)).toMatchObject({ ok: null, code: 'E_SHOP_OPEN' });
+  });
+});
+
+describe('a shop of which a part is gone', () => {
+  it('no folder - looked at, nothing guarded, emptied or asked; its database is closed and opened all the same', async () => {
+    const shop = await shopOf({ version: '8.1.2' });
+    const target = new RunningShop(localHost, { root: join(dir, 'gone'), profile: 'prestashop' }, systemClock);
+    const before = await target.inspect(shop.tables);
+    expect(before).toMatchObject({ kind: { version: null }, open: true, guarded: [], settings: [], owners: {}, missingImages: null });
+    expect(await target.guard()).toEqual({ changed: false, detail: 'no guard: there is no folder' });
+    expect(await target.emptyCaches(null)).toMatchObject({ changed: false });
+    expect(await target.closeSwitch(shop.tables)).toMatchObject({ changed: true });
+    const findings = await target.smokeTest({ tables: shop.tables, http: null, expectedTables: null, before, signal: NEVER });
+    expect(colours(findings)).toEqual({ tables: true, version: true, products: true, orders: true, http: true });
+    expect(await target.setSwitch(shop.tables, before.switch)).toMatchObject({ changed: true });
+    expect(await target.unguard()).toMatchObject({ changed: false });
+  });
+
+  it('a tree alone, of a profile that coffre knows nothing of - no guard, and it says so', async () => {
+    const target = new RunningShop(localHost, { root: dir, profile: 'generic' }, systemClock);
+    expect(await target.inspect(null)).toMatchObject({ kind: { application: 'generic' }, switch: null, guarded: [], counts: null });
+    expect((await target.guard()).detail).toContain('profile generic');
+    expect(await target.smokeTest({ tables: null, http: null, expectedTables: null, before: null, signal: NEVER })).toMatchObject([
+      { check: 'http' },
+    ]);
+  });
+
+  it('WordPress - the guard before index.php and wp-load.php, no switch', async () => {
+    const root = join(dir, 'wordpress');
+    mkdirSync(join(root, 'wp-content/cache/x'), { recursive: true });
+    for (const name of ['index.php', 'wp-load.php']) writeFileSync(join(root, name), '<?php\n');
+    const target = new RunningShop(localHost, { root, profile: 'wordpress' }, systemClock);
+    expect((await target.guard()).detail).toBe('guard before index.php, wp-load.php');
+    expect(await target.inspect(null)).toMatchObject({ guarded: ['index.php', 'wp-load.php'] });
+    expect(await target.closeSwitch(null)).toMatchObject({ changed: false });
+    expect(await target.emptyCaches(null)).toMatchObject({ detail: 'emptied wp-content/cache' });
+    await target.unguard();
+    expect(readFileSync(join(root, 'wp-load.php'), 'utf8')).toBe('<?php\n');
   });
 });
 
