@@ -42,12 +42,14 @@ export async function markDeadRuns(catalog: Catalog, clock: Clock): Promise<void
   }
 }
 
-/** Orders that wait, and new ones for those that were cut off, oldest first. */
+/** Orders that wait, and new ones for those that were cut off, oldest first; restores that had begun before all others. */
 export async function recoverOrders(catalog: Catalog, clock: Clock, log: RunLog): Promise<Order[]> {
   const orders: Order[] = [];
+  // a shop that is half restored is open to no other restore, which must not come first
+  const begun: Order[] = [];
   for (const row of await queuedRuns(catalog)) {
     const order = readOrder(row);
-    if (order) orders.push(order);
+    if (order) (order.task.kind === 'restore' && row.takesUp !== null ? begun : orders).push(order);
     else await closeQueued(catalog, clock, row.id, new CoffreError('E_INTERNAL', `run ${row.id} asks for what this version does not know`));
   }
   for (const row of await abandonedRuns(catalog, clock.nowMs() - TAKEN_UP_WITHIN_MS)) {
@@ -55,9 +57,9 @@ export async function recoverOrders(catalog: Catalog, clock: Clock, log: RunLog)
     if (!before || (await tries(catalog, row)) >= triesOf(before.task)) continue;
     const order = await writeOrder(catalog, clock, { ...before, takesUp: row.id });
     log.info({ event: 'order.takenUp', run: order.run, shop: row.shop, kind: row.kind, who: order.who }, `goes on with ${row.id}`);
-    orders.push(order);
+    (order.task.kind === 'restore' ? begun : orders).push(order);
   }
-  return orders;
+  return [...begun, ...orders];
 }
 
 function readOrder({ id, task, who }: RunRow): Order | null {

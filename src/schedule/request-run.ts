@@ -1,7 +1,7 @@
 // The run of an approved request, whoever does it: the shop's lock, its pins, the sequence in place, and what is written down of it.
 import { Estimator } from '../backup/estimator.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { readRequest } from '../catalog/requests.ts';
+import { openRequests, readRequest } from '../catalog/requests.ts';
 import { recordStep } from '../catalog/run-queue.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import type { Clock } from '../clock.ts';
@@ -44,6 +44,10 @@ export async function runRequest(deps: RequestRunDeps, work: RequestWork, reques
   const source = order.database === null ? 'files' : order.files === null ? 'database' : null;
   using held = new HeldShop(config, clock, shop.name, work.signal);
   await held.take();
+  const other = (await openRequests(catalog.db, shop.name)).find(
+    ({ id, state }) => id !== requestId && (state === 'running' || state === 'verifying'),
+  );
+  if (other) throw new CoffreError('E_BUSY', `${shop.name}: request ${other.id} is ${other.state}: its restore comes first`);
   const damaged: DamagedCopy[] = [];
   try {
     await startRun(catalog, clock, { id: work.run, kind: 'restore', shop: shop.name, source, who: work.who });
