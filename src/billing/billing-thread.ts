@@ -7,9 +7,10 @@ import type { BillingAnswer, BillingQuestion } from './in-thread.ts';
 import { monthPeaks } from './month-peaks.ts';
 import { spanPeaks } from './period-peaks.ts';
 import { prepareProof } from './prepare-proof.ts';
+import { readForecast } from './read-forecast.ts';
 
 const { ask, args, stateDir } = workerData as BillingQuestion;
-const ANSWERS = { explainPeak, monthPeaks, prepareProof, spanPeaks } as const;
+const ANSWERS = { explainPeak, monthPeaks, prepareProof, readForecast, spanPeaks } as const;
 
 let answer: BillingAnswer;
 try {

@@ -8,10 +8,11 @@ import type { Period } from './month.ts';
 import type { MonthPeaks, MonthRequest } from './month-peaks.ts';
 import type { Peaks } from './peaks.ts';
 import type { PreparedProof, ProofRequest } from './prepare-proof.ts';
+import type { Forecast, ForecastRequest } from './read-forecast.ts';
 
 export interface BillingQuestion {
   readonly stateDir: string;
-  readonly ask: 'monthPeaks' | 'prepareProof' | 'explainPeak' | 'spanPeaks';
+  readonly ask: 'monthPeaks' | 'prepareProof' | 'explainPeak' | 'readForecast' | 'spanPeaks';
   readonly args: readonly unknown[];
 }
 
@@ -33,6 +34,11 @@ export async function prepareProofInThread({ stateDir }: Pick<Catalog, 'stateDir
 export async function explainPeakInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: ExplainRequest): Promise<Explanation> {
   const [contract] = plain([request.contract]);
   return await inThread<Explanation>({ stateDir, ask: 'explainPeak', args: [{ ...request, contract }] });
+}
+
+/** As `readForecast`. */
+export async function readForecastInThread({ stateDir }: Pick<Catalog, 'stateDir'>, request: ForecastRequest): Promise<Forecast> {
+  return await inThread<Forecast>({ stateDir, ask: 'readForecast', args: [request] });
 }
 
 /** What crosses to a thread: nothing beside what is named. */

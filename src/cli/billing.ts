@@ -10,6 +10,7 @@ import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { registerExplanation } from './billing-explain.ts';
+import { registerForecast } from './billing-forecast.ts';
 import { registerProof } from './billing-prove.ts';
 import { registerStatements } from './billing-statement.ts';
 import { action, type CliContext } from './context.ts';
@@ -176,6 +177,7 @@ export function registerBilling(program: Command, context: CliContext): void {
     );
 
   registerExplanation(billing, context);
+  registerForecast(billing, context);
   registerProof(billing, context);
   registerStatements(billing, context);
 }
