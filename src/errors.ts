@@ -373,19 +373,19 @@ export const ERRORS = {
     15,
     'operator',
     'a shop that was closed for a restore still answers its clients',
-    'something else answers before index.php is read: a page cache, another web root, or PHP with opcache.validate_timestamps=0 (reload php-fpm)',
+    'something else answers before index.php is read: a page cache, another web root, or PHP with opcache.validate_timestamps=0 (reload php-fpm); files.page in the configuration says where to ask',
   ),
   E_SHOP_HTTP: kind(
     15,
     'operator',
     'a restored shop does not show its page',
-    'the message says what the web server answered; var/logs of the shop and the web server’s error log say why',
+    'the message says what the web server answered; var/logs of the shop and the web server’s error log say why; files.page in the configuration says where to ask',
   ),
   E_SHOP_MARKER: kind(
     15,
     'operator',
     'a restored shop’s page is not the shop’s',
-    'look at the page: another site answers under this name, or the text that is looked for is not on it',
+    'look at the page: another site answers under this name, or the text is not on it (files.page in the configuration says which)',
   ),
   E_SHOP_TABLES: kind(
     15,
