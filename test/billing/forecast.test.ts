@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { expect, onTestFinished, test } from 'vitest';
+import { curveOf, quotaReached, reached, trend } from '../../src/billing/forecast.ts';
+import { type ForecastShop, readForecast } from '../../src/billing/read-forecast.ts';
+import { openCatalog } from '../../src/catalog/open.ts';
+import { tempDir } from '../temp-dir.ts';
+import { store } from './stored.ts';
+
+const DAY = 86_400_000;
+
+test('any plan - the curve is what adding up everything at each instant gives', () => {
+  const change = fc.record({ at: fc.nat(50), bytes: fc.integer({ min: 1, max: 100 }) });
+  const coming = fc.record({ at: fc.nat(50), bytes: fc.integer({ min: 1, max: 100 }), goesAt: fc.integer({ min: 51, max: 120 }) });
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 8 }), fc.array(coming, { maxLength: 8 }), (going, plan) => {
+      const start = going.reduce((sum, { bytes }) => sum + bytes, 0) + 10;
+      const curve = curveOf(0, 60, start, going, plan);
+      const levelAt = (at: number): number =>
+        start -
+        going.filter((one) => one.at <= at).reduce((sum, { bytes }) => sum + bytes, 0) +
+        plan.filter((one) => one.at <= at).reduce((sum, { bytes }) => sum + bytes, 0) -
+        plan.filter((one) => one.goesAt <= at).reduce((sum, { bytes }) => sum + bytes, 0);
+      for (const { at, bytes } of curve.points) expect(bytes).toBe(levelAt(at));
+      expect(curve.endBytes).toBe(levelAt(59));
+      // a backup counts before what goes at the same instant, so that no peak is missed
+      expect(curve.peakBytes).toBeGreaterThanOrEqual(Math.max(...curve.points.map(({ bytes }) => bytes)));
+      expect(reached(curve, curve.peakBytes)).toBeNull();
+    }),
+  );
+});
+
+test.each([
+  ['nothing measured', [], null],
+  [
+    'three, however they grow - their mean',
+    [
+      [0, 10],
+      [1, 20],
+      [2, 30],
+    ],
+    20,
+  ],
+  [
+    'four that grow - their line',
+    [
+      [0, 10],
+      [1, 20],
+      [2, 30],
+      [3, 40],
+    ],
+    80,
+  ],
+  [
+    'four that shrink - never below nothing',
+    [
+      [0, 40],
+      [1, 30],
+      [2, 20],
+      [3, 10],
+    ],
+    0,
+  ],
+  [
+    'one that jumped - not beyond twice the largest',
+    [
+      [0, 1],
+      [1, 1],
+      [2, 1],
+      [3, 100],
+    ],
+    200,
+  ],
+] as const)('trend: %s', (_name, measured, at10) => {
+  expect(trend(measured.map(([at, bytes]) => ({ at, bytes })))?.(at10 === 80 ? 7 : 10) ?? null).toBe(at10);
+});
+
+test('quota - over, reached within the time, not reached', () => {
+  expect([
+    quotaReached(0, 100, 11, 1, 10),
+    quotaReached(0, 100, 5, 0.1, 10),
+    quotaReached(0, 40, 5, 0.1, 10),
+    quotaReached(0, 40, 5, 0, 10),
+  ]).toEqual([0, 51, null, null]);
+});
+
+test('daily backups of a growing shop - the step is foreseen with its day, and the quota', async () => {
+  await using catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const now = Date.UTC(2026, 2, 11, 12);
+  const TB = 1_000_000_000_000;
+  for (let day = 10; day > 0; day--) {
+    const atMs = Date.UTC(2026, 2, 11 - day, 2, 30);
+    const bytes = 0.04 * TB + (10 - day) * 0.001 * TB;
+    await store(catalog, {
+      id: `s${day}`,
+      source: 'database',
+      full: true,
+      atMs,
+      keptMs: 14 * DAY,
+      lockedMs: 14 * DAY + 3_600_000,
+      segments: [{ bytes, content: `${day}` }],
+    });
+  }
+  const schedule = { database: '30 2 * * *', files: null, increments: null, server: null };
+  const shop: ForecastShop = {
+    name: 'dupont',
+    vaults: ['offsite'],
+    retentionMs: 14 * DAY,
+    quotaBytes: 0.11 * TB,
+    schedule,
+    sources: ['database'],
+  };
+  const contract = { name: 'csi', vault: 'offsite', shops: null, timezone: 'UTC', subscribedTB: 0.5, stepTB: 0.1 };
+  const forecast = await readForecast(catalog, { nowMs: now, timezone: 'UTC', contracts: [contract], shops: [shop] });
+  const [one] = forecast.contracts;
+  expect(one?.levelBytes).toBe(0.445 * TB);
+  // 50 GB on the 12th make 495, 51 on the 13th pass the subscribed 500
+  expect(one?.nextStep).toEqual({ bytes: 0.5 * TB, reachedAt: '2026-03-13T02:30:00Z' });
+  // on the 31st at 02:30 there are fifteen, of 56 to 70 GB: the oldest goes four hours later
+  expect(one?.billedTB).toEqual({ soFar: '0.5', forecast: '1' });
+  expect(one?.peak).toEqual({ bytes: 0.945 * TB, at: '2026-03-31T02:30:00Z' });
+  expect(forecast.notices.map(({ id }) => id)).toEqual(['step csi 2026-03 500000000000', 'quota dupont 2026-03 110000000000']);
+  expect(forecast.quotas[0]).toMatchObject({ usedBytes: 0.098 * TB, state: 'near' });
+  expect(forecast.quotas[0]?.reachedAt?.slice(0, 10)).toBe('2026-03-17');
+});
