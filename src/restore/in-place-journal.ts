@@ -1,5 +1,17 @@
 // How far a restore in place has come: a file that outlives kills and power cuts, written before the step it speaks of is done.
-import { closeSync, constants, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { acquireLock, lockHolder, type StateLock } from '../catalog/state-lock.ts';
 import type { Clock } from '../clock.ts';

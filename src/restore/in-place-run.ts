@@ -3,36 +3,20 @@ import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { BytePath, SourceKind } from '../source/source.ts';
 import { GUARDED } from '../target/shop/guard-page.ts';
-import { redOf } from '../target/shop/running-shop.ts';
-import type { HttpCheck, ShopFinding, ShopTables, ShopTarget } from '../target/shop.ts';
-import type { FilesTarget, HeldDatabase } from '../target/target.ts';
+import type { HeldDatabase } from '../target/target.ts';
 import { restoreDatabase } from './database.ts';
 import { type RestoreDeps, type RestoredSource, restoreFiles } from './execute.ts';
 import type { InPlaceLook, InPlaceRequest, InPlaceResult, InPlaceStep } from './in-place.ts';
 import { type InPlaceJournal, type InPlaceState, isSameOrder, openRestore } from './in-place-journal.ts';
+import { type RunningShop, ShopSteps } from './in-place-shop.ts';
 import { StandingClock, Turn, WaitingFiles, waitingDatabase } from './in-place-turn.ts';
 import { compilePaths } from './paths.ts';
-import { restoreTogether } from './together.ts';
-
-/** The shop as it runs, and how its parts are opened. What is opened here is closed here. */
-export interface RunningShop {
-  /** Its tree, on its own host; null: only its database is restored. */
-  readonly root: string | null;
-  readonly target: ShopTarget;
-  /** Of the running database, or of the one loaded beside; null: the order is about no database, or the shop's kind is not known. */
-  tables(where: 'running' | 'beside'): ShopTables | null;
-  /** `remove`: what the snapshot does not have goes. */
-  openFiles(snapshot: SnapshotWithCopies, paths: readonly string[], remove: boolean): Promise<FilesTarget>;
-  openDatabase(): Promise<HeldDatabase>;
-  /** What was fetched of files, and is not to be put in place any more, goes. */
-  discardFiles(): Promise<void>;
-  /** How a page of the shop is asked for; null: not at all. */
-  readonly http: HttpCheck | null;
-}
+import { restoreTogether, type TogetherJob } from './together.ts';
 
 export interface InPlaceDeps extends RestoreDeps {
   readonly journal: InPlaceJournal;
   readonly shop: RunningShop;
+  /** Throws E_UNKNOWN_SNAPSHOT for one of another shop or source. */
   snapshotOf(id: string, source: SourceKind): Promise<SnapshotWithCopies>;
   readonly onStep: (step: InPlaceStep) => void;
 }
@@ -45,19 +29,16 @@ export function lookAtOrder(state: InPlaceState | null, request: InPlaceRequest)
 }
 
 function refuseOther(state: InPlaceState, request: InPlaceRequest): void {
+  const { shop } = state.order;
   if (state.goingBack && request.action !== 'rollback') {
-    throw new CoffreError('E_BUSY', `${state.order.shop}: a restore in place is being rolled back`, {
-      hint: `coffre restore ${state.order.shop} --in-place --rollback goes on with that`,
+    throw new CoffreError('E_BUSY', `${shop}: a restore in place is being rolled back`, {
+      hint: `coffre restore ${shop} --in-place --rollback goes on with that`,
     });
   }
   if (state.stage === 'loading' || request.action === 'rollback' || isSameOrder(state, request)) return;
-  throw new CoffreError(
-    'E_BUSY',
-    `${state.order.shop}: another restore in place swapped data and did not end; the shop is in maintenance`,
-    {
-      hint: `coffre restore ${state.order.shop} --in-place goes on with it, --rollback goes back`,
-    },
-  );
+  throw new CoffreError('E_BUSY', `${shop}: another restore in place swapped data and did not end; the shop is in maintenance`, {
+    hint: `coffre restore ${shop} --in-place goes on with it, --rollback goes back`,
+  });
 }
 
 /** All from `maintenance` to the opened shop. Throws as restoreInPlace says. */
@@ -104,12 +85,11 @@ export async function goBackInPlace(request: InPlaceRequest, deps: InPlaceDeps):
 
 const STAGES = ['loading', 'swapping', 'placing', 'finishing', 'opening'] as const;
 
-export class InPlaceRun {
+class InPlaceRun {
   readonly #request: InPlaceRequest;
   readonly #deps: InPlaceDeps;
+  readonly #shop: ShopSteps;
   readonly #restored: RestoredSource[] = [];
-  readonly #checks: string[] = [];
-  readonly #warnings: string[] = [];
   readonly #steps: { step: InPlaceStep; durationMs: number }[] = [];
   #stepBegan = 0;
   #state: InPlaceState | null = null;
@@ -118,6 +98,7 @@ export class InPlaceRun {
   constructor(request: InPlaceRequest, deps: InPlaceDeps) {
     this.#request = request;
     this.#deps = deps;
+    this.#shop = new ShopSteps(deps.shop, deps.signal);
   }
 
   get state(): InPlaceState {
@@ -131,46 +112,41 @@ export class InPlaceRun {
 
   /** Takes up what the journal says, or begins it. Nothing of the shop is touched. */
   async begin(): Promise<void> {
-    const { journal, shop } = this.#deps;
     const { kind: _, action, safety, ...order } = this.#request;
-    const found = journal.read();
+    const found = this.#deps.journal.read();
     if (found) refuseOther(found, this.#request);
     if (found && (action === 'rollback' || isSameOrder(found, order))) {
       this.#state = found;
       return;
     }
     // What a killed one had closed is not what the shop was before.
-    const before = found?.before ?? (await shop.target.inspect(shop.tables('running'), this.#deps.signal));
+    const before = found?.before ?? (await this.#shop.inspect());
     const closedAt = found?.closedAt ?? null;
     this.#write({ format: 1, order, safety: found?.safety ?? safety, stage: 'loading', goingBack: false, closedAt, before });
   }
 
-  /** The maintenance page, by PrestaShop's own switch and by a guard that a restored database cannot open. */
   async close(): Promise<void> {
-    this.step('maintenance');
-    const { shop, clock } = this.#deps;
-    if (this.state.closedAt === null) this.#write({ ...this.state, closedAt: clock.nowMs() });
-    if (shop.root !== null) await shop.target.guard();
-    await shop.target.closeSwitch(shop.tables('running'));
-    await this.#proveClosed();
+    this.#step('maintenance');
+    if (this.state.closedAt === null) this.#write({ ...this.state, closedAt: this.#deps.clock.nowMs() });
+    await this.#shop.close();
   }
 
   async loadAndSwap(): Promise<void> {
-    this.step('load');
-    const { deps, sources } = { deps: this.#deps, sources: await this.#sourcesToDo() };
+    this.#step('load');
+    const deps = this.#deps;
+    const sources = await this.#sourcesToDo();
     const turn = new Turn(sources, {
       everythingReady: () => this.#everythingReady(sources),
-      databaseSwapped: () => this.#databaseSwapped(),
+      databaseSwapped: async () => this.#write({ ...this.state, stage: 'placing' }),
     });
-    const jobs = [];
-    for (const source of sources) {
-      const snapshot = await deps.snapshotOf((this.#request[source as 'files' | 'database'] as { snapshot: string }).snapshot, source);
-      const standing = new StandingClock(deps.clock);
-      const measured = { ...deps, clock: standing.clock };
+    const jobs: TogetherJob<RestoredSource>[] = [];
+    for (const { source, id } of sources) {
+      const snapshot = await deps.snapshotOf(id, source);
       jobs.push({
         ...{ source, totalBytes: snapshot.plainBytes },
-        run: async (own: Pick<RestoreDeps, 'signal' | 'onProgress'> & { readonly onReady: () => void }): Promise<RestoredSource> => {
-          const ours = { ...measured, ...own, onPrepared: own.onReady };
+        run: async ({ onReady, ...own }) => {
+          const standing = new StandingClock(deps.clock);
+          const ours = { ...deps, clock: standing.clock, ...own, onPrepared: onReady };
           const wait = (): Promise<void> => standing.standing(() => turn.wait(source, own.signal));
           return source === 'database'
             ? await this.#loadDatabase(ours, snapshot, wait, () => turn.databaseSwapped())
@@ -183,31 +159,22 @@ export class InPlaceRun {
   }
 
   async finish(): Promise<void> {
-    this.step('finish');
-    const { shop } = this.#deps;
-    if (shop.root !== null) {
-      // whatever came into the tree by itself meanwhile
-      await shop.target.guard();
-      await shop.target.emptyCaches(shop.tables('running'));
-    }
-    const { domain } = this.state.order;
-    if (domain !== null && !this.state.goingBack) await this.#setDomain(domain);
+    this.#step('finish');
+    await this.#shop.finish(this.state.goingBack ? null : this.state.order.domain);
   }
 
   /** Throws what is red or unknown of the restored shop. */
   async check(): Promise<void> {
-    this.step('check');
-    const { shop, signal } = this.#deps;
-    const findings = await shop.target.smokeTest({
-      tables: shop.tables('running'),
-      http: shop.http,
-      expectedTables: null,
-      before: this.state.order.database?.tables === null ? this.state.before : null,
-      signal,
-    });
-    this.#tell(findings);
-    const red = redOf(findings);
-    if (red !== null) throw red;
+    this.#step('check');
+    await this.#shop.check(this.state.order.database?.tables === null ? this.state.before : null);
+  }
+
+  /** The maintenance page off, then what was kept to go back is cleared away. */
+  async open(): Promise<InPlaceResult> {
+    this.#step('check');
+    this.#write({ ...this.state, stage: 'opening' });
+    await this.#shop.open(this.state.restoredSwitch ?? this.state.before?.switch ?? null);
+    return await this.#end('restored');
   }
 
   /** Old tables, then old files; what is not there any more comes from the safety snapshots. */
@@ -215,14 +182,34 @@ export class InPlaceRun {
     this.#write({ ...this.state, goingBack: true });
     const { order, before } = this.state;
     if (!this.isBefore('swapping') || this.state.closedAt !== null) await this.close();
-    this.step('swap');
+    this.#step('swap');
     if (order.database) await this.#tablesBack();
     if (order.files) await (this.isBefore('placing') ? this.#deps.shop.discardFiles() : this.#filesBack());
     await this.finish();
     // The shop comes back as it was, whole or not.
-    await this.check().catch((error: unknown) => this.#warnings.push(asCoffreError(error).message));
-    await this.#openShop(before?.switch ?? null);
-    return await this.end('rolled back');
+    await this.check().catch((error: unknown) => this.#shop.warnings.push(asCoffreError(error).message));
+    await this.#shop.open(before?.switch ?? null);
+    return await this.#end('rolled back');
+  }
+
+  /** What to throw: before the swap the shop is as it was and open again; after it the shop stays closed. */
+  async failed(error: unknown): Promise<CoffreError> {
+    const failure = asCoffreError(error);
+    const state = this.#state;
+    try {
+      if (state === null) return failure;
+      if (state.stage === 'loading' && !state.goingBack) {
+        // What was loaded and fetched stays for the next try.
+        if (state.closedAt !== null) await this.#shop.open(state.before?.switch ?? null);
+        this.#deps.journal.remove();
+        return failure;
+      }
+    } catch (second) {
+      return this.#closed(failure, `, and the maintenance page could not be taken away: ${asCoffreError(second).message}`);
+    } finally {
+      await this.#closeDatabase();
+    }
+    return this.#closed(failure, '');
   }
 
   async #tablesBack(): Promise<void> {
@@ -231,16 +218,16 @@ export class InPlaceRun {
     if (there === 'swapped') {
       await database.undo();
     } else if (there === 'nothing' && !this.isBefore('placing')) {
-      const { deps, id } = { deps: this.#deps, id: this.#safetyOf('database') };
+      const snapshot = await this.#deps.snapshotOf(this.#safetyOf('database'), 'database');
       const { tables } = this.state.order.database as { tables: readonly string[] | null };
-      this.#restored.push(await restoreDatabase(deps, await deps.snapshotOf(id, 'database'), database, tables ? { tables } : {}));
-      await this.closeTargets();
+      this.#restored.push(await restoreDatabase(this.#deps, snapshot, database, tables ? { tables } : {}));
+      await this.#closeDatabase();
     }
   }
 
   async #filesBack(): Promise<void> {
-    const { deps, id } = { deps: this.#deps, id: this.#safetyOf('files') };
-    this.#restored.push(await this.#stageFiles(deps, await deps.snapshotOf(id, 'files'), async () => {}, true));
+    const snapshot = await this.#deps.snapshotOf(this.#safetyOf('files'), 'files');
+    this.#restored.push(await this.#stageFiles(this.#deps, snapshot, async () => {}));
   }
 
   #safetyOf(source: 'database' | 'files'): string {
@@ -251,62 +238,26 @@ export class InPlaceRun {
     });
   }
 
-  /** The maintenance page off, then what was kept to go back is cleared away. */
-  async open(): Promise<InPlaceResult> {
-    this.step('check');
-    this.#write({ ...this.state, stage: 'opening' });
-    const { state } = this;
-    await this.#openShop(state.restoredSwitch ?? state.before?.switch ?? null);
-    return await this.end('restored');
-  }
-
-  async end(outcome: InPlaceResult['outcome']): Promise<InPlaceResult> {
-    const { journal, clock } = this.#deps;
+  async #end(outcome: InPlaceResult['outcome']): Promise<InPlaceResult> {
     const { state } = this;
     if (state.order.database) {
       const database = await this.#openDatabase();
       await database.clear().catch((error: unknown) => {
-        this.#warnings.push(`what the database held before could not be cleared away: ${asCoffreError(error).message}`);
+        this.#shop.warnings.push(`what the database held before could not be cleared away: ${asCoffreError(error).message}`);
       });
     }
-    await this.closeTargets();
-    journal.remove();
+    await this.#closeDatabase();
+    this.#deps.journal.remove();
     this.#endStep();
     return {
       outcome,
       restored: this.#restored,
       safety: state.safety,
       steps: this.#steps,
-      maintenanceMs: state.closedAt === null ? null : clock.nowMs() - state.closedAt,
-      checks: this.#checks,
-      warnings: this.#warnings,
+      maintenanceMs: state.closedAt === null ? null : this.#deps.clock.nowMs() - state.closedAt,
+      checks: this.#shop.checks,
+      warnings: this.#shop.warnings,
     };
-  }
-
-  /** What to throw: before the swap the shop is as it was and open again; after it the shop stays closed. */
-  async failed(error: unknown): Promise<CoffreError> {
-    const failure = asCoffreError(error);
-    const state = this.#state;
-    try {
-      if (state === null) return failure;
-      if (state.stage === 'loading' && !state.goingBack) {
-        await this.reopen();
-        return failure;
-      }
-    } catch (second) {
-      return this.#closed(failure, `, and the maintenance page could not be taken away: ${asCoffreError(second).message}`);
-    } finally {
-      await this.closeTargets();
-    }
-    return this.#closed(failure, '');
-  }
-
-  /** Nothing was swapped: the shop is as it was. What was loaded and fetched stays for the next try. */
-  async reopen(): Promise<void> {
-    const { journal } = this.#deps;
-    const { closedAt, before } = this.state;
-    if (closedAt !== null) await this.#openShop(before?.switch ?? null);
-    journal.remove();
   }
 
   #closed(failure: CoffreError, more: string): CoffreError {
@@ -317,32 +268,14 @@ export class InPlaceRun {
     });
   }
 
-  async closeTargets(): Promise<void> {
-    const database = this.#database;
-    this.#database = null;
-    await database?.close().catch(() => {});
-  }
-
-  step(step: InPlaceStep): void {
-    if (this.#steps.at(-1)?.step === step) return;
-    this.#endStep();
-    this.#deps.onStep(step);
-    this.#steps.push({ step, durationMs: 0 });
-    this.#stepBegan = this.#deps.clock.monotonicMs();
-  }
-
-  #endStep(): void {
-    const last = this.#steps.at(-1);
-    if (last) last.durationMs = Math.round(this.#deps.clock.monotonicMs() - this.#stepBegan);
-  }
-
   /** What of the order is not in its place yet. */
-  async #sourcesToDo(): Promise<readonly SourceKind[]> {
-    const { order } = this.state;
-    const sources: SourceKind[] = [];
-    if (order.files) sources.push('files');
-    if (order.database && (await this.#databaseToDo())) sources.push('database');
-    return sources;
+  async #sourcesToDo(): Promise<readonly { readonly source: SourceKind; readonly id: string }[]> {
+    const { files, database } = this.state.order;
+    // files first: what is refused of them is refused before a database is loaded
+    return [
+      ...(files ? [{ source: 'files' as const, id: files.snapshot }] : []),
+      ...(database && (await this.#databaseToDo()) ? [{ source: 'database' as const, id: database.snapshot }] : []),
+    ];
   }
 
   /** Settles a swap that was cut off. */
@@ -352,7 +285,7 @@ export class InPlaceRun {
     if (stage !== 'swapping') return false;
     const database = await this.#openDatabase();
     const swapped = (await database.recover()) === 'swapped';
-    await this.closeTargets();
+    await this.#closeDatabase();
     this.#write({ ...this.state, stage: swapped ? 'placing' : 'loading' });
     return !swapped;
   }
@@ -368,32 +301,23 @@ export class InPlaceRun {
     try {
       return await restoreDatabase(deps, snapshot, waitingDatabase(database, turn, swapped), tables ? { tables } : {});
     } catch (error) {
-      await this.#settleFailedSwap(database);
+      // A swap that failed puts the old tables back by itself: then the shop is as it was, and may be opened again.
+      if (this.state.stage === 'swapping' && (await database.recover()) !== 'swapped') this.#write({ ...this.state, stage: 'loading' });
       throw error;
     } finally {
-      await this.closeTargets();
+      await this.#closeDatabase();
     }
   }
 
-  /** A swap that failed puts the old tables back by itself: then the shop is as it was, and may be opened again. */
-  async #settleFailedSwap(database: HeldDatabase): Promise<void> {
-    if (this.state.stage !== 'swapping') return;
-    if ((await database.recover()) !== 'swapped') this.#write({ ...this.state, stage: 'loading' });
-  }
-
-  async #stageFiles(
-    deps: RestoreDeps,
-    snapshot: SnapshotWithCopies,
-    turn: () => Promise<void>,
-    removeInAnyCase = false,
-  ): Promise<RestoredSource> {
-    const { order, before } = this.state;
-    const { paths, remove: removeOrdered } = order.files as { paths: readonly string[]; remove: boolean };
-    const remove = removeOrdered || removeInAnyCase;
-    const { shop } = this.#deps;
+  /** Going back, what came with the restore goes; and the settings are those of the safety snapshot, whatever was merged into them since. */
+  async #stageFiles(deps: RestoreDeps, snapshot: SnapshotWithCopies, turn: () => Promise<void>): Promise<RestoredSource> {
+    const { order, before, goingBack } = this.state;
+    const { paths, remove } = order.files as { paths: readonly string[]; remove: boolean };
     const arranged = new Set<BytePath>([...GUARDED[before?.kind.application ?? 'generic'], ...(before?.settings ?? [])]);
-    const inner = await shop.openFiles(snapshot, paths, remove);
-    const arrange = (staged: readonly string[]): Promise<void> => this.#arrange(staged, inner.publish !== undefined);
+    const inner = await this.#deps.shop.openFiles(snapshot, paths, remove || goingBack);
+    const choice = goingBack ? 'archive' : order.secrets;
+    const arrange = (staged: readonly string[]): Promise<void> =>
+      this.#shop.arrange(staged, choice, order.database !== null, inner.publish !== undefined);
     try {
       return await restoreFiles(deps, snapshot, new WaitingFiles(inner, { arrange, turn, arranged }), compilePaths(paths));
     } finally {
@@ -401,41 +325,17 @@ export class InPlaceRun {
     }
   }
 
-  /** What is staged keeps this machine's settings, and is closed when it comes. */
-  async #arrange(staged: readonly string[], whole: boolean): Promise<void> {
-    const { target } = this.#deps.shop;
-    const { secrets, database } = this.state.order;
-    const scope = { databaseRestored: database !== null, whole };
-    for (const folder of staged) {
-      this.#tell(await target.settleSettings(folder, this.state.goingBack ? 'archive' : secrets, scope));
-      await target.guard(folder);
+  /** All is loaded and checked. The restored database is closed before it comes, and the journal says which way things go. */
+  async #everythingReady(sources: readonly { readonly source: SourceKind }[]): Promise<void> {
+    const withDatabase = sources.some(({ source }) => source === 'database');
+    if (withDatabase) {
+      // As the snapshot has it: read once, before it is closed.
+      if (this.state.restoredSwitch === undefined) this.#write({ ...this.state, restoredSwitch: await this.#shop.switchBeside() });
+      await this.#shop.closeBeside();
     }
-  }
-
-  async #everythingReady(sources: readonly SourceKind[]): Promise<void> {
-    const { shop } = this.#deps;
-    if (!sources.includes('database')) {
-      await this.#toPlace();
-      return;
-    }
-    const beside = shop.tables('beside');
-    // As the snapshot has it: read once, before it is closed.
-    const restoredSwitch = this.state.restoredSwitch === undefined ? await shop.target.readSwitch(beside) : this.state.restoredSwitch;
-    this.#write({ ...this.state, restoredSwitch });
-    await shop.target.closeSwitch(beside);
     if (this.state.closedAt === null) await this.close();
-    this.step('swap');
-    this.#write({ ...this.state, stage: 'swapping' });
-  }
-
-  async #toPlace(): Promise<void> {
-    if (this.state.closedAt === null) await this.close();
-    this.step('swap');
-    this.#write({ ...this.state, stage: 'placing' });
-  }
-
-  async #databaseSwapped(): Promise<void> {
-    this.#write({ ...this.state, stage: 'placing' });
+    this.#step('swap');
+    this.#write({ ...this.state, stage: withDatabase ? 'swapping' : 'placing' });
   }
 
   async #openDatabase(): Promise<HeldDatabase> {
@@ -443,31 +343,23 @@ export class InPlaceRun {
     return this.#database;
   }
 
-  async #setDomain(domain: string): Promise<void> {
-    const { shop } = this.#deps;
-    await shop.target.setDomains(shop.tables('running'), [{ from: null, to: domain, physicalUri: null }]);
+  async #closeDatabase(): Promise<void> {
+    const database = this.#database;
+    this.#database = null;
+    await database?.close().catch(() => {});
   }
 
-  /** The switch first: index.php is whole last. */
-  async #openShop(to: Parameters<ShopTarget['setSwitch']>[1]): Promise<void> {
-    const { shop } = this.#deps;
-    await shop.target.setSwitch(shop.tables('running'), to);
-    if (shop.root !== null) await shop.target.unguard();
+  #step(step: InPlaceStep): void {
+    if (this.#steps.at(-1)?.step === step) return;
+    this.#endStep();
+    this.#deps.onStep(step);
+    this.#steps.push({ step, durationMs: 0 });
+    this.#stepBegan = this.#deps.clock.monotonicMs();
   }
 
-  async #proveClosed(): Promise<void> {
-    const { shop, signal } = this.#deps;
-    const { http } = shop;
-    if (http === null) return;
-    const finding = await shop.target.proveClosed(shop.tables('running'), http, signal);
-    this.#tell([finding]);
-    const red = redOf([finding]);
-    if (red !== null)
-      throw new CoffreError(red.code, `the maintenance page is not what clients see: ${finding.detail}`, { hint: red.hint });
-  }
-
-  #tell(findings: readonly ShopFinding[]): void {
-    for (const { check, ok, detail } of findings) (ok ? this.#checks : this.#warnings).push(`${check}: ${detail}`);
+  #endStep(): void {
+    const last = this.#steps.at(-1);
+    if (last) last.durationMs = Math.round(this.#deps.clock.monotonicMs() - this.#stepBegan);
   }
 
   #write(state: InPlaceState): void {

@@ -18,9 +18,9 @@ export class Turn {
   readonly #ready = Promise.withResolvers<void>();
   readonly #swapped = Promise.withResolvers<void>();
 
-  constructor(sources: readonly SourceKind[], steps: TurnSteps) {
-    this.#awaited = new Set(sources);
-    this.#withDatabase = sources.includes('database');
+  constructor(sources: readonly { readonly source: SourceKind }[], steps: TurnSteps) {
+    this.#awaited = new Set(sources.map(({ source }) => source));
+    this.#withDatabase = this.#awaited.has('database');
     this.#steps = steps;
     this.#ready.promise.catch(() => {});
     this.#swapped.promise.catch(() => {});

@@ -113,8 +113,10 @@ export async function chainOfKills(
   const asker = new Asker(setting);
   const turn = back ? Math.ceil(points.length / 2) : points.length;
   let ended = false;
+  let goesBack = false;
   for (const [at, point] of points.entries()) {
-    const run = await runUnit(setting, requestFor(setting, safety, at < turn ? 'restore' : 'rollback'), point);
+    goesBack = at >= turn;
+    const run = await runUnit(setting, requestFor(setting, safety, goesBack ? 'rollback' : 'restore'), point);
     if (run.killedAt === null) {
       if (run.answer?.event !== 'done') found.push(`after ${kills.join('; ')}: ${JSON.stringify(run.answer)}`);
       ended = true;
@@ -124,8 +126,8 @@ export async function chainOfKills(
     const page = await setting.page();
     if (!['two two', 'maintenance', 'one one'].includes(page)) found.push(`killed at ${run.killedAt}: ${page}`);
   }
-  const goesBack = back && !ended;
   if (!ended) {
+    goesBack = back;
     const { answer } = await runUnit(setting, requestFor(setting, safety, goesBack ? 'rollback' : 'restore'), 0);
     // nothing was open any more: the kill came at the very end
     const over = answer?.event === 'failed' && answer.code === 'E_NOT_FOUND' && goesBack;
