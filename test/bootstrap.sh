@@ -33,7 +33,7 @@ if [ -n "${COFFRE_TEST_S3_ENDPOINT:-}" ] || [ "${COFFRE_TEST_S3:-ceph}" != ceph 
 case $what in
   test | prepare)
     wanted="$store $database $tools sshd:openssh-server ssh:openssh-client rclone:rclone faketime:faketime strace:strace systemd-analyze:systemd setcap:libcap2-bin"
-    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base dpkg-deb:dpkg promtool:prometheus php:php-cli"
+    wanted="$wanted zsh:zsh fish:fish lexgrog:man-db groff:groff-base dpkg-deb:dpkg promtool:prometheus php:php-cli memcached:memcached"
     ;;
   demo | bench) wanted="$store $database $tools" ;;
   crash) wanted="$store $database $tools" ;;

@@ -31,6 +31,8 @@ export interface Guard {
   readonly kept: string | null;
   /** SHA-256 in hex of what a request must bring in CHECK_HEADER to get through; null: nobody does. */
   readonly passSha256: string | null;
+  /** Whoever gets through is answered from the database, not from what PHP remembers of it (query-cache.ts). */
+  readonly forgetful?: boolean;
 }
 
 /** The guard's first line, which says what it keeps. For every PHP since 5.2. */
@@ -45,7 +47,7 @@ export function keptOf(line: string): string | null | undefined {
 }
 
 /** A guard's text. It includes nothing, asks no database and writes nothing, so that it answers whatever state the shop is in. */
-export function guardText({ kept, passSha256 }: Guard): string {
+export function guardText({ kept, passSha256, forgetful = false }: Guard): string {
   const pass =
     kept === null || passSha256 === null
       ? ''
@@ -53,6 +55,8 @@ export function guardText({ kept, passSha256 }: Guard): string {
           `if (isset($_SERVER['HTTP_X_COFFRE_CHECK']) && is_string($_SERVER['HTTP_X_COFFRE_CHECK']) && hash('sha256', $_SERVER['HTTP_X_COFFRE_CHECK']) === '${passSha256}') {`,
           `  foreach (array('HTTP_X_FORWARDED_FOR', 'HTTP_CLIENT_IP', 'HTTP_X_REAL_IP', 'HTTP_CF_CONNECTING_IP') as $coffre_header) unset($_SERVER[$coffre_header]);`,
           `  $_SERVER['REMOTE_ADDR'] = '${CHECK_ADDRESS}';`,
+          // the shop's own definition, which comes later, does not count then
+          ...(forgetful ? [`  if (!defined('_PS_CACHE_ENABLED_')) define('_PS_CACHE_ENABLED_', 0);`] : []),
           `  return require dirname(__FILE__) . '/${kept}';`,
           '}',
           '',

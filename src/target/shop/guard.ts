@@ -73,6 +73,8 @@ const LOOK = [
   'done',
 ].join('\n');
 
+const KEPT = /^kept \.coffre-kept-[0-9a-f]{32}-[\w.-]+$/;
+
 /** Throws as runScript. */
 export async function lookAtEntries(host: Host, root: string, paths: readonly string[]): Promise<readonly Entry[]> {
   if (paths.length === 0) return [];
@@ -83,7 +85,8 @@ export async function lookAtEntries(host: Host, root: string, paths: readonly st
     const is = (first.split(' ')[0] ?? 'away') as Entry['is'];
     const says = is === 'guard' ? keptOf(first.slice('guard '.length)) : null;
     if (says === undefined) throw new CoffreError('E_SHOP_GUARD', `${path}: a guard of another version of coffre stands there`);
-    const kept = said.flatMap((line) => (line.startsWith('kept ') ? [line.slice('kept '.length)] : []));
+    // other names are somebody else's, and would come into the text of the guard
+    const kept = said.flatMap((line) => (KEPT.test(line) ? [line.slice('kept '.length)] : []));
     return { path, is, says, kept };
   });
 }
@@ -121,7 +124,11 @@ export async function placeGuards(
   host: Host,
   root: string,
   paths: readonly string[],
-  { always, passSha256 }: { readonly always: boolean; readonly passSha256?: string | null },
+  {
+    always,
+    passSha256,
+    forgetful = false,
+  }: { readonly always: boolean; readonly passSha256?: string | null; readonly forgetful?: boolean },
 ): Promise<Did> {
   const placed: string[] = [];
   const refused: string[] = [];
@@ -130,7 +137,7 @@ export async function placeGuards(
     const fresh = `${GUARD_PREFIX}${randomBytes(16).toString('hex')}-${nameOf(entry.path)}`;
     const step = stepToGuard(entry, { always: always && first, again: passSha256 !== undefined, fresh });
     if (step.do === 'keep' || step.do === 'write') {
-      const input = Buffer.from(guardText({ kept: step.kept, passSha256: passSha256 ?? null }), 'utf8');
+      const input = Buffer.from(guardText({ kept: step.kept, passSha256: passSha256 ?? null, forgetful }), 'utf8');
       const linked = step.do === 'keep' ? step.kept : '';
       await runScript(host, root, `placing the guard before ${entry.path}`, PLACE, [folderOf(entry.path), nameOf(entry.path), linked], {
         input,

@@ -29,6 +29,7 @@ import { GUARDED } from './guard-page.ts';
 import { checkImages } from './images.ts';
 import { readOwners } from './owners.ts';
 import { proveClosed } from './prove-closed.ts';
+import { forgetQueries, readQueryCache } from './query-cache.ts';
 import { SETTINGS_FILES, settleSettings } from './settings.ts';
 import { smokeTest } from './smoke-test.ts';
 import { closeSwitch, isOpen, readSwitch, setSwitch } from './switch.ts';
@@ -97,12 +98,12 @@ export class RunningShop implements ShopTarget {
     return readSwitch(tables);
   }
 
-  closeSwitch(tables: ShopTables | null): Promise<Did> {
-    return closeSwitch(tables);
+  async closeSwitch(tables: ShopTables | null): Promise<Did> {
+    return await this.#forgotten(tables, await closeSwitch(tables));
   }
 
-  setSwitch(tables: ShopTables | null, state: SwitchState): Promise<Did> {
-    return setSwitch(tables, state);
+  async setSwitch(tables: ShopTables | null, state: SwitchState): Promise<Did> {
+    return await this.#forgotten(tables, await setSwitch(tables, state));
   }
 
   settleSettings(staged: string, choice: SettingsChoice, scope: SettingsScope): Promise<readonly ShopFinding[]> {
@@ -112,7 +113,8 @@ export class RunningShop implements ShopTarget {
 
   async emptyCaches(tables: ShopTables | null): Promise<Did> {
     const { layout } = await this.#kind();
-    return await emptyCaches(this.#host, this.#files.root, (await this.#isThere()) ? layout : 'generic', tables);
+    const did = await emptyCaches(this.#host, this.#files.root, (await this.#isThere()) ? layout : 'generic', tables);
+    return await this.#forgotten(tables, did);
   }
 
   async setDomains(tables: ShopTables | null, changes: readonly DomainChange[]): Promise<Did> {
@@ -129,8 +131,9 @@ export class RunningShop implements ShopTarget {
     const isThere = await this.#isThere();
     const stands = isThere && (await lookAtEntries(this.#host, root, this.#guarded)).some(({ is }) => is === 'guard');
     const token = stands && options.http !== null ? randomBytes(32).toString('hex') : null;
+    const forgetful = token !== null && profile === 'prestashop' && (await readQueryCache(this.#host, root)) === 'in php';
     const arm = async (passSha256: string | null): Promise<void> => {
-      await placeGuards(this.#host, root, this.#guarded, { always: false, passSha256 });
+      await placeGuards(this.#host, root, this.#guarded, { always: false, passSha256, forgetful });
     };
     if (token !== null) await arm(createHash('sha256').update(token).digest('hex'));
     try {
@@ -138,6 +141,13 @@ export class RunningShop implements ShopTarget {
     } finally {
       if (token !== null) await arm(null);
     }
+  }
+
+  /** Rows were changed, or may have been by a call that was killed. */
+  async #forgotten(tables: ShopTables | null, did: Did): Promise<Did> {
+    if (tables === null || this.#files.profile !== 'prestashop') return did;
+    const said = await forgetQueries(this.#host, this.#files.root, tables, this.#clock);
+    return said === null ? did : { ...did, detail: `${did.detail}; ${said}` };
   }
 
   async #isThere(root: string = this.#files.root): Promise<boolean> {

@@ -8,7 +8,7 @@ import { COMPUTED, type PhpSettings, type PhpValue, phpSettings } from '../../so
  * - the prefix of its tables;
  * - the cookie keys: passwords of customers and employees that were set before 1.7 are MD5 of key and password, the identity of an employee's
  *   links (tokens) hangs on them, and modules encrypt what they keep in ps_configuration with `new_cookie_key` (PhpEncryption) or with
- *   the Rijndael pair (1.6);
+ *   the Rijndael pair (1.6, and shops that come from there);
  * - the key pair of the API (9), whose clients stand in the database.
  *
  * All else (host, name, user and password of database, mail and caches) is this machine's. `code` is what belongs to the program files.
@@ -26,7 +26,16 @@ const LITERAL = `'(?:[^'\\\\]|\\\\[\\s\\S])*'|"(?:[^"\\\\$]|\\\\[\\s\\S])*"|-?\\
 
 /** 1.7, 8 and 9. */
 export const PARAMETERS: SettingsKind = {
-  belongs: ['database_prefix', 'cookie_key', 'cookie_iv', 'new_cookie_key', 'api_public_key', 'api_private_key'],
+  belongs: [
+    'database_prefix',
+    'cookie_key',
+    'cookie_iv',
+    'new_cookie_key',
+    '_rijndael_key',
+    '_rijndael_iv',
+    'api_public_key',
+    'api_private_key',
+  ],
   code: [],
   values({ returned }) {
     const parameters = returned instanceof Map ? returned.get('parameters') : undefined;

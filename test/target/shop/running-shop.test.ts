@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
@@ -28,6 +29,7 @@ import type { HttpCheck, ShopFinding, ShopSession, ShopTables } from '../../../s
 import { type Mariadb, startMariadb } from '../../servers/mariadb.ts';
 import { type PhpFront, startPhpFront } from '../../servers/php-front.ts';
 import { htaccess, type PhpShopRows, phpShopSql, settingsOf } from '../../servers/php-shop.ts';
+import { freePort, makeRig, until } from '../../servers/rig.ts';
 import { startSshd } from '../../servers/sshd.ts';
 import { makeSmallShop, NEVER, type SmallShop, sessionOf, VERSIONS } from './setting.ts';
 
@@ -296,6 +298,67 @@ describe('the switch', () => {
   });
 });
 
+describe('answers of queries that PrestaShop keeps in memory', () => {
+  const cached = (path: string, system: string): void =>
+    writeFileSync(
+      path,
+      readFileSync(path, 'utf8').replace(
+        /'ps_caching' => .*\n.*ps_cache_enable.*\n/,
+        `'ps_caching' => '${system}',\n    'ps_cache_enable' => true,\n`,
+      ),
+    );
+
+  it('Memcached - forgets them when the shop is closed, when caches are emptied and when it opens; one that is down is said', async () => {
+    const shop = await shopOf({ version: '8.1.2' });
+    const rig = makeRig('memcached');
+    try {
+      const port = await freePort();
+      await rig.start('memcached', '/usr/bin/memcached', ['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-u', 'root', '-m', '16']);
+      await until('memcached answers', 20_000, async () => (await memcached(port, 'version').catch(() => '')).startsWith('VERSION'));
+      await shop.session.run(`CREATE TABLE ps_memcached_servers (ip varchar(254), port int, weight int)`);
+      await shop.session.run(`INSERT INTO ps_memcached_servers VALUES ('127.0.0.1', ${port}, 1)`);
+      const target = running();
+      const state = await target.readSwitch(shop.tables);
+      const remember = (): Promise<string> => memcached(port, 'set answer 0 0 4\r\nopen');
+      const isRemembered = async (): Promise<boolean> => (await memcached(port, 'get answer')).includes('open');
+      await remember();
+      await target.closeSwitch(shop.tables);
+      expect(await isRemembered()).toBe(true);
+
+      cached(join(served, 'app/config/parameters.php'), 'CacheMemcached');
+      for (const work of [
+        () => target.closeSwitch(shop.tables),
+        () => target.emptyCaches(shop.tables),
+        () => target.setSwitch(shop.tables, state),
+      ]) {
+        await remember();
+        expect((await work()).detail).toContain('Memcached forgot');
+        expect(await isRemembered()).toBe(false);
+      }
+      await rig.stop();
+      expect((await target.closeSwitch(shop.tables)).detail).toContain('could not be told to forget them: ECONNREFUSED');
+    } finally {
+      await rig.stop();
+    }
+  });
+
+  it('in PHP’s own memory - the check goes past them, and it is said what to do', async () => {
+    const shop = await shopOf({ version: '8.1.2' });
+    cached(join(served, 'app/config/parameters.php'), 'CacheApc');
+    const config = join(served, 'config/config.inc.php');
+    writeFileSync(config, `${readFileSync(config, 'utf8')}if (!defined('_PS_CACHE_ENABLED_')) { echo 'from memory'; exit; }\n`);
+    const target = running();
+    const before = await target.inspect(shop.tables);
+    await target.guard();
+    expect((await target.closeSwitch(shop.tables)).detail).toContain('reload php-fpm');
+    const findings = await target.smokeTest({ tables: shop.tables, http: asked(), expectedTables: null, before, signal: NEVER });
+    expect(codes(findings)).toEqual([]);
+    await target.setSwitch(shop.tables, before.switch);
+    await target.unguard();
+    expect((await front.get()).body).toBe('from memory');
+  });
+});
+
 describe('the smoke test', () => {
   it('each fault is red with its own code, and the shop stays closed', async () => {
     const shop = await shopOf({ version: '8.1.2', images: [1, 12], orders: ['2026-11-20 10:00:00'] });
@@ -506,6 +569,21 @@ describe('checks of any database and tree', () => {
     expect(await checkProducts({ ...tables, prefix: 'no_' }, null)).toMatchObject({ ok: null, code: 'E_SHOP_PRODUCTS' });
   });
 });
+
+function memcached(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp(port, '127.0.0.1', () => socket.write(`${command}\r\n`));
+    socket.setEncoding('latin1');
+    let said = '';
+    socket.on('data', (text) => {
+      said += text;
+      if (!/(STORED|END|VERSION.*)\r\n$/.test(said)) return;
+      socket.destroy();
+      resolve(said);
+    });
+    socket.on('error', reject);
+  });
+}
 
 /** Its connection is gone before the statement of that number; reads count too. */
 function dyingSession(session: Awaited<ReturnType<typeof sessionOf>>, dieAt: number): ShopSession {
