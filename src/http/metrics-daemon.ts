@@ -11,6 +11,7 @@ import { nextTurn } from '../clock.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import type { Service } from '../schedule/service.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
+import { requestSamples } from './metrics-requests.ts';
 import { type Sample, sample } from './metrics-table.ts';
 
 const TB = 1e12;
@@ -38,6 +39,7 @@ export async function daemonSamples(service: Service, surveys: readonly ShopSurv
     ),
     ...(await vaultSamples(service)),
     ...(await storageSamples(service, surveys)),
+    ...(await requestSamples(service)),
     ...(await messageSamples(service)),
     ...(await stateSamples(config.stateDir)),
   ];

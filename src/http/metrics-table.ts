@@ -53,6 +53,12 @@ export const METRICS = {
   coffre_restore_estimate_high_seconds: metric(['shop'], 'the most that is likely'),
   coffre_restore_fits: metric(['shop'], '1 when it would end within what the plan promises, by the plan’s business hours; absent: unknown'),
 
+  coffre_requests: metric(['state'], 'restore requests, by state'),
+  coffre_requests_broken: metric([], 'restore requests whose promised time was exceeded'),
+  coffre_request_left_seconds: metric(
+    ['shop'],
+    'what is left of the promised time of an approved restore that is not done, as its calendar counts; negative: exceeded; absent: none is open',
+  ),
   coffre_drill_timestamp_seconds: metric(
     ['shop', 'vault'],
     'when the last drill from the vault ended; 0: its plan drills it, and there was none',

@@ -101,6 +101,15 @@ export const statusDocument = z.object({
     })
     .optional()
     .describe('the last drill of each vault, and since when there must have been one; for administrators'),
+  requests: z
+    .array(
+      z.object({
+        ...{ id: z.string(), state: z.string(), deadline: instant.nullable() },
+        leftMs: z.int().nullable().describe('of the promised time; negative: by how much it is exceeded'),
+        clock: z.enum(['running', 'paused', 'kept', 'broken']).nullable().describe('null: nobody approved it'),
+      }),
+    )
+    .describe('restores that were asked for, as long as something is to come of them'),
   red: z.array(z.string()).optional().describe('what is red, in words; for administrators'),
   alarms: z
     .array(
@@ -171,9 +180,9 @@ async function statusOfShop({ catalog, clock, config }: Service, principal: Prin
 function statusFor(principal: Principal, status: ShopStatus): StatusDocument {
   const all = documentOf(status);
   if (principal.role !== 'client') return all;
-  const { ok, sources, copies, quota, rto, life, pause } = all;
+  const { ok, sources, copies, quota, requests, rto, life, pause } = all;
   return {
-    ...{ shop: all.shop, ok, sources, copies, quota, rto, life: { state: life.state, keptUntil: life.keptUntil } },
+    ...{ shop: all.shop, ok, sources, copies, quota, requests, rto, life: { state: life.state, keptUntil: life.keptUntil } },
     pause: pause && { ...pause, who: null, reason: null },
   };
 }

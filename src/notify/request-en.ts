@@ -80,7 +80,7 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
               ? `The restore of your shop ${shop} is called off: nobody approved it for two weeks.`
               : `The restore of your shop ${shop} was called off by those who look after its backups.`,
           ...(facts.doneBy === 'operator' ? reason(facts) : []),
-          'Your shop was not changed.',
+          ...(facts.wasBegun ? [] : ['Your shop was not changed.']),
         ],
       };
     case 'retry':

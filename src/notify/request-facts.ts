@@ -29,6 +29,8 @@ export interface RequestFacts {
   readonly leftMs: number | null;
   /** After a failure: whether the shop keeps its maintenance page; null: not known. */
   readonly isClosed: boolean | null;
+  /** Its restore has begun before: what the shop is like then the failure's own notice said. */
+  readonly wasBegun: boolean;
   /** The clock of an approved one goes on while it is held. */
   readonly isApproved: boolean;
   /** Of the promise: what instants are told in. */

@@ -97,7 +97,7 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
               ? `La restauration de votre boutique ${shop} est annulée${COLON} personne ne l’a validée depuis deux semaines.`
               : `La restauration de votre boutique ${shop} est annulée par les personnes qui gèrent vos sauvegardes.`,
           ...(facts.doneBy === 'operator' ? reason(facts) : []),
-          'Votre boutique n’a pas été modifiée.',
+          ...(facts.wasBegun ? [] : ['Votre boutique n’a pas été modifiée.']),
         ],
       };
     case 'retry':

@@ -67,6 +67,7 @@ function factsOf(event: RequestEventRow, request: RequestRow, { contact, host, t
     ...{ deadline: request.deadline, endedAt: request.endedAt, outcome: request.outcome, leftMs: request.leftMs },
     // the sequence in place leaves a shop as it was, and open, unless it says so
     isClosed: request.errorCode === null || request.errorCode === 'E_INTERRUPTED' ? null : request.errorCode === 'E_SHOP_CLOSED',
+    wasBegun: request.startedAt !== null,
     isApproved: request.approvedAt !== null,
     zone: request.promise === null ? timezone : parsePromise(request.promise).zone,
   };

@@ -63,8 +63,8 @@ const RULES: Readonly<Record<Exclude<RequestVerb, 'request'>, Rule>> = {
   hold: { from: ['requested', 'approved'], by: ['operator'], reasonOf: ['operator'], to: () => 'held' },
   release: { from: ['held'], by: ['operator'], reasonOf: [], to: ({ approvedAt }) => (approvedAt === null ? 'requested' : 'approved') },
   refuse: { from: NOT_BEGUN, by: ['operator'], reasonOf: ['operator'], to: () => 'refused' },
-  // also by the daemon, of one that nobody approved for weeks
-  cancel: { from: NOT_BEGUN, by: ['client', 'operator', 'daemon'], reasonOf: [], to: () => 'cancelled' },
+  // also by the daemon, of one that nobody approved for weeks; of one that failed it says that nobody wants it any more
+  cancel: { from: [...NOT_BEGUN, 'failed'], by: ['client', 'operator', 'daemon'], reasonOf: [], to: () => 'cancelled' },
   retry: { from: ['failed'], by: ['operator'], reasonOf: [], to: () => 'approved' },
   // running already: one that was cut off is taken up
   start: { from: ['approved', 'running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'running' },

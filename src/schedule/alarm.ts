@@ -23,6 +23,7 @@ export const ALARM_KINDS = [
   'reading',
   'recovery',
   'drill',
+  'request',
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];
 

@@ -11,6 +11,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { readPause } from '../catalog/pauses.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { readingLevels } from '../catalog/reading.ts';
+import { lastRequest, openRequests } from '../catalog/requests.ts';
 import { asItIs } from '../catalog/run-document.ts';
 import { lastRuns, type RunFilter, type RunRow } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
@@ -19,9 +20,11 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import type { VaultFacts } from '../config/three-two-one.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { disksUnder } from '../host/block-device.ts';
+import { clockOf, PromiseCalendars } from './request-document.ts';
 import { readEstimate } from './restore-estimate.ts';
 import { type ShopStatus, shopStatus } from './status.ts';
 import type { DrillsRead } from './status-drill.ts';
+import type { RequestFact } from './status-requests.ts';
 
 /** As `disksUnder`. */
 type Disks = (path: string) => Promise<ReadonlySet<string>>;
@@ -85,12 +88,27 @@ export async function readStatus(
     reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
     checkpoints,
     checkpointFailures: new Map(failures.map(({ vault, ...failure }) => [vault, failure])),
+    requests: await readRequests(catalog, shop.name, nowMs),
     drills: await readDrills(catalog, shop.name, snapshots),
     lacking: {
       gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
       reasons: await gapsOf(catalog, shop.name),
     },
   });
+}
+
+async function readRequests(catalog: Catalog, shop: string, nowMs: number): Promise<RequestFact[]> {
+  const last = await lastRequest(catalog.db, shop);
+  const calendars = new PromiseCalendars();
+  const facts: RequestFact[] = [];
+  for (const row of [...(await openRequests(catalog.db, shop)), ...(last?.state === 'failed' ? [last] : [])]) {
+    const clock = await clockOf(row, nowMs, calendars);
+    facts.push({
+      ...{ id: row.id, state: row.state, since: row.createdAt, errorCode: row.errorCode },
+      clock: clock && { deadline: clock.deadline.epochMilliseconds, leftMs: clock.leftMs, state: clock.state },
+    });
+  }
+  return facts;
 }
 
 async function readDrills(catalog: Catalog, shop: string, snapshots: readonly { readonly completedAt: number }[]): Promise<DrillsRead> {

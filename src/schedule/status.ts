@@ -15,6 +15,7 @@ import { backupRules, type StartRules } from './start.ts';
 import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
 import { checkDrills, type DrillStatus, type DrillsRead, UNDRILLED } from './status-drill.ts';
 import { lastDue, nextStart, schedulesOf } from './status-due.ts';
+import { checkRequests, type RequestFact, type RequestStatus } from './status-requests.ts';
 import { text } from './status-text.ts';
 import { checkCheckpoints, checkIncidents, checkPrune, checkReading, checkReconcile, type UpkeepFacts } from './status-upkeep.ts';
 
@@ -35,6 +36,8 @@ export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly probes: ReadonlyMap<string, Probe | null>;
   /** Versions on our keys that are not ours and that no reconciliation has looked at yet. */
   readonly foreignVersions: number;
+  /** Left out: none is open, and the last one did not fail. */
+  readonly requests?: readonly RequestFact[];
   /** limits.jitter; left out: none. */
   readonly jitterMs?: number;
   /** Left out or null: its scheduled backups do not wait. */
@@ -107,6 +110,8 @@ export interface ShopStatus {
     readonly estimate: RecoveryEstimate | null;
   };
   readonly drills: DrillStatus;
+  /** Restores that somebody asked for, as long as something is to come of them. */
+  readonly requests: readonly RequestStatus[];
   /** What is red, in words. */
   readonly red: readonly string[];
   /** The same, each by its kind. */
@@ -167,6 +172,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
   const drills = facts.drills
     ? checkDrills({ ...facts, jitterMs: facts.jitterMs ?? 0, drills: facts.drills }, ofBackups, notes)
     : UNDRILLED;
+  const requests = checkRequests(facts.requests ?? [], facts, red, notes);
   const usedBytes = sources.reduce((total, status) => {
     const snapshot = facts.snapshots.find((candidate) => candidate.id === status.newestGood?.id);
     return total + (snapshot?.plainBytes ?? 0);
@@ -202,6 +208,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     quota: { usedBytes, limitBytes },
     rto: { targetMs: shop.plan.rto.targetMs, measured, estimate },
     drills,
+    requests,
     red: red.map((alarm) => alarm.text),
     alarms: red,
     notes,

@@ -131,6 +131,24 @@ const CASES: Readonly<Record<string, Case>> = {
     fires: [{ 'coffre_restore_fits{shop="a"}': 0 }],
     quiet: [{ 'coffre_restore_fits{shop="a"}': 1 }, { 'coffre_restore_target_seconds{shop="a"}': 14_400 }],
   },
+  CoffreRequestLate: {
+    after: '5m',
+    fires: [{ 'coffre_request_left_seconds{shop="a"}': -1 }],
+    quiet: [{ 'coffre_request_left_seconds{shop="a"}': 0 }, {}],
+  },
+  CoffreRequestDueSoon: {
+    after: '5m',
+    fires: [{ 'coffre_request_left_seconds{shop="a"}': 3599 }],
+    quiet: [{ 'coffre_request_left_seconds{shop="a"}': 3600 }, { 'coffre_request_left_seconds{shop="a"}': -1 }],
+  },
+  CoffreRequestNotBegun: {
+    after: '15m',
+    fires: [{ 'coffre_requests{state="approved"}': 1 }],
+    quiet: [
+      { 'coffre_requests{state="approved"}': 0, 'coffre_requests{state="requested"}': 3 },
+      { 'coffre_requests{state="approved"}': '1x5 0x20' },
+    ],
+  },
   CoffreDrillFailed: {
     after: '10m',
     fires: [{ 'coffre_drill_passed{shop="a",vault="nas"}': 1, 'coffre_drill_passed{shop="a",vault="offsite"}': 0 }],

@@ -99,6 +99,12 @@ describe('the metrics', () => {
       values ('restored', 'restore', ${shop}, 'files', 'done', ${nowMs - 2000}, ${nowMs - 1000}, '{"bytes":50000000,"durationMs":60000}')`.execute(
       catalog.db,
     );
+    const promise = {
+      ...{ targetMs: 14_400_000, calendar: '24x7', country: null, region: null, zone: 'UTC' },
+      hours: { fromMinute: 0, toMinute: 1440, days: [1] },
+    };
+    await sql`insert into requests (id, shop, state, wanted, preview, createdAt, createdBy, createdRole, approvedAt, promise)
+      values ('q', ${shop}, 'approved', '{}', '{}', ${nowMs}, 'x', 'client', ${nowMs}, ${JSON.stringify(promise)})`.execute(catalog.db);
     await sql`insert into messages (id, at, channel, content, tries, nextAt) values ('m', ${nowMs}, 'mail', '{}', 1, ${nowMs})`.execute(
       catalog.db,
     );

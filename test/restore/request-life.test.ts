@@ -19,7 +19,12 @@ const TABLE: Readonly<Record<Verb, Partial<Record<RequestState, readonly [who: s
   hold: { requested: ['o!', 'held'], approved: ['o!', 'held'] },
   release: { held: ['o', 'requested'] },
   refuse: { requested: ['o!', 'refused'], approved: ['o!', 'refused'], held: ['o!', 'refused'] },
-  cancel: { requested: ['c o d', 'cancelled'], approved: ['c o d', 'cancelled'], held: ['c o d', 'cancelled'] },
+  cancel: {
+    requested: ['c o d', 'cancelled'],
+    approved: ['c o d', 'cancelled'],
+    held: ['c o d', 'cancelled'],
+    failed: ['c o d', 'cancelled'],
+  },
   retry: { failed: ['o', 'approved'] },
   start: { approved: ['d', 'running'], running: ['d', 'running'], verifying: ['d', 'running'] },
   verify: { running: ['d', 'verifying'], verifying: ['d', 'verifying'] },

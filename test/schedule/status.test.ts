@@ -77,6 +77,33 @@ function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
 
 const red = (changes: Partial<StatusFacts>): string => shopStatus(facts(changes)).red.join('\n');
 
+describe('restore requests', () => {
+  const clock = (state: 'running' | 'paused' | 'broken', leftMs: number) => ({ deadline: NOW + leftMs, leftMs, state });
+  const one = (more: object) =>
+    facts({ requests: [{ id: 'r1', state: 'approved', since: NOW - HOUR, errorCode: null, clock: null, ...more }] });
+  const of = (more: object) => shopStatus(one(more));
+
+  test('one that waits, or that is in time - a note, with its clock', () => {
+    expect(of({ state: 'requested' })).toMatchObject({
+      ok: true,
+      requests: [{ id: 'r1', state: 'requested', deadline: null, leftMs: null, clock: null }],
+    });
+    expect(of({ state: 'requested' }).notes.join('\n')).toContain('waits for its approval: request r1');
+    const running = of({ state: 'running', clock: clock('running', HOUR) });
+    expect(running).toMatchObject({ ok: true, requests: [{ leftMs: HOUR, clock: 'running' }] });
+    expect(running.notes.join('\n')).toContain('a restore is running: request r1, due at');
+    expect(of({ clock: clock('paused', HOUR) }).notes.join('\n')).toContain('(its clock is paused)');
+  });
+
+  test('one that is late, or that failed - red, with what to do', () => {
+    expect(of({ clock: clock('broken', -1) })).toMatchObject({ ok: false, alarms: [{ kind: 'request', detail: 'r1' }] });
+    const failed = of({ state: 'failed', errorCode: 'E_TARGET_SPACE', clock: clock('running', HOUR) });
+    expect(failed.red.join('\n')).toContain('failed [E_TARGET_SPACE]');
+    expect(failed.red.join('\n')).toContain('coffre request retry r1');
+    expect(failed.alarms).toMatchObject([{ kind: 'request', code: 'E_TARGET_SPACE' }]);
+  });
+});
+
 describe('status is green', () => {
   test('only when everything is well', () => {
     expect(shopStatus(facts())).toMatchObject({ ok: true, red: [] });
