@@ -8,9 +8,10 @@ import { makeDirectory } from '../host/make-directory.ts';
 import { MIGRATIONS } from './migrations/migrations.ts';
 import { createPrivateFile } from './private-file.ts';
 import { daemonRunning } from './shop-lock.ts';
-import { NodeSqliteDialect, openSqlite, switchToWal, type TransactionMark } from './sqlite.ts';
+import { leaveFlushing, NodeSqliteDialect, openSqlite, switchToWal, type TransactionMark } from './sqlite.ts';
 import type { StateLock } from './state-lock.ts';
 import type { Tables } from './tables.ts';
+import { WalFlush } from './wal-flush.ts';
 
 /** An open catalog. One for each process and state directory is enough: its queries run one after the other. */
 export class Catalog {
@@ -19,11 +20,13 @@ export class Catalog {
   /** Locks by which other processes see that this process still works on a run: kept here, so that they live as long. */
   readonly runLocks = new Map<string, StateLock>();
   readonly #inside: AsyncLocalStorage<TransactionMark>;
+  readonly #wal: WalFlush;
 
-  constructor(db: Kysely<Tables>, stateDir: string, inside: AsyncLocalStorage<TransactionMark>) {
+  constructor(db: Kysely<Tables>, stateDir: string, inside: AsyncLocalStorage<TransactionMark>, wal: WalFlush) {
     this.db = db;
     this.stateDir = stateDir;
     this.#inside = inside;
+    this.#wal = wal;
   }
 
   /**
@@ -31,7 +34,7 @@ export class Catalog {
    * used (anything else throws E_INTERNAL), and nothing may be awaited but `tx`: every other user of the catalog waits meanwhile.
    */
   async transaction<T>(work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
-    return await this.db.transaction().execute(async (tx) => {
+    const result = await this.db.transaction().execute(async (tx) => {
       const mark: TransactionMark = { open: true };
       try {
         return await this.#inside.run(mark, () => work(tx));
@@ -39,6 +42,9 @@ export class Catalog {
         mark.open = false;
       }
     });
+    // others may use the catalog meanwhile: what they commit comes after this in the log
+    await this.#wal.flush();
+    return result;
   }
 
   /** Idempotent. Runs started through this catalog and not finished count as dead from here on. */
@@ -71,14 +77,16 @@ export async function openCatalog(stateDir: string): Promise<Catalog> {
   }
   const database = openSqlite(path);
   const inside = new AsyncLocalStorage<TransactionMark>();
-  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside) });
+  const wal = new WalFlush(`${path}-wal`);
+  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside, wal) });
   try {
     await switchToWal(database, path);
     if (!(await isMigrated(db))) {
       await refuseUnderDaemon(db, stateDir);
       await migrate(db, path);
     }
-    return new Catalog(db, stateDir, inside);
+    await leaveFlushing(database, path);
+    return new Catalog(db, stateDir, inside, wal);
   } catch (error) {
     await db.destroy();
     if (database.isOpen) database.close();
@@ -94,9 +102,10 @@ export async function openCatalogToRead(stateDir: string): Promise<Catalog> {
   const path = catalogPath(stateDir);
   const database = openSqlite(path, { readOnly: true });
   const inside = new AsyncLocalStorage<TransactionMark>();
-  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside) });
+  const wal = new WalFlush(`${path}-wal`);
+  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside, wal) });
   try {
-    if (await isMigrated(db)) return new Catalog(db, stateDir, inside);
+    if (await isMigrated(db)) return new Catalog(db, stateDir, inside, wal);
     throw new CoffreError('E_CATALOG', `${path} is of another version of coffre`, {
       hint: 'start the daemon, or run any command as root, first',
     });

@@ -14,6 +14,7 @@ import {
 } from 'kysely';
 import { systemClock } from '../clock.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
+import type { WalFlush } from './wal-flush.ts';
 
 /** Before it, a WAL file could be corrupted by a checkpoint that met a writer. */
 const OLDEST_SQLITE = [3, 51, 3] as const;
@@ -94,8 +95,13 @@ export function openSqlite(path: string, { readOnly = false } = {}): DatabaseSyn
 export async function switchToWal(database: DatabaseSync, path: string): Promise<void> {
   await patiently(path, () => database.prepare('pragma journal_mode = wal').get());
   // FULL, not NORMAL: in WAL mode NORMAL loses the last commits at a power cut. A lost intent row is a version in a vault
-  // that nobody knows of; a lost manifest row is a snapshot that exists and is not listed. One fsync for a 32 MiB PUT is nothing.
+  // that nobody knows of; a lost manifest row is a snapshot that exists and is not listed. (Once it is open, commits are flushed by WalFlush.)
   await patiently(path, () => database.exec('pragma synchronous = full'));
+}
+
+/** From here on each commit is flushed by a WalFlush. */
+export async function leaveFlushing(database: DatabaseSync, path: string): Promise<void> {
+  await patiently(path, () => database.exec('pragma synchronous = normal'));
 }
 
 function isOlder(version: string): boolean {
@@ -134,15 +140,18 @@ export class NodeSqliteDialect extends SqliteDialect {
   readonly #path: string;
   readonly #inside: AsyncLocalStorage<TransactionMark>;
 
-  constructor(database: DatabaseSync, path: string, inside: AsyncLocalStorage<TransactionMark>) {
+  readonly #wal: WalFlush;
+
+  constructor(database: DatabaseSync, path: string, inside: AsyncLocalStorage<TransactionMark>, wal: WalFlush) {
     super({ database: () => Promise.reject(new CoffreError('E_INTERNAL', 'the own driver opens nothing')) });
     this.#database = database;
     this.#path = path;
     this.#inside = inside;
+    this.#wal = wal;
   }
 
   override createDriver(): Driver {
-    return new NodeSqliteDriver(this.#database, this.#path, this.#inside);
+    return new NodeSqliteDriver(this.#database, this.#path, this.#inside, this.#wal);
   }
 
   override createAdapter(): SqliteAdapter {
@@ -161,13 +170,15 @@ class NodeSqliteDriver implements Driver {
   readonly #database: DatabaseSync;
   readonly #connection: NodeSqliteConnection;
   readonly #inside: AsyncLocalStorage<TransactionMark>;
+  readonly #wal: WalFlush;
   #last: Promise<void> = Promise.resolve();
   #release: () => void = () => {};
 
-  constructor(database: DatabaseSync, path: string, inside: AsyncLocalStorage<TransactionMark>) {
+  constructor(database: DatabaseSync, path: string, inside: AsyncLocalStorage<TransactionMark>, wal: WalFlush) {
     this.#database = database;
-    this.#connection = new NodeSqliteConnection(database, path);
+    this.#connection = new NodeSqliteConnection(database, path, wal);
     this.#inside = inside;
+    this.#wal = wal;
   }
 
   async init(): Promise<void> {}
@@ -208,6 +219,7 @@ class NodeSqliteDriver implements Driver {
   }
 
   async destroy(): Promise<void> {
+    await this.#wal.close();
     if (this.#database.isOpen) this.#database.close();
   }
 }
@@ -215,25 +227,43 @@ class NodeSqliteDriver implements Driver {
 /** Preparing takes as long as a small query itself. Lists of values make ever new texts: only so many are kept, some kilobytes each. */
 const PREPARED_KEPT = 150;
 
+/** A statement with `returning` has rows to tell, and has changed something all the same. */
+const CHANGES = /^\s*(insert|update|delete|replace)\b/i;
+
 class NodeSqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
   readonly #path: string;
   /** By their text, those used last at the end. SQLite prepares them anew by itself when a table has changed. */
   readonly #prepared = new Map<string, StatementSync>();
 
-  constructor(database: DatabaseSync, path: string) {
+  readonly #wal: WalFlush;
+  /** The open transaction has changed something. */
+  #changed = false;
+
+  constructor(database: DatabaseSync, path: string, wal: WalFlush) {
     this.#database = database;
     this.#path = path;
+    this.#wal = wal;
   }
 
+  /** What is written outside of a transaction is on the disk when this returns; of a transaction `Catalog` sees to it, once others may go on. */
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const parameters = query.parameters as readonly SQLInputValue[];
-    return await patiently(this.#path, () => {
+    const wasOpen = this.#database.isTransaction;
+    const result = await patiently(this.#path, (): QueryResult<R> & { readonly wrote: boolean } => {
       const statement = this.#prepare(query.sql);
-      if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
+      if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[], wrote: CHANGES.test(query.sql) };
       const { changes, lastInsertRowid } = statement.run(...parameters);
-      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid), wrote: true };
     });
+    if (this.#database.isTransaction) {
+      // the statement that opens it changes nothing
+      this.#changed = wasOpen && (this.#changed || result.wrote);
+    } else if (wasOpen ? this.#changed : result.wrote) {
+      this.#wal.committed();
+      if (!wasOpen) await this.#wal.flush();
+    }
+    return result;
   }
 
   #prepare(text: string): StatementSync {

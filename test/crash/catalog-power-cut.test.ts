@@ -27,12 +27,12 @@ interface Found {
 }
 
 /** Writes a catalog under strace, then looks at what is left of it by power cuts all along. */
-async function cutAllAlong(synchronous: string): Promise<Found> {
+async function cutAllAlong(flushing: 'flushed' | 'unflushed'): Promise<Found> {
   const dir = realpathSync(await tempDir());
   const stateDir = join(dir, 'state');
   mkdirSync(stateDir, { mode: 0o700 });
   const log = join(dir, 'strace.log');
-  await run('strace', [...STRACE, '-o', log, process.execPath, '--disable-warning=ExperimentalWarning', WRITER, stateDir, synchronous]);
+  await run('strace', [...STRACE, '-o', log, process.execPath, '--disable-warning=ExperimentalWarning', WRITER, stateDir, flushing]);
   const steps = readLog(readFileSync(log, 'utf8'), stateDir);
   const random = makeRandom(20261123);
   // a cut after any step; those around a commit and a checkpoint are among them
@@ -85,7 +85,7 @@ function read(path: string): string[] {
 }
 
 test('power cut at any moment of commits, checkpoints, opening and closing - what was committed is there, whole, and nothing is damaged', async () => {
-  const found = await cutAllAlong('');
+  const found = await cutAllAlong('flushed');
   expect(found.cuts).toBeGreaterThan(80);
   expect(found.steps).toMatchObject({ made: expect.any(Number), unlinked: expect.any(Number), 'folder synced': expect.any(Number) });
   // one for each commit, and those of checkpoints
@@ -93,6 +93,6 @@ test('power cut at any moment of commits, checkpoints, opening and closing - wha
   expect(found).toMatchObject({ lost: 0, torn: 0, damaged: [] });
 });
 
-test('commits that are not synced - found lost', async () => {
-  expect((await cutAllAlong('normal')).lost).toBeGreaterThan(0);
+test('commits that are not flushed - found lost', async () => {
+  expect((await cutAllAlong('unflushed')).lost).toBeGreaterThan(0);
 });

@@ -1,10 +1,11 @@
 // Writes into a catalog in transactions of three rows and says on standard output when each has been committed, the number alone. A
-// process of its own, so that strace sees what SQLite writes. Arguments: stateDir, and a value for pragma synchronous instead of ours.
+// process of its own, so that strace sees what SQLite writes. Arguments: stateDir, and `unflushed` for commits that nobody flushes.
 import { writeSync } from 'node:fs';
-import { sql } from 'kysely';
 import { openCatalog } from '../../src/catalog/open.ts';
+import { WalFlush } from '../../src/catalog/wal-flush.ts';
 
-const [stateDir = '', synchronous = ''] = process.argv.slice(2);
+const [stateDir = '', flushing = ''] = process.argv.slice(2);
+if (flushing === 'unflushed') WalFlush.prototype.flush = async () => {};
 let number = 0;
 // beyond 4 MB the log is written back into the database
 for (const [transactions, bytes] of [
@@ -12,7 +13,6 @@ for (const [transactions, bytes] of [
   [15, 10],
 ] as const) {
   await using catalog = await openCatalog(stateDir);
-  if (synchronous !== '') await sql.raw(`pragma synchronous = ${synchronous}`).execute(catalog.db);
   for (let i = 0; i < transactions; i++) {
     number++;
     const values = [1, 2, 3].map((part) => ({
