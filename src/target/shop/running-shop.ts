@@ -24,6 +24,7 @@ import type {
 import { emptyCaches } from './caches.ts';
 import { countShop } from './checks.ts';
 import { readUrls, setDomains } from './domains.ts';
+import { fine } from './findings.ts';
 import { lookAtEntries, placeGuards, removeGuards } from './guard.ts';
 import { GUARDED } from './guard-page.ts';
 import { checkImages } from './images.ts';
@@ -137,7 +138,10 @@ export class RunningShop implements ShopTarget {
     };
     if (token !== null) await arm(createHash('sha256').update(token).digest('hex'));
     try {
-      return await smokeTest({ host: this.#host, clock: this.#clock, root: isThere ? root : null, profile, token, ...options });
+      // what the check sees, clients are to see: nothing older
+      const said = await this.#forgetQueries(options.tables);
+      const findings = await smokeTest({ host: this.#host, clock: this.#clock, root: isThere ? root : null, profile, token, ...options });
+      return said === null ? findings : [...findings, fine('caches', said)];
     } finally {
       if (token !== null) await arm(null);
     }
@@ -145,9 +149,13 @@ export class RunningShop implements ShopTarget {
 
   /** Rows were changed, or may have been by a call that was killed. */
   async #forgotten(tables: ShopTables | null, did: Did): Promise<Did> {
-    if (tables === null || this.#files.profile !== 'prestashop') return did;
-    const said = await forgetQueries(this.#host, this.#files.root, tables, this.#clock);
+    const said = await this.#forgetQueries(tables);
     return said === null ? did : { ...did, detail: `${did.detail}; ${said}` };
+  }
+
+  async #forgetQueries(tables: ShopTables | null): Promise<string | null> {
+    if (tables === null || this.#files.profile !== 'prestashop') return null;
+    return await forgetQueries(this.#host, this.#files.root, tables, this.#clock);
   }
 
   async #isThere(root: string = this.#files.root): Promise<boolean> {

@@ -353,6 +353,7 @@ describe('answers of queries that PrestaShop keeps in memory', () => {
     expect((await target.closeSwitch(shop.tables)).detail).toContain('reload php-fpm');
     const findings = await target.smokeTest({ tables: shop.tables, http: asked(), expectedTables: null, before, signal: NEVER });
     expect(codes(findings)).toEqual([]);
+    expect(findings.find(({ check }) => check === 'caches')?.detail).toContain('reload php-fpm');
     await target.setSwitch(shop.tables, before.switch);
     await target.unguard();
     expect((await front.get()).body).toBe('from memory');
