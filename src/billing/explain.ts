@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import type { Tables } from '../catalog/tables.ts';
+import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { type LiveObject, liveAt } from './live-at.ts';
 import { calendarPeriod } from './month.ts';
@@ -92,6 +93,13 @@ const LIMITS = [
   'A shorter window: objects whose snapshots would all have left it a day before, locks and daily prune included; what only removed snapshots used is judged by the snapshot that stored it.',
   'reread: segments whose content is, byte for byte, that of an older segment of the shop that was there too; unchanged files that moved into other segments are not seen, so that more would be saved.',
 ];
+
+/** Window and manner of each shop's plan. */
+export function windowsOf({ shops }: Pick<Config, 'shops'>): ExplainRequest['plans'] {
+  return Object.fromEntries(
+    [...shops.values()].map(({ name, plan }) => [name, { retentionMs: plan.retentionMs, fresh: plan.full === 'fresh' }]),
+  );
+}
 
 /** Throws E_USAGE, E_UNKNOWN_SHOP (it held nothing there), E_LEDGER_PURGED. Reads the whole ledger of the vault: for a thread. */
 export async function explainPeak(catalog: Catalog, request: ExplainRequest): Promise<Explanation> {

@@ -1,7 +1,7 @@
 // `coffre billing explain`: what made a peak, and what another window or `full: reread` would have cost.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { type ExplainRequest, type Explanation, explainPeak } from '../billing/explain.ts';
+import { type Explanation, explainPeak, windowsOf } from '../billing/explain.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { parseDuration } from '../config/quantity.ts';
@@ -49,7 +49,7 @@ export function registerExplanation(billing: Command, context: CliContext): void
         const explained: Explanation[] = [];
         for (const contract of contracts) {
           const shop = options.shop ?? null;
-          explained.push(await explainPeak(catalog, { month: options.month, contract, shop, plans: plansOf(config), windowMs }));
+          explained.push(await explainPeak(catalog, { month: options.month, contract, shop, plans: windowsOf(config), windowMs }));
         }
         return {
           document: { month: options.month, contracts: explained },
@@ -57,13 +57,6 @@ export function registerExplanation(billing: Command, context: CliContext): void
         };
       }),
     );
-}
-
-/** Window and manner of each shop. */
-export function plansOf({ shops }: Config): ExplainRequest['plans'] {
-  return Object.fromEntries(
-    [...shops.values()].map(({ name, plan }) => [name, { retentionMs: plan.retentionMs, fresh: plan.full === 'fresh' }]),
-  );
 }
 
 function describe(

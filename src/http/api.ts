@@ -8,6 +8,7 @@ import type { Service } from '../schedule/service.ts';
 import { registerAudit } from './audit.ts';
 import { type Authenticate, atSocket, byToken, GUESSES, requireAccess, tooMany } from './auth.ts';
 import { registerBilling } from './billing.ts';
+import { registerProof } from './billing-proof.ts';
 import { registerDrills } from './drills.ts';
 import { registerEstimate } from './estimate.ts';
 import { EventIds } from './event-ids.ts';
@@ -128,6 +129,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerSnapshots(api, service);
   registerVaults(api, service);
   registerBilling(api, service);
+  registerProof(api, service);
   registerStatements(api, service);
   registerIncidents(api, service);
   registerHolds(api, service);

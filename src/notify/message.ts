@@ -1,6 +1,7 @@
 // What a message says: one document for programs, and the same in words. Pure.
 import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
+import type { ForecastNotice } from '../billing/read-forecast.ts';
 import type { Statement } from '../billing/statement-schema.ts';
 import { describeNotice, groupOf, meaningOf, remedyOf } from './alarms.ts';
 import type { Decision, Known } from './decide.ts';
@@ -26,13 +27,15 @@ export interface Message {
   readonly id: string;
   readonly at: string;
   readonly host: string;
-  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'request' | 'statement';
+  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'request' | 'statement' | 'forecast';
   readonly subject: string;
   readonly raised: readonly MessageGroup[];
   readonly reminded: readonly MessageGroup[];
   readonly recovered: readonly MessageGroup[];
   /** Of `statement` alone: which one was issued; amounts are decimal text. */
   readonly statement?: IssuedStatement;
+  /** Of `forecast` alone: a step or a quota, and when it is expected. */
+  readonly forecast?: ForecastNotice;
   readonly text: string;
   /** Of a mail to others than the operators. */
   readonly to?: readonly string[];
@@ -87,6 +90,23 @@ export function testMessage(options: MessageOptions): Message {
   const subject = `coffre on ${options.host}: test`;
   const text = `A test: messages from coffre on ${options.host} arrive here.\n`;
   return { ...head(options), kind: 'test', subject, raised: [], reminded: [], recovered: [], text };
+}
+
+/** Before a step of a contract, or a quota, is reached: nothing is red, and nothing is kept from running. */
+export function forecastMessage(notice: ForecastNotice, options: MessageOptions): Message {
+  const { at, bytes, kind, name } = notice;
+  const when = instantText(Temporal.Instant.from(at).epochMilliseconds, options.timezone).slice(0, 16).replace('T', ' ');
+  const size = `${(bytes / 1e9).toFixed(bytes < 1e11 ? 1 : 0)} GB`;
+  const isOver = Temporal.Instant.from(at).epochMilliseconds <= options.nowMs;
+  const what =
+    kind === 'step'
+      ? `contract ${name} is expected to pass ${size} about ${when}: the next step is billed from there on`
+      : isOver
+        ? `the data of shop ${name} is over its quota of ${size}`
+        : `the data of shop ${name} is expected to reach its quota of ${size} about ${when}`;
+  const text = `${what[0]?.toUpperCase()}${what.slice(1)}.\nBackups go on as planned. coffre billing forecast on ${options.host} shows how this was worked out.\n`;
+  const subject = `coffre on ${options.host}: ${what.split(':')[0]}`;
+  return { ...head(options), kind: 'forecast', subject, raised: [], reminded: [], recovered: [], forecast: notice, text };
 }
 
 /** It is fetched at `/v1/billing/statements/NUMBER`. */

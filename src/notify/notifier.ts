@@ -18,6 +18,7 @@ import { newId } from '../segment/id.ts';
 import { currentNotices } from './alarms.ts';
 import { type Channel, channelsOf, send } from './channels.ts';
 import { decide, type Known, toKnown } from './decide.ts';
+import { untoldForecasts } from './forecasts.ts';
 import { composeMessage, type Message } from './message.ts';
 import type { NotifierService } from './notifier-service.ts';
 import { sendPing } from './ping.ts';
@@ -27,6 +28,9 @@ import { untoldStatements } from './statements.ts';
 const LOOK_EVERY_MS = 5_000;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
+const FORECAST_EVERY_MS = 6 * 60 * MINUTE_MS;
+/** A daemon that starts has better to do. */
+const FIRST_FORECAST_MS = 10 * MINUTE_MS;
 /** After each try that failed; the last one goes on. */
 const AGAIN_MS = [1, 5, 15, 60].map((minutes) => minutes * MINUTE_MS);
 /** What nobody took for this long is old news. */
@@ -52,6 +56,7 @@ export class Notifier {
   #saveFailed = false;
   #ping: { readonly atMs: number; readonly isRed: boolean; readonly failed: boolean } | null = null;
   #forgotAtMs = Number.NEGATIVE_INFINITY;
+  #forecastAtMs: number;
   #bills: { readonly atMs: number; readonly contracts: readonly string[] } | null = null;
 
   /** Goes on from what was told before. Throws E_CATALOG. */
@@ -66,6 +71,7 @@ export class Notifier {
   private constructor(service: NotifierService, host: string) {
     this.#service = service;
     this.#host = host;
+    this.#forecastAtMs = service.clock.monotonicMs() + FIRST_FORECAST_MS;
     this.#requests = new RequestTeller(service, host);
   }
 
@@ -90,6 +96,7 @@ export class Notifier {
     const channels = channelsOf(this.#service.config.notify);
     await this.#collectRequests(channels);
     await this.#tellStatements(channels);
+    await this.#tellForecast(channels);
     await Promise.all([...channels.map((channel) => this.#deliver(channel, signal)), this.#beat(isRed, signal)]);
     this.#dropUnconfigured(channels);
     await this.#save();
@@ -180,6 +187,23 @@ export class Notifier {
     const options = { nowMs: clock.nowMs(), host: this.#host, timezone: config.timezone };
     const isKnown = (id: string): boolean => this.#messages.has(id) || this.#unsaved.has(id);
     for (const row of await untoldStatements(catalog.db, channels, options, isKnown).catch(() => [])) this.#keep(row);
+  }
+
+  /** Now and then: the next step of a contract, and quotas, once each. */
+  async #tellForecast(channels: readonly Channel[]): Promise<void> {
+    const { billing, catalog, clock, config } = this.#service;
+    const atMs = clock.monotonicMs();
+    if (billing === undefined || channels.length === 0 || atMs < this.#forecastAtMs) return;
+    this.#forecastAtMs = atMs + FORECAST_EVERY_MS;
+    const options = { nowMs: clock.nowMs(), host: this.#host, timezone: config.timezone };
+    const isKnown = (id: string): boolean => this.#messages.has(id) || this.#unsaved.has(id);
+    try {
+      const { notices } = await billing.forecast();
+      for (const row of await untoldForecasts(catalog.db, notices, channels, options, isKnown)) this.#keep(row);
+    } catch (error) {
+      const { code, hint, message } = asCoffreError(error);
+      this.#service.log.error({ event: 'notify.broken', code, hint }, `no forecast: ${message}`);
+    }
   }
 
   /** In order. One that fails holds the others of its channel back: they would fail too. */

@@ -16,6 +16,7 @@ import { declaredHint } from '../config/problems.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
 import { isBackedUp } from '../retention/policy.ts';
+import { BillingBoard } from './billing-board.ts';
 import { demandExports } from './export-work.ts';
 import { RunHub } from './feed.ts';
 import { giveBackWhileIdle } from './idle-memory.ts';
@@ -57,6 +58,7 @@ export class RunningService implements Service {
   readonly feed: RunHub;
   readonly survey: Survey;
   readonly board: StatusBoard;
+  readonly billing: BillingBoard;
   readonly #options: ServiceOptions;
   readonly #scheduler: Scheduler;
   readonly #memory: MemoryBudget;
@@ -93,6 +95,7 @@ export class RunningService implements Service {
     this.#startedAt = clock.nowMs();
     this.feed = new RunHub(clock);
     this.board = new StatusBoard({ config: () => this.#config, catalog, clock });
+    this.billing = new BillingBoard({ config: () => this.#config, catalog, clock, ports });
     this.survey = new Survey({ config: () => this.#config, catalog, clock, feed: this.feed, board: this.board });
     this.#memory = MemoryBudget.forProcess(config.limits.memoryBytes, config.limits.concurrency);
     const deps: WorkDeps = { config: () => this.#config, catalog, clock, log, ports, memory: this.#memory, tools, version };
@@ -134,6 +137,7 @@ export class RunningService implements Service {
       await survey;
       await requests;
       await idle;
+      await this.billing.close(new CoffreError('E_INTERRUPTED', 'the daemon stops'));
     }
   }
 

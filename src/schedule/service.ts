@@ -10,6 +10,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
+import type { BillingBoard } from './billing-board.ts';
 import type { RunFeed } from './feed.ts';
 import type { StatusBoard } from './status-board.ts';
 import type { Survey } from './survey.ts';
@@ -66,6 +67,8 @@ export interface Service {
   /** How shops stand now. Whoever changes anything by other means than this service says so. */
   readonly board: Pick<StatusBoard, 'of' | 'changed'>;
   readonly state: ServiceState;
+  /** Proofs and forecasts: what reads much of the ledger. */
+  readonly billing: Pick<BillingBoard, 'prove' | 'forecast'>;
 
   /**
    * Queues a run and returns its id; it goes before whatever is scheduled. The same task that waits already is that run. `who` is for the

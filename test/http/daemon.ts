@@ -8,16 +8,19 @@ import { endPause, pauseShop } from '../../src/catalog/pauses.ts';
 import { closeQueued, queueRun, readRun } from '../../src/catalog/run-queue.ts';
 import { createToken, type TokenRole } from '../../src/catalog/tokens.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
+import type { FilesystemVaultConfig, VaultConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { CoffreError } from '../../src/errors.ts';
 import type { Timeouts } from '../../src/http/api.ts';
 import { type StartedHttp, startHttp } from '../../src/http/server.ts';
+import { BillingBoard } from '../../src/schedule/billing-board.ts';
 import { RunHub } from '../../src/schedule/feed.ts';
 import type { Service } from '../../src/schedule/service.ts';
 import { StatusBoard } from '../../src/schedule/status-board.ts';
 import { Survey } from '../../src/schedule/survey.ts';
 import { sourceOf } from '../../src/schedule/task.ts';
 import { newId } from '../../src/segment/id.ts';
+import { filesystemVault } from '../billing/benches.ts';
 
 export interface Logged {
   readonly level: string;
@@ -152,10 +155,12 @@ function serviceOver({ config, catalog, clock, hub, log }: Parts): Service {
   const shop = (name: string): void => {
     if (!config.shops.has(name) && name !== '_coffre') throw new CoffreError('E_UNKNOWN_SHOP', `no shop ${name}`);
   };
+  const openVault = (vault: VaultConfig) => filesystemVault(vault.name, (vault as FilesystemVaultConfig).path, clock);
   const board = new StatusBoard({ config: () => config, catalog, clock });
   return {
     ...{ config, catalog, clock, version: '0.0.0-test', feed: hub },
     log: { level: 'info', debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
+    billing: new BillingBoard({ config: () => config, catalog, clock, ports: { openVault } }),
     ...{ board, survey: new Survey({ config: () => config, catalog, clock, feed: hub, board }) },
     state: { startedAt: clock.nowMs(), running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
     async submit(task, who) {

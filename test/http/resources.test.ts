@@ -89,7 +89,8 @@ test('billing - tagged by what it says: the same is not sent twice, another is',
   const it = await startDaemon();
   const token = await it.token('billing');
   await makeThings(it, 'dupont');
-  for (const path of ['/v1/billing/level', '/v1/billing/ledger', '/v1/billing/peaks?month=2026-03']) {
+  const proofs = ['/v1/billing/prove?month=2026-03', '/v1/billing/explain?month=2026-03', '/v1/billing/forecast'];
+  for (const path of ['/v1/billing/level', '/v1/billing/ledger', '/v1/billing/peaks?month=2026-03', ...proofs]) {
     const first = await it.ask(token, 'GET', path);
     const tag = first.headers.get('etag') ?? '';
     expect([first.status, tag]).toEqual([200, expect.stringMatching(/^"[\w-]{43}"$/)]);
