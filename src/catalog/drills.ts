@@ -105,15 +105,21 @@ const brief = ({ snapshots, ...row }: Omit<Selectable<DrillsTable>, 'document'>)
   snapshots: JSON.parse(snapshots) as string[],
 });
 
-/** The evidence of the newest drill of the shop that was passed; null: none was. */
-export async function lastPassedDrill(db: Kysely<Tables>, shop: string): Promise<string | null> {
-  const row = await db
+/** How far back is looked for a drill of both sources: others may be of one alone. */
+const LOOK_BACK = 30;
+
+/** The evidence of the newest drills of the shop that were passed, newest first. */
+export async function* passedDrills(db: Kysely<Tables>, shop: string): AsyncGenerator<string> {
+  const rows = await db
     .selectFrom('drills')
-    .select('document')
+    .select('id')
     .where('shop', '=', shop)
     .where('outcome', '=', 'passed')
     .orderBy('id', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return row === undefined ? null : (await decompress(Buffer.from(row.document, 'base64'))).toString('utf8');
+    .limit(LOOK_BACK)
+    .execute();
+  for (const { id } of rows) {
+    const { document } = await db.selectFrom('drills').select('document').where('id', '=', id).executeTakeFirstOrThrow();
+    yield (await decompress(Buffer.from(document, 'base64'))).toString('utf8');
+  }
 }

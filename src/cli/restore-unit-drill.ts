@@ -1,6 +1,6 @@
 // The restore unit's `drill`: one vault's snapshots into its scratch folder, as that folder's owner; nothing stays but what is told.
 import { lstatSync } from 'node:fs';
-import { lastPassedDrill } from '../catalog/drills.ts';
+import { passedDrills } from '../catalog/drills.ts';
 import { openCatalogToRead } from '../catalog/open.ts';
 import { getSnapshot, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { type Config, DRILL_DEFAULTS, type ShopConfig, type VaultConfig } from '../config/config.ts';
@@ -51,7 +51,7 @@ async function serve({ clock, config, adapters, signal, onStep, onProgress, onPr
     }
     snapshots.push(snapshot);
   }
-  const before = await lastPassedDrill(catalog.db, shop.name);
+  const missingBefore = await imagesBefore(passedDrills(catalog.db, shop.name));
   const ports = portsOf(adapters);
   using _lock = await lockDrills(scratchDir);
   for (const dead of await sweep(scratchDir)) if (drillDatabase !== null) await dropScratch(ports, drillDatabase, dead);
@@ -64,12 +64,21 @@ async function serve({ clock, config, adapters, signal, onStep, onProgress, onPr
       {
         ...{ drill: request.request, shop, vault, snapshots, server: drillDatabase },
         rules: shop.plan.drill ?? DRILL_DEFAULTS,
-        missingBefore: before === null ? null : missingImages(before),
+        missingBefore,
       },
     );
   } finally {
     await clearPlace(folder);
   }
+}
+
+/** Null: no drill that was passed counted them. */
+async function imagesBefore(drills: AsyncIterable<string>): Promise<number | null> {
+  for await (const text of drills) {
+    const missing = missingImages(text);
+    if (missing !== null) return missing;
+  }
+  return null;
 }
 
 /** A killed drill's database; a server that does not answer is the drill's own to complain of. */

@@ -188,7 +188,10 @@ const signedSchema = z.object({
 /** Reads what was handed over; `what` names it in messages. Nothing is checked but its form. Throws E_FORMAT. */
 export function parseEvidence(text: string, what: string): SignedEvidence {
   try {
-    return signedSchema.parse(JSON.parse(text)) as unknown as SignedEvidence;
+    const value: unknown = JSON.parse(text);
+    signedSchema.parse(value);
+    // as it came: a schema's own copy lacks what it does not know
+    return value as SignedEvidence;
   } catch (cause) {
     throw new CoffreError('E_FORMAT', `${what} is not the evidence of a drill`, {
       cause,
@@ -205,8 +208,9 @@ export function verifyEvidence(text: string, fingerprints: readonly string[], wh
   const signed = parseEvidence(text, what);
   let said: string;
   try {
-    said = canonicalJson((JSON.parse(text) as { evidence: unknown }).evidence);
+    said = canonicalJson(signed.evidence);
   } catch (cause) {
+    // fractions, which we never write
     throw new CoffreError('E_FORMAT', `${what} is not the evidence of a drill`, { cause });
   }
   verifyText(said, signed.signature, fingerprints, what);

@@ -84,7 +84,9 @@ export async function runDrill(deps: DrillDeps, order: DrillOrder): Promise<Dril
     return { ...(await drill.run()), startedAt: startedAt.toString(), endedAt: clock.now().toString(), totalMs: since(clock, startedMs) };
   } catch (error) {
     // what broke because of it says less
-    if (full.signal.aborted && !deps.signal.aborted) throw full.signal.reason;
+    if (!deps.signal.aborted && (full.signal.aborted || (await isNearlyFull(deps.folder).catch(() => false)))) {
+      throw full.signal.aborted ? full.signal.reason : noRoom(deps.folder, error);
+    }
     throw error;
   } finally {
     watched.stop();
@@ -101,7 +103,7 @@ function watchSpace(clock: Clock, folder: string, full: AbortController, signal:
     const either = AbortSignal.any([signal, stopped.signal]);
     while (!either.aborted) {
       if (await isNearlyFull(folder).catch(() => false)) {
-        full.abort(new CoffreError('E_DRILL_SPACE', `${folder}: the disk is nearly full, the drill leaves what is left to others`));
+        full.abort(noRoom(folder));
         return;
       }
       await clock.sleep(LOOK_EVERY_MS, either).catch(() => {});
@@ -110,6 +112,9 @@ function watchSpace(clock: Clock, folder: string, full: AbortController, signal:
   void watch();
   return { stop: () => stopped.abort() };
 }
+
+const noRoom = (folder: string, cause?: unknown): CoffreError =>
+  new CoffreError('E_DRILL_SPACE', `${folder}: the disk is nearly full, the drill leaves what is left to others`, { cause });
 
 type Found = Omit<DrillFacts, 'startedAt' | 'endedAt' | 'totalMs'>;
 

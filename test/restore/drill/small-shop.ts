@@ -36,7 +36,10 @@ export function makeTree(root: string): void {
     writeFileSync(join(root, path), content);
   };
   write('config/defines.inc.php', "<?php define('_PS_MODE_DEV_', false);\n");
-  write('src/Core/Version.php', "<?php\nnamespace PrestaShop\\PrestaShop\\Core;\nfinal class Version\n{\n    public const VERSION = '8.1.2';\n}\n");
+  write(
+    'src/Core/Version.php',
+    "<?php\nnamespace PrestaShop\\PrestaShop\\Core;\nfinal class Version\n{\n    public const VERSION = '8.1.2';\n}\n",
+  );
   write('index.php', '<?php\n');
   for (let id = 1; id <= IMAGES; id++) write(imagePath(id), `image ${id} `.repeat(200));
 }
