@@ -41,7 +41,7 @@ describe('commands', () => {
     for (const line of said) {
       const [name = '', second = ''] = line.split(' ');
       const own =
-        ['billing', 'vault', 'keys', 'catalog', 'shop', 'hold', 'incident', 'token'].includes(name) && /^[a-z]/.test(second)
+        ['billing', 'vault', 'keys', 'catalog', 'shop', 'hold', 'incident', 'token', 'request'].includes(name) && /^[a-z]/.test(second)
           ? `${name} ${second}`
           : name;
       if (!help.has(own)) help.set(own, (await coffre([...own.split(' '), '--help'])).stdout);

@@ -19,31 +19,32 @@ export function describePreview(preview: PreviewNow, zone: string, role: 'client
       : 'by hand, once it is approved: coffre request run ID, as root';
   return [
     `${preview.shop}: what would be restored${preview.at === null ? '' : `, as of ${at(preview.at, zone)}`}`,
-    ...describeChosen(preview, zone),
+    ...describeChosen(preview, zone, true),
     `  promised   within ${formatDuration(targetMs)}: by ${at(deadline, zone)} if it is approved now${starts}`,
     `  begun      ${begins}`,
   ].join('\n');
 }
 
-function describeChosen(preview: RequestPreview, zone: string): string[] {
+/** `isNow`: it was just made; of what was shown long ago the ages are no news. */
+function describeChosen(preview: RequestPreview, zone: string, isNow: boolean): string[] {
   const { estimate, gapMs, lost, paths, snapshots, tables } = preview;
   const [database, files] = (['database', 'files'] as const).map((source) => snapshots.find((one) => one.source === source));
   const lines = snapshots.map(({ ageMs, asOf, files: count, good, plainBytes, source, tables: tableCount }) => {
     const counts = source === 'database' ? (tableCount === null ? '' : `, ${tableCount} tables`) : count === null ? '' : `, ${count} files`;
     const bad = good ? '' : '  (not good: coffre snapshots says why)';
-    return `  ${source.padEnd(9)}  ${at(asOf, zone)}, ${formatDuration(ageMs)} ago, ${formatBytes(plainBytes)}${counts}${bad}`;
+    const age = isNow ? `, ${formatDuration(ageMs)} ago` : '';
+    return `  ${source.padEnd(9)}  as of ${at(asOf, zone)}${age}, ${formatBytes(plainBytes)}${counts}${bad}`;
   });
   if (tables.length > 0) lines.push(`  tables     ${tables.join(', ')}`);
   if (paths.length > 0) lines.push(`  paths      ${paths.join(', ')}`);
   if (gapMs !== null && database && files) {
-    const newer = database.asOf > files.asOf ? 'the database is' : 'the files are';
-    lines.push(`  gap        ${gapMs === 0 ? 'none' : `${newer} ${formatDuration(gapMs)} newer than the other`}`);
+    const newer = database.asOf > files.asOf ? 'the database is newer than the files by' : 'the files are newer than the database by';
+    lines.push(`  gap        ${gapMs === 0 ? 'none' : `${newer} ${formatDuration(gapMs)}`}`);
   }
   for (const { newerSnapshots, since, source, spanMs } of lost) {
     const newer =
       newerSnapshots === 0 ? '' : `; ${newerSnapshots} newer ${newerSnapshots === 1 ? 'snapshot is' : 'snapshots are'} not taken`;
-    const what = source === 'database' ? 'orders, customers, everything written' : 'files added or changed';
-    lines.push(`  lost       ${what} since ${at(since, zone)} (${formatDuration(spanMs)}${newer})`);
+    lines.push(`  lost       ${lostOf(source, preview)} since ${at(since, zone)} (${formatDuration(spanMs)}${newer})`);
   }
   lines.push(
     estimate === null
@@ -51,6 +52,11 @@ function describeChosen(preview: RequestPreview, zone: string): string[] {
       : `  takes      about ${formatDuration(estimate.expectedMs)} (${formatDuration(estimate.lowMs)} to ${formatDuration(estimate.highMs)})`,
   );
   return lines;
+}
+
+function lostOf(source: string, { paths, tables }: RequestPreview): string {
+  if (source === 'database') return tables.length > 0 ? 'what was written into these tables' : 'orders, customers, everything written';
+  return paths.length > 0 ? 'what was changed of these files' : 'files added or changed';
 }
 
 /** `3 h 12 min left, until 2026-11-23 16:00:00+01:00`. */
@@ -86,7 +92,7 @@ export function describeRequest(request: RequestInFull, zone: string): string {
   if (request.approvedAt !== null)
     lines.push(`  approved   ${at(request.approvedAt, zone)} by ${request.approvedBy ?? request.approvedRole}`);
   if (clock !== null) lines.push(`  clock      ${clockText(clock, zone)}`);
-  lines.push(...describeChosen(preview, zone));
+  lines.push(...describeChosen(preview, zone, false));
   if (request.endedAt !== null) lines.push(`  ended      ${at(request.endedAt, zone)}`);
   if (run !== null) lines.push(`  run        ${run}`);
   if (error !== null) {
