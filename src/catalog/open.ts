@@ -12,6 +12,7 @@ import { leaveFlushing, NodeSqliteDialect, openSqlite, switchToWal, type Transac
 import type { StateLock } from './state-lock.ts';
 import type { Tables } from './tables.ts';
 import { WalFlush } from './wal-flush.ts';
+import { WalWriteBack } from './wal-write-back.ts';
 
 /** An open catalog. One for each process and state directory is enough: its queries run one after the other. */
 export class Catalog {
@@ -21,12 +22,21 @@ export class Catalog {
   readonly runLocks = new Map<string, StateLock>();
   readonly #inside: AsyncLocalStorage<TransactionMark>;
   readonly #wal: WalFlush;
+  readonly #writeBack: WalWriteBack | null;
 
-  constructor(db: Kysely<Tables>, stateDir: string, inside: AsyncLocalStorage<TransactionMark>, wal: WalFlush) {
+  /** `writeBack` null: it only reads. */
+  constructor(
+    db: Kysely<Tables>,
+    stateDir: string,
+    inside: AsyncLocalStorage<TransactionMark>,
+    wal: WalFlush,
+    writeBack: WalWriteBack | null,
+  ) {
     this.db = db;
     this.stateDir = stateDir;
     this.#inside = inside;
     this.#wal = wal;
+    this.#writeBack = writeBack;
   }
 
   /**
@@ -44,6 +54,7 @@ export class Catalog {
     });
     // others may use the catalog meanwhile: what they commit comes after this in the log
     await this.#wal.flush();
+    this.#writeBack?.look();
     return result;
   }
 
@@ -51,6 +62,7 @@ export class Catalog {
   async close(): Promise<void> {
     for (const lock of this.runLocks.values()) lock.release();
     this.runLocks.clear();
+    await this.#writeBack?.close();
     await this.db.destroy();
   }
 
@@ -86,7 +98,7 @@ export async function openCatalog(stateDir: string): Promise<Catalog> {
       await migrate(db, path);
     }
     await leaveFlushing(database, path);
-    return new Catalog(db, stateDir, inside, wal);
+    return new Catalog(db, stateDir, inside, wal, new WalWriteBack(database, path));
   } catch (error) {
     await db.destroy();
     if (database.isOpen) database.close();
@@ -105,7 +117,7 @@ export async function openCatalogToRead(stateDir: string): Promise<Catalog> {
   const wal = new WalFlush(`${path}-wal`);
   const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside, wal) });
   try {
-    if (await isMigrated(db)) return new Catalog(db, stateDir, inside, wal);
+    if (await isMigrated(db)) return new Catalog(db, stateDir, inside, wal, null);
     throw new CoffreError('E_CATALOG', `${path} is of another version of coffre`, {
       hint: 'start the daemon, or run any command as root, first',
     });
