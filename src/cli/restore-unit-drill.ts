@@ -6,7 +6,7 @@ import { getSnapshot, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { type Config, DRILL_DEFAULTS, type ShopConfig, type VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { missingImages } from '../restore/drill/evidence.ts';
-import { clearPlace, lockDrills, makePlace, scratchDatabase, sweep } from '../restore/drill/place.ts';
+import { clearPlace, lockDrills, makeDrillsDir, makePlace, scratchDatabase, sweep } from '../restore/drill/place.ts';
 import { type DrillPorts, dropDatabase, runDrill, withDatabase } from '../restore/drill/run.ts';
 import { shopIdentities, trustedKeys } from '../restore/keys.ts';
 import type { DrillRequest } from '../restore/request.ts';
@@ -16,8 +16,8 @@ import { findShop } from './shop.ts';
 import { toolVersions } from './tools.ts';
 
 /**
- * Whoever may ask for anything may ask for a drill: it goes into no shop, and what is told of it is figures. The folder is hidden from the
- * daemon, which could read it while a drill is under way.
+ * Whoever may ask for anything may ask for a drill: it goes into no shop, and what is told of it is figures. Its folder is hidden from the
+ * daemon (systemd/coffre.service), which could read it while a drill is under way.
  */
 export const drillTask: UnitTask<DrillRequest> = {
   admit(config, request) {
@@ -53,9 +53,10 @@ async function serve({ clock, config, adapters, signal, onStep, onProgress, onPr
   }
   const missingBefore = await imagesBefore(passedDrills(catalog.db, shop.name));
   const ports = portsOf(adapters);
-  using _lock = await lockDrills(scratchDir);
-  for (const dead of await sweep(scratchDir)) if (drillDatabase !== null) await dropScratch(ports, drillDatabase, dead);
-  const folder = await makePlace(scratchDir, request.request);
+  const drillsDir = await makeDrillsDir(scratchDir);
+  using _lock = await lockDrills(drillsDir);
+  for (const dead of await sweep(drillsDir)) if (drillDatabase !== null) await dropScratch(ports, drillDatabase, dead);
+  const folder = await makePlace(drillsDir, request.request);
   try {
     const identities = await shopIdentities(config, shop.name);
     const trusted = await trustedKeys(config);

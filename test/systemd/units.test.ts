@@ -82,6 +82,7 @@ describe('the daemon’s unit', () => {
       'AmbientCapabilities=CAP_DAC_READ_SEARCH',
       'NoNewPrivileges=yes',
       'InaccessiblePaths=-/etc/coffre/keys/identities',
+      'InaccessiblePaths=-/var/cache/coffre-restore/drills',
       'PrivateDevices=yes',
       'ProtectSystem=strict',
       'LimitCORE=0',

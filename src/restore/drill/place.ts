@@ -16,18 +16,29 @@ const SERVER_BYTES = 320 * 1024 * 1024;
 /** Left to others. */
 const RESERVE_BYTES = 64 * 1024 * 1024;
 
+/** Of drills alone: it is hidden from the daemon, which has exports beside it to hand out. Throws E_TARGET_WRITE. */
+export async function makeDrillsDir(scratchDir: string): Promise<string> {
+  const folder = join(scratchDir, 'drills');
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  } catch (cause) {
+    throw new CoffreError('E_TARGET_WRITE', `cannot make ${folder}`, { cause });
+  }
+}
+
 /** Held for the whole drill, on this machine one at a time: another would take the space that was counted on. */
-export async function lockDrills(scratchDir: string): Promise<StateLock> {
-  const lock = await acquireLock(scratchDir, 'drill');
+export async function lockDrills(drillsDir: string): Promise<StateLock> {
+  const lock = await acquireLock(drillsDir, 'drill');
   if (lock === null) {
-    throw new CoffreError('E_BUSY', `another drill is under way in ${scratchDir}`, { hint: 'one at a time: it waits for its turn' });
+    throw new CoffreError('E_BUSY', `another drill is under way in ${drillsDir}`, { hint: 'one at a time: it waits for its turn' });
   }
   return lock;
 }
 
 /** The drill's own folder. Throws E_TARGET_SPACE, E_TARGET_WRITE. */
-export async function makePlace(scratchDir: string, drill: string): Promise<string> {
-  const folder = join(scratchDir, `${PREFIX}${drill}`);
+export async function makePlace(drillsDir: string, drill: string): Promise<string> {
+  const folder = join(drillsDir, `${PREFIX}${drill}`);
   try {
     await mkdir(folder, { mode: 0o700 });
     return folder;
@@ -45,11 +56,11 @@ export const scratchDatabase = (drill: string): string => `${DATABASE_PREFIX}${d
  * Removes what drills left that were killed: under `lockDrills` none is alive. Their servers first, found by the folder in their command line.
  * Returns the drills. Throws E_TARGET_WRITE for what cannot be removed.
  */
-export async function sweep(scratchDir: string): Promise<readonly string[]> {
+export async function sweep(drillsDir: string): Promise<readonly string[]> {
   const left: string[] = [];
-  for (const name of await readdir(scratchDir)) {
+  for (const name of await readdir(drillsDir)) {
     if (!name.startsWith(PREFIX)) continue;
-    await clearPlace(join(scratchDir, name));
+    await clearPlace(join(drillsDir, name));
     left.push(name.slice(PREFIX.length));
   }
   return left;
@@ -108,20 +119,20 @@ export function spaceNeeded({ fileBytes, files, databaseBytes }: Needs): number 
 }
 
 /** Throws E_DRILL_SPACE before anything is written. */
-export async function demandSpace(scratchDir: string, needs: Needs): Promise<void> {
-  const { bavail, bsize, ffree, files } = await statfs(scratchDir);
+export async function demandSpace(drillsDir: string, needs: Needs): Promise<void> {
+  const { bavail, bsize, ffree, files } = await statfs(drillsDir);
   const [needed, free] = [spaceNeeded(needs), bavail * bsize];
   if (free < needed) {
-    throw new CoffreError('E_DRILL_SPACE', `${scratchDir} has ${free} bytes free, and the drill takes up to ${needed}`);
+    throw new CoffreError('E_DRILL_SPACE', `${drillsDir} has ${free} bytes free, and the drill takes up to ${needed}`);
   }
   // some file systems do not count them
   if (files > 0 && ffree < needs.files) {
-    throw new CoffreError('E_DRILL_SPACE', `${scratchDir} has room for ${ffree} more files, and the drill makes ${needs.files}`);
+    throw new CoffreError('E_DRILL_SPACE', `${drillsDir} has room for ${ffree} more files, and the drill makes ${needs.files}`);
   }
 }
 
 /** Whether a drill may go on writing: what is left belongs to others, and a database server would wait for space for ever. */
-export async function isNearlyFull(scratchDir: string): Promise<boolean> {
-  const { bavail, bsize } = await statfs(scratchDir);
+export async function isNearlyFull(drillsDir: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(drillsDir);
   return bavail * bsize < RESERVE_BYTES / 2;
 }

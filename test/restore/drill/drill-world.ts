@@ -50,6 +50,7 @@ export async function makeDrillWorld(): Promise<DrillWorld> {
     const second = { name: 'nas2', type: 'filesystem', path: vaults.nas2, media: 'disk', site: 'there', offsite: true } as const;
     await new FilesystemVault(second, systemClock).initialise();
     const scratch = join(world.dir, 'scratch');
+    const drills = join(scratch, 'drills');
     const restoreSocket = join(world.dir, 'restore.sock');
     const sqlite = <T>(use: (db: DatabaseSync) => T): T => {
       const db = new DatabaseSync(join(world.stateDir, 'catalog.db'));
@@ -82,7 +83,7 @@ export async function makeDrillWorld(): Promise<DrillWorld> {
           .replace('full: fresh }', `full: fresh${plan} }`);
         writeFileSync(world.configFile, `${text}restore: { socket: ${restoreSocket}, scratchDir: ${scratchDir}${restore} }\n`);
       },
-      left: () => (existsSync(scratch) ? readdirSync(scratch).filter((name) => name.startsWith('drill-')) : []),
+      left: () => (existsSync(drills) ? readdirSync(drills).filter((name) => name.startsWith('drill-')) : []),
       forge(vault, key, change) {
         const path = join(vaults[vault], key);
         const run = (program: string, args: string[], input: Buffer): Buffer => execFileSync(program, args, { input });

@@ -197,7 +197,7 @@ describe('drills', () => {
     expect(it.left()).toHaveLength(1);
     // and one that outlived it all the same
     const [left = ''] = it.left();
-    const stray = outliving(join(it.scratch, left));
+    const stray = outliving(join(it.scratch, 'drills', left));
     await it.world.ok(['drill', 'dupont', '--from', 'nas', '--source', 'files']);
     await stray.ended;
     expect(it.left()).toEqual([]);
@@ -247,11 +247,11 @@ describe('drills', () => {
         child.stdout?.on('data', (chunk: Buffer) => {
           stdout += chunk.toString();
         });
-        await until('it has begun', 120_000, () => execFileSync('ls', [disk()]).toString().includes('drill-'));
+        await until('it has begun', 120_000, () => execFileSync('find', [disk()]).toString().includes('/drills/drill-'));
         execFileSync('sh', ['-c', 'dd if=/dev/zero of="$0" bs=1M 2>/dev/null || true', join(disk(), 'others')]);
         await ended;
         expect(JSON.parse(stdout).error.code).toBe('E_DRILL_SPACE');
-        expect(execFileSync('ls', [disk()]).toString()).toBe('locks\nothers\n');
+        expect(execFileSync('ls', [join(disk(), 'drills')]).toString()).toBe('locks\n');
       } finally {
         unmount();
       }
