@@ -1,12 +1,10 @@
 // A shop that is restored where it runs: closed, brought in order, tried and opened again. The steps of the port, each over the files beside this one.
 import { createHash, randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import type { Clock } from '../../clock.ts';
 import type { FilesConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import { detectShop } from '../../source/shop/detect.ts';
-import { existing } from '../../source/shop/host-file.ts';
 import type {
   Did,
   DomainChange,
@@ -31,6 +29,7 @@ import { checkImages } from './images.ts';
 import { readOwners } from './owners.ts';
 import { proveClosed } from './prove-closed.ts';
 import { forgetQueries, readQueryCache } from './query-cache.ts';
+import { isFolder, pathsThere } from './script.ts';
 import { SETTINGS_FILES, settleSettings } from './settings.ts';
 import { smokeTest } from './smoke-test.ts';
 import { closeSwitch, isOpen, readSwitch, setSwitch } from './switch.ts';
@@ -61,10 +60,6 @@ export class RunningShop implements ShopTarget {
       isThere ? readOwners(this.#host, root) : {},
     ]);
     const settings = SETTINGS_FILES[this.#files.profile].map(({ path }) => path);
-    const there = await existing(
-      this.#host,
-      settings.map((path) => join(root, path)),
-    );
     const state = await readSwitch(tables);
     const shops = tables === null || state === null ? [] : await readShops(tables);
     return {
@@ -74,7 +69,7 @@ export class RunningShop implements ShopTarget {
       guarded: entries.filter(({ is }) => is === 'guard').map(({ path }) => path),
       shops,
       urls: tables === null || state === null ? [] : await readUrls(tables),
-      settings: settings.filter((path) => there.has(join(root, path))),
+      settings: isThere ? await pathsThere(this.#host, root, settings) : [],
       owners,
       counts: tables === null ? null : await countShop(tables),
       missingImages: isThere && kind.application === 'prestashop' ? await this.#missingImages(tables, signal ?? NEVER) : null,
@@ -158,8 +153,8 @@ export class RunningShop implements ShopTarget {
     return await forgetQueries(this.#host, this.#files.root, tables, this.#clock);
   }
 
-  async #isThere(root: string = this.#files.root): Promise<boolean> {
-    return (await existing(this.#host, [root])).has(root);
+  #isThere(root: string = this.#files.root): Promise<boolean> {
+    return isFolder(this.#host, root);
   }
 
   /** What a shop lacks already is no fault of its restore. null when it cannot be counted. */

@@ -75,6 +75,27 @@ export async function runScript(
   }
 }
 
+/** Whether there is a folder at `root`: what cannot be found out is no answer. Throws E_TARGET_WRITE, E_TOOL_MISSING, E_SSH_…. */
+export async function isFolder(host: Host, root: string): Promise<boolean> {
+  const script = 'if [ -d "$1/." ]; then echo there; elif [ -e "$1" ] || [ -L "$1" ]; then echo other; else echo none; fi';
+  const program = host.start(['sh', '-c', script, 'sh', root]);
+  program.stdin.end();
+  program.stderr.resume();
+  const out = await text(program.stdout);
+  const { status, lost } = await program.ended;
+  if (lost) throw new CoffreError('E_SSH_LOST', `the connection to ${host.name} was lost`);
+  if (status === 0 && out === 'there\n') return true;
+  if (status === 0 && out === 'none\n') return false;
+  throw new CoffreError('E_TARGET_WRITE', `${host.name}: ${root} is no folder that can be looked into`);
+}
+
+/** Which of `paths` below the root are there. Throws as runScript. */
+export async function pathsThere(host: Host, root: string, paths: readonly string[]): Promise<readonly string[]> {
+  const body = 'for path do if [ -e "./$path" ] || [ -L "./$path" ]; then echo "$path"; fi; done';
+  const lines = await runScript(host, root, 'looking at settings', body, paths);
+  return paths.filter((path) => lines.includes(path));
+}
+
 function scriptFailure(host: Host, what: string, said: readonly string[]): CoffreError {
   const words = said.slice(0, 3).map(printable).join('; ') || 'it says nothing';
   const full = said.some((line) => /No space left on device|Disk quota exceeded/.test(line));

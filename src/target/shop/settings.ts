@@ -1,7 +1,7 @@
 // The settings files of a shop that is restored in place: this machine's stay in the new tree, with the keys that its new database was written with.
 import { basename, dirname, join } from 'node:path';
 import type { Host } from '../../host/host.ts';
-import { existing, readOwnFile } from '../../source/shop/host-file.ts';
+import { readOwnFile } from '../../source/shop/host-file.ts';
 import type { SettingsChoice, ShopFinding, ShopKind } from '../shop.ts';
 import { fine, red, unknown } from './findings.ts';
 import { CONSTANTS, differingKeys, mergeSettings, PARAMETERS, type SettingsKind } from './settings-merge.ts';
@@ -54,23 +54,21 @@ export interface Settling {
 
 /** Done again it comes to the same. Throws E_CONFIG for a file that cannot be read, and as runScript. */
 export async function settleSettings(settling: Settling): Promise<readonly ShopFinding[]> {
-  const files = SETTINGS_FILES[settling.application];
-  const there = await existing(
-    settling.host,
-    files.flatMap(({ path }) => [join(settling.root, path), join(settling.staged, path)]),
-  );
   const findings: ShopFinding[] = [];
-  for (const file of files) {
-    const [ours, archived] = await Promise.all(
-      [settling.root, settling.staged].map(async (tree) => {
-        const path = join(tree, file.path);
-        return there.has(path) ? await readOwnFile(settling.host, dirname(path), basename(path)) : null;
-      }),
-    );
-    const finding = await settleOne(settling, file, ours ?? null, archived ?? null);
+  for (const file of SETTINGS_FILES[settling.application]) {
+    const [ours, archived] = await Promise.all([
+      contentOf(settling.host, settling.root, file),
+      contentOf(settling.host, settling.staged, file),
+    ]);
+    const finding = await settleOne(settling, file, ours, archived);
     if (finding !== null) findings.push(finding);
   }
   return findings;
+}
+
+async function contentOf(host: Host, tree: string, { path }: SettingsFile): Promise<Buffer | null> {
+  const at = join(tree, path);
+  return await readOwnFile(host, dirname(at), basename(at));
 }
 
 async function settleOne(

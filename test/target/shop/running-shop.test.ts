@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
+import { CoffreError } from '../../../src/errors.ts';
 import type { Host } from '../../../src/host/host.ts';
 import { localHost } from '../../../src/host/local.ts';
 import { SshHost } from '../../../src/host/ssh.ts';
@@ -410,6 +411,66 @@ describe('the smoke test', () => {
     const nobody: HttpCheck = { ...asked(), through: { host: '127.0.0.1', port: 1 } };
     expect(await running().proveClosed(shop.tables, nobody, NEVER)).toMatchObject({ ok: null, code: 'E_SHOP_OPEN' });
   });
+});
+
+describe('a connection that is lost at any program', () => {
+  /** As SshHost ends a program whose connection broke: its output cut off, no status. */
+  function losing(at: number): Host & { readonly started: () => number } {
+    let started = 0;
+    return {
+      ...localHost,
+      started: () => started,
+      start(argv, signal) {
+        started += 1;
+        if (started !== at) return localHost.start(argv, signal);
+        const program = localHost.start(['sh', '-c', 'exit 9'], signal);
+        return { ...program, ended: program.ended.then(() => ({ status: null, lost: true })) };
+      },
+    };
+  }
+
+  it.each(['guard', 'settle', 'inspect', 'unguard'] as const)(
+    '%s - it says so, or has done all; never taken for a tree without files',
+    async (work) => {
+      const shop = await shopOf({ version: '8.1.2' });
+      const staged = join(dir, `staged-lost-${work}`);
+      const settings = join(staged, 'app/config/parameters.php');
+      mkdirSync(join(staged, 'app/config'), { recursive: true });
+      const isGuarded = (): boolean => readFileSync(join(served, 'index.php'), 'utf8').includes('coffre-guard');
+      if (work !== 'guard') await running().guard();
+      let failures = 0;
+      for (let at = 1; ; at++) {
+        const host = losing(at);
+        const target = running(host);
+        writeFileSync(settings, settingsOf({ ...shop.options, cookieKey: 'theirs' }));
+        try {
+          if (work === 'guard') {
+            await target.guard();
+            expect(isGuarded()).toBe(true);
+          } else if (work === 'unguard') {
+            await target.unguard();
+            expect(isGuarded()).toBe(false);
+          } else if (work === 'settle') {
+            await target.settleSettings(staged, 'keep', { databaseRestored: false, whole: false });
+            expect(readFileSync(settings, 'utf8')).toBe(settingsOf(shop.options));
+          } else {
+            expect(await target.inspect(null)).toMatchObject({
+              kind: { version: '8.1.2' },
+              guarded: ['index.php', 'config/config.inc.php'],
+              settings: ['app/config/parameters.php', '.env'],
+            });
+          }
+        } catch (error) {
+          if (!(error instanceof CoffreError)) throw error;
+          failures += 1;
+        }
+        if (host.started() < at) break;
+        if (work === 'guard') await running().unguard();
+        if (work === 'unguard') await running().guard();
+      }
+      expect(failures).toBeGreaterThan(2);
+    },
+  );
 });
 
 describe('a shop of which a part is gone', () => {
