@@ -49,6 +49,8 @@ interface Fleet {
   readonly idleRssMiB: number;
   /** While they ran: of all answers, and of each route. */
   readonly api: Latency & { readonly routes: Readonly<Record<string, Latency>> };
+  /** Meanwhile, of a server beside it that has nothing to do: what is slow there is the machine. */
+  readonly bare: Latency;
 }
 
 interface Start {
@@ -78,6 +80,7 @@ await runBench('service', options, async (setting) => {
           `${fleet.shops} shops, ${fleet.due} due at once: ${fleet.done} done in ${fleet.seconds} s, ${fleet.twice} twice, at most ${fleet.mostAtOnce} at once (allowed: ${CONCURRENCY})`,
           `memory: ${fleet.idleRssMiB} MiB before (goal ${GOALS.idleRssMiB}), at most ${fleet.peakRssMiB} MiB (goal ${GOALS.rssMiB})`,
           `API meanwhile: ${latencyText(fleet.api)} (goal ${GOALS.p99Ms})`,
+          `a server that has nothing to do, meanwhile: ${latencyText(fleet.bare)}`,
           ...Object.entries(fleet.api.routes).map(([route, latency]) => `  ${route}: ${latencyText(latency)}`),
         ]
       : []),
@@ -143,12 +146,14 @@ async function measureFleet(setting: Setting): Promise<Fleet> {
     for (let number = 0; number < shops; number++) await slots.taken(nameOf(number), 'database', systemClock.now());
   }
   const daemon = await startDaemon(setting, place);
+  const bare = await startBareServer(setting, place);
   const idleRssMiB = await idleMemoryOf(daemon.pid);
   console.error(`due at ${at.toInstant()}; ${idleRssMiB} MiB before`);
   await systemClock.sleep(Math.max(0, at.epochMilliseconds - systemClock.nowMs()));
   const began = performance.now();
   const asking = askSteadily(place.socket, ASKED, ASKED_EVERY_MS);
-  setting.stops.push(async () => void (await asking.stop().catch(() => {})));
+  const askingBare = askSteadily(bare, ['/'], ASKED_EVERY_MS);
+  for (const one of [asking, askingBare]) setting.stops.push(async () => void (await one.stop().catch(() => {})));
   for (let ended = false; !ended; ) {
     await systemClock.sleep(500);
     setting.signal.throwIfAborted();
@@ -159,6 +164,7 @@ async function measureFleet(setting: Setting): Promise<Fleet> {
   }
   const seconds = round((performance.now() - began) / 1000, 1);
   const api = await asking.stop();
+  const { routes: _, ...ofBare } = await askingBare.stop();
   const peakRssMiB = memoryOf(daemon.pid, 'VmHWM');
   const runs = await runsOf(place);
   await daemon.stop();
@@ -169,7 +175,7 @@ async function measureFleet(setting: Setting): Promise<Fleet> {
   if (done.length !== due || twice > 0 || mostAtOnce > CONCURRENCY) {
     throw new Error(`${done.length} of ${due} done, ${twice} twice, ${mostAtOnce} at once; ${notDone.slice(0, 3).join(', ')}`);
   }
-  return { shops, due, done: done.length, twice, notDone, mostAtOnce, seconds, peakRssMiB, idleRssMiB, api };
+  return { shops, due, done: done.length, twice, notDone, mostAtOnce, seconds, peakRssMiB, idleRssMiB, api, bare: ofBare };
 }
 
 async function measureStart(setting: Setting): Promise<Start> {
@@ -266,6 +272,22 @@ async function startDaemon(setting: Setting, { config, dir, socket }: Place): Pr
     await systemClock.sleep(10);
   }
   return { pid: child.pid as number, seconds: round((performance.now() - began) / 1000, 2), stop };
+}
+
+/** Its socket. */
+async function startBareServer(setting: Setting, { dir }: Place): Promise<string> {
+  const socket = join(dir, 'bare.sock');
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'service/bare-server.ts'), socket], { stdio: 'ignore' });
+  const ended = once(child, 'close');
+  setting.stops.push(async () => {
+    child.kill('SIGTERM');
+    await ended;
+  });
+  while ((await ask(socket, '/').catch(() => null)) === null) {
+    setting.signal.throwIfAborted();
+    await systemClock.sleep(50);
+  }
+  return socket;
 }
 
 /** Of a process, by the kernel. bin/coffre becomes Node itself. */
