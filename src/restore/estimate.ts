@@ -5,12 +5,14 @@
 // and of a whole shop the longest source, where the sources were measured beside each other, else their sum; then, in place, safety + finish.
 //
 // A phase costs so much for each unit of its amount. The unit is a byte (stored bytes of download, plaintext of the rest), and a file counts as much as
-// FILE_BYTES of content where files are made or compared. Only `fixed` and `finish` cost the same whatever the size.
+// FILE_BYTES of content where files are made or compared. Only `fixed`, `safety` (a backup of
+// what is there, mostly reused) and `finish` cost the same whatever the size.
 //
 // Expected is the weighted median of the costs last measured (weight: how long they were measured), low and high their tenth and ninetieth
 // percentile, widened: by few measurements (1 + 0.5/sqrt(n)), by a size beyond the largest measured (5 % for each doubling), and by measurements of other
 // shops on the machine (15 %) or of other machines (100 %). What was measured of the shop itself is preferred, then of the machine, then of any.
-// More bytes never take less time: no choice here depends on the size.
+// More bytes never take less time: no choice here depends on the size. It is of a place where nothing is there yet: where files are there as they should
+// be they are not written again, and it takes less.
 import type { RatePhase, RateRow } from '../catalog/rates.ts';
 import type { SourceKind } from '../source/source.ts';
 
@@ -95,7 +97,7 @@ const WORK: Readonly<Record<SourceKind, readonly RatePhase[]>> = {
   server: ['open', 'write'],
   database: ['open', 'load', 'keys'],
 };
-const FLAT: readonly RatePhase[] = ['fixed', 'finish'];
+const FLAT: readonly RatePhase[] = ['fixed', 'safety', 'finish'];
 
 /** Null when a phase that every restore has was never measured anywhere, or nothing is to be restored; `whyUnknown` says which. */
 export function estimateRestore(rates: readonly RateRow[], subject: EstimateSubject): Estimate | null {

@@ -160,9 +160,12 @@ export async function restoreFiles(
   }
   await target.publish?.();
   const result = outcome(deps, snapshot, manifest, copies, needed, started, problems);
+  const whole = { bytes: everythingMissing ? result.readBytes : plan.fileBytes, files: plan.files };
+  const written = everythingMissing ? whole : { bytes: plan.writtenBytes, files: plan.writtenFiles };
   return {
     ...result,
-    phases: phases.figures(pool?.size ?? SEGMENTS_IN_FLIGHT, { bytes: result.readBytes, files: plan.files }),
+    // of chosen paths most of what is read is not written: it would tell nothing of a whole restore
+    phases: matches === null ? phases.figures(pool?.size ?? SEGMENTS_IN_FLIGHT, whole, written) : [],
     ...(matches === null && everythingMissing ? {} : { bytes: plan.writtenBytes }),
     files: plan.files,
     writtenFiles: plan.writtenFiles,

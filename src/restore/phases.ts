@@ -124,12 +124,16 @@ export class PhaseMeter {
     }
   }
 
-  /** At the end of the restore. `of`: what was restored, whole. Nothing when nothing was fetched. */
-  figures(workers: number, of: Amount): PhaseFigures[] {
+  /**
+   * At the end of the restore. `of`: what it is of, whole; `written`: what of it was written, where that is not all of what was read. Nothing when
+   * nothing was fetched.
+   */
+  figures(workers: number, of: Amount, written?: Amount): PhaseFigures[] {
     const fetched = [...this.#lines].map(([vault, { busyMs, bytes }]) => ({ vault, busyMs, bytes })).filter(({ bytes }) => bytes > 0);
     return phaseFigures({
       ...{ wholeMs: this.#clock.monotonicMs() - this.#startedMs, pipelineMs: this.#pipelineMs, checkMs: this.#checkMs },
       ...{ downloads: fetched, work: this.#work, workers, of },
+      ...(written && { written }),
     });
   }
 
@@ -159,10 +163,14 @@ export interface Measured {
   readonly work: ReadonlyMap<WorkPhase, { readonly ms: number; readonly bytes: number }>;
   readonly workers: number;
   readonly of: Amount;
+  readonly written?: Amount;
 }
 
+/** What is not written of a segment is read all the same. */
+const MOSTLY = 0.5;
+
 /** Pure: what PhaseMeter saw, as the phases whose formula gives the whole time back (up to rounding). */
-export function phaseFigures({ wholeMs, pipelineMs, checkMs, downloads, work, workers, of }: Measured): PhaseFigures[] {
+export function phaseFigures({ wholeMs, pipelineMs, checkMs, downloads, work, workers, of, written }: Measured): PhaseFigures[] {
   if (downloads.length === 0) return [];
   const downloadMs = downloads.reduce((sum, { busyMs }) => sum + busyMs, 0);
   const workMs = [...work.values()].reduce((sum, { ms }) => sum + ms, 0) / workers;
@@ -173,7 +181,12 @@ export function phaseFigures({ wholeMs, pipelineMs, checkMs, downloads, work, wo
   const rows = of.rows === undefined ? {} : { rows: of.rows };
   return [
     ...downloads.map(({ vault, busyMs, bytes }) => ({ phase: 'download' as const, vault, bytes, ms: busyMs * ofDownload })),
-    ...[...work].map(([phase, { ms, bytes }]) => ({ phase, vault: null, bytes, ...files, ...rows, ms: (ms / workers) * ofWork })),
+    ...[...work].flatMap(([phase, { ms, bytes }]) => {
+      // where little of what was read was written, the reading is what took the time
+      if (phase === 'write' && written !== undefined && written.bytes < bytes * MOSTLY) return [];
+      const amount = { bytes, ...files, ...rows, ...(phase === 'write' && written) };
+      return [{ phase, vault: null, ...amount, ms: (ms / workers) * ofWork }];
+    }),
     { phase: 'check', vault: null, ...of, ms: checkMs },
     { phase: 'fixed', vault: null, ...of, ms: Math.max(0, wholeMs - pipelineMs - checkMs) },
   ];

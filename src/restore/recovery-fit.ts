@@ -32,11 +32,13 @@ export function mostCountedMs(calendar: RtoCalendar, durationMs: number, from: T
   return Math.min(durationMs, most);
 }
 
-export function fitOf(promise: RtoPromise, range: Range, from: Temporal.Instant): Fit {
+/** `certain`: it was measured of this very shop; else a `no` needs that not even the least that is likely fits. */
+export function fitOf(promise: RtoPromise, range: Range, from: Temporal.Instant, certain = true): Fit {
   const calendar = hoursOf(promise);
   const within = (durationMs: number): boolean =>
     // a duration that fits by itself counts no more than itself
     durationMs <= promise.targetMs || mostCountedMs(calendar, durationMs, from) <= promise.targetMs;
-  if (!within(range.expectedMs)) return 'no';
+  if (!within(certain ? range.expectedMs : range.lowMs)) return 'no';
+  if (!within(range.expectedMs)) return 'tight';
   return within(range.highMs) ? 'yes' : 'tight';
 }

@@ -58,8 +58,11 @@ export async function readEstimate(
   if (estimate === null) return { ...base, estimate: null, notMeasured: whyUnknown(rates, subject), countedMs: null, fit: null };
   const now = Temporal.Instant.fromEpochMilliseconds(nowMs);
   const countedMs = mostCountedMs(hoursOf(rto), estimate.expectedMs, now);
-  return { ...base, estimate, notMeasured: null, countedMs, fit: fitOf(rto, estimate, now) };
+  return { ...base, estimate, notMeasured: null, countedMs, fit: fitOf(rto, estimate, now, isCertain(estimate)) };
 }
+
+/** Of this shop, on its host: what others took may be far off. */
+const isCertain = ({ sources }: Estimate): boolean => sources.every(({ phases }) => phases.every(({ basis }) => basis === 'shop'));
 
 /** The same with what would make it faster. */
 export async function readEstimateWithAdvice(

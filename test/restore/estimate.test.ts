@@ -76,6 +76,21 @@ describe('the phases of a measurement', () => {
     );
   });
 
+  it('little of what was read was written - says nothing of writing', () => {
+    const of = {
+      wholeMs: 50,
+      pipelineMs: 40,
+      checkMs: 1,
+      downloads: [{ vault: 'nas', busyMs: 5, bytes: MB }],
+      workers: 2,
+      of: { bytes: GB },
+    };
+    const work = new Map([['write' as const, { ms: 40, bytes: 10 * MB }]]);
+    const names = (bytes: number) => phaseFigures({ ...of, work, written: { bytes, files: 1 } }).map(({ phase }) => phase);
+    expect(names(MB)).toEqual(['download', 'check', 'fixed']);
+    expect(names(9 * MB)).toEqual(['download', 'write', 'check', 'fixed']);
+  });
+
   it('nothing was fetched - nothing is measured', () => {
     const none = { wholeMs: 5, pipelineMs: 1, checkMs: 1, downloads: [], work: new Map(), workers: 2, of: { bytes: 0 } };
     expect(phaseFigures(none)).toEqual([]);

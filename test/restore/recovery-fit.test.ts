@@ -19,6 +19,13 @@ it('around the clock - every millisecond counts', () => {
   expect(fitOf(promise('24x7'), about(4 * HOUR + 1), NOW)).toBe('no');
 });
 
+it('measured of others alone - it is said not to fit only when not even the least that is likely does', () => {
+  const wide = { expectedMs: 5 * HOUR, lowMs: 2 * HOUR, highMs: 9 * HOUR };
+  expect(fitOf(promise('24x7'), wide, NOW)).toBe('no');
+  expect(fitOf(promise('24x7'), wide, NOW, false)).toBe('tight');
+  expect(fitOf(promise('24x7'), { ...wide, lowMs: 4.5 * HOUR }, NOW, false)).toBe('no');
+});
+
 it('business hours - the approval that counts most decides: at an opening, for nine hours a day', () => {
   expect(fitOf(promise('business'), about(5 * HOUR), NOW)).toBe('no');
   // begun at nine, it counts until six in the evening, and the night does not
