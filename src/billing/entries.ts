@@ -190,6 +190,27 @@ export async function meterUpload(
   });
 }
 
+/** The store holds another number of bytes of this version than was written: what it lists is what it holds. */
+export async function markResized(tx: Kysely<Tables>, clock: Clock, objectId: number, sizeBytes: number): Promise<void> {
+  const row = await objectRow(tx, objectId);
+  if (row.state !== 'stored' || row.sizeBytes === sizeBytes) return;
+  await tx.updateTable('objects').set({ sizeBytes }).where('id', '=', objectId).execute();
+  const cause = `the store lists ${sizeBytes} bytes, ${row.sizeBytes} were there before`;
+  await append(tx, clock, { ...row, versionId: row.versionId ?? '', event: 'adjust', bytes: sizeBytes - row.sizeBytes, cause });
+}
+
+/** What is left between a shop's level and the store's listing, and no object explains. */
+export async function appendDrift(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  vault: string,
+  shop: string,
+  bytes: number,
+  cause: string,
+): Promise<void> {
+  await append(tx, clock, { vault, shop, key: '', versionId: '', event: 'adjust', bytes, cause });
+}
+
 /** The counterpart of markReleased: state stored and the positive row. */
 export async function markReappeared(tx: Kysely<Tables>, clock: Clock, objectId: number, object: StoredObject): Promise<void> {
   const row = await objectRow(tx, objectId);

@@ -3,6 +3,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { Lock, StoredObject, Vault } from '../vault/vault.ts';
 import {
+  appendDrift,
   blank,
   type FoundUpload,
   type FoundVersion,
@@ -13,6 +14,7 @@ import {
   lockColumns,
   markReappeared,
   markReleased,
+  markResized,
   markStored,
   meterUpload,
   objectRow,
@@ -146,6 +148,16 @@ export class Ledger {
   /** The store holds a version again whose deletion it had confirmed, or which it had lost. */
   async reappeared(objectId: number, object: StoredObject): Promise<void> {
     await this.#catalog.transaction((tx) => markReappeared(tx, this.#clock, objectId, object));
+  }
+
+  /** The store lists another size of this version than was written. */
+  async resized(objectId: number, sizeBytes: number): Promise<void> {
+    await this.#catalog.transaction((tx) => markResized(tx, this.#clock, objectId, sizeBytes));
+  }
+
+  /** The store lists so many bytes more (less: below 0) under a shop than its level, and no object explains it. */
+  async drifted(vault: string, shop: string, bytes: number, cause: string): Promise<void> {
+    await this.#catalog.transaction((tx) => appendDrift(tx, this.#clock, vault, shop, bytes, cause));
   }
 
   /** The store holds this much of an unfinished upload that the catalog may not know. `ours`: a row of ours with the same key. */

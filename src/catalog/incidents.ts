@@ -36,8 +36,8 @@ export interface Recorded {
   readonly unacknowledged: readonly Sighting[];
 }
 
-/** Somebody did this, and setting it right does not undo that: open until a person says that it is known. */
-const STICKY: ReadonlySet<IncidentKind> = new Set<IncidentKind>(['missing', 'lock']);
+/** Somebody did this, and setting it right does not undo that (a drift is set right by the look itself): open until a person says that it is known. */
+const STICKY: ReadonlySet<IncidentKind> = new Set<IncidentKind>(['missing', 'lock', 'drift']);
 
 const nameOf = ({ kind, key, versionId }: Pick<Sighting, 'kind' | 'key' | 'versionId'>): string => `${kind}\0${key}\0${versionId}`;
 

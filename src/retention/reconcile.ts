@@ -175,7 +175,10 @@ class Comparison {
       if (isUpload || sizeBytes === row.sizeBytes || row.state === 'tombstone') return;
       const detail = `${row.sizeBytes} bytes were written`;
       this.#findings.push({ ...named(this.#vault, row), what: 'altered', sizeBytes, detail });
+      // said before its row agrees again: from then on its damage says it
+      await this.#onLast({ ...named(this.#vault, row), what: 'altered', sizeBytes, detail });
       await recordDamagedObject(this.#catalog, row, 'E_OBJECT_ALTERED');
+      await this.#ledger.resized(row.id, sizeBytes);
     } else if (isUpload) await this.#ledger.vanished(row.id, 'the store lists this upload no more');
     // a listing may lag behind: only a second, direct question makes it missing
     else if ((await this.#vault.stat(row.key, versionId)) === null) await this.#gone(row, versionId, listed);

@@ -79,7 +79,7 @@ export interface WatchResult {
 
 /**
  * Compares what each vault lists under the shop with catalog and ledger, and reads every lock back. What coffre cannot explain by what
- * it did itself becomes an incident; nothing of the ledger's past is changed, and bytes that do not agree are said, not made to agree.
+ * it did itself becomes an incident; nothing of the ledger's past is changed; bytes that do not agree are said, and a row of their own makes them agree from now on.
  * A lock that somebody shortened is given again, and stays an incident. Holds the shop's lock. Throws E_BUSY, E_STATE… and the
  * signal's reason; a vault that does not answer is in `errors`.
  */
@@ -145,6 +145,11 @@ async function watchVault(deps: WatchDeps, request: WatchRequest, name: string):
       sightings.push(...seen.findings.map(sighting));
     }
     sightings.push(...drift);
+    for (const { detail, sizeBytes, ...one } of drift) {
+      // said first: once the ledger agrees nobody would see it
+      await say({ ...one, sizeBytes, detail });
+      await ledger.drifted(name, shop, sizeBytes, `reconciliation: ${detail}`);
+    }
     let locks = 0;
     for await (const rows of storedObjects(catalog, name, shop)) {
       signal?.throwIfAborted();
