@@ -104,9 +104,15 @@ export function rig(options: {
   };
 }
 
-/** Lets everything that is ready to run do so. The catalog answers within promises: turns of the event loop are enough, no time passes. */
+/**
+ * Lets everything that is ready to run do so. The catalog answers within promises, and its commits wait for the disk: turns of the event loop in
+ * which nothing is asked of the file system are enough, no time of the clock passes.
+ */
 export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 40; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (let quiet = 0; quiet < 40; quiet++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'))) quiet = 0;
+  }
 }
 
 /** Moves time on in steps, as a real clock does. */
