@@ -160,9 +160,9 @@ function peaksOf({ peakAt, peakBytes, shops }: NonNullable<Statement['measured']
 }
 
 function contractOf({ contract, currency, terms, timezone, title, vault }: Statement): ContractConfig {
-  const { end, firstMonth, index, paid, perTBMonth, period, prices, rebill, shops, start, stepTB, subscribedTB, taxPercent } = terms;
+  const { covers, end, firstMonth, index, paid, perTBMonth, period, prices, rebill, start, stepTB, subscribedTB, taxPercent } = terms;
   return {
-    ...{ name: contract, vault, title, timezone, period, paid, firstMonth, start, end, rebill, taxPercent, shops, issue: 'manual' },
+    ...{ name: contract, vault, title, timezone, period, paid, firstMonth, start, end, rebill, taxPercent, shops: covers, issue: 'manual' },
     ...{ subscribedTB: Number(subscribedTB), price: { perTBMonth, currency, stepTB: Number(stepTB) } },
     prices: prices.map(({ from, perTBMonth: price, s0 }) => ({ from, perTBMonth: price, s0: s0 === null ? null : Number(s0) })),
     index: index && {

@@ -24,7 +24,7 @@ export async function proveStatements(
     const rows = await catalog.db.selectFrom('statements').selectAll().where('contract', '=', contract.name).orderBy('id').execute();
     for (const row of rows) {
       const statement = readable(row);
-      if (statement !== null && touches(statement, period)) checks.push(await again(catalog, contract, statement));
+      if (statement !== null && touches(statement, period)) checks.push(await again(catalog, statement));
     }
   }
   return checks;
@@ -47,12 +47,12 @@ function touches({ kind, measured, period }: Statement, { end, start }: Period):
   );
 }
 
-async function again(catalog: Catalog, contract: Pick<ContractConfig, 'shops' | 'vault'>, statement: Statement): Promise<Check> {
+async function again(catalog: Catalog, statement: Statement): Promise<Check> {
   const named = { name: 'peaks', vault: statement.vault } as const;
   const { number } = statement;
   try {
     const measured = statement.measured && periodOfStatement(statement.measured);
-    const peaks = measured && (await contractPeaks(catalog, { vault: statement.vault, shops: contract.shops }, measured));
+    const peaks = measured && (await contractPeaks(catalog, { vault: statement.vault, shops: statement.terms.covers }, measured));
     const weights = await weightsOf(catalog);
     const same = bodyText(recomputed(statement, peaks, (of) => weights.get(of) ?? [])) === bodyText(statement);
     const detail = `statement ${number}: computed again from the ledger`;

@@ -80,7 +80,8 @@ const terms = z
     index: z.strictObject({ s0: decimal, anniversary: day, values: z.array(z.strictObject({ date: day, value: decimal })) }).nullable(),
     taxPercent: decimal.nullable(),
     rebill: z.enum(['share', 'peak', 'flat', 'none']),
-    shops: z.array(shop).describe('those that the contract covered by the configuration'),
+    covers: z.array(shop).nullable().describe('shops whose bytes are measured; null: everything in its vault'),
+    shops: z.array(shop).describe('shops of the configuration that it covered: they pay the same each where nothing was stored'),
   })
   .describe('the contract as it was applied, prices and index values up to the period’s end');
 

@@ -145,7 +145,9 @@ function termsOf({ contract, period, shops }: StatementInput): StatementBody['te
       ...{ s0: text(index.s0), anniversary: index.anniversary },
       values: index.values.filter(({ date }) => date <= period.to).map(({ date, value }) => ({ date, value: text(value) })),
     },
-    ...{ taxPercent: taxPercent === null ? null : text(taxPercent), rebill, shops: [...shops].sort() },
+    ...{ taxPercent: taxPercent === null ? null : text(taxPercent), rebill },
+    covers: contract.shops === null ? null : [...contract.shops].sort(),
+    shops: [...shops].sort(),
   };
 }
 
