@@ -22,15 +22,19 @@ export interface PhpFront {
 export interface PhpFrontOptions {
   /** Requests that are answered at once. Default: 2. */
   readonly workers?: number;
+  /** How PHP keeps compiled files, as php.ini says it. Default: not at all, which shows each change at once. */
+  readonly opcache?: readonly string[];
 }
 
 /** Serves the tree at `root`, which may be swapped for another one meanwhile: every request looks anew. */
-export async function startPhpFront(root: string, { workers = 2 }: PhpFrontOptions = {}): Promise<PhpFront> {
+export async function startPhpFront(root: string, { workers = 2, opcache }: PhpFrontOptions = {}): Promise<PhpFront> {
   const rig = makeRig('php');
   try {
     const port = await freePort();
     // errors on the page are what a test looks for; nothing of this machine's php.ini counts
-    const settings = ['display_errors=1', 'error_reporting=-1', 'opcache.enable_cli=0', 'extension=mysqlnd', 'extension=mysqli'];
+    const settings = ['display_errors=1', 'error_reporting=-1', 'extension=mysqlnd', 'extension=mysqli'];
+    // without the protection what a test has just written is not kept for two seconds
+    if (opcache) settings.push('zend_extension=opcache', 'opcache.enable_cli=1', 'opcache.file_update_protection=0', ...opcache);
     const args = ['-n', ...settings.flatMap((setting) => ['-d', setting]), '-S', `127.0.0.1:${port}`, '-t', root];
     await rig.start('php', '/usr/bin/php', args, { PHP_CLI_SERVER_WORKERS: String(workers) });
     await until('php answers', 20_000, () => {

@@ -1,5 +1,5 @@
 // Puts guards before the entry points of a shop's tree and takes them away again: one rename each, and what lies there says how far it came.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import type { Did } from '../shop.ts';
@@ -92,7 +92,7 @@ export async function lookAtEntries(host: Host, root: string, paths: readonly st
 }
 
 /**
- * $1 folder, $2 name, $3 the kept file's name or nothing to keep, stdin the guard. The real file has its second name before the guard takes its
+ * $1 folder, $2 name, $3 the kept file's name or nothing to keep, $4 its time, stdin the guard. The real file has its second name before the guard takes its
  * first one, so at every instant either is whole. Where the file is somebody else's and cannot be linked it is moved, and for that moment
  * there is none: nothing of the shop is shown by that either.
  */
@@ -104,6 +104,7 @@ const PLACE = [
   '(umask 022; set -C; cat >"$new")',
   'if [ "$(id -u)" = 0 ]; then if [ -f "./$2" ]; then chown -h --reference="./$2" -- "$new"; else chown -h --reference=. -- "$new"; fi; fi',
   'if [ -n "$3" ]; then ln -P -- "./$2" "./$3" 2>/dev/null || mv -T -- "./$2" "./$3"; fi',
+  'touch -h -c -d "@$4" -- "$new"',
   'mv -fT -- "$new" "./$2"',
   'sync -- "./$2" . 2>/dev/null || :',
 ].join('\n');
@@ -115,6 +116,13 @@ const OPEN = [
   `rm -f -- ./${GUARD_PREFIX}*-"$2" ./.coffre-new-*`,
   'sync -- . 2>/dev/null || :',
 ].join('\n');
+
+/**
+ * Seconds since the epoch, 2001 to 2017. PHP's opcache takes a file of the same second for the same file: of a guard, the real file and the guard
+ * before, no two are of one, however fast they follow each other.
+ */
+const OLDEST = 1_000_000_000;
+const NEWEST = 1_500_000_000;
 
 /**
  * Guards before `paths` of the tree; the first of them, which clients ask for, comes first. `passSha256`: see Guard; undefined leaves those
@@ -139,9 +147,8 @@ export async function placeGuards(
     if (step.do === 'keep' || step.do === 'write') {
       const input = Buffer.from(guardText({ kept: step.kept, passSha256: passSha256 ?? null, forgetful }), 'utf8');
       const linked = step.do === 'keep' ? step.kept : '';
-      await runScript(host, root, `placing the guard before ${entry.path}`, PLACE, [folderOf(entry.path), nameOf(entry.path), linked], {
-        input,
-      });
+      const args = [folderOf(entry.path), nameOf(entry.path), linked, String(randomInt(OLDEST, NEWEST))];
+      await runScript(host, root, `placing the guard before ${entry.path}`, PLACE, args, { input });
       placed.push(entry.path);
     } else if (entry.is === 'other' || (entry.is === 'away' && always && first)) {
       if (first) throw new CoffreError('E_SHOP_GUARD', `${entry.path} of ${root} is no file: no guard can stand there`);

@@ -46,7 +46,7 @@ export async function tableNames(tables: ShopTables): Promise<readonly string[]>
   const rows = await ask(
     tables,
     'the list of tables',
-    `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=${schema} AND TABLE_TYPE='BASE TABLE'`,
+    `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=${schema} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')`,
   );
   return rows.map(([name]) => name as string);
 }

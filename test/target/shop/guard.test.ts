@@ -1,6 +1,17 @@
 // The guard before a shop's entry points: what it shows, whom it lets through, and that a kill at any point leaves it closed or whole.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { localHost } from '../../../src/host/local.ts';
@@ -118,6 +129,27 @@ describe('guards in a tree behind a web server', () => {
     expect(await removeGuards(localHost, root, PATHS)).toMatchObject({ changed: false });
   });
 
+  it('clients who ask all the time while it comes and goes - the whole page or the whole guard, nothing else', async () => {
+    let over = false;
+    const seen = new Set<string>();
+    const clients = [1, 2].map(async () => {
+      while (!over) {
+        const { status, body } = await front.get();
+        seen.add(status === 503 && body.includes('</html>') ? 'guard' : `${status} ${body}`);
+      }
+    });
+    try {
+      for (let i = 0; i < 8; i++) {
+        await placeGuards(localHost, root, PATHS, { always: true });
+        await removeGuards(localHost, root, PATHS);
+      }
+    } finally {
+      over = true;
+      await Promise.all(clients);
+    }
+    expect([...seen].sort()).toEqual(['200 shop 127.0.0.1', 'guard']);
+  });
+
   it('killed between any two steps of a script - closed or as before, and the same again comes to its end', async () => {
     const dir = await tempDir();
     const steps = new Set<string>();
@@ -179,6 +211,17 @@ describe('guards in a tree behind a web server', () => {
     expect(readFileSync(join(at, 'index.php'), 'utf8')).toContain('kept=none');
     await removeGuards(localHost, at, PATHS);
     expect(existsSync(join(at, 'index.php'))).toBe(false);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('a tree of somebody else, as root - the guard is that user’s, and all may read it', async () => {
+    const at = await tempDir();
+    tree(at);
+    chownSync(join(at, 'index.php'), 33, 34);
+    chmodSync(join(at, 'index.php'), 0o600);
+    await placeGuards(localHost, at, PATHS, { always: true });
+    expect(statSync(join(at, 'index.php'))).toMatchObject({ uid: 33, gid: 34, mode: 0o100644 });
+    await removeGuards(localHost, at, PATHS);
+    expect(statSync(join(at, 'index.php'))).toMatchObject({ uid: 33, gid: 34, mode: 0o100600 });
   });
 
   it('the real file is gone - E_SHOP_GUARD names it, and nothing is opened', async () => {

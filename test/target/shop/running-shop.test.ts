@@ -1,5 +1,6 @@
 // A running shop on real MariaDB behind real PHP: closed, forced closed, put in order, tried past the guard, opened; 1.6 to 9, several shops, SSH.
 import {
+  chownSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -413,6 +414,30 @@ describe('the smoke test', () => {
   });
 });
 
+describe('PHP that keeps what it compiled', () => {
+  it.each([
+    ['looks at files once a second - proved as soon as it looked', 'opcache.revalidate_freq=1', { ok: true }],
+    ['never looks again - E_SHOP_OPEN', 'opcache.validate_timestamps=0', { ok: false, code: 'E_SHOP_OPEN' }],
+  ])('%s', async (_, setting, proved) => {
+    const shop = await shopOf({ version: '8.1.2' });
+    const other = await startPhpFront(served, { workers: 1, opcache: [setting] });
+    try {
+      const http: HttpCheck = { ...asked(), through: { host: '127.0.0.1', port: other.port }, patienceMs: proved.ok ? 30_000 : 1500 };
+      const host = 'of.no.shop';
+      expect((await other.get('/', { host })).status).toBe(200);
+      await running().guard();
+      expect((await other.get('/', { host })).status).toBe(200);
+      expect(await running().proveClosed(shop.tables, http, NEVER)).toMatchObject(proved);
+      if (!proved.ok) return;
+      await running().closeSwitch(shop.tables);
+      const findings = await running().smokeTest({ tables: shop.tables, http, expectedTables: null, before: null, signal: NEVER });
+      expect(codes(findings)).toEqual([]);
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
 describe('a connection that is lost at any program', () => {
   /** As SshHost ends a program whose connection broke: its output cut off, no status. */
   function losing(at: number): Host & { readonly started: () => number } {
@@ -518,6 +543,7 @@ describe('settings, caches and addresses', () => {
     mkdirSync(join(staged, 'app/config'), { recursive: true });
     const archived = settingsOf({ ...shop.options, cookieKey: 'theirs' });
     const path = join(staged, 'app/config/parameters.php');
+    if (process.getuid?.() === 0) chownSync(join(served, 'app/config/parameters.php'), 33, 34);
     for (const [choice, kept] of [
       ['keep', settingsOf(shop.options)],
       ['archive', archived],
@@ -526,6 +552,7 @@ describe('settings, caches and addresses', () => {
       const findings = await running().settleSettings(staged, choice, { databaseRestored: false, whole: false });
       expect(readFileSync(path, 'utf8')).toBe(kept);
       expect(codes(findings)).toEqual(choice === 'keep' ? [] : ['E_SHOP_SETTINGS']);
+      if (choice === 'keep' && process.getuid?.() === 0) expect(statSync(path)).toMatchObject({ uid: 33, gid: 34, mode: 0o100640 });
       expect(JSON.stringify(findings)).not.toMatch(/ours|theirs|p-w/);
     }
     writeFileSync(path, archived);
