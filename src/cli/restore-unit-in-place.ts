@@ -4,6 +4,7 @@ import { openCatalogToRead } from '../catalog/open.ts';
 import { getSnapshot, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import type { RestoredSource } from '../restore/execute.ts';
 import type { InPlaceLook, InPlaceRequest } from '../restore/in-place.ts';
 import { InPlaceJournal, JOURNAL_FOLDER, peekJournal } from '../restore/in-place-journal.ts';
 import { goBackInPlace, type InPlaceDeps, lookAtOrder, runInPlace } from '../restore/in-place-run.ts';
@@ -13,7 +14,8 @@ import { snapshotFiles } from '../restore/snapshot-files.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { LandingFiles, OpenShop } from './adapters.ts';
-import { filesTargetOptions, previewFiles } from './restore-files.ts';
+import type { RestoredHere } from './restore-database.ts';
+import { filesTargetOptions, landedFiles, previewFiles } from './restore-files.ts';
 import { treeOwner } from './restore-unit-files.ts';
 import { demandUnattended, type Owner, scratchOwner, type UnitDeps, type UnitTask } from './restore-unit-task.ts';
 import { findShop } from './shop.ts';
@@ -39,8 +41,10 @@ export const inPlaceTask: UnitTask<InPlaceRequest> = {
     await using unit = new Opened();
     if (request.action === 'preflight') return await preflight(deps, request, shop, unit, folder);
     using journal = await InPlaceJournal.open(folder, shop.name, deps.clock);
-    const run = await inPlaceDeps(deps, request, shop, unit, journal);
-    return await (request.action === 'rollback' ? goBackInPlace(request, run) : runInPlace(request, run));
+    const landed: LandingFiles[] = [];
+    const run = await inPlaceDeps(deps, request, shop, unit, journal, (target) => landed.push(target));
+    const result = await (request.action === 'rollback' ? goBackInPlace(request, run) : runInPlace(request, run));
+    return { ...result, restored: result.restored.map((one) => describeLanded(one, request, landed.at(-1))) };
   },
 };
 
@@ -86,6 +90,7 @@ async function inPlaceDeps(
   shop: ShopConfig,
   unit: Opened,
   journal: InPlaceJournal,
+  onTarget: (target: LandingFiles) => void = () => {},
 ): Promise<InPlaceDeps> {
   const catalog = await openCatalogToRead(config.stateDir);
   unit.add({ close: async () => await catalog[Symbol.asyncDispose]() });
@@ -98,10 +103,14 @@ async function inPlaceDeps(
   return {
     ...{ catalog, clock, vaults, identities, trusted, signal, onProgress, onProblem, journal, onStep },
     shop: {
-      root: request.files && files ? files.root : null,
+      root: files?.root ?? null,
       target: open.target,
       tables: (where) => open.tables(where),
-      openFiles: (snapshot, paths, remove) => openFiles(adapters, shop, request, snapshot, paths, remove),
+      async openFiles(snapshot, paths, remove) {
+        const target = await openFiles(adapters, shop, request, snapshot, paths, remove);
+        onTarget(target);
+        return target;
+      },
       openDatabase: async () => open.openDatabase(() => {}),
       discardFiles: () => open.discardFiles(),
       http: open.http,
@@ -112,6 +121,11 @@ async function inPlaceDeps(
       throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${id} of its ${source}`);
     },
   };
+}
+
+/** With what its target did with what was there. */
+function describeLanded(one: RestoredSource, { checksum }: InPlaceRequest, target: LandingFiles | undefined): RestoredHere {
+  return one.source === 'files' && target ? { ...landedFiles(one, target), bySizeAndTime: !checksum } : one;
 }
 
 async function openFiles(

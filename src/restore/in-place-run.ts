@@ -69,7 +69,7 @@ export async function goBackInPlace(request: InPlaceRequest, deps: InPlaceDeps):
       hint: 'one that ended is gone back from by a restore of its safety snapshots: coffre restore SHOP --in-place --snapshot ID',
     });
   }
-  if (state.stage === 'opening') {
+  if (state.stage === 'opening' && !state.goingBack) {
     throw new CoffreError('E_BUSY', `${shop}: its restore was found right and is being opened`, {
       hint: `coffre restore ${shop} --in-place ends it; then its safety snapshots can be restored`,
     });
@@ -179,8 +179,14 @@ class InPlaceRun {
 
   /** Old tables, then old files; what is not there any more comes from the safety snapshots. */
   async goBack(): Promise<InPlaceResult> {
-    this.#write({ ...this.state, goingBack: true });
-    const { order, before } = this.state;
+    if (!this.state.goingBack) this.#write({ ...this.state, goingBack: true });
+    if (this.isBefore('opening')) await this.#goBackClosed();
+    await this.#shop.open(this.state.before?.switch ?? null);
+    return await this.#end('rolled back');
+  }
+
+  async #goBackClosed(): Promise<void> {
+    const { order } = this.state;
     if (!this.isBefore('swapping') || this.state.closedAt !== null) await this.close();
     this.#step('swap');
     if (order.database) await this.#tablesBack();
@@ -188,8 +194,7 @@ class InPlaceRun {
     await this.finish();
     // The shop comes back as it was, whole or not.
     await this.check().catch((error: unknown) => this.#shop.warnings.push(asCoffreError(error).message));
-    await this.#shop.open(before?.switch ?? null);
-    return await this.#end('rolled back');
+    this.#write({ ...this.state, stage: 'opening' });
   }
 
   /** What to throw: before the swap the shop is as it was and open again; after it the shop stays closed. */

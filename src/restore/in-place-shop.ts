@@ -7,7 +7,7 @@ import type { FilesTarget, HeldDatabase } from '../target/target.ts';
 
 /** The shop as it runs, and how its parts are opened. Who opens something closes it. */
 export interface RunningShop {
-  /** Its tree, on its own host; null: only its database is restored. */
+  /** Its tree, on its own host, whether files are restored or not; null: it has none. */
   readonly root: string | null;
   readonly target: ShopTarget;
   /** Of the running database, or of the one loaded beside; null: the shop has no database, or nobody knows what its tables are called. */

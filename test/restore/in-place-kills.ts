@@ -48,7 +48,11 @@ export async function runUnit({ world }: InPlaceSetting, request: InPlaceRequest
 }
 
 /** The order of these tests: edition one, files and database, with these snapshots to go back to. */
-export function requestFor({ database, files }: InPlaceSetting, safety: SafetySnapshots | null, action: 'restore' | 'rollback' = 'restore'): InPlaceRequest {
+export function requestFor(
+  { database, files }: InPlaceSetting,
+  safety: SafetySnapshots | null,
+  action: 'restore' | 'rollback' = 'restore',
+): InPlaceRequest {
   return {
     ...{ kind: 'in-place', action, request: newId(systemClock), shop: 'dupont', from: null },
     ...{ checksum: false, keepSetuid: false, secrets: 'keep', domain: null, maintenance: 'at-once', safety },

@@ -2,6 +2,7 @@
 import { appendFileSync, chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCatalog } from '../../src/catalog/open.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { Mariadb } from '../servers/mariadb.ts';
 import { startMariadb } from '../servers/mariadb.ts';
 import { type PhpFront, startPhpFront } from '../servers/php-front.ts';
@@ -25,6 +26,8 @@ export interface InPlaceSetting {
   readonly server: Mariadb;
   readonly front: PhpFront;
   readonly root: string;
+  /** When edition one was there. */
+  readonly asOf: string;
   /** Snapshots of edition one. */
   readonly database: string;
   readonly files: string;
@@ -96,7 +99,7 @@ export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & {
   const catalog = await openCatalog(world.stateDir);
   const idOf = (source: string): string => json.snapshots.find((one: { source: string }) => one.source === source).id;
   return {
-    ...{ world, server, front, root, database: idOf('database'), files: idOf('files'), become },
+    ...{ world, server, front, root, asOf: systemClock.now().toString(), database: idOf('database'), files: idOf('files'), become },
     async page() {
       const { status, body } = await front.get('/', { host: `127.0.0.1:${front.port}` });
       const shown = /files \S+ (\w+), database \S+ (\w+),/.exec(body);

@@ -1,15 +1,25 @@
-// A whole shop restored where it runs, with real PHP before it: forward, failed, back.
-import { existsSync, statSync } from 'node:fs';
+// A whole shop restored where it runs, with real PHP before it: forward, failed, back; files alone, its database alone.
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { describeTree } from '../source/files/tree.ts';
+import type { SafetySnapshots } from '../../src/restore/in-place.ts';
+import { Asker, chainOfKills, requestFor, runUnit } from './in-place-kills.ts';
 import { type InPlaceSetting, makeInPlaceSetting, OWNER } from './in-place-setting.ts';
 
 describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
   let setting: InPlaceSetting;
+  let safety: SafetySnapshots;
+  /** A database without any product: no shop. */
+  let sold: string;
 
   beforeAll(async () => {
     setting = await makeInPlaceSetting();
+    await setting.become('two');
+    const { json } = await setting.world.ok(['backup', 'dupont']);
+    const idOf = (source: string): string => json.snapshots.find((one: { source: string }) => one.source === source).id;
+    safety = { database: idOf('database'), files: idOf('files') };
+    await setting.server.sql('DELETE FROM dupont.ps_product');
+    sold = (await setting.world.ok(['backup', 'dupont', '--source', 'database'])).json.snapshots[0].id;
   }, 120_000);
   afterAll(async () => {
     await setting?.[Symbol.asyncDispose]();
@@ -19,13 +29,79 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     expect(await setting.page()).toBe('two two');
   }, 60_000);
 
-  test('files and database together - the shop is as it was, open, and nothing of the restore is left', async () => {
-    const { world, root } = setting;
-    const { json } = await world.ok(['restore', 'dupont', '--in-place', '--at', '2099-01-01T00:00:00Z']);
-    expect(json).toMatchObject({ shop: 'dupont', verified: true, inPlace: { outcome: 'restored' } });
-    expect(await setting.page()).toBe('one one');
+  test('by the command - a safety snapshot, the shop as it was, open, and nothing of the restore left', async () => {
+    const { world, root, database } = setting;
+    const asker = new Asker(setting);
+    const { json } = await world.ok(['restore', 'dupont', '--in-place', '--at', setting.asOf]);
+    expect(await asker.stop()).toEqual(['two two', 'maintenance', 'one one']);
+    expect(json).toMatchObject({ shop: 'dupont', verified: true, inPlace: { outcome: 'restored', warnings: [] } });
+    expect(json.restored.map((one: { snapshot: string }) => one.snapshot)).toContain(database);
+    expect(json.inPlace.steps.map(({ step }: { step: string }) => step)).toEqual(['maintenance', 'load', 'swap', 'finish', 'check']);
+    expect(json.inPlace.safety).toEqual({ database: expect.any(String), files: expect.any(String) });
     expect(await setting.leftovers()).toEqual([]);
     expect(existsSync(join(root, 'only-two.php'))).toBe(false);
     expect(statSync(join(root, 'index.php')).uid).toBe(OWNER);
+    // what it would be back from is known, and how
+    const back = await world.coffre(['restore', 'dupont', '--in-place', '--rollback']);
+    expect(back.json.error).toMatchObject({ code: 'E_NOT_FOUND', hint: expect.stringContaining(json.inPlace.safety.database) });
+  }, 180_000);
+
+  test('what fails before the swap - the shop is open as it was; the same order goes on', async () => {
+    const { server, root } = setting;
+    await server.sql("REVOKE ALL PRIVILEGES ON `dupont\\_coffre\\_new`.* FROM 'dupont_user'@'%'");
+    const refused = await runUnit(setting, requestFor(setting, safety), 0);
+    expect(refused.answer).toMatchObject({ event: 'failed', code: 'E_DB_PRIVILEGE', hint: expect.stringContaining('GRANT') });
+    expect(await setting.page()).toBe('two two');
+    expect(existsSync(join(root, '.coffre-in-place'))).toBe(false);
+    await server.sql("GRANT ALL PRIVILEGES ON `dupont\\_coffre\\_new`.* TO 'dupont_user'@'%'");
+    const { answer } = await runUnit(setting, requestFor(setting, safety), 0);
+    expect(answer).toMatchObject({ event: 'done' });
+    expect(await setting.page()).toBe('one one');
+    expect(await setting.leftovers()).toEqual([]);
   }, 120_000);
+
+  test('a restored shop that is not whole - closed, and says how to go on; another order waits; rolled back it is as it was', async () => {
+    const { root, server } = setting;
+    const settings = join(root, 'app/config/parameters.php');
+    const before = readFileSync(settings, 'utf8');
+    await server.sql('INSERT INTO ps_product (price) SELECT 1 FROM seq_1_to_100', { database: 'dupont' });
+    const request = { ...requestFor(setting, safety), database: { snapshot: sold, tables: null } };
+    const { answer } = await runUnit(setting, request, 0);
+    expect(answer).toMatchObject({ event: 'failed', code: 'E_SHOP_CLOSED', hint: expect.stringContaining('--rollback') });
+    expect(await setting.page()).toBe('maintenance');
+    expect(existsSync(join(root, 'only-one.php'))).toBe(true);
+    const other = await runUnit(setting, { ...request, files: null }, 0);
+    expect(other.answer).toMatchObject({ event: 'failed', code: 'E_BUSY' });
+    const back = await runUnit(setting, { ...request, action: 'rollback' }, 0);
+    expect(back.answer).toMatchObject({ event: 'done', result: { outcome: 'rolled back' } });
+    expect(await setting.page()).toBe('two two');
+    expect(await server.sql('SELECT COUNT(*) FROM dupont.ps_product')).toBe('105\n');
+    expect(existsSync(join(root, 'only-one.php'))).toBe(false);
+    expect(readFileSync(settings, 'utf8')).toBe(before);
+    expect(await setting.leftovers()).toEqual([]);
+  }, 240_000);
+
+  test.each([
+    ['files', 'one two'],
+    ['database', 'two one'],
+  ] as const)(
+    'the %s alone - the other half stays as it is',
+    async (source, page) => {
+      const request = requestFor(setting, null);
+      const { answer } = await runUnit(setting, { ...request, [source === 'files' ? 'database' : 'files']: null }, 0);
+      expect(answer).toMatchObject({ event: 'done', result: { outcome: 'restored', safety: null, restored: [{ source }] } });
+      expect(await setting.page()).toBe(page);
+      expect(await setting.leftovers()).toEqual([]);
+    },
+    240_000,
+  );
+
+  test('killed at many steps - as before, in maintenance, or complete; the same order ends it', async () => {
+    const forth = await chainOfKills(setting, safety, [25, 90, 140, 205, 150, 110]);
+    expect(forth.found).toEqual([]);
+    expect(forth.kills).toHaveLength(6);
+    const back = await chainOfKills(setting, safety, [215, 60, 30, 45], true);
+    expect(back.found).toEqual([]);
+    expect(back.kills.length).toBeGreaterThan(2);
+  }, 240_000);
 });

@@ -88,7 +88,7 @@ watch() {
   sed -i '$d' /etc/coffre/coffre.yaml
   systemctl reload coffre.service && echo taken >reload
   rm /var/www/dupont/index.php /var/www/dupont/program
-  $coffre --json restore dupont --in-place --source files >restore 2>&1
+  $coffre --json restore dupont --in-place --source files --skip-safety >restore 2>&1
   (cd /var/www/dupont && find . -printf '%p %m %u %g\n' | sort) >tree
   systemctl start attack.service
   (cd /var/www/dupont && find . -printf '%p %m %u %g\n' | sort) >tree-after-attack

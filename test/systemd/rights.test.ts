@@ -33,7 +33,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 async function inPlace(peer: number, ...more: string[]) {
   using _ = listen(setting, peer);
   await until('the socket', () => existsSync(setting.socket));
-  const said = await run(coffre('restore', 'dupont', '--in-place', '--source', 'files', ...more));
+  const said = await run(coffre('restore', 'dupont', '--in-place', '--source', 'files', '--skip-safety', ...more));
   return { ...said, json: JSON.parse(said.stdout) };
 }
 
@@ -203,7 +203,17 @@ describe.skipIf(!isRoot)('the rights of the units', () => {
     // as whoever asks has it open, with his pins
     using catalog = new DatabaseSync(join(setting.dir, 'state/catalog.db'));
     catalog.prepare('select count(*) from snapshots').get();
-    const good = { kind: 'files', request: snapshot, shop: 'dupont', snapshot, from: null, paths: [], delete: false, checksum: false, keepSetuid: false };
+    const good = {
+      kind: 'files',
+      request: snapshot,
+      shop: 'dupont',
+      snapshot,
+      from: null,
+      paths: [],
+      delete: false,
+      checksum: false,
+      keepSetuid: false,
+    };
     using _ = listen(setting, 0);
     await until('the socket', () => existsSync(setting.socket));
     const ask = async (line: string): Promise<{ event: string; code?: string }> => {

@@ -16,3 +16,6 @@ export const PROFILE_EXCLUDES: Readonly<Record<FilesConfig['profile'], readonly 
   wordpress: ['wp-content/cache/**', 'wp-content/upgrade/**'],
   generic: [],
 };
+
+/** What restores into a tree keep there while they are at it: no part of the shop. */
+export const RESTORE_LEFTOVERS: readonly PathPattern[] = ['.coffre-in-place/', '.coffre-restore-incomplete-*/'];

@@ -8,7 +8,7 @@ import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { compilePatterns, type PathMatch, type PathPattern } from '../path-pattern.ts';
 import type { Finding, OpenOptions, Reading, Source, Warning } from '../source.ts';
-import { PROFILE_EXCLUDES } from './exclude.ts';
+import { PROFILE_EXCLUDES, RESTORE_LEFTOVERS } from './exclude.ts';
 import { FilesReading, type TreeToRead } from './reading.ts';
 import type { RemotePlace } from './remote-place.ts';
 import { checkRemoteTree, openRemoteTree } from './remote-tree.ts';
@@ -44,7 +44,7 @@ export class FilesSource implements Source {
     this.#host = host;
     this.#config = config;
     this.#clock = clock;
-    this.#exclude = [...PROFILE_EXCLUDES[config.profile], ...config.exclude];
+    this.#exclude = [...RESTORE_LEFTOVERS, ...PROFILE_EXCLUDES[config.profile], ...config.exclude];
     this.#excluded = compilePatterns(this.#exclude);
   }
 
