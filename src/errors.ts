@@ -218,18 +218,6 @@ export const ERRORS = {
     'what a drill restored has not the tables, rows or files that the manifest counts',
     'the snapshot in that vault does not give the shop back: coffre drill show names the counts; take a new backup, and drill another vault',
   ),
-  E_DRILL_IMAGES: kind(
-    6,
-    'operator',
-    'a drill found images that the database names and the files do not have',
-    'look at files.exclude and at img/p of the shop; where the shop itself lacks them, plans.….drill.missingImagesPercent says how many may',
-  ),
-  E_DRILL_ORDERS: kind(
-    6,
-    'operator',
-    'the newest order in a drilled snapshot is older than the plan allows',
-    'is this the database that the shop really uses? where there are just no orders: plans.….drill.newestOrder',
-  ),
   E_DRILL_SLOW: kind(
     1,
     'operator',
