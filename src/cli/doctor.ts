@@ -10,6 +10,7 @@ import { action, type CliContext } from './context.ts';
 import { type Check, redCheck } from './doctor-check.ts';
 import { checkKeys } from './doctor-keys.ts';
 import { checkNotify } from './doctor-notify.ts';
+import { checkPromises } from './doctor-promises.ts';
 import { checkCopies, checkSources } from './doctor-shops.ts';
 import { checkState } from './doctor-state.ts';
 import { checkVault } from './doctor-vaults.ts';
@@ -90,6 +91,7 @@ export async function runDoctor(
   checks.push(...(await guarded('keys', () => checkKeys(config, shops))));
   checks.push(...(await guarded('state', () => checkState(config.stateDir))));
   checks.push(...checkNotify(config.notify));
+  checks.push(...(await checkPromises(shops, context.clock)));
   let catalog: Catalog | null = null;
   try {
     catalog = await openCatalog(config.stateDir);
