@@ -114,5 +114,5 @@ export async function ratesNear(catalog: Catalog, { shop, host }: Pick<RatesOf, 
     ...(await newest.execute()),
   ];
   const once = new Map(found.map((row) => [row.id, row]));
-  return [...once.values()].map((row) => ({ ...row, beside: row.beside === 1 }));
+  return [...once.values()].map((row) => ({ ...row, phase: row.phase as RatePhase, beside: row.beside === 1 }));
 }

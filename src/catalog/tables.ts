@@ -1,6 +1,5 @@
 // The catalog's tables as Kysely sees them. Instants are epoch milliseconds, sizes are bytes, booleans are 0 or 1, JSON is text.
 import type { Generated } from 'kysely';
-import type { RatePhase } from './rates.ts';
 
 /**
  * One attempt to do something for a shop. `queued`: somebody asked for it, and the daemon has not begun. `interrupted` is set by whoever
@@ -425,8 +424,8 @@ export interface RestoreRatesTable {
   kind: 'restore' | 'drill';
   runId: string | null;
   beside: number;
-  /** RatePhase. */
-  phase: RatePhase;
+  /** RatePhase of rates.ts. */
+  phase: string;
   /** Of download. */
   vault: string | null;
   bytes: number;

@@ -9,7 +9,6 @@ import { isId } from '../segment/id.ts';
 import { writeFailure } from '../target/frame-file.ts';
 import type { CliContext, Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
-import type { ExportCommandOptions } from './export.ts';
 import { parseInstant } from './instant.ts';
 import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes } from './output.ts';
@@ -21,6 +20,13 @@ const MOST_CUTS = 8;
 const AGAIN_MS = 2_000;
 /** A line that is silent for so long is taken for dead. */
 const SILENT_MS = 60_000;
+
+export interface ExportCommandOptions {
+  readonly to: string;
+  readonly at?: string;
+  readonly snapshot: readonly string[];
+  readonly from?: string;
+}
 
 /** What the daemon tells of an export. */
 interface ExportTold {

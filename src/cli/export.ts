@@ -16,17 +16,11 @@ import { newId } from '../segment/id.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import type { ExportCommandOptions } from './export-download.ts';
 import { parseInstant } from './instant.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatDuration, formatInstant } from './output.ts';
 import { findShop } from './shop.ts';
-
-export interface ExportCommandOptions {
-  readonly to: string;
-  readonly at?: string;
-  readonly snapshot: readonly string[];
-  readonly from?: string;
-}
 
 export function registerExport(program: Command, context: CliContext): void {
   program
