@@ -4,7 +4,7 @@ import { type Kysely, type Selectable, sql } from 'kysely';
 import type { Catalog } from '../catalog/open.ts';
 import type { AnchorsTable, Tables } from '../catalog/tables.ts';
 import { type Clock, nextTurn } from '../clock.ts';
-import { CHAIN_START } from './chain.ts';
+import { CHAIN_START, ledgerStart } from './chain.ts';
 import { MovesBuilder, packMoves } from './moves.ts';
 
 export type AnchorRow = Selectable<AnchorsTable>;
@@ -67,15 +67,16 @@ export async function anchorLedger(catalog: Catalog, clock: Clock, everyMs = DAY
   }
 }
 
-async function anchorNext(tx: Kysely<Tables>, before: number, everyMs: number, left: { left: number }): Promise<boolean> {
+async function anchorNext(tx: Kysely<Tables>, endMs: number, everyMs: number, left: { left: number }): Promise<boolean> {
   const last = await lastAnchor(tx);
   const from = last?.until ?? (await dayOfFirstRow(tx, everyMs));
-  if (from === null || from + everyMs > before) return false;
+  if (from === null || from + everyMs > endMs) return false;
   const until = from + everyMs;
   const levels = new Map<string, Map<string, number>>();
-  for (const [vault, shop, bytes] of last === null ? [] : await levelsOf(tx, last)) add(levels, vault, shop, bytes);
+  const before = await placeBehind(tx, last);
+  for (const [vault, shop, bytes] of before.levels) add(levels, vault, shop, bytes);
   const moves = new MovesBuilder();
-  let [row, rows, head] = last === null ? [0, 0, CHAIN_START] : [last.row, last.rows, last.head];
+  let { head, row, rows } = before;
   for (let more = true; more; ) {
     const page = await tx
       .selectFrom('ledger')
@@ -109,6 +110,22 @@ async function anchorNext(tx: Kysely<Tables>, before: number, everyMs: number, l
     .values({ anchorId: id, pairs: JSON.stringify(taken.pairs), moves: packMoves(taken) })
     .execute();
   return true;
+}
+
+interface Place extends Pick<AnchorRow, 'row' | 'rows' | 'head'> {
+  readonly levels: readonly AnchorLevel[];
+}
+
+/** Where the next anchor goes on: behind the last one, or behind opening balances that came after it when a machine was rebuilt. */
+async function placeBehind(tx: Kysely<Tables>, last: AnchorRow | null): Promise<Place> {
+  const start = await ledgerStart(tx);
+  if (start !== null && start.row > (last?.row ?? 0)) {
+    const levels = await levelsOf(tx, { levels: null, row: start.row });
+    // rows have numbers without gaps: so many were lost
+    return { row: start.row, rows: (last?.rows ?? 0) + start.row - (last?.row ?? 0), head: start.hash, levels };
+  }
+  if (last === null) return { row: 0, rows: 0, head: CHAIN_START, levels: [] };
+  return { row: last.row, rows: last.rows, head: last.head, levels: await levelsOf(tx, last) };
 }
 
 function add(levels: Map<string, Map<string, number>>, vault: string, shop: string, bytes: number): void {

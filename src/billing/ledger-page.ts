@@ -32,10 +32,13 @@ export async function ledgerPage(tx: Kysely<Tables>, since: ChainPlace, limit: n
 
 /** By vault, then shop: from the newest anchor before the row, and what came since. */
 async function levelsAtRow(tx: Kysely<Tables>, row: number): Promise<AnchorLevel[]> {
+  const start = await ledgerStart(tx);
   const anchor = await tx
     .selectFrom('anchors')
     .select(['row', 'levels'])
     .where('row', '<=', row)
+    // behind one before the start would come opening balances, which stand for it too
+    .where('row', '>=', start?.row ?? 0)
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst();

@@ -27,7 +27,7 @@ export function detailGone(start: LedgerStart): CoffreError {
   const until = Temporal.Instant.fromEpochMilliseconds(start.until).toString({ smallestUnit: 'second' });
   const why = start.cause === 'purged' ? `was removed on ${day(start.at)}, after 12 months` : 'was lost with the machine that kept it';
   return new CoffreError('E_LEDGER_PURGED', `the detail before ${until} ${why}`, {
-    hint: 'its statements are kept: coffre billing statements; opening balances: coffre billing level --at',
+    hint: 'its statements are kept: coffre billing statements; so is the level at the end of each day: --at 2025-03-01T23:59:59.999Z',
   });
 }
 

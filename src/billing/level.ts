@@ -1,6 +1,10 @@
 // The level: how many bytes a vault holds for us at an instant, by the ledger.
+import { type SqlBool, sql } from 'kysely';
 import type { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
+import { readLevels } from './anchors.ts';
+import { ledgerStart } from './chain.ts';
+import { detailGone } from './ledger-start.ts';
 
 export interface LevelFilter {
   readonly vault?: string | undefined;
@@ -22,16 +26,40 @@ export interface ShopLevel {
   readonly levelBytes: number;
 }
 
-/** One row for each vault and shop that ever stored anything, by vault, then shop. */
-export async function levels(catalog: Catalog, filter: LevelFilter = {}): Promise<ShopLevel[]> {
-  let query = catalog.db
+/**
+ * One row for each vault and shop that holds anything or moved since the newest anchor, by vault, then shop. From that anchor, and the rows
+ * since: a ledger of millions is asked for each shop, again and again. Throws E_LEDGER_PURGED for an instant whose rows are gone, unless an
+ * anchor stands right behind it.
+ */
+export async function levels({ db }: Catalog, { at, shop, vault }: LevelFilter = {}): Promise<ShopLevel[]> {
+  const start = await ledgerStart(db);
+  const isGone = start !== null && at !== undefined && at.epochMilliseconds + 1 < start.until;
+  let anchors = db.selectFrom('anchors').select(['row', 'levels']).where('levels', 'is not', null);
+  // an anchor has the rows before its end, a level those up to its instant
+  if (at !== undefined) anchors = anchors.where('until', isGone ? '=' : '<=', at.epochMilliseconds + 1);
+  // behind one before the start would come opening balances, which stand for it too
+  if (start !== null && !isGone) anchors = anchors.where('row', '>=', start.row);
+  const anchor = await anchors.orderBy('id', 'desc').limit(1).executeTakeFirst();
+  if (isGone && anchor === undefined) throw detailGone(start);
+  let query = db
     .selectFrom('ledger')
     .select(['vault', 'shop', (eb) => eb.fn.sum<number>('bytes').as('levelBytes')])
-    .groupBy(['vault', 'shop'])
-    .orderBy('vault')
-    .orderBy('shop');
-  if (filter.vault !== undefined) query = query.where('vault', '=', filter.vault);
-  if (filter.shop !== undefined) query = query.where('shop', '=', filter.shop);
-  if (filter.at !== undefined) query = query.where('at', '<=', filter.at.epochMilliseconds);
-  return await query.execute();
+    .groupBy(anchor === undefined ? ['vault', 'shop'] : [sql`+"vault"`, sql`+"shop"`]);
+  // the plus keeps SQLite from an index by vault and shop, through which it would read all of a shop's past
+  const isPlain = anchor === undefined;
+  if (!isPlain) query = query.where('id', '>', anchor.row);
+  if (vault !== undefined) query = query.where(isPlain ? sql<SqlBool>`"vault" = ${vault}` : sql<SqlBool>`+"vault" = ${vault}`);
+  if (shop !== undefined) query = query.where(isPlain ? sql<SqlBool>`"shop" = ${shop}` : sql<SqlBool>`+"shop" = ${shop}`);
+  if (at !== undefined)
+    query = query.where(isPlain ? sql<SqlBool>`"at" <= ${at.epochMilliseconds}` : sql<SqlBool>`+"at" <= ${at.epochMilliseconds}`);
+  const found = new Map<string, ShopLevel>();
+  const add = (row: ShopLevel): void => {
+    const name = `${row.vault}\0${row.shop}`;
+    found.set(name, { ...row, levelBytes: (found.get(name)?.levelBytes ?? 0) + row.levelBytes });
+  };
+  for (const [ofVault, ofShop, levelBytes] of readLevels(anchor?.levels ?? '[]')) {
+    if ((vault ?? ofVault) === ofVault && (shop ?? ofShop) === ofShop) add({ vault: ofVault, shop: ofShop, levelBytes });
+  }
+  for (const row of isGone ? [] : await query.execute()) add(row);
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }

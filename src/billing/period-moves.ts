@@ -33,6 +33,8 @@ export async function readMoves(catalog: Catalog, period: Period, reader: MovesR
     .selectFrom('anchors')
     .select(['id', 'until', 'row', 'levels'])
     .where('until', '<=', fromMs)
+    // behind one before the start come opening balances, which stand for it too
+    .where('row', '>=', start?.row ?? 0)
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst();

@@ -94,6 +94,24 @@ test('any history, any period - the same peaks from packed days, from the ledger
   );
 });
 
+test('levels at any instant - the same with anchors and without', async () => {
+  const catalog = await open();
+  await write(catalog, steps(9));
+  const instants = [undefined, ...[0, 1, 2.5, 5, 7, 8.99, 30].map((day) => Temporal.Instant.fromEpochMilliseconds(START + day * DAY_MS))];
+  const all = async () => {
+    const found = [];
+    for (const at of instants) {
+      for (const filter of [{}, { vault: 'offsite' }, { shop: 'dupont' }, { vault: 'nas' }]) {
+        found.push((await levels(catalog, { ...filter, at })).filter(({ levelBytes }) => levelBytes !== 0));
+      }
+    }
+    return found;
+  };
+  const plain = await all();
+  await anchorLedger(catalog, new FakeClock(START + 7 * DAY_MS));
+  expect(await all()).toEqual(plain);
+});
+
 test('a clock set back behind an anchored day - the row is dated at that day’s end, and the day’s peak stays', async () => {
   const catalog = await open();
   await write(catalog, steps(2));
@@ -169,12 +187,18 @@ test('after 12 months - detail goes, levels, later peaks and the chain stay; the
   const contract = { vault: 'offsite', shops: null };
   const march = { start: Temporal.Instant.from('2025-03-16T00:00:00Z'), end: Temporal.Instant.from('2025-04-01T00:00:00Z') };
   const peaks = await contractPeaks(catalog, contract, march);
+  const then = await levels(catalog, { at: Temporal.Instant.from('2025-06-01T12:00:00Z') });
   const gone = await purgeLedger(catalog, clock);
   expect(gone).toBeGreaterThan(50);
   expect(await levels(catalog)).toEqual(before);
   expect(await findings(catalog)).toEqual([]);
   expect(await checkChain(catalog)).toMatchObject({ brokenAt: null });
   expect(await contractPeaks(catalog, contract, march)).toEqual(peaks);
+  // a level of that time: at the end of a day, not within it
+  const at = (text: string) => ({ at: Temporal.Instant.from(text) });
+  expect((await levels(catalog, at('2025-02-01T23:59:59.999Z'))).map(({ shop }) => shop)).toEqual(['_coffre', 'dupont', 'martin']);
+  await expect(levels(catalog, at('2025-02-01T12:00:00Z'))).rejects.toMatchObject({ code: 'E_LEDGER_PURGED' });
+  expect(await levels(catalog, at('2025-06-01T12:00:00Z'))).toEqual(then);
   const oldest = await catalog.db.selectFrom('ledger').select('at').orderBy('id').executeTakeFirstOrThrow();
   expect(oldest.at).toBeLessThan(Date.UTC(2025, 2, 15));
   const february = { start: Temporal.Instant.from('2025-02-01T00:00:00Z'), end: Temporal.Instant.from('2025-03-01T00:00:00Z') };
