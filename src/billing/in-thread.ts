@@ -7,6 +7,7 @@ import type { ExplainRequest, Explanation } from './explain.ts';
 import type { Period } from './month.ts';
 import type { MonthPeaks, MonthRequest } from './month-peaks.ts';
 import type { Peaks } from './peaks.ts';
+import { contractPeaks } from './period-peaks.ts';
 import type { PreparedProof, ProofRequest } from './prepare-proof.ts';
 import type { Forecast, ForecastRequest } from './read-forecast.ts';
 
@@ -45,14 +46,19 @@ export async function readForecastInThread({ stateDir }: Pick<Catalog, 'stateDir
 const plain = (contracts: Iterable<Pick<ContractConfig, 'name' | 'shops' | 'timezone' | 'vault'>>) =>
   [...contracts].map(({ name, shops, timezone, vault }) => ({ name, vault, shops, timezone }));
 
+/** A ledger with fewer rows is read in less time than a thread takes to start. */
+const SHORT_LEDGER_ROWS = 20_000;
+
 /** As `contractPeaks`. */
 export async function contractPeaksInThread(
-  { stateDir }: Pick<Catalog, 'stateDir'>,
+  catalog: Catalog,
   { shops, vault }: Pick<ContractConfig, 'shops' | 'vault'>,
   { end, start }: Period,
 ): Promise<Peaks> {
+  const last = await catalog.db.selectFrom('ledger').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst();
+  if ((last?.id ?? 0) < SHORT_LEDGER_ROWS) return await contractPeaks(catalog, { shops, vault }, { start, end });
   return await inThread<Peaks>({
-    stateDir,
+    stateDir: catalog.stateDir,
     ask: 'spanPeaks',
     args: [{ shops, vault }, start.epochMilliseconds, end.epochMilliseconds],
   });
