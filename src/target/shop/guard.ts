@@ -92,12 +92,14 @@ export async function lookAtEntries(host: Host, root: string, paths: readonly st
 }
 
 /**
- * $1 folder, $2 name, $3 the kept file's name or nothing to keep, $4 its time, stdin the guard. The real file has its second name before the guard takes its
- * first one, so at every instant either is whole. Where the file is somebody else's and cannot be linked it is moved, and for that moment
- * there is none: nothing of the shop is shown by that either.
+ * $1 folder, $2 name, $3 the kept file's name or nothing to keep, $4 the guard's time, stdin the guard. The real file has its second name before
+ * the guard takes its first one, so at every instant either is whole. Where the file is somebody else's and cannot be linked it is moved, and
+ * for that moment there is none: nothing of the shop is shown by that either.
  */
 const PLACE = [
   'enter "$1"',
+  // of one that was killed
+  'rm -f -- ./.coffre-new-*',
   `new=./.coffre-new-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \\n')`,
   'trap \'rm -f -- "$new"\' EXIT',
   // noclobber: O_EXCL, so that no link is followed; its mode from the first, since whoever owns the folder could swap what a chmod is for

@@ -13,6 +13,8 @@ const STAT = 'stat -L -c "%a %u:%g" -- "./$1"';
  */
 const WRITE = [
   'enter "$1"',
+  // of one that was killed
+  'rm -f -- ./.coffre-new-*',
   `new=./.coffre-new-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \\n')`,
   'trap \'rm -f -- "$new"\' EXIT',
   '(umask "$3"; set -C; cat >"$new")',
