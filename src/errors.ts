@@ -226,6 +226,7 @@ export const ERRORS = {
   ),
   // 7: busy
   E_BUSY: kind(7, 'backoff', 'another run holds this shop', 'wait for it, coffre status shows it'),
+  E_EXPORTS: kind(7, 'backoff', 'this shop has too many exports already', 'download one of them; each goes when its time is over'),
   E_DAEMON_RUNNING: kind(7, 'never', 'a daemon already runs on this state', 'stop the other one first: its supervisor, or ps, shows it'),
   // 9: kept, but not everywhere
   E_DEGRADED: kind(

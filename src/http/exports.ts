@@ -35,6 +35,8 @@ const exportDocument = z.object({
 
 const params = z.object({ shop: shopName, export: idField });
 const CONTENT = { 'application/octet-stream': { schema: z.string() } };
+/** Of one shop at a time, expired ones not counted. */
+const MOST_EXPORTS = 5;
 /** One reading of the file. */
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -56,9 +58,11 @@ export function registerExports(api: Api, service: Service): void {
       const { shop } = request.params;
       requireShop(principal, shop, (name) => service.config.shops.has(name));
       demandExports(service.config, shop);
+      await demandFew(service, shop);
       const { at } = request.body;
       const task = { kind: 'export' as const, shop, at: at === null ? null : Temporal.Instant.from(at).epochMilliseconds };
       const id = await service.submit(task, principal.who);
+      await audit(service.catalog, service.clock, { who: principal.who, what: 'export order', shop, detail: { run: id, at } });
       return reply.code(202).header('location', `/v1/shops/${shop}/exports/${id}`).send({ export: id });
     },
   );
@@ -150,6 +154,22 @@ export function registerExports(api: Api, service: Service): void {
       }
     },
   );
+}
+
+/** Throws E_EXPORTS: they all lie in one folder, which drills need too. */
+async function demandFew({ catalog, clock, config }: Service, shop: string): Promise<void> {
+  const rows = await catalog.db
+    .selectFrom('runs')
+    .select(['state', 'endedAt'])
+    .where('kind', '=', 'export')
+    .where('shop', '=', shop)
+    .where('state', 'in', ['queued', 'running', 'done'])
+    .orderBy('id', 'desc')
+    .limit(MOST_EXPORTS * 10)
+    .execute();
+  const there = rows.filter((row) => row.state !== 'done' || exportEnd(config, row) > clock.nowMs());
+  if (there.length < MOST_EXPORTS) return;
+  throw new CoffreError('E_EXPORTS', `${there.length} exports of ${shop} are there or on their way`);
 }
 
 /** Throws E_UNKNOWN_SHOP, E_NOT_FOUND: in the same words whether there is none or it is of another shop. */

@@ -71,6 +71,7 @@ const REMEDIES: Readonly<Partial<Record<NoticeKind, string>>> = {
   checkpoint: 'repair the vault, then coffre catalog checkpoint',
   foreign: 'coffre reconcile SHOP names them',
   reading: 'is the daemon running? coffre verify SHOP --read-data reads them',
+  recovery: 'coffre estimate SHOP says where the time goes, and what would make it faster',
   request: 'coffre request list SHOP says which, coffre request show ID why',
   drill: 'coffre drill list SHOP shows the evidence, coffre drill SHOP drills it now',
   statement: 'coffre billing statement --contract NAME --month YYYY-MM --issue says what is missing, or issues it',

@@ -4,6 +4,7 @@ import { Estimator } from '../backup/estimator.ts';
 import { audit } from '../catalog/audit.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, type RunRow, startRun } from '../catalog/runs.ts';
+import { listLives } from '../catalog/shop-life.ts';
 import { listSnapshots } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -114,18 +115,21 @@ export async function endExports(deps: ExportWorkDeps, work: Pick<Work, 'signal'
   );
 }
 
-/** Runs whose archives stay: made within their time, or being made. */
+/** Runs whose archives stay: made within their time, or being made; not of a shop that was erased meanwhile. */
 async function heldExports({ catalog, clock, config }: ExportWorkDeps): Promise<ReadonlySet<string>> {
   const rows = await catalog.db
     .selectFrom('runs')
-    .select(['id', 'state', 'endedAt'])
+    .select(['id', 'shop', 'state', 'endedAt'])
     .where('kind', '=', 'export')
     .where('state', 'in', ['done', 'running'])
     .orderBy('id', 'desc')
     .limit(1000)
     .execute();
   const nowMs = clock.nowMs();
-  return new Set(rows.filter((row) => row.state === 'running' || exportEnd(config, row) > nowMs).map(({ id }) => id));
+  const lives = await listLives(catalog.db);
+  const stays = (row: (typeof rows)[number]): boolean =>
+    lives.get(row.shop)?.state !== 'erased' && (row.state === 'running' || exportEnd(config, row) > nowMs);
+  return new Set(rows.filter(stays).map(({ id }) => id));
 }
 
 function figuresOf(clock: Clock, work: Work): (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void {

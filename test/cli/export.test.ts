@@ -183,6 +183,7 @@ describe.skipIf(process.geteuid?.() !== 0)('an export through the daemon', () =>
     expect(rows.filter(({ what }) => what.startsWith('export')).map(({ what, who }) => `${what} ${who}`)).toEqual([
       'export download token:owner',
       'export token:owner',
+      'export order token:owner',
     ]);
     daemon.signal('SIGTERM');
     await daemon.gone;

@@ -57,6 +57,10 @@ describe('an export that is there', () => {
     });
     const { exports } = (await daemon.ask(token, 'GET', '/v1/shops/dupont/exports')).json;
     expect(exports).toEqual([expect.objectContaining({ id: json.export, state: 'queued' })]);
+    // not as many as anybody likes
+    const another = (hour: number) => daemon.ask(token, 'POST', '/v1/shops/dupont/exports', { at: `2026-11-20T0${hour}:00:00Z` });
+    for (const hour of [5, 6, 7, 8]) expect((await another(hour)).status).toBe(202);
+    expect(await another(9)).toMatchObject({ status: 409, json: { code: 'E_EXPORTS' } });
   });
 });
 
