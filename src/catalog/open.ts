@@ -21,21 +21,13 @@ export class Catalog {
   /** Locks by which other processes see that this process still works on a run: kept here, so that they live as long. */
   readonly runLocks = new Map<string, StateLock>();
   readonly #inside: AsyncLocalStorage<TransactionMark>;
-  readonly #wal: WalFlush;
   readonly #writeBack: WalWriteBack | null;
 
   /** `writeBack` null: it only reads. */
-  constructor(
-    db: Kysely<Tables>,
-    stateDir: string,
-    inside: AsyncLocalStorage<TransactionMark>,
-    wal: WalFlush,
-    writeBack: WalWriteBack | null,
-  ) {
+  constructor(db: Kysely<Tables>, stateDir: string, inside: AsyncLocalStorage<TransactionMark>, writeBack: WalWriteBack | null) {
     this.db = db;
     this.stateDir = stateDir;
     this.#inside = inside;
-    this.#wal = wal;
     this.#writeBack = writeBack;
   }
 
@@ -52,8 +44,6 @@ export class Catalog {
         mark.open = false;
       }
     });
-    // others may use the catalog meanwhile: what they commit comes after this in the log
-    await this.#wal.flush();
     this.#writeBack?.look();
     return result;
   }
@@ -98,7 +88,7 @@ export async function openCatalog(stateDir: string): Promise<Catalog> {
       await migrate(db, path);
     }
     await leaveFlushing(database, path);
-    return new Catalog(db, stateDir, inside, wal, new WalWriteBack(database, path));
+    return new Catalog(db, stateDir, inside, new WalWriteBack(database, path));
   } catch (error) {
     await db.destroy();
     if (database.isOpen) database.close();
@@ -117,7 +107,7 @@ export async function openCatalogToRead(stateDir: string): Promise<Catalog> {
   const wal = new WalFlush(`${path}-wal`);
   const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(database, path, inside, wal) });
   try {
-    if (await isMigrated(db)) return new Catalog(db, stateDir, inside, wal, null);
+    if (await isMigrated(db)) return new Catalog(db, stateDir, inside, null);
     throw new CoffreError('E_CATALOG', `${path} is of another version of coffre`, {
       hint: 'start the daemon, or run any command as root, first',
     });

@@ -199,8 +199,11 @@ class NodeSqliteDriver implements Driver {
     return this.#connection;
   }
 
+  /** What was committed is on the disk when this returns; meanwhile others may go on, and what they commit comes after it in the log. */
   async releaseConnection(): Promise<void> {
+    const committed = this.#connection.takeCommitted();
     this.#release();
+    if (committed) await this.#wal.flush();
   }
 
   async beginTransaction(connection: DatabaseConnection, _settings: TransactionSettings): Promise<void> {
@@ -239,6 +242,7 @@ class NodeSqliteConnection implements DatabaseConnection {
   readonly #wal: WalFlush;
   /** The open transaction has changed something. */
   #changed = false;
+  #committed = false;
 
   constructor(database: DatabaseSync, path: string, wal: WalFlush) {
     this.#database = database;
@@ -246,7 +250,13 @@ class NodeSqliteConnection implements DatabaseConnection {
     this.#wal = wal;
   }
 
-  /** What is written outside of a transaction is on the disk when this returns; of a transaction `Catalog` sees to it, once others may go on. */
+  /** Whether anything was committed since this was asked last. */
+  takeCommitted(): boolean {
+    const committed = this.#committed;
+    this.#committed = false;
+    return committed;
+  }
+
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const parameters = query.parameters as readonly SQLInputValue[];
     const wasOpen = this.#database.isTransaction;
@@ -261,7 +271,7 @@ class NodeSqliteConnection implements DatabaseConnection {
       this.#changed = wasOpen && (this.#changed || result.wrote);
     } else if (wasOpen ? this.#changed : result.wrote) {
       this.#wal.committed();
-      if (!wasOpen) await this.#wal.flush();
+      this.#committed = true;
     }
     return result;
   }

@@ -6,7 +6,7 @@ import { Kysely, Migrator } from 'kysely';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MIGRATIONS } from '../../src/catalog/migrations/migrations.ts';
 import { type Catalog, catalogPath, openCatalog } from '../../src/catalog/open.ts';
-import { NodeSqliteDialect, openSqlite } from '../../src/catalog/sqlite.ts';
+import { NodeSqliteDialect, openSqlite, switchToWal } from '../../src/catalog/sqlite.ts';
 import { acquireLock } from '../../src/catalog/state-lock.ts';
 import { WalFlush } from '../../src/catalog/wal-flush.ts';
 import { startChild } from '../child.ts';
@@ -68,7 +68,9 @@ describe('opening', () => {
   test('tables of an older version - brought up to date, but not under a daemon that knows only those', async () => {
     const stateDir = await tempDir();
     const path = catalogPath(stateDir);
-    const db = new Kysely({ dialect: new NodeSqliteDialect(openSqlite(path), path, new AsyncLocalStorage(), new WalFlush(`${path}-wal`)) });
+    const database = openSqlite(path);
+    await switchToWal(database, path);
+    const db = new Kysely({ dialect: new NodeSqliteDialect(database, path, new AsyncLocalStorage(), new WalFlush(`${path}-wal`)) });
     const older = Object.fromEntries(Object.entries(MIGRATIONS).slice(0, -1));
     const { error } = await new Migrator({ db, provider: { getMigrations: async () => older } }).migrateToLatest();
     expect(error).toBeUndefined();

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { MIGRATIONS } from '../../src/catalog/migrations/migrations.ts';
 import { catalogPath, openCatalog } from '../../src/catalog/open.ts';
 import { lastProbe, recordProbe } from '../../src/catalog/probes.ts';
-import { NodeSqliteDialect, openSqlite } from '../../src/catalog/sqlite.ts';
+import { NodeSqliteDialect, openSqlite, switchToWal } from '../../src/catalog/sqlite.ts';
 import { WalFlush } from '../../src/catalog/wal-flush.ts';
 import type { S3VaultConfig } from '../../src/config/config.ts';
 import { vaultPlace } from '../../src/config/vault-place.ts';
@@ -68,7 +68,9 @@ test('a catalog from before places were written down - its proofs count for no p
 /** The catalog as it was when only the migrations before `name` existed. */
 async function migrateBefore(stateDir: string, name: string): Promise<void> {
   const path = catalogPath(stateDir);
-  const db = new Kysely({ dialect: new NodeSqliteDialect(openSqlite(path), path, new AsyncLocalStorage(), new WalFlush(`${path}-wal`)) });
+  const database = openSqlite(path);
+  await switchToWal(database, path);
+  const db = new Kysely({ dialect: new NodeSqliteDialect(database, path, new AsyncLocalStorage(), new WalFlush(`${path}-wal`)) });
   const migrations = Object.fromEntries(Object.entries(MIGRATIONS).filter(([known]) => known < name));
   const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
   await db.destroy();
