@@ -39,7 +39,8 @@ export async function readMoves(catalog: Catalog, period: Period, reader: MovesR
     .limit(1)
     .executeTakeFirst();
   if (base) reader.open(await levelsOf(db, base));
-  let after = base?.row ?? 0;
+  else if (start !== null) reader.open(await levelsOf(db, { levels: null, row: start.row }));
+  let after = base?.row ?? start?.row ?? 0;
   const days = await db
     .selectFrom('anchors')
     .select(['id', 'until', 'row'])
@@ -55,7 +56,7 @@ export async function readMoves(catalog: Catalog, period: Period, reader: MovesR
       if (packed) feed(reader, packed, fromMs, toMs);
       else await readLedger(catalog, after, day.row, (moves) => feed(reader, moves, fromMs, toMs));
     }
-    after = day.row;
+    after = Math.max(after, day.row);
     await nextTurn();
   }
   if (!isOver) await readLedger(catalog, after, null, (moves) => feed(reader, moves, fromMs, toMs));

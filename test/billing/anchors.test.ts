@@ -5,10 +5,13 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { anchorLedger, DAY_MS } from '../../src/billing/anchors.ts';
 import { checkChain } from '../../src/billing/chain.ts';
 import { appendAt } from '../../src/billing/entries.ts';
+import { ledgerPage } from '../../src/billing/ledger-page.ts';
 import { levels } from '../../src/billing/level.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { proveLedger } from '../../src/billing/prove-ledger.ts';
 import { purgeLedger, unbilledFrom } from '../../src/billing/purge.ts';
+import { addPage, openLedger, sayLost } from '../../src/billing/recovered.ts';
+import { insertTables, readTables } from '../../src/catalog/checkpoint-tables.ts';
 import { type Catalog, catalogPath, openCatalog } from '../../src/catalog/open.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -226,3 +229,45 @@ test('a year that nobody has billed yet - its rows stay', async () => {
   ]);
   expect(await purgeLedger(catalog, clock, await from('2026-01-31T00:00:00Z'))).toBe(0);
 });
+
+test.each([
+  ['in the middle of a day', 20],
+  ['behind every anchor', 31],
+])(
+  'rebuilt without its oldest rows, %s - levels, later peaks and the chain are what they were, and days are anchored on',
+  async (_name, lost) => {
+    const catalog = await open();
+    await write(catalog, steps(10));
+    await anchorLedger(catalog, new FakeClock(START + 8 * DAY_MS));
+    const page = await ledgerPage(catalog.db, { row: lost, hash: (await rowOf(catalog, lost)).hash }, 1000);
+    const rebuilt = await open();
+    await rebuilt.transaction(async (tx) => {
+      const { tables } = await readTables(catalog.db, {}, 100);
+      await insertTables(tx, { anchors: tables.anchors ?? [] });
+      const since = page.rows[0]?.at ?? 0;
+      await addPage(tx, page, await openLedger(tx, page, since));
+      await sayLost(tx, page.after, since, START + 11 * DAY_MS);
+    });
+    expect(await levels(rebuilt)).toEqual(await levels(catalog));
+    await anchorLedger(catalog, new FakeClock(START + 12 * DAY_MS));
+    await anchorLedger(rebuilt, new FakeClock(START + 12 * DAY_MS));
+    const told = async (from: Catalog) => (await from.db.selectFrom('anchors').select(['until', 'hash']).orderBy('id').execute()).slice(-4);
+    expect(await told(rebuilt)).toEqual(await told(catalog));
+    const contract = { vault: 'offsite', shops: null };
+    const last = {
+      start: Temporal.Instant.fromEpochMilliseconds(START + 8.5 * DAY_MS),
+      end: Temporal.Instant.fromEpochMilliseconds(START + 11 * DAY_MS),
+    };
+    expect(await contractPeaks(rebuilt, contract, last)).toEqual(await contractPeaks(catalog, contract, last));
+    expect(await findings(rebuilt)).toEqual([]);
+    await expect(contractPeaks(rebuilt, contract, { ...last, start: Temporal.Instant.fromEpochMilliseconds(START) })).rejects.toMatchObject(
+      {
+        code: 'E_LEDGER_PURGED',
+        message: expect.stringMatching(/lost with the machine/),
+      },
+    );
+  },
+);
+
+const rowOf = async (catalog: Catalog, id: number) =>
+  await catalog.db.selectFrom('ledger').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
