@@ -71,7 +71,7 @@ const SHELLS: Record<string, (words: readonly string[]) => Promise<string[]>> = 
 
 describe.each(Object.entries(SHELLS))('%s', (_shell, offered) => {
   it.each([
-    ['the beginning of a command', 're', ['restore', 'reconcile', 'reload'], ['restore', 'reconcile']],
+    ['the beginning of a command', 're', ['restore', 'reconcile', 'reload', 'request', 'report'], ['restore', 'reconcile']],
     ['a subcommand', 'shop su', ['suspend'], ['suspend']],
     ['options', 'restore dupont --to-d', ['--to-dir', '--to-database'], ['--to-dir', '--to-database']],
     ['a global option after the command', 'restore dupont --conf', ['--config'], ['--config']],
