@@ -94,17 +94,20 @@ export function registerStatements(billing: Command, context: CliContext): void 
           throw new CoffreError('E_USAGE', 'no contracts are declared', { hint: 'declare them under contracts:' });
         const statements: Statement[] = [];
         const failures: CoffreError[] = [];
+        const open: CoffreError[] = [];
         for (const contract of contracts) {
           try {
             if (options.issue) statements.push((await issueStatement(deps, contract, month, operatorName(context.io))).statement);
             else statements.push(await readStatement(deps, contract, month));
           } catch (error) {
             const failure = asCoffreError(error);
-            // of all contracts, those that owe nothing for this month are left out
-            if (contracts.length > 1 && failure.code === 'E_STATEMENT_NONE') continue;
-            failures.push(failure);
+            // of all contracts, those that owe nothing for this month are left out; some have longer periods than others
+            if (options.contract === undefined && failure.code === 'E_STATEMENT_NONE') continue;
+            if (options.contract === undefined && failure.code === 'E_STATEMENT_OPEN') open.push(failure);
+            else failures.push(failure);
           }
         }
+        if (statements.length === 0) failures.push(...open);
         const [failure] = failures;
         if (failure && statements.length === 0) throw failure;
         return await printed(statements, options, failure ?? null);
