@@ -173,7 +173,9 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     ? checkDrills({ ...facts, jitterMs: facts.jitterMs ?? 0, drills: facts.drills }, ofBackups, notes)
     : UNDRILLED;
   const requests = checkRequests(facts.requests ?? [], facts, red, notes);
+  // the shop's own data: what else is on its machine is no matter of its quota
   const usedBytes = sources.reduce((total, status) => {
+    if (status.source === 'server') return total;
     const snapshot = facts.snapshots.find((candidate) => candidate.id === status.newestGood?.id);
     return total + (snapshot?.plainBytes ?? 0);
   }, 0);
