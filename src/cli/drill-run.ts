@@ -1,11 +1,14 @@
 // A drill that a command runs itself: the order and the evidence here, the restoring in a unit of its own.
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
+import { parseEvidence } from '../restore/drill/evidence.ts';
 import { drillShop } from '../restore/drill/order.ts';
 import { newId } from '../segment/id.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext, Invocation } from './context.ts';
+import { perform } from './daemon-runs.ts';
+import { neededDaemon } from './needed-daemon.ts';
 import { operatorName } from './operator.ts';
 import { askOwnUnit } from './own-unit.ts';
 import { findShop } from './shop.ts';
@@ -43,4 +46,20 @@ export async function drillNow(context: CliContext, invocation: Invocation, shop
       onProgress: (progress) => bar.update(progress),
     },
   );
+}
+
+/** Ordered from the daemon, and followed to its end. Throws E_DAEMON_…, and what kept it from being a drill. */
+export async function drillByDaemon({ clock }: CliContext, invocation: Invocation, shop: string, options: DrillOptions) {
+  if (options.snapshot !== undefined) {
+    throw new CoffreError('E_USAGE', 'the daemon chooses the snapshot: the newest', {
+      hint: 'as root, on its machine: coffre drill --snapshot',
+    });
+  }
+  const daemon = await neededDaemon(invocation);
+  const task = { kind: 'drill', shop, from: options.from ?? null, source: options.source ?? null } as const;
+  const [performed] = await perform(daemon, invocation, clock, [task]);
+  const { drill } = (performed?.detail ?? {}) as { readonly drill?: string };
+  if (drill === undefined) throw performed?.error ?? new CoffreError('E_DAEMON_LOST', `the drill of ${shop} came to no result`);
+  const text = JSON.stringify(await daemon.read(`/drills/${drill}/evidence`, invocation.signal));
+  return { signed: parseEvidence(text, drill), failure: performed?.error ?? null };
 }

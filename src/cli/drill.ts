@@ -6,7 +6,7 @@ import { type DrillRow, pageOfDrills, readDrill } from '../catalog/drills.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
 import { type Evidence, parseEvidence, type SignedEvidence, signerOf, verifyEvidence } from '../restore/drill/evidence.ts';
-import { action, type CliContext, type Invocation, unitAction } from './context.ts';
+import { action, type CliContext, type Invocation } from './context.ts';
 import type { DrillOptions } from './drill-run.ts';
 import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatDuration, formatInstant, printable, table } from './output.ts';
@@ -33,9 +33,12 @@ export function registerDrill(program: Command, context: CliContext): void {
     .option('--snapshot <id>', 'this snapshot alone (default: the newest of each source)')
     .addHelpText('after', '\nExample:\n  coffre drill run dupont\n  coffre drill run dupont --from offsite --source database\n')
     .action(
-      unitAction(context, async (invocation, _adapters, shop: string, options: DrillOptions) => {
-        const { drillNow } = await import('./drill-run.ts');
-        const { signed, failure } = await drillNow(context, invocation, shop, options);
+      action(context, async (invocation, shop: string, options: DrillOptions) => {
+        // who may not read the state may not read identities either: the daemon has it done
+        const isByDaemon = invocation.isRemote || !invocation.readsCatalog();
+        if (!isByDaemon && !context.restore.here) return context.restore.become();
+        const { drillByDaemon, drillNow } = await import('./drill-run.ts');
+        const { signed, failure } = await (isByDaemon ? drillByDaemon : drillNow)(context, invocation, shop, options);
         return {
           document: drillDocument(signed),
           text: describeEvidence(signed.evidence, invocation.timezone()),
@@ -149,7 +152,9 @@ async function evidenceHere(invocation: Invocation, id: string): Promise<string>
 
 async function evidenceOfDaemon(invocation: Invocation, id: string): Promise<string> {
   const daemon = await neededDaemon(invocation);
-  return JSON.stringify(await daemon.read(`/drills/${encodeURIComponent(id)}/evidence`, invocation.signal));
+  const known = (await drillsOfDaemon(invocation, undefined)).filter((drill) => drill.id.startsWith(id));
+  if (known.length > 1) throw new CoffreError('E_USAGE', `several drills begin with ${id}`);
+  return JSON.stringify(await daemon.read(`/drills/${encodeURIComponent(known[0]?.id ?? id)}/evidence`, invocation.signal));
 }
 
 function listText(drills: readonly Listed[], timezone: string): string {

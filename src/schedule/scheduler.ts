@@ -228,6 +228,8 @@ export class Scheduler {
     ];
     for (const turn of turns) {
       const task = 'order' in turn ? turn.order.task : taskOf(turn.job);
+      // they share one scratch space: the next one begins when this one ends
+      if (task.kind === 'drill' && [...this.#running.values()].some((underWay) => underWay.task.kind === 'drill')) continue;
       const isFull = this.#isFull();
       if (!yields(task)) this.#makeWay(task, isFull && !isRestore(task));
       if (this.#running.has(task.shop)) continue;

@@ -91,11 +91,25 @@ export async function drillShop(
     return { signed, failure };
   } catch (error) {
     const failure = asCoffreError(error);
-    await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
+    // another drill is under way: nothing is wrong, and it is not over
+    const busy = failure.code === 'E_BUSY';
+    await finishRun(catalog, clock, runId, 'failed', busy ? new CoffreError('E_INTERRUPTED', failure.message) : failure).catch(() => {});
+    if (busy && signedBy === 'daemon') await backToQueue(catalog, runId);
     throw failure;
   } finally {
     for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
   }
+}
+
+/** As the daemon left it before the run began: it tries again, under the same id. */
+async function backToQueue(catalog: Catalog, runId: string): Promise<void> {
+  await catalog.transaction((tx) =>
+    tx
+      .updateTable('runs')
+      .set({ state: 'queued', endedAt: null, errorCode: null, errorMessage: null, errorHint: null })
+      .where('id', '=', runId)
+      .execute(),
+  );
 }
 
 /** The vault that was drilled longest ago, of those that the plan names. Pure. Throws E_UNKNOWN_VAULT, E_CONFIG. */

@@ -77,8 +77,8 @@ export async function startScratchServer(
   ]);
   const stop = async (): Promise<void> => {
     if (server.exitCode !== null || server.signalCode !== null) return;
-    const ended = once(server, 'close');
-    server.kill('SIGKILL');
+    const ended = once(server, 'exit');
+    killAll(server);
     await ended.catch(() => {});
   };
   try {
@@ -125,6 +125,8 @@ function start(program: string, args: readonly string[]) {
   const child = spawn('setpriv', [...CONFINED, program, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/bin`, LC_ALL: 'C' },
+    // a group of its own: a script's programs go with it, and ^C in a terminal is ours to answer
+    detached: true,
   });
   child.on('error', () => {});
   // what is not read would stop it in the end
@@ -132,16 +134,26 @@ function start(program: string, args: readonly string[]) {
   return child;
 }
 
+/** With whatever it started: a server that waits for space on a full disk would wait for ever. */
+function killAll({ pid }: ReturnType<typeof start>): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // it ended by itself
+  }
+}
+
 /** Throws E_TARGET_WRITE with what it said when it did not go well, the signal's reason once it is dead. */
 async function endOf(child: ReturnType<typeof start>, signal: AbortSignal): Promise<void> {
-  const kill = (): void => void child.kill('SIGKILL');
+  const kill = (): void => killAll(child);
   signal.addEventListener('abort', kill, { once: true });
   let said = '';
   child.stderr.setEncoding('latin1').on('data', (text: string) => {
     said = `${said}${text}`.slice(-LOG_BYTES);
   });
   try {
-    const [status] = (await once(child, 'close')) as [number | null];
+    const [status] = (await once(child, 'exit')) as [number | null];
     signal.throwIfAborted();
     if (status !== 0) throw new CoffreError('E_TARGET_WRITE', `making the drill’s own database server ready failed: ${said.trim()}`);
   } catch (error) {

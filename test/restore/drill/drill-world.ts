@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../../../src/clock.ts';
 import { FilesystemVault } from '../../../src/vault/filesystem.ts';
-import { startMariadb } from '../../servers/mariadb.ts';
+import { type Mariadb, startMariadb } from '../../servers/mariadb.ts';
 import type { Bucket } from '../../servers/s3.ts';
 import { makeWorld, type World } from '../../world/world.ts';
 import { fillDatabase, makeTree } from './small-shop.ts';
@@ -13,6 +13,7 @@ import { fillDatabase, makeTree } from './small-shop.ts';
 export interface DrillWorld extends AsyncDisposable {
   readonly world: World;
   readonly root: string;
+  readonly mariadb: Mariadb;
   readonly scratch: string;
   readonly restoreSocket: string;
   readonly vaults: Readonly<Record<'nas' | 'nas2', string>>;
@@ -72,7 +73,7 @@ export async function makeDrillWorld(): Promise<DrillWorld> {
       );
     };
     const it: DrillWorld = {
-      ...{ world, root, scratch, restoreSocket, vaults },
+      ...{ world, mariadb, root, scratch, restoreSocket, vaults },
       configure({ rto = '4h', plan = '', scratchDir = scratch, restore = '' } = {}) {
         world.writeConfig(shop);
         const text = readFileSync(world.configFile, 'utf8')

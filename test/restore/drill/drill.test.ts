@@ -197,6 +197,25 @@ describe('drills', () => {
     });
   }
 
+  test('a server is configured - a database of its own there, dropped afterwards; one that runs events is refused', async () => {
+    const { mariadb } = it;
+    it.configure({ restore: `, drillDatabase: { url: "mysql://root@localhost?socketPath=${mariadb.socketPath}" }` });
+    const drill = ['drill', 'dupont', '--from', 'nas', '--source', 'database'];
+    try {
+      const { json } = await it.world.ok(drill);
+      expect(json.evidence.into.database).toBe('a database of its own in a configured server');
+      expect(await mariadb.sql("SHOW DATABASES LIKE 'coffre%'")).toBe('');
+      await mariadb.sql('SET GLOBAL event_scheduler=ON');
+      expect((await it.world.coffre(drill)).json.error).toMatchObject({
+        code: 'E_CONFIG',
+        message: expect.stringContaining('runs events'),
+      });
+    } finally {
+      await mariadb.sql('SET GLOBAL event_scheduler=OFF');
+      it.configure();
+    }
+  });
+
   test('killed, unit and command - its server dies with it; the next drill removes what is left', async () => {
     const child = it.world.start(['drill', 'dupont', '--from', 'nas', '--source', 'database']);
     const ended = once(child, 'close');
