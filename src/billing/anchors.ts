@@ -154,37 +154,6 @@ export async function levelsOf(db: Kysely<Tables>, anchor: Pick<AnchorRow, 'leve
   return rows.map(({ bytes, shop, vault }): AnchorLevel => [vault, shop, bytes]);
 }
 
-export interface AnchorsCheck {
-  readonly anchors: number;
-  /** Hash of the newest one. */
-  readonly head: string;
-  /** The first that does not follow from the one before it, or whose levels are not those that were hashed; null: all do. */
-  readonly brokenAt: { readonly id: number; readonly until: number; readonly why: string } | null;
-}
-
-/** Recomputes the anchors' own chain. Those cut off at the end show only against what a vault's checkpoint tells. */
-export async function checkAnchors(db: Kysely<Tables>): Promise<AnchorsCheck> {
-  let head = CHAIN_START;
-  let anchors = 0;
-  let last = { id: 0, until: Number.NEGATIVE_INFINITY, row: 0, rows: 0 };
-  for (;;) {
-    const page = await db.selectFrom('anchors').selectAll().where('id', '>', last.id).orderBy('id').limit(500).execute();
-    for (const anchor of page) {
-      const { id, until } = anchor;
-      const broken = (why: string): AnchorsCheck => ({ anchors, head, brokenAt: { id, until, why } });
-      if (anchorHash(head, anchor) !== anchor.hash) return broken('its hash does not follow from the anchor before it');
-      if (anchor.levels !== null && levelsHash(anchor.levels) !== anchor.levelsHash)
-        return broken('its levels are not those that were hashed');
-      if (until <= last.until || anchor.row < last.row || anchor.rows < last.rows)
-        return broken('it goes back behind the anchor before it');
-      head = anchor.hash;
-      last = anchor;
-      anchors++;
-    }
-    if (page.length === 0) return { anchors, head, brokenAt: null };
-  }
-}
-
 /** Instant before which no row may be dated any more; 0: nothing is anchored. */
 export async function anchoredUntil(tx: Kysely<Tables>): Promise<number> {
   const { rows } = await sql<{ until: number }>`select "until" from "anchors" order by "id" desc limit 1`.execute(tx);
