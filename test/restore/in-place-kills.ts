@@ -101,6 +101,9 @@ function isSound(shown: readonly string[], from: string, to: string): boolean {
   return new RegExp(`^(${from} ${from})?(, )?(maintenance)?(, )?(${to} ${to})?$`).test(text) && shown.length > 0;
 }
 
+/** It had been found right, and was being opened: it only goes on. */
+const isTooLate = ({ answer }: UnitRun): boolean => answer?.event === 'failed' && answer.code === 'E_BUSY';
+
 /**
  * Restores edition one over edition two, killed at the effects `points` one after the other (numbers from 1, of each run), then to its end; a run
  * that ends before its point ends the chain. `back`: the last half of the points, and the end, are of the rollback.
@@ -115,12 +118,16 @@ export async function chainOfKills(
   const found: string[] = [];
   const kills: string[] = [];
   const asker = new Asker(setting);
-  const turn = back ? Math.ceil(points.length / 2) : points.length;
+  let turn = back ? Math.ceil(points.length / 2) : points.length;
   let ended = false;
   let goesBack = false;
   for (const [at, point] of points.entries()) {
     goesBack = at >= turn;
     const run = await runUnit(setting, requestFor(setting, safety, goesBack ? 'rollback' : 'restore'), point);
+    if (goesBack && isTooLate(run)) {
+      turn = points.length;
+      continue;
+    }
     if (run.killedAt === null) {
       if (run.answer?.event !== 'done') found.push(`after ${kills.join('; ')}: ${JSON.stringify(run.answer)}`);
       ended = true;
@@ -131,8 +138,13 @@ export async function chainOfKills(
     if (!['two two', 'maintenance', 'one one'].includes(page)) found.push(`killed at ${run.killedAt}: ${page}`);
   }
   if (!ended) {
-    goesBack = back;
-    const { answer } = await runUnit(setting, requestFor(setting, safety, goesBack ? 'rollback' : 'restore'), 0);
+    goesBack = back && turn < points.length;
+    let last = await runUnit(setting, requestFor(setting, safety, goesBack ? 'rollback' : 'restore'), 0);
+    if (goesBack && isTooLate(last)) {
+      goesBack = false;
+      last = await runUnit(setting, requestFor(setting, safety), 0);
+    }
+    const { answer } = last;
     // nothing was open any more: the kill came at the very end
     const over = answer?.event === 'failed' && answer.code === 'E_NOT_FOUND' && goesBack;
     if (answer?.event !== 'done' && !over) found.push(`the end, after ${kills.join('; ')}: ${JSON.stringify(answer)}`);

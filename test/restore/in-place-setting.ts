@@ -1,4 +1,5 @@
 // A running shop for restores in place: real PHP before a tree of another user's, its database, a snapshot of each, and a newer present state.
+import { randomBytes } from 'node:crypto';
 import { appendFileSync, chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCatalog } from '../../src/catalog/open.ts';
@@ -40,10 +41,20 @@ export interface InPlaceSetting {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & { readonly images?: number } = {}): Promise<InPlaceSetting> {
+export interface InPlaceOptions extends Pick<WorldOptions, 'host' | 'bucket' | 'endpoint'> {
+  readonly images?: number;
+  /** Of each image, incompressible. Default: little text. */
+  readonly imageBytes?: number;
+  /** Of the one large table, of 200 bytes each. Default: 2000. */
+  readonly rows?: number;
+}
+
+/** With a `bucket` that is the vault, else a folder. */
+export async function makeInPlaceSetting(options: InPlaceOptions = {}): Promise<InPlaceSetting> {
+  const vaults = [options.bucket ? 'offsite' : 'nas'] as const;
   const [server, world] = await Promise.all([
-    startMariadb({ args: ['--local-infile=1'] }),
-    makeWorld({ vaults: ['nas'], bucket: NO_STORE }),
+    startMariadb({ args: ['--local-infile=1', '--innodb-buffer-pool-size=256M'] }),
+    makeWorld({ vaults, bucket: options.bucket ?? NO_STORE }),
   ]);
   const root = join(world.dir, 'www');
   const scratch = join(world.dir, 'scratch');
@@ -69,7 +80,7 @@ export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & {
     await server.sql('CREATE DATABASE dupont');
     await server.sql(
       `${sql(edition)} CREATE TABLE ps_only_${edition} (id int); CREATE TABLE ps_big (id int PRIMARY KEY, v varchar(200));
-       INSERT INTO ps_big SELECT seq, REPEAT('${edition}', 20) FROM seq_1_to_2000`,
+       INSERT INTO ps_big SELECT seq, ${options.rows ? 'RPAD(SHA2(seq, 512), 199, SHA2(seq + 1, 512))' : `REPEAT('${edition}', 20)`} FROM seq_1_to_${options.rows ?? 2000}`,
       { database: 'dupont' },
     );
     rmSync(scratch, { recursive: true, force: true });
@@ -81,15 +92,16 @@ export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & {
     for (let at = 0; at < (options.images ?? 40); at++) {
       const folder = join(root, 'img/p', String(at % 10));
       mkdirSync(folder, { recursive: true });
-      writeFileSync(join(folder, `${at}.jpg`), `${edition} ${at} `.repeat(200));
+      writeFileSync(join(folder, `${at}.jpg`), options.imageBytes ? randomBytes(options.imageBytes) : `${edition} ${at} `.repeat(200));
     }
     writeFileSync(join(root, `only-${edition}.php`), `<?php // ${edition}\n`);
     bash('chown -R "$OWNER:$OWNER" "$ROOT"', { ROOT: root, OWNER: String(OWNER) });
   };
   await become('one');
   world.writeConfig({
-    vaults: ['nas'],
+    vaults,
     ...(options.host ? { host: options.host } : {}),
+    ...(options.endpoint ? { endpoint: options.endpoint } : {}),
     database: { socketPath: server.socketPath, user: 'root', name: 'dupont' },
     files: { root, profile: 'prestashop' },
   });
@@ -107,7 +119,7 @@ export async function makeInPlaceSetting(options: Pick<WorldOptions, 'host'> & {
       return status === 503 ? 'maintenance' : `${status}: ${body.slice(0, 300)}`;
     },
     async leftovers() {
-      const files = bash(`cd "$ROOT" && find . -name '.coffre*' | sort`, { ROOT: root })
+      const files = bash(`cd "$ROOT" && { find . -name '.coffre*'; find .. -maxdepth 1 -name '.coffre*'; } | sort`, { ROOT: root })
         .split('\n')
         .filter((line) => line !== '');
       const databases = (await server.sql("SHOW DATABASES LIKE 'dupont\\_%'")).split('\n').filter((line) => line !== '');
