@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type ChannelTrouble, channelTroubles } from '../catalog/messages.ts';
-import { openCatalog } from '../catalog/open.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
+import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { readStatus } from '../schedule/read-status.ts';
 import type { ShopStatus } from '../schedule/status.ts';
@@ -21,7 +22,7 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const { statuses, troubles, daemon } = await (invocation.readsCatalog()
+        const { statuses, troubles, unbilled, daemon } = await (invocation.readsCatalog()
           ? statusHere(context, invocation, shopName)
           : statusOfDaemon(invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
@@ -36,12 +37,15 @@ export function registerStatus(program: Command, context: CliContext): void {
                 ? new CoffreError('E_RED', 'no daemon runs')
                 : troubles.length > 0
                   ? new CoffreError('E_RED', `nobody can be told by ${troubles.map(({ channel }) => channel).join(' and ')}`)
-                  : null;
+                  : unbilled.length > 0
+                    ? new CoffreError('E_RED', 'a statement that is due was not issued')
+                    : null;
         return {
-          document: { ok: failure === null, daemon, shops: statuses, notifications: troubles.map(troubleDocument) },
+          document: { ok: failure === null, daemon, shops: statuses, notifications: troubles.map(troubleDocument), unbilled },
           text: [
             describe(statuses, invocation.timezone(), daemon),
             ...troubles.map((trouble) => describeTrouble(trouble, invocation.timezone())),
+            ...unbilled.map(describeUnbilled),
           ].join('\n'),
           ...(failure ? { failure } : {}),
         };
@@ -56,6 +60,8 @@ interface Statuses {
   readonly statuses: readonly ToldStatus[];
   /** Channels over which nobody can be told; the daemon's metrics and log tell of them too. */
   readonly troubles: readonly ChannelTrouble[];
+  /** Contracts of which the daemon should have issued a statement. */
+  readonly unbilled: readonly string[];
   readonly daemon: DaemonStanding;
 }
 
@@ -69,6 +75,7 @@ async function statusHere(context: CliContext, invocation: Invocation, shopName:
   return {
     statuses,
     troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [],
+    unbilled: shopName === undefined ? await unbilledOf(config, catalog, context.clock.now()) : [],
     daemon: await daemonStanding(config, catalog, statuses),
   };
 }
@@ -77,28 +84,44 @@ async function statusOfDaemon(invocation: Invocation, shopName: string | undefin
   const daemon = await neededDaemon(invocation);
   if (shopName === undefined) {
     const statuses = (await daemon.readAll('/status', 'shops', invocation.signal)) as ToldStatus[];
-    return { statuses, troubles: await troublesOfDaemon(daemon, invocation.signal), daemon: RUNNING };
+    return { statuses, ...(await troublesOfDaemon(daemon, invocation.signal)), daemon: RUNNING };
   }
   return {
     statuses: [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus],
     troubles: [],
+    unbilled: [],
     daemon: RUNNING,
   };
 }
 
+/** What counts money is loaded where there is any to count. */
+async function unbilledOf({ contracts }: Config, catalog: Catalog, now: Temporal.Instant): Promise<string[]> {
+  if (![...contracts.values()].some(({ issue }) => issue === 'auto')) return [];
+  const { overdueContracts } = await import('../billing/due-statements.ts');
+  return await overdueContracts(catalog.db, contracts.values(), now);
+}
+
 /** What is no client's business is not told to one. */
-async function troublesOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<ChannelTrouble[]> {
+async function troublesOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<Pick<Statuses, 'troubles' | 'unbilled'>> {
   try {
-    const { notifications } = (await daemon.read('/service', signal)) as {
+    const { notifications, unbilled } = (await daemon.read('/service', signal)) as {
       notifications?: (Omit<ChannelTrouble, 'since'> & { readonly since: string })[];
+      unbilled?: string[];
     };
     // a daemon of before does not tell
-    return (notifications ?? []).map((trouble) => ({ ...trouble, since: Temporal.Instant.from(trouble.since).epochMilliseconds }));
+    const troubles = (notifications ?? []).map((trouble) => ({
+      ...trouble,
+      since: Temporal.Instant.from(trouble.since).epochMilliseconds,
+    }));
+    return { troubles, unbilled: unbilled ?? [] };
   } catch (error) {
-    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return [];
+    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return { troubles: [], unbilled: [] };
     throw error;
   }
 }
+
+const describeUnbilled = (contract: string): string =>
+  `RED   contract ${contract}: a statement that is due was not issued; coffre billing statement --contract ${contract} --month YYYY-MM --issue says why`;
 
 const sinceText = (atMs: number): string => Temporal.Instant.fromEpochMilliseconds(atMs).toString();
 

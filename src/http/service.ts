@@ -1,6 +1,7 @@
 // The daemon itself: whether it lives, whether it is ready, what it does now, who asks it, and its configuration read anew.
 import { sql } from 'kysely';
 import * as z from 'zod';
+import { overdueContracts } from '../billing/due-statements.ts';
 import { channelTroubles } from '../catalog/messages.ts';
 import type { Service } from '../schedule/service.ts';
 import { TASK_KINDS } from '../schedule/task.ts';
@@ -48,6 +49,7 @@ const serviceDocument = z.object({
       }),
     )
     .describe('channels over which nobody can be told'),
+  unbilled: z.array(z.string()).describe('contracts of which the daemon should have issued a statement'),
 });
 
 export function registerService(api: Api, service: Service): void {
@@ -114,6 +116,7 @@ export function registerService(api: Api, service: Service): void {
         notifications: (await channelTroubles(catalog.db, clock.nowMs())).map(({ code, error, since, ...trouble }) => ({
           ...{ ...trouble, since: instantOf(since), code, error: errorFor(principal, { code, message: error }).message },
         })),
+        unbilled: await overdueContracts(catalog.db, config.contracts.values(), clock.now()),
       };
     },
   );

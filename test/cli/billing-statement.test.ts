@@ -24,7 +24,7 @@ async function place(): Promise<readonly string[]> {
       ...['timezone: UTC', 'stateDir: state', 'encryption: none', 'vaults: { nas: { type: filesystem, path: nas } }'],
       ...['plans: { p: { retention: 14d } }', 'shops:', ...shops, 'contracts:'],
       `  csi-001: { vault: nas, subscribedTB: 1, ${price}, taxPercent: "20" }`,
-      `  csi-002: { vault: nas, subscribedTB: 1, ${price}, shops: [], index: { s0: 100, anniversary: ${monthBefore(3)}-01 } }`,
+      `  csi-002: { vault: nas, subscribedTB: 1, ${price}, shops: [], issue: auto, index: { s0: 100, anniversary: ${monthBefore(3)}-01 } }`,
       '',
     ].join('\n'),
     { mode: 0o600 },
@@ -63,6 +63,9 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
   expect(issued.json.statements).toMatchObject([{ number, state: 'issued' }]);
   const again = await run('statement', ...month, '--contract', 'csi-001', '--issue');
   expect([again.status, again.json.statements]).toEqual([0, issued.json.statements]);
+
+  // red until it is: the daemon would have issued it
+  expect((await coffreJson([...config, 'status'])).json.unbilled).toEqual(['csi-002']);
 
   const early = await run('statement', '--month', monthBefore(0), '--contract', 'csi-001', '--issue');
   expect([early.status, early.json.error.code]).toEqual([12, 'E_STATEMENT_OPEN']);
