@@ -30,7 +30,7 @@ export function readLog(log: string, folder: string): Step[] {
   for (const raw of log.split('\n')) {
     const [, process = '', text = ''] = /^(\d+) +(.*)$/.exec(raw) ?? [];
     if (text.endsWith('<unfinished ...>')) {
-      begun.set(process, text.slice(0, -'<unfinished ...>'.length));
+      begun.set(process, text.slice(0, -'<unfinished ...>'.length).trimEnd());
       continue;
     }
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
@@ -41,6 +41,11 @@ export function readLog(log: string, folder: string): Step[] {
     const path = pathOf(/<((?:\\x[0-9a-f]{2}|[^\\>])*)>/.exec(args)?.[1] ?? '');
     const quoted = [...args.matchAll(/"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?/g)];
     const file = basename(path);
+    const last = (): number => {
+      const found = /, (\d+)$/.exec(args)?.[1];
+      if (found === undefined) throw new Error(`write log: not understood: ${name} of ${path}: …${args.slice(-60)}`);
+      return Number(found);
+    };
     if (name === 'write' && args.startsWith('1<')) {
       steps.push({ type: 'said', text: bytesOf(quoted[0]?.[1] ?? '').toString('utf8') });
       continue;
@@ -65,9 +70,8 @@ export function readLog(log: string, folder: string): Step[] {
     if (dirname(path) !== folder && !isNamed) continue;
     if (quoted.some(([, , more]) => more !== undefined)) throw new Error(`write log: cut short by strace: ${name} of ${path}`);
     if (name === 'fsync' || name === 'fdatasync') steps.push({ type: 'synced', name: file });
-    else if (name === 'pwrite64')
-      steps.push({ type: 'wrote', name: file, at: Number(/, (\d+)$/.exec(args)?.[1]), bytes: bytesOf(quoted[0]?.[1] ?? '') });
-    else if (name === 'ftruncate') steps.push({ type: 'cut', name: file, size: Number(/, (\d+)$/.exec(args)?.[1]) });
+    else if (name === 'pwrite64') steps.push({ type: 'wrote', name: file, at: last(), bytes: bytesOf(quoted[0]?.[1] ?? '') });
+    else if (name === 'ftruncate') steps.push({ type: 'cut', name: file, size: last() });
     else throw new Error(`write log: not understood: ${name} of ${path}`);
   }
   return steps;
