@@ -89,6 +89,18 @@ export async function openRequests(db: Kysely<Tables>, shop?: string): Promise<R
   return await query.orderBy('id').execute();
 }
 
+/** Ids of those whose snapshots must stay: approved and not over, a failed one too, which may have left the shop closed until it is tried again. */
+export async function keepingRequests(db: Kysely<Tables>, shop: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom('requests')
+    .select('id')
+    .where('shop', '=', shop)
+    .where('approvedAt', 'is not', null)
+    .where('state', 'in', ['approved', 'held', 'running', 'verifying', 'failed'])
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** The newest of a shop that ended without its target kept, or failed; null: none did, or one that was done came after. */
 export async function lastRequest(db: Kysely<Tables>, shop: string): Promise<RequestRow | null> {
   const row = await db

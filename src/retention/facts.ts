@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { listHolds } from '../catalog/holds.ts';
 import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
-import { openRequests } from '../catalog/requests.ts';
+import { keepingRequests } from '../catalog/requests.ts';
 import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { isGood, type ObjectRow } from '../catalog/snapshots.ts';
@@ -101,8 +101,7 @@ export async function readSnapshots(tx: Kysely<Tables>, shop: string, restores: 
   }
   const beingRestored = new Set<string>();
   // what a request's owner approved is pinned under the request's id until a run takes over, and may wait for its turn meanwhile
-  const approved = (await openRequests(tx, shop)).filter(({ approvedAt }) => approvedAt !== null);
-  for (const pin of [...restores, ...approved.map(({ id }) => id)]) {
+  for (const pin of [...restores, ...(await keepingRequests(tx, shop))]) {
     for (const id of await snapshotsPinnedBy(tx, shop, pin)) beingRestored.add(id);
   }
   return rows.map((row) => {

@@ -1,7 +1,9 @@
 // What becomes of an approved request while it is worked on: begun, verified, done or failed, each kept with its instant and the clock's word.
+import type { Kysely } from 'kysely';
 import type { Catalog } from '../catalog/open.ts';
 import { changeRequest, type RequestRow, readRequest } from '../catalog/requests.ts';
 import { unpinRun } from '../catalog/segments.ts';
+import type { Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import type { CoffreError } from '../errors.ts';
 import type { InPlaceOrder } from '../restore/in-place.ts';
@@ -37,20 +39,32 @@ export async function finishRequest({ catalog, clock }: ProgressDeps, id: string
   const calendars = await loaded(catalog, id);
   return await changeRequest(catalog, clock, id, { verb: 'finish', ...by(who), detail }, async (row, nowMs, tx) => {
     const done = { ...row, state: follow(row, 'finish', 'daemon', null), endedAt: nowMs };
-    await unpinRun(tx, id);
+    // what failed before it for this shop is no more to be tried again
+    for (const over of [id, ...(await failedBefore(tx, row))]) await unpinRun(tx, over);
     const reading = await clockOf(done, nowMs, calendars);
     const outcome = reading === null ? null : reading.state === 'kept' ? 'kept' : 'broken';
     return { ...change(done), outcome, countedMs: reading?.countedMs ?? null, leftMs: reading?.leftMs ?? null };
   });
 }
 
+async function failedBefore(tx: Kysely<Tables>, { id, shop }: RequestRow): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('requests')
+    .select('id')
+    .where('shop', '=', shop)
+    .where('state', '=', 'failed')
+    .where('id', '<', id)
+    .execute();
+  return rows.map((row) => row.id);
+}
+
 /** It ended without the shop being back as wanted; its clock goes on. */
 export async function failRequest({ catalog, clock }: ProgressDeps, id: string, who: string, error: Pick<CoffreError, 'code' | 'message'>) {
   const calendars = await loaded(catalog, id);
   const { code, message } = error;
-  return await changeRequest(catalog, clock, id, { verb: 'fail', ...by(who), detail: { code } }, async (row, nowMs, tx) => {
+  return await changeRequest(catalog, clock, id, { verb: 'fail', ...by(who), detail: { code } }, async (row, nowMs) => {
+    // its snapshots stay pinned: the shop may be closed until it is tried again
     const failed = { ...row, state: follow(row, 'fail', 'daemon', null), endedAt: nowMs };
-    await unpinRun(tx, id);
     const reading = await clockOf(failed, nowMs, calendars);
     const late = reading?.state === 'broken' ? ({ outcome: 'broken' } as const) : {};
     return { ...change(failed), errorCode: code, errorMessage: message, ...late };

@@ -279,10 +279,16 @@ describe('the keeper', () => {
     await finishRun(it.catalog, it.clock, run, 'failed', new CoffreError('E_TARGET_SPACE', 'full'));
     await it.keeper.look();
     expect(await it.state()).toMatchObject({ state: 'failed', errorCode: 'E_TARGET_SPACE', outcome: null });
+    // the shop may be closed until then: prune leaves what is to be restored
+    const kept = async () => (await readSnapshots(it.catalog.db, 'dupont', [])).filter(({ beingRestored }) => beingRestored).length;
+    expect(await kept()).toBe(2);
     await actOnRequest(it.deps, it.id, 'retry', OPERATOR, null);
     expect(await it.state()).toMatchObject({ state: 'approved', errorCode: null, endedAt: null });
     await it.keeper.look();
     expect(it.submitted).toEqual([it.id]);
+    await it.run();
+    await finishRequest(it.deps, it.id, 'coffre', null);
+    expect(await kept()).toBe(0);
   });
 
   test('its run was cut off and nobody took it up - ordered anew', async () => {
