@@ -23,7 +23,11 @@ const MOST_LISTED = 1000;
 export function registerDrill(program: Command, context: CliContext): void {
   const drill = program
     .command('drill')
-    .description('prove that a shop comes back: restore it into scratch, check it, time it, keep the evidence');
+    .description('prove that a shop comes back: restore it into scratch, check it, time it, keep the evidence')
+    .addHelpText(
+      'after',
+      '\n`coffre drill SHOP` is `coffre drill run SHOP`.\n\nExample:\n  coffre drill dupont\n  coffre drill list dupont\n',
+    );
   drill
     .command('run', { isDefault: true })
     .description('restore a shop from one vault into scratch, check and time it, keep the signed evidence, remove what was made')
@@ -31,7 +35,7 @@ export function registerDrill(program: Command, context: CliContext): void {
     .option('--from <vault>', 'read from this vault (default: each in turn)')
     .addOption(new Option('--source <source>', 'only this source (default: database and files)').choices(['database', 'files', 'server']))
     .option('--snapshot <id>', 'this snapshot alone (default: the newest of each source)')
-    .addHelpText('after', '\nExample:\n  coffre drill run dupont\n  coffre drill run dupont --from offsite --source database\n')
+    .addHelpText('after', '\nExample:\n  coffre drill run dupont\n  coffre drill dupont --from offsite --source database\n')
     .action(
       action(context, async (invocation, shop: string, options: DrillOptions) => {
         // who may not read the state may not read identities either: the daemon has it done
@@ -120,7 +124,11 @@ function zoneOf(invocation: Invocation): string {
   }
 }
 
-export const drillDocument = (signed: SignedEvidence) => ({ passed: signed.evidence.outcome === 'passed', ...signed });
+/** What is asked for first, then the evidence itself as it was signed. */
+export function drillDocument(signed: SignedEvidence) {
+  const { codes, from, id, outcome, restoreMs, shop, totalMs } = signed.evidence;
+  return { drill: id, shop, vault: from.name, passed: outcome === 'passed', codes, durationMs: restoreMs, totalMs, ...signed };
+}
 
 /** One line of a list, here and from the daemon. */
 interface Listed extends Pick<DrillRow, 'shop' | 'vault' | 'outcome' | 'code' | 'restoreMs' | 'targetMs' | 'snapshots'> {
@@ -205,7 +213,7 @@ function describeEvidence(evidence: Evidence, timezone: string): string {
       phases.map(({ phase, source, bytes, ms }) => [phase, source, formatBytes(bytes), formatDuration(ms)]),
     ),
     '',
-    `restored in ${formatDuration(restoreMs)} of the ${formatDuration(rto.targetMs)} promised; ${formatDuration(totalMs)} with making ready and checks`,
+    `${rto.kept === null ? 'not restored to the end, after' : 'restored in'} ${formatDuration(restoreMs)} of the ${formatDuration(rto.targetMs)} promised; ${formatDuration(totalMs)} with making ready and checks`,
     `${objects.count} objects read, ${formatBytes(objects.bytes)}; digest of their hashes ${objects.digest}`,
     `signed by ${evidence.signedBy === 'daemon' ? 'the daemon, of what the restore unit told it' : 'this command, of what its restore unit told it'}; coffre drill show ${id} --format html hands it over`,
   ];

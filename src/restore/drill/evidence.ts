@@ -90,7 +90,8 @@ export interface DrillFacts {
   readonly restoreMs: number;
   /** With the making ready and the checks. */
   readonly totalMs: number;
-  readonly rto: { readonly targetMs: number; readonly calendar: string; readonly kept: boolean };
+  /** `kept` null: not everything was restored, and how long it would have taken is not known. */
+  readonly rto: { readonly targetMs: number; readonly calendar: string; readonly kept: boolean | null };
   readonly objects: readonly DrilledObject[];
   readonly tools: Readonly<Record<string, string>>;
 }

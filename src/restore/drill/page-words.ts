@@ -5,9 +5,13 @@ export interface PageWords {
   readonly passed: string;
   readonly failed: string;
   readonly intro: string;
+  /** Of one that did not restore everything. */
+  readonly introBroken: string;
   readonly facts: Readonly<
     Record<'shop' | 'plan' | 'drill' | 'askedBy' | 'from' | 'site' | 'into' | 'begun' | 'ended' | 'coffre' | 'signedBy', string>
   >;
+  /** Who asked, where nobody did. */
+  readonly schedule: string;
   readonly signedBy: Readonly<Record<'daemon' | 'command', string>>;
   readonly offsite: string;
   readonly into: Readonly<Record<'own' | 'configured' | 'files', string>>;
@@ -35,8 +39,9 @@ export interface PageWords {
   readonly sources: Readonly<Record<'database' | 'files' | 'server', string>>;
   readonly whole: string;
   readonly notRestored: string;
-  readonly tables: (tables: number, rows: number) => string;
-  readonly files: (files: number) => string;
+  /** Counts come as they are written in the language. */
+  readonly tables: (tables: string, rows: string) => string;
+  readonly files: (files: string) => string;
   readonly checks: string;
   readonly checkNames: Readonly<Record<string, string>>;
   readonly ok: string;
@@ -45,12 +50,17 @@ export interface PageWords {
   readonly rto: string;
   readonly rtoKept: (took: string, target: string) => string;
   readonly rtoBroken: (took: string, target: string) => string;
+  readonly rtoUnknown: string;
   readonly rtoNote: string;
   readonly phases: string;
   readonly phaseNames: Readonly<Record<string, string>>;
   readonly phasesNote: string;
   readonly objects: string;
-  readonly objectsNote: (count: number, bytes: string) => string;
+  readonly objectsNote: (count: string, bytes: string) => string;
+  readonly objectsBroken: (count: string, bytes: string) => string;
+  /** What a check found, from its figures, written in the language; null: its own sentence says it. */
+  readonly found: (check: string, figures: Readonly<Record<string, string>>) => string | null;
+  readonly said: (detail: string) => string;
   readonly digest: string;
   readonly verify: string;
   readonly verifySteps: readonly string[];
@@ -60,16 +70,47 @@ export interface PageWords {
   readonly detailsNote: string;
 }
 
+type Found = Readonly<Record<string, (figures: Readonly<Record<string, string>>) => string>>;
+
+const FOUND_EN: Found = {
+  rows: (f) => `${f.found} rows, ${f.expected} expected`,
+  files: (f) => `${f.found} files, ${f.expected} expected`,
+  tables: (f) =>
+    f.found === undefined
+      ? `${f.tables} tables, ${f.missing} missing of ${f.expected} expected`
+      : `${f.found} tables, ${f.expected} expected`,
+  version: (f) => `files ${f.files}, database ${f.database}, expected ${f.expected}`,
+  products: (f) => `${f.products} products`,
+  orders: (f) => (f.newest === '–' ? `${f.orders} orders` : `${f.orders} orders, the newest of ${f.newest}`),
+  images: (f) => `${f.missing} of ${f.images} images without a file, ${f.allowed} tolerated`,
+};
+
+const FOUND_FR: Found = {
+  rows: (f) => `${f.found} lignes trouvées, ${f.expected} attendues`,
+  files: (f) => `${f.found} fichiers trouvés, ${f.expected} attendus`,
+  tables: (f) =>
+    f.found === undefined
+      ? `${f.tables} tables, ${f.missing} manquantes sur ${f.expected} attendues`
+      : `${f.found} tables trouvées, ${f.expected} attendues`,
+  version: (f) => `fichiers ${f.files}, base de données ${f.database}, version attendue ${f.expected}`,
+  products: (f) => `${f.products} produits`,
+  orders: (f) => (f.newest === '–' ? `${f.orders} commandes` : `${f.orders} commandes, la dernière du ${f.newest}`),
+  images: (f) => `${f.missing} images sans fichier sur ${f.images}, ${f.allowed} tolérées`,
+};
+
 const EN: PageWords = {
   title: 'Restore drill',
   passed: 'PASSED',
   failed: 'FAILED',
   intro:
     'The backups named here were read from the place named here, restored completely into a scratch place, compared with their signed manifests, looked at as a shop, timed, and removed again.',
+  introBroken:
+    'The backups named here were read from the place named here, to be restored completely into a scratch place, which was removed afterwards. Not all of it came back: what failed stands below.',
   facts: {
     ...{ shop: 'Shop', plan: 'Plan', drill: 'Drill', askedBy: 'Asked for by', from: 'Read from', site: 'Site', into: 'Restored into' },
     ...{ begun: 'Begun', ended: 'Ended', coffre: 'Software', signedBy: 'Signed by' },
   },
+  schedule: 'the plan’s schedule',
   signedBy: {
     daemon:
       'the backup service, with the agency’s key. It vouches for what the restore unit, a separate process that saw the data, reported to it',
@@ -110,6 +151,7 @@ const EN: PageWords = {
   rto: 'Time',
   rtoKept: (took, target) => `The restore took ${took}. The contract promises ${target}: kept.`,
   rtoBroken: (took, target) => `The restore took ${took}. The contract promises ${target}: NOT kept.`,
+  rtoUnknown: 'Not everything was restored: how long it takes is not known.',
   rtoNote:
     'Counted are the restores of all sources, one after the other, each with its comparison; not the making ready of the scratch place.',
   phases: 'Time by phase',
@@ -120,6 +162,10 @@ const EN: PageWords = {
   phasesNote: 'Phases overlap: their sum is more than the time that passed.',
   objects: 'Objects read',
   objectsNote: (count, bytes) => `${count} objects, ${bytes}: each was read whole, and its hash was the one of the signed manifest.`,
+  objectsBroken: (count, bytes) =>
+    `${count} objects, ${bytes}, are named by the signed manifests that could be read. Of what was restored each was read whole, and had its hash.`,
+  found: (check, f) => FOUND_EN[check]?.(f) ?? null,
+  said: (detail) => detail,
   digest: 'Digest of the list',
   verify: 'How to check this document',
   verifySteps: [
@@ -143,10 +189,13 @@ const FR: PageWords = {
   failed: 'ÉCHOUÉ',
   intro:
     'Les sauvegardes désignées ici ont été lues à l’endroit désigné ici, restaurées en entier dans un espace temporaire, comparées à leurs manifestes signés, contrôlées en tant que boutique, chronométrées, puis l’espace temporaire a été effacé.',
+  introBroken:
+    'Les sauvegardes désignées ici ont été lues à l’endroit désigné ici, pour être restaurées en entier dans un espace temporaire, effacé ensuite. Tout n’est pas revenu\u00a0: ce qui a échoué est indiqué plus bas.',
   facts: {
     ...{ shop: 'Boutique', plan: 'Formule', drill: 'Exercice', askedBy: 'Demandé par', from: 'Lu depuis', site: 'Site' },
     ...{ into: 'Restauré dans', begun: 'Début', ended: 'Fin', coffre: 'Logiciel', signedBy: 'Signé par' },
   },
+  schedule: 'le calendrier de la formule',
   signedBy: {
     daemon:
       'le service de sauvegarde, avec la clé de l’agence. Il se porte garant de ce que lui a rapporté l’unité de restauration, un processus distinct qui, lui, a vu les données',
@@ -188,6 +237,7 @@ const FR: PageWords = {
   rto: 'Délai',
   rtoKept: (took, target) => `La restauration a duré ${took}. Le contrat promet ${target}\u00a0: tenu.`,
   rtoBroken: (took, target) => `La restauration a duré ${took}. Le contrat promet ${target}\u00a0: NON tenu.`,
+  rtoUnknown: 'Tout n’a pas été restauré\u00a0: la durée n’est pas connue.',
   rtoNote:
     'Sont comptées les restaurations de toutes les sources, l’une après l’autre, comparaison comprise\u202f; pas la préparation de l’espace temporaire.',
   phases: 'Durée par phase',
@@ -204,6 +254,10 @@ const FR: PageWords = {
   objects: 'Objets lus',
   objectsNote: (count, bytes) =>
     `${count} objets, ${bytes}\u00a0: chacun a été lu en entier, et son empreinte est celle du manifeste signé.`,
+  objectsBroken: (count, bytes) =>
+    `${count} objets, ${bytes}, sont nommés par les manifestes signés qui ont pu être lus. Chaque objet restauré a été lu en entier et avait son empreinte.`,
+  found: (check, f) => FOUND_FR[check]?.(f) ?? null,
+  said: (detail) => `le logiciel dit\u00a0: «\u00a0${detail}\u00a0»`,
   digest: 'Empreinte de la liste',
   verify: 'Comment vérifier ce document',
   verifySteps: [

@@ -11,7 +11,8 @@ export function evidencePage(signed: SignedEvidence, language: Language): string
   const words = PAGE_WORDS[language];
   const said = new Wording(language);
   const { evidence } = signed;
-  const { checks, objects, outcome, phases, restoreMs, rto, sources } = evidence;
+  const { checks, objects, outcome, phases, rto, sources } = evidence;
+  const isWhole = rto.kept !== null && sources.every(({ restored }) => restored !== null);
   const verdict = outcome === 'passed' ? words.passed : words.failed;
   const title = `${words.title} – ${evidence.shop} – ${said.date(evidence.endedAt)}`;
   return `<!doctype html>
@@ -24,7 +25,7 @@ export function evidencePage(signed: SignedEvidence, language: Language): string
 </head>
 <body>
 <header><h1>${escaped(words.title)}</h1><p class="verdict ${outcome}">${escaped(verdict)}</p></header>
-<p>${escaped(words.intro)}</p>
+<p>${escaped(isWhole ? words.intro : words.introBroken)}</p>
 ${factsTable(evidence, words, said)}
 <h2>${escaped(words.restored)}</h2>
 ${table(
@@ -41,18 +42,18 @@ ${table(
     ...[words.sources[source], code(snapshot), said.instant(asOf), said.duration(ageMs)],
     ...(restored === null
       ? [words.notRestored, '', '']
-      : [said.bytes(restored.bytes), contentOf(restored, words), said.duration(restored.durationMs)]),
+      : [said.bytes(restored.bytes), contentOf(restored, words, said), said.duration(restored.durationMs)]),
   ]),
 )}
 <h2>${escaped(words.rto)}</h2>
-<p class="${rto.kept ? 'passed' : 'failed'}">${escaped((rto.kept ? words.rtoKept : words.rtoBroken)(said.duration(restoreMs), said.duration(rto.targetMs)))}</p>
+<p class="${rto.kept === null ? 'note' : rto.kept ? 'passed' : 'failed'}">${escaped(rtoSentence(evidence, words, said))}</p>
 <p class="note">${escaped(words.rtoNote)}</p>
 <h2>${escaped(words.checks)}</h2>
 ${table(
   [words.columns.check, words.columns.source, words.columns.result, words.columns.found],
   checks.map((check) => [
     ...[words.checkNames[check.check] ?? check.check, check.source === null ? words.whole : words.sources[check.source]],
-    ...[resultOf(check, words), check.code === null ? check.detail : `${check.detail} [${check.code}]`],
+    ...[resultOf(check, words), foundBy(check, evidence, words, said)],
   ]),
 )}
 <h2>${escaped(words.phases)}</h2>
@@ -71,7 +72,7 @@ ${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? `<pre>${escaped(
 <dt>${escaped(words.signature)}</dt><dd><code>${escaped(signed.signature.value)}</code></dd>
 <dt>${escaped(words.digest)}</dt><dd><code>${escaped(objects.digest)}</code></dd></dl>
 <h2>${escaped(words.objects)}</h2>
-<p>${escaped(words.objectsNote(objects.count, said.bytes(objects.bytes)))}</p>
+<p>${escaped((isWhole ? words.objectsNote : words.objectsBroken)(said.count(objects.count), said.bytes(objects.bytes)))}</p>
 ${table(
   [words.columns.object, words.columns.version, words.columns.bytes, words.columns.sha256],
   objects.list.map(({ bytes, key, sha256, versionId }) => [code(key), code(versionId), String(bytes), code(sha256)]),
@@ -91,7 +92,7 @@ function factsTable(evidence: Evidence, words: PageWords, said: Wording): string
     ['shop', evidence.shop],
     ['plan', evidence.plan],
     ['drill', evidence.id],
-    ['askedBy', evidence.askedBy],
+    ['askedBy', evidence.askedBy === 'schedule' ? words.schedule : evidence.askedBy],
     ['from', `${from.name} (${from.type}, ${from.endpoint}${bucket})`],
     ['site', [from.site, from.offsite ? words.offsite : null].filter((part) => part !== null).join(', ') || '–'],
     ['into', `${place} (${into.host}${into.databaseVersion === null ? '' : `, ${into.databaseVersion}`})`],
@@ -110,8 +111,29 @@ function factsTable(evidence: Evidence, words: PageWords, said: Wording): string
   return `<dl>${facts.map(([name, value]) => `<dt>${escaped(words.facts[name])}</dt><dd>${escaped(value)}</dd>`).join('')}</dl>`;
 }
 
-function contentOf({ files, rows, tables }: NonNullable<Evidence['sources'][number]['restored']>, words: PageWords): string {
-  return tables !== null ? words.tables(tables, rows ?? 0) : words.files(files ?? 0);
+function contentOf({ files, rows, tables }: NonNullable<Evidence['sources'][number]['restored']>, words: PageWords, said: Wording): string {
+  return tables !== null ? words.tables(said.count(tables), said.count(rows ?? 0)) : words.files(said.count(files ?? 0));
+}
+
+function rtoSentence({ restoreMs, rto }: Pick<Evidence, 'restoreMs' | 'rto'>, words: PageWords, said: Wording): string {
+  if (rto.kept === null) return words.rtoUnknown;
+  return (rto.kept ? words.rtoKept : words.rtoBroken)(said.duration(restoreMs), said.duration(rto.targetMs));
+}
+
+/** From the figures, where the language has words for them; an error is told as it was said. */
+function foundBy({ check, code, detail, figures }: DrillCheck, evidence: Evidence, words: PageWords, said: Wording): string {
+  const told = code === null ? '' : ` [${code}]`;
+  if (check === 'rto') return rtoSentence(evidence, words, said) + told;
+  const written = Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, figure(name, value, said)]));
+  const restored = check === 'restore' && code === null ? said.bytes(Number(figures.bytes ?? 0)) : null;
+  const found = restored ?? (Object.keys(figures).length > 0 ? words.found(check, written) : null);
+  return (found ?? words.said(detail)) + told;
+}
+
+function figure(name: string, value: number | string | null, said: Wording): string {
+  if (value === null) return '–';
+  if (typeof value === 'number') return said.count(value);
+  return name === 'newest' ? said.instant(value) : value;
 }
 
 const resultOf = ({ ok }: DrillCheck, words: PageWords): string => (ok === null ? words.unknown : ok ? words.ok : words.red);
@@ -138,6 +160,10 @@ class Wording {
     let [value, unit] = [bytes, 0];
     for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
     return `${this.#number(value, unit === 0 ? 0 : 1)}\u00a0${units[unit]}`;
+  }
+
+  count(count: number): string {
+    return this.#number(count, 0);
   }
 
   /** With seconds, and tenths of them below ten. */
