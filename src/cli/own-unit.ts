@@ -1,7 +1,7 @@
 // A restore unit of this command's own, for what it does as another user: the same process that systemd would start, with the same request.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
@@ -55,6 +55,7 @@ function makeScratch(folder: string, uid: number): void {
   if (lstatSync(folder, { throwIfNoEntry: false })) return;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
+    chmodSync(folder, 0o700);
     const owner = uid === 0 ? scratchUser() : null;
     if (owner) chownSync(folder, owner.uid, owner.gid);
   } catch (cause) {
