@@ -1,6 +1,6 @@
 // What keeping a shop's vaults in order needs, from the configuration: prune, and the daily comparison with what the vaults hold.
 import { rm } from 'node:fs/promises';
-import { anchorLedger } from '../billing/anchors.ts';
+import { anchorLedger, packDays } from '../billing/anchors.ts';
 import { purgeLedger, unbilledFrom } from '../billing/purge.ts';
 import { forgetAudit, forgetRuns } from '../catalog/forget.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -81,6 +81,7 @@ export async function pruneAndCertify(
     await forgetRuns(catalog, nowMs, config.runs.keepMs);
     await forgetAudit(catalog, nowMs - config.audit.keepMs);
     await anchorLedger(catalog, clock);
+    await packDays(catalog);
     await purgeLedger(catalog, clock, await unbilledFrom(catalog.db, config.contracts.values(), clock.now()));
   }
   const result = await pruneShop(pruneDeps(config, catalog, clock, ports), request);

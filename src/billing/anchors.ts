@@ -5,7 +5,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { AnchorsTable, Tables } from '../catalog/tables.ts';
 import { type Clock, nextTurn } from '../clock.ts';
 import { CHAIN_START, ledgerStart } from './chain.ts';
-import { MovesBuilder, packMoves } from './moves.ts';
+import { type Moves, MovesBuilder, packMoves } from './moves.ts';
 
 export type AnchorRow = Selectable<AnchorsTable>;
 
@@ -105,11 +105,57 @@ async function anchorNext(tx: Kysely<Tables>, endMs: number, everyMs: number, le
     .executeTakeFirstOrThrow();
   const taken = moves.take();
   left.left -= taken.length;
+  await insertMoves(tx, id, taken);
+  return true;
+}
+
+/**
+ * Packs the days of anchors that came from a checkpoint, which does not tell their rows twice: peaks are read from packed days. Returns how
+ * many were packed. Throws E_STATE….
+ */
+export async function packDays(catalog: Catalog): Promise<number> {
+  for (let packed = 0; ; packed++) {
+    if (!(await catalog.transaction(packNext))) return packed;
+    await nextTurn();
+  }
+}
+
+async function packNext(tx: Kysely<Tables>): Promise<boolean> {
+  const start = await ledgerStart(tx);
+  const anchor = await tx
+    .selectFrom('anchors')
+    .select(['id', 'row'])
+    .where('row', '>', start?.row ?? 0)
+    .where((eb) => eb.not(eb.exists(eb.selectFrom('ledgerMoves').select('anchorId').whereRef('anchorId', '=', 'anchors.id'))))
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  if (!anchor) return false;
+  const before = await tx.selectFrom('anchors').select('row').where('id', '<', anchor.id).orderBy('id', 'desc').limit(1).executeTakeFirst();
+  const moves = new MovesBuilder();
+  let last = Math.max(before?.row ?? 0, start?.row ?? 0);
+  for (let more = true; more; ) {
+    const page = await tx
+      .selectFrom('ledger')
+      .select(['id', 'at', 'vault', 'shop', 'bytes'])
+      .where('id', '>', last)
+      .where('id', '<=', anchor.row)
+      .orderBy('id')
+      .limit(ROWS_AT_ONCE)
+      .execute();
+    for (const row of page) moves.add(row);
+    last = page.at(-1)?.id ?? last;
+    more = page.length === ROWS_AT_ONCE;
+  }
+  await insertMoves(tx, anchor.id, moves.take());
+  return true;
+}
+
+async function insertMoves(tx: Kysely<Tables>, anchorId: number, moves: Moves): Promise<void> {
   await tx
     .insertInto('ledgerMoves')
-    .values({ anchorId: id, pairs: JSON.stringify(taken.pairs), moves: packMoves(taken) })
+    .values({ anchorId, pairs: JSON.stringify(moves.pairs), moves: packMoves(moves) })
     .execute();
-  return true;
 }
 
 interface Place extends Pick<AnchorRow, 'row' | 'rows' | 'head'> {

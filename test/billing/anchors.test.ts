@@ -2,7 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { anchorLedger, DAY_MS } from '../../src/billing/anchors.ts';
+import { anchorLedger, DAY_MS, packDays } from '../../src/billing/anchors.ts';
 import { checkChain } from '../../src/billing/chain.ts';
 import { appendAt } from '../../src/billing/entries.ts';
 import { ledgerPage } from '../../src/billing/ledger-page.ts';
@@ -258,6 +258,9 @@ test.each([
       start: Temporal.Instant.fromEpochMilliseconds(START + 8.5 * DAY_MS),
       end: Temporal.Instant.fromEpochMilliseconds(START + 11 * DAY_MS),
     };
+    expect(await contractPeaks(rebuilt, contract, last)).toEqual(await contractPeaks(catalog, contract, last));
+    expect(await findings(rebuilt)).toEqual([]);
+    expect([await packDays(rebuilt), await packDays(rebuilt)]).toEqual([lost === 20 ? 3 : 0, 0]);
     expect(await contractPeaks(rebuilt, contract, last)).toEqual(await contractPeaks(catalog, contract, last));
     expect(await findings(rebuilt)).toEqual([]);
     await expect(contractPeaks(rebuilt, contract, { ...last, start: Temporal.Instant.fromEpochMilliseconds(START) })).rejects.toMatchObject(
