@@ -38,10 +38,11 @@ export interface PricesFound {
 
 /**
  * The prices of the days from `from` through `to`, in order. At an anniversary counts the newest index value of that day or of the year
- * before it. A price that has an `s0` of its own is indexed by the anniversaries after its first day alone.
+ * before it. A price that has an `s0` of its own is indexed by the anniversaries after its first day alone. `indexedUntil`: anniversaries
+ * after that day do not count yet.
  */
-export function pricesBetween(prices: Prices, from: string, to: string): PricesFound {
-  const changes = [...prices.prices.map((price) => price.from), ...anniversaries(prices.index?.anniversary ?? null, to)].filter(
+export function pricesBetween(prices: Prices, from: string, to: string, indexedUntil = to): PricesFound {
+  const changes = [...prices.prices.map((price) => price.from), ...anniversaries(prices.index?.anniversary ?? null, indexedUntil)].filter(
     (day) => day > from && day <= to,
   );
   const days = [...new Set([from, ...changes])].sort();
@@ -50,7 +51,7 @@ export function pricesBetween(prices: Prices, from: string, to: string): PricesF
   days.forEach((day, position) => {
     const next = days[position + 1];
     const until = next === undefined ? to : Temporal.PlainDate.from(next).subtract({ days: 1 }).toString();
-    const price = priceOn(prices, day, unknown);
+    const price = priceOn(prices, day, indexedUntil, unknown);
     const last = spans.at(-1);
     if (last && last.unitPrice === price.unitPrice && JSON.stringify(last.index) === JSON.stringify(price.index)) {
       spans[spans.length - 1] = { ...last, to: until };
@@ -59,14 +60,16 @@ export function pricesBetween(prices: Prices, from: string, to: string): PricesF
   return { spans, unknownAnniversaries: [...unknown].sort() };
 }
 
-function priceOn(prices: Prices, day: string, unknown: Set<string>): Pick<PriceSpan, 'unitPrice' | 'index'> {
+function priceOn(prices: Prices, day: string, indexedUntil: string, unknown: Set<string>): Pick<PriceSpan, 'unitPrice' | 'index'> {
   const agreed = prices.prices.findLast((price) => price.from <= day) ?? null;
   const basePrice = plain(decimalOf(agreed?.perTBMonth ?? prices.price.perTBMonth));
   const asAgreed = { unitPrice: basePrice, index: null };
   const { index } = prices;
   if (index === null) return asAgreed;
   const own = agreed?.s0 ?? null;
-  const passed = anniversaries(index.anniversary, day).filter((anniversary) => own === null || anniversary > (agreed?.from ?? ''));
+  const passed = anniversaries(index.anniversary, day < indexedUntil ? day : indexedUntil).filter(
+    (anniversary) => own === null || anniversary > (agreed?.from ?? ''),
+  );
   for (const anniversary of passed.reverse()) {
     const yearBefore = Temporal.PlainDate.from(anniversary).subtract({ years: 1 }).toString();
     const value = index.values.findLast(({ date }) => date <= anniversary && date > yearBefore);

@@ -62,9 +62,9 @@ export function statementOf(input: StatementInput): StatementBody {
   const decimals = decimalsOf(contract.price.currency);
   const unknown = new Set<string>();
   const lines: StatementLine[] = [];
-  const use = (kind: 'subscribed' | 'variable', of: BillingPeriod, quantityTB: string): void => {
+  const use = (kind: 'subscribed' | 'variable', of: BillingPeriod, quantityTB: string, indexedUntil = of.to): void => {
     if (quantityTB === '0') return;
-    const found = pricesBetween(contract, of.from, of.to);
+    const found = pricesBetween(contract, of.from, of.to, indexedUntil);
     for (const day of found.unknownAnniversaries) unknown.add(day);
     for (const { from, index, to, unitPrice } of found.spans) {
       const months = monthsBetween(from, to);
@@ -72,7 +72,9 @@ export function statementOf(input: StatementInput): StatementBody {
       lines.push({ kind, from, to, quantityTB, months, unitPrice, index, amount: rounded(exact, decimals).toFixed(decimals) });
     }
   };
-  if (isDue(contract, period)) use('subscribed', period, plain(decimalOf(contract.subscribedTB)));
+  // what is paid in advance is paid at the index of its first day: the next one is not known by then
+  const indexedUntil = contract.paid === 'advance' ? period.from : period.to;
+  if (isDue(contract, period)) use('subscribed', period, plain(decimalOf(contract.subscribedTB)), indexedUntil);
   if (measured) use('variable', measured.period, variableTB(contract, measured.peaks.sum.peakBytes));
   return bodyOf('period', input, lines, unknown);
 }

@@ -130,6 +130,20 @@ test('paid in advance - the volume of this period, the use of the one before; af
   expect(of('2026-05')).toEqual(['variable 2026-04-01 23.00']);
 });
 
+test('paid in advance - volume at the index of its first day, whatever comes within the period; use at the index of its days', () => {
+  const values = [{ date: '2026-05-30', value: 110 }];
+  const contract = contractC({ period: 'quarter', paid: 'advance', index: { s0: 100, anniversary: '2026-06-02', values } });
+  const of = (month: string) => {
+    const period = billingPeriod(contract, month);
+    const peaks = { sum: { peakBytes: 2e12, at: 0 }, shops: [] };
+    const body = statementOf({ contract, period, measured: { period: periodBefore(contract, period), peaks }, shops: [] });
+    expect(body.notices).toEqual([]);
+    return body.lines.map((line) => (line.kind === 'correction' ? '' : `${line.kind} ${line.from} ${line.unitPrice}`));
+  };
+  expect(of('2026-04')).toEqual(['subscribed 2026-04-01 23', 'variable 2026-01-01 23']);
+  expect(of('2026-07')).toEqual(['subscribed 2026-07-01 25.3000', 'variable 2026-04-01 23', 'variable 2026-06-02 25.3000']);
+});
+
 test('shops pay by their own peak, by equal parts or not at all', () => {
   const peaks = {
     sum: { peakBytes: 3e12, at: 0 },
