@@ -9,6 +9,7 @@ const ORDER = [
   'cli',
   'http',
   'notify',
+  'report',
   'schedule',
   'backup',
   'restore',

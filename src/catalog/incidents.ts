@@ -4,6 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
+import { openBreach } from './breaches.ts';
 import type { Catalog } from './open.ts';
 import type { IncidentKind, IncidentsTable, Tables } from './tables.ts';
 
@@ -80,6 +81,7 @@ export async function recordLook(catalog: Catalog, clock: Clock, look: Look): Pr
           .values(row satisfies Insertable<IncidentsTable>)
           .execute();
         await tell(tx, { at: nowMs, who, what: 'incident', row });
+        await openBreach(tx, clock, row, who);
         opened.push(row);
       }
       if (!known || known.acknowledgedAt === null) unacknowledged.push(sighting);

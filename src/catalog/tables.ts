@@ -580,7 +580,43 @@ export interface CorrectionsTable {
   reason: string;
 }
 
+/** What somebody did to stored data, or what was lost: its clients have to be told by the deadline. Rows are never deleted. */
+export interface BreachCasesTable {
+  id: string;
+  /** The incidents of one event are those of one vault. */
+  vault: string;
+  /** When the first of them was found: the time begins to run. */
+  openedAt: number;
+  deadline: number;
+  lastIncidentAt: number;
+  /** When somebody told the clients; null: nobody said so. */
+  sentAt: number | null;
+  sentBy: string | null;
+  /** A false alarm, or over. */
+  closedAt: number | null;
+  closedBy: string | null;
+  reason: string | null;
+}
+
+export interface BreachIncidentsTable {
+  incidentId: string;
+  caseId: string;
+}
+
+/** Append-only; a row where the value is another one than before. */
+export interface ShopFactsTable {
+  id: Generated<number>;
+  shop: string;
+  at: number;
+  /** A program whose version it is, or a term of the plan as `plan.retention`. */
+  name: string;
+  value: string;
+}
+
 export interface Tables {
+  breachCases: BreachCasesTable;
+  breachIncidents: BreachIncidentsTable;
+  shopFacts: ShopFactsTable;
   statements: StatementsTable;
   corrections: CorrectionsTable;
   requests: RequestsTable;

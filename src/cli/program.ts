@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   reconcile: async () => (await import('./reconcile.ts')).registerReconcile,
   run: async () => (await import('./run.ts')).registerRun,
   incident: async () => (await import('./incident.ts')).registerIncident,
+  breach: async () => (await import('./breach.ts')).registerBreach,
   shop: async () => (await import('./shop-life.ts')).registerShop,
   hold: async () => (await import('./hold.ts')).registerHold,
   export: async () => (await import('./export.ts')).registerExport,

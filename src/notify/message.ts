@@ -3,6 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { ForecastNotice } from '../billing/read-forecast.ts';
 import type { Statement } from '../billing/statement-schema.ts';
+import { deadlineOf, timeLeft } from '../schedule/status-breach.ts';
 import { describeNotice, groupOf, meaningOf, remedyOf } from './alarms.ts';
 import type { Decision, Known } from './decide.ts';
 import type { RequestSummary } from './request-summary.ts';
@@ -67,9 +68,9 @@ const NAMED_SHOPS = 20;
 
 /** null: there is nothing to tell. */
 export function composeMessage(told: Pick<Decision, 'raised' | 'recovered' | 'reminded'>, options: MessageOptions): Message | null {
-  const raised = groupsOf(told.raised, options.timezone);
-  const reminded = groupsOf(told.reminded, options.timezone);
-  const recovered = groupsOf(told.recovered, options.timezone);
+  const raised = groupsOf(told.raised, options);
+  const reminded = groupsOf(told.reminded, options);
+  const recovered = groupsOf(told.recovered, options);
   if (raised.length + reminded.length + recovered.length === 0) return null;
   const kind = raised.length > 0 ? 'alarm' : reminded.length > 0 ? 'reminder' : 'recovery';
   const leading = raised.length > 0 ? raised : reminded.length > 0 ? reminded : recovered;
@@ -123,7 +124,7 @@ const head = ({ host, id, nowMs, timezone }: MessageOptions) => ({ version: 1 as
 const instantText = (atMs: number, timezone: string): string =>
   Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' });
 
-function groupsOf(rows: readonly Known[], timezone: string): MessageGroup[] {
+function groupsOf(rows: readonly Known[], { nowMs, timezone }: MessageOptions): MessageGroup[] {
   return [...Map.groupBy(rows, groupOf).values()].flatMap((group) => {
     const [first] = group;
     if (first === undefined) return [];
@@ -132,11 +133,18 @@ function groupsOf(rows: readonly Known[], timezone: string): MessageGroup[] {
     return {
       ...{ kind, source, vault, code },
       shops: shop === DAEMON_SHOP ? null : group.map((row) => row.shop).sort(),
-      what: meaning === null ? describeNotice(first) : `${describeNotice(first)}: ${meaning} [${code}]`,
+      what: `${meaning === null ? describeNotice(first) : `${describeNotice(first)}: ${meaning} [${code}]`}${left(first, nowMs)}`,
       since: instantText(Math.min(...group.map((row) => row.since)), timezone),
       hint: remedyOf(first),
     };
   });
+}
+
+/** Of what has a deadline: how long is left of it. */
+function left({ goneAt, source }: Known, nowMs: number): string {
+  const deadline = deadlineOf(source);
+  if (deadline === null || goneAt !== null) return '';
+  return deadline >= nowMs ? ` (${timeLeft(deadline - nowMs)} left)` : ` (${timeLeft(deadline - nowMs)} too late)`;
 }
 
 /** `dupont: database: the last backup failed`, `20 shops: vault offsite lacks snapshots`. */

@@ -24,6 +24,8 @@ export const ALARM_KINDS = [
   'recovery',
   'drill',
   'request',
+  'breach',
+  'breach-overdue',
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];
 
@@ -32,7 +34,7 @@ export interface Alarm {
   readonly kind: AlarmKind;
   readonly source: SourceKind | null;
   readonly vault: string | null;
-  /** Of an incident its kind. */
+  /** Of an incident its kind, of a breach its case and deadline. */
   readonly detail: string | null;
   /** What went wrong, where an error of the table did. */
   readonly code: string | null;

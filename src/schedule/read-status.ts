@@ -1,6 +1,7 @@
 // Reads from the catalog what the status of a shop is told from.
 import { readCatchUpPlan } from '../backup/catch-up-result.ts';
 import { DAEMON_SHOP } from '../backup/prove.ts';
+import { openBreachesOf } from '../catalog/breaches.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { lastDrills } from '../catalog/drills.ts';
 import { gapsOf } from '../catalog/gaps.ts';
@@ -85,6 +86,7 @@ export async function readStatus(
     incidents: (await listIncidents(catalog.db, { shops: [shop.name, DAEMON_SHOP] })).filter(
       (row) => row.shop === shop.name || shop.vaults.includes(row.vault),
     ),
+    breaches: await openBreachesOf(catalog.db, shop, DAEMON_SHOP),
     reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
     checkpoints,
     checkpointFailures: new Map(failures.map(({ vault, ...failure }) => [vault, failure])),

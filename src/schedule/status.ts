@@ -3,6 +3,7 @@ import type { Pause } from '../catalog/pauses.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
 import { type RunRow, wasStopped } from '../catalog/runs.ts';
+import type { BreachCase } from '../catalog/breaches.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig } from '../config/config.ts';
@@ -13,6 +14,7 @@ import { type Alarm, raise } from './alarm.ts';
 import type { RestoreEstimate } from './restore-estimate.ts';
 import { backupRules, type StartRules } from './start.ts';
 import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
+import { checkBreaches } from './status-breach.ts';
 import { checkDrills, type DrillStatus, type DrillsRead, UNDRILLED } from './status-drill.ts';
 import { lastDue, nextStart, schedulesOf } from './status-due.ts';
 import { checkRequests, type RequestFact, type RequestStatus } from './status-requests.ts';
@@ -38,6 +40,8 @@ export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly foreignVersions: number;
   /** Left out: none is open, and the last one did not fail. */
   readonly requests?: readonly RequestFact[];
+  /** Cases of tampering or loss that concern the shop, and wait. */
+  readonly breaches?: readonly BreachCase[];
   /** limits.jitter; left out: none. */
   readonly jitterMs?: number;
   /** Left out or null: its scheduled backups do not wait. */
@@ -168,6 +172,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     raise(red, 'foreign', {}, `${facts.foreignVersions} version(s) on our keys are not ours: coffre reconcile ${shop.name} names them`);
   checkReconcile(facts, red);
   checkIncidents(facts, red);
+  checkBreaches(facts.breaches ?? [], facts, red);
   checkReading(facts, red, notes);
   const drills = facts.drills
     ? checkDrills({ ...facts, jitterMs: facts.jitterMs ?? 0, drills: facts.drills }, ofBackups, notes)

@@ -19,6 +19,8 @@ import { pingFailures } from './016-ping-failures.ts';
 import { drills } from './017-drills.ts';
 import { requests } from './018-requests.ts';
 import { statements } from './019-statements.ts';
+import { breaches } from './020-breaches.ts';
+import { shopFacts } from './021-shop-facts.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -40,4 +42,6 @@ export const MIGRATIONS: Record<string, Migration> = {
   '017-drills': drills,
   '018-requests': requests,
   '019-statements': statements,
+  '020-breaches': breaches,
+  '021-shop-facts': shopFacts,
 };

@@ -1,0 +1,175 @@
+// What a client is told of tampering or loss, as a draft: nature, what of theirs, how much, since when, and what was done. Pure.
+import { natureOf } from '../catalog/breaches.ts';
+import type { IncidentKind } from '../catalog/tables.ts';
+import { bytesIn, type Language, momentIn, wholeNumber } from './wording.ts';
+
+/** Instants are epoch milliseconds. */
+export interface BreachFacts {
+  readonly id: string;
+  readonly shop: string;
+  /** How the owner is addressed; null: not by name. */
+  readonly name: string | null;
+  readonly vault: string;
+  readonly openedAt: number;
+  readonly deadline: number;
+  /** Of this shop, or of the daemon's own objects beside it. */
+  readonly incidents: readonly {
+    readonly kind: IncidentKind;
+    readonly sizeBytes: number;
+    readonly firstSeenAt: number;
+    readonly lastSeenAt: number;
+    readonly goneAt: number | null;
+    readonly acknowledgedAt: number | null;
+    readonly reason: string | null;
+    /** Of the daemon's own objects: nothing of the shop is in them. */
+    readonly isOwn: boolean;
+  }[];
+  /** The last look at the vault that found everything as it should be; null: none is known. */
+  readonly lastGoodLookAt: number | null;
+  /** Snapshots that other vaults hold whole, and the newest of them. */
+  readonly elsewhere: { readonly count: number; readonly newestAt: number | null };
+  readonly zone: string;
+}
+
+export interface BreachDraft {
+  readonly shop: string;
+  readonly language: Language;
+  readonly subject: string;
+  readonly text: string;
+}
+
+const COLON = '\u00a0:';
+const SEMICOLON = '\u202f;';
+
+type Told = Readonly<Partial<Record<IncidentKind, (count: string, isMany: boolean) => string>>>;
+
+const FRENCH_KINDS: Told = {
+  missing: (count, isMany) => `${count} ${isMany ? 'objets sauvegardés ont disparu' : 'objet sauvegardé a disparu'} du stockage (perte)`,
+  altered: (count, isMany) =>
+    `${count} ${isMany ? 'objets ne contiennent plus' : 'objet ne contient plus'} ce qui avait été enregistré (altération)`,
+  lock: (count, isMany) => `la protection contre l’effacement de ${count} ${isMany ? 'objets' : 'objet'} a été affaiblie ou raccourcie`,
+  'delete marker': (count, isMany) =>
+    `${count} ${isMany ? 'objets ont été marqués' : 'objet a été marqué'} comme supprimé${isMany ? 's' : ''} par un tiers`,
+  'foreign version': (count, isMany) =>
+    `${count} ${isMany ? 'versions étrangères ont été déposées' : 'version étrangère a été déposée'} à la place d’objets sauvegardés`,
+};
+const ENGLISH_KINDS: Told = {
+  missing: (count, isMany) => `${count} stored ${isMany ? 'objects have' : 'object has'} disappeared from the storage (loss)`,
+  altered: (count, isMany) => `${count} ${isMany ? 'objects no longer hold' : 'object no longer holds'} what was stored (alteration)`,
+  lock: (count, isMany) => `the protection against deletion of ${count} ${isMany ? 'objects' : 'object'} was weakened or shortened`,
+  'delete marker': (count, isMany) => `${count} ${isMany ? 'objects were' : 'object was'} marked as deleted by somebody else`,
+  'foreign version': (count, isMany) => `${count} foreign ${isMany ? 'versions were' : 'version was'} put in the place of stored objects`,
+};
+
+/** A draft: whoever sends it completes what only people know. */
+export function breachDraft(facts: BreachFacts, language: Language): BreachDraft {
+  const { shop } = facts;
+  return language === 'fr'
+    ? { shop, language, subject: `Incident de sécurité sur les sauvegardes de ${shop} – notification`, text: french(facts) }
+    : { shop, language, subject: `Security incident on the backups of ${shop} – notification`, text: english(facts) };
+}
+
+function kindsOf({ incidents }: BreachFacts, language: Language): string[] {
+  const words = language === 'fr' ? FRENCH_KINDS : ENGLISH_KINDS;
+  return [...Map.groupBy(incidents, ({ kind }) => kind)].map(([kind, rows]) => {
+    const say = words[kind];
+    return say === undefined ? kind : say(wholeNumber(rows.length, language), rows.length > 1);
+  });
+}
+
+const volumeOf = ({ incidents }: BreachFacts): number => incidents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+
+function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; readonly to: number } {
+  const seen = incidents.map(({ firstSeenAt }) => firstSeenAt);
+  const last = incidents.map(({ goneAt, lastSeenAt }) => goneAt ?? lastSeenAt);
+  return { from: Math.min(openedAt, ...seen), to: Math.max(openedAt, ...last) };
+}
+
+function french(facts: BreachFacts): string {
+  const { deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const when = (atMs: number): string => momentIn('fr', atMs, zone);
+  const span = spanOf(facts);
+  const own = incidents.filter(({ isOwn }) => !isOwn).length;
+  const ended = incidents.filter(({ goneAt }) => goneAt !== null).length;
+  const reasons = [...new Set(incidents.flatMap(({ reason }) => reason ?? []))];
+  const isLoss = incidents.some(({ kind }) => natureOf(kind) === 'loss');
+  return lines([
+    `[BROUILLON – à relire et à compléter avant envoi, au plus tard le ${when(deadline)} (${zone})]`,
+    '',
+    name === null ? 'Bonjour,' : `Bonjour ${name},`,
+    '',
+    `Nous vous informons d’un incident constaté sur le stockage des sauvegardes de votre boutique ${shop} (dossier ${id}).`,
+    '',
+    `Nature de l’incident${COLON}`,
+    ...kindsOf(facts, 'fr').map((kind) => `  – ${kind}${SEMICOLON}`),
+    own === 0
+      ? '  – ces objets appartiennent au système de sauvegarde lui-même et ne contiennent aucune donnée de votre boutique.'
+      : '  – les sauvegardes contiennent la base de données et les fichiers de la boutique, donc des données de vos clients.',
+    '',
+    `Étendue${COLON} ${wholeNumber(incidents.length, 'fr')} constat${incidents.length > 1 ? 's' : ''} portant sur ${bytesIn('fr', volumeOf(facts))}, dans l’espace de stockage «\u00a0${vault}\u00a0».`,
+    `Période${COLON} ${lastGoodLookAt === null ? '' : `dernier contrôle sans anomalie le ${when(lastGoodLookAt)}${SEMICOLON} `}premier constat le ${when(span.from)}, dernier constat le ${when(span.to)} (heures ${zone}).`,
+    '',
+    `Mesures prises${COLON}`,
+    `  – les personnes qui exploitent vos sauvegardes ont été alertées dès le premier constat${SEMICOLON}`,
+    `  – rien de ce qui a été trouvé n’a été effacé, afin de conserver les éléments de preuve${SEMICOLON}`,
+    ...(ended > 0
+      ? [
+          `  – ${wholeNumber(ended, 'fr')} des anomalies constatées ${ended > 1 ? 'ont' : 'a'} disparu depuis, lors d’un contrôle ultérieur${SEMICOLON}`,
+        ]
+      : []),
+    ...reasons.map((reason) => `  – constat examiné${COLON} ${reason}${SEMICOLON}`),
+    elsewhere.count > 0
+      ? `  – ${wholeNumber(elsewhere.count, 'fr')} sauvegarde${elsewhere.count > 1 ? 's' : ''} de votre boutique ${elsewhere.count > 1 ? 'sont conservées' : 'est conservée'} dans d’autres espaces de stockage${elsewhere.newestAt === null ? '' : `, la plus récente du ${when(elsewhere.newestAt)}`}.`
+      : '  – aucune autre copie complète de vos sauvegardes n’est connue dans un autre espace de stockage.',
+    '',
+    `À compléter${COLON} cause probable, conséquences pour vous et pour vos clients, mesures à venir, interlocuteur.`,
+    ...(isLoss ? ['', 'Une nouvelle sauvegarde complète de votre boutique est recommandée sans attendre.'] : []),
+    '',
+    'Si l’incident concerne des données à caractère personnel, il vous appartient, en tant que responsable de traitement, d’apprécier',
+    'la nécessité d’une notification à la CNIL dans les 72 heures (articles 33 et 34 du RGPD). Nous restons à votre disposition pour',
+    'vous fournir tout élément utile.',
+  ]);
+}
+
+function english(facts: BreachFacts): string {
+  const { deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const when = (atMs: number): string => momentIn('en', atMs, zone);
+  const span = spanOf(facts);
+  const own = incidents.filter(({ isOwn }) => !isOwn).length;
+  const ended = incidents.filter(({ goneAt }) => goneAt !== null).length;
+  const reasons = [...new Set(incidents.flatMap(({ reason }) => reason ?? []))];
+  const isLoss = incidents.some(({ kind }) => natureOf(kind) === 'loss');
+  return lines([
+    `[DRAFT – to be read and completed before it is sent, by ${when(deadline)} (${zone})]`,
+    '',
+    name === null ? 'Hello,' : `Dear ${name},`,
+    '',
+    `We inform you of an incident that was found in the storage of the backups of your shop ${shop} (case ${id}).`,
+    '',
+    'Nature of the incident:',
+    ...kindsOf(facts, 'en').map((kind) => `  – ${kind};`),
+    own === 0
+      ? '  – these objects belong to the backup system itself, and hold no data of your shop.'
+      : '  – backups hold the database and the files of the shop, and with them data of your customers.',
+    '',
+    `Extent: ${wholeNumber(incidents.length, 'en')} finding${incidents.length > 1 ? 's' : ''} about ${bytesIn('en', volumeOf(facts))}, in the storage “${vault}”.`,
+    `Time: ${lastGoodLookAt === null ? '' : `last look without a finding on ${when(lastGoodLookAt)}; `}first finding on ${when(span.from)}, last finding on ${when(span.to)} (${zone}).`,
+    '',
+    'Measures taken:',
+    '  – the people who operate your backups were alerted at the first finding;',
+    '  – nothing of what was found was deleted, so that it can serve as evidence;',
+    ...(ended > 0 ? [`  – ${wholeNumber(ended, 'en')} of the findings ${ended > 1 ? 'were' : 'was'} gone at a later look;`] : []),
+    ...reasons.map((reason) => `  – looked into: ${reason};`),
+    elsewhere.count > 0
+      ? `  – ${wholeNumber(elsewhere.count, 'en')} backup${elsewhere.count > 1 ? 's' : ''} of your shop ${elsewhere.count > 1 ? 'are' : 'is'} kept in other storages${elsewhere.newestAt === null ? '' : `, the newest of ${when(elsewhere.newestAt)}`}.`
+      : '  – no other complete copy of your backups is known in another storage.',
+    '',
+    'To be completed: probable cause, consequences for you and for your customers, further measures, whom to ask.',
+    ...(isLoss ? ['', 'A new full backup of your shop is recommended without delay.'] : []),
+    '',
+    'If personal data are concerned it is for you, as their controller, to judge whether the supervisory authority has to be notified',
+    'within 72 hours (articles 33 and 34 of the GDPR). We are at your disposal for whatever you need.',
+  ]);
+}
+
+const lines = (all: readonly string[]): string => `${all.join('\n')}\n`;

@@ -1,0 +1,60 @@
+// Reads from the catalog what the clients of a case have to be told: one draft for each shop, none of which names another shop.
+import type { Kysely } from 'kysely';
+import { DAEMON_SHOP } from '../backup/prove.ts';
+import { type BreachCase, incidentsOfBreach } from '../catalog/breaches.ts';
+import type { Tables } from '../catalog/tables.ts';
+import type { Config } from '../config/config.ts';
+import type { BreachFacts } from './breach-notice.ts';
+
+/** By shop. What was found among the daemon's own objects concerns every shop that uses the vault. */
+export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: BreachCase): Promise<BreachFacts[]> {
+  const incidents = await incidentsOfBreach(db, row.id);
+  const ofDaemon = incidents.some(({ shop }) => shop === DAEMON_SHOP);
+  const users = ofDaemon ? [...config.shops.values()].filter(({ vaults }) => vaults.includes(row.vault)).map(({ name }) => name) : [];
+  const shops = new Set([...incidents.map(({ shop }) => shop).filter((shop) => shop !== DAEMON_SHOP), ...users]);
+  const facts: BreachFacts[] = [];
+  for (const shop of [...shops].sort()) {
+    const look = await db
+      .selectFrom('runs')
+      .select('endedAt')
+      .where('shop', '=', shop)
+      .where('kind', '=', 'reconcile')
+      .where('state', '=', 'done')
+      .where('endedAt', '<', row.openedAt)
+      .orderBy('startedAt', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    const elsewhere = await db
+      .selectFrom('snapshots')
+      .select(['snapshots.id', 'snapshots.asOf'])
+      .where('snapshots.shop', '=', shop)
+      .where('snapshots.state', '=', 'committed')
+      .where('snapshots.complete', '=', 1)
+      .where((eb) =>
+        eb.exists(
+          eb
+            .selectFrom('snapshotVaults')
+            .select('snapshotVaults.snapshotId')
+            .whereRef('snapshotVaults.snapshotId', '=', 'snapshots.id')
+            .where('snapshotVaults.vault', '!=', row.vault)
+            .where('snapshotVaults.verifyError', 'is', null),
+        ),
+      )
+      .execute();
+    facts.push({
+      ...{ id: row.id, shop, vault: row.vault, openedAt: row.openedAt, deadline: row.deadline, zone: config.timezone },
+      name: config.shops.get(shop)?.contact?.name ?? null,
+      incidents: incidents
+        .filter((one) => one.shop === shop || one.shop === DAEMON_SHOP)
+        .map(({ acknowledgedAt, firstSeenAt, goneAt, kind, lastSeenAt, reason, shop: of, sizeBytes }) => ({
+          ...{ kind, sizeBytes, firstSeenAt, lastSeenAt, goneAt, acknowledgedAt, reason, isOwn: of === DAEMON_SHOP },
+        })),
+      lastGoodLookAt: look?.endedAt ?? null,
+      elsewhere: {
+        count: elsewhere.length,
+        newestAt: elsewhere.length === 0 ? null : Math.max(...elsewhere.map(({ asOf }) => asOf)),
+      },
+    });
+  }
+  return facts;
+}

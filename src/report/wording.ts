@@ -1,0 +1,60 @@
+// How instants, days, volumes and counts are written in French and English in what a client reads. Pure.
+import { Temporal } from 'temporal-polyfill';
+
+export type Language = 'fr' | 'en';
+const LOCALES: Readonly<Record<Language, string>> = { fr: 'fr-FR', en: 'en-GB' };
+const UNITS: Readonly<Record<Language, readonly string[]>> = { fr: ['o', 'ko', 'Mo', 'Go', 'To'], en: ['B', 'kB', 'MB', 'GB', 'TB'] };
+
+export const wholeNumber = (value: number, language: Language): string => value.toLocaleString(LOCALES[language]);
+
+/** `12,5 Go`: decimal units, one decimal. */
+export function bytesIn(language: Language, bytes: number): string {
+  const units = UNITS[language];
+  let [value, unit] = [bytes, 0];
+  for (; Math.abs(value) >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
+  const digits = unit === 0 ? 0 : 1;
+  return `${value.toLocaleString(LOCALES[language], { minimumFractionDigits: digits, maximumFractionDigits: digits })}\u00a0${units[unit]}`;
+}
+
+/** `1er novembre 2026`. */
+export function dayIn(language: Language, day: Temporal.PlainDate): string {
+  const text = day.toLocaleString(LOCALES[language], { dateStyle: 'long' });
+  return language === 'fr' ? text.replace(/^1 /, '1er ') : text;
+}
+
+/** `novembre 2026`. */
+export const monthIn = (language: Language, day: Temporal.PlainDate): string =>
+  day.toLocaleString(LOCALES[language], { month: 'long', year: 'numeric' });
+
+/** `1er novembre 2026 à 04:00`, in that zone. */
+export function momentIn(language: Language, atMs: number, zone: string): string {
+  const there = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(zone);
+  const time = there.toPlainTime().toString({ smallestUnit: 'minute' });
+  return `${dayIn(language, there.toPlainDate())} ${language === 'fr' ? 'à' : 'at'} ${time}`;
+}
+
+/** `01/11/2026 04:00`, in that zone: for tables. */
+export function shortMomentIn(language: Language, atMs: number, zone: string): string {
+  const there = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(zone);
+  const day = there.toPlainDate().toLocaleString(LOCALES[language], { day: '2-digit', month: '2-digit', year: 'numeric' });
+  return `${day} ${there.toPlainTime().toString({ smallestUnit: 'minute' })}`;
+}
+
+/** `3 h 12 min`, below ten minutes with seconds. */
+export function durationIn(language: Language, ms: number): string {
+  const seconds = Math.round(Math.abs(ms) / 1000);
+  const day = language === 'fr' ? 'j' : 'd';
+  const parts: readonly (readonly [number, string])[] =
+    seconds < 600
+      ? [
+          [Math.floor(seconds / 60), 'min'],
+          [seconds % 60, 's'],
+        ]
+      : [
+          [Math.floor(seconds / 86_400), day],
+          [Math.floor(seconds / 3600) % 24, 'h'],
+          [Math.floor(seconds / 60) % 60, 'min'],
+        ];
+  const told = parts.filter(([amount]) => amount > 0).map(([amount, unit]) => `${amount}\u00a0${unit}`);
+  return told.length > 0 ? told.join('\u00a0') : `0\u00a0s`;
+}
