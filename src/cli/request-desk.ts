@@ -1,6 +1,7 @@
 // Where commands ask for restores: at the daemon, or without one over the catalog itself.
-import { openCatalog } from '../catalog/open.ts';
+import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { pageOfRequests, readRequest, requestHistory } from '../catalog/requests.ts';
+import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { RequestState } from '../restore/request-life.ts';
 import type { Wanted } from '../restore/request-preview.ts';
@@ -8,6 +9,7 @@ import type { RunProgress } from '../schedule/feed.ts';
 import { actOnRequest, type DeskVerb, openRequest, type PreviewNow, previewNow } from '../schedule/request-desk.ts';
 import {
   type HistoryDocument,
+  heldMs,
   historyDocument,
   PromiseCalendars,
   type RequestDocument,
@@ -19,6 +21,8 @@ import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 
 export interface RequestInFull extends RequestDocument {
+  /** How long it was held after its approval: the clock went on meanwhile. */
+  readonly heldMs: number;
   /** What is done now; null: nobody says, or nothing is. */
   readonly step: string | null;
   readonly progress: RunProgress | null;
@@ -86,16 +90,24 @@ async function deskOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<
 const unknownRequest = (id: string, cause?: unknown): CoffreError =>
   new CoffreError('E_UNKNOWN_REQUEST', `no request ${JSON.stringify(id)}`, { cause });
 
+/** From the catalog: what nobody tells how far it is. Throws E_UNKNOWN_REQUEST. */
+export async function requestInFull(catalog: Catalog, clock: Clock, id: string): Promise<RequestInFull> {
+  const row = await readRequest(catalog, id);
+  const events = await requestHistory(catalog, id);
+  const nowMs = clock.nowMs();
+  return {
+    ...(await requestDocument(row, nowMs, new PromiseCalendars())),
+    ...{ heldMs: heldMs(events, row.approvedAt, nowMs), step: null, progress: null, history: events.map(historyDocument) },
+  };
+}
+
 async function deskHere(context: CliContext, invocation: Invocation): Promise<Desk> {
   const { clock } = context;
   const config = invocation.config();
   const catalog = await openCatalog(config.stateDir);
   const deps = { config, catalog, clock };
   const by = { who: operatorName(context.io), role: 'operator' } as const;
-  const inFull = async (id: string): Promise<RequestInFull> => ({
-    ...(await requestDocument(await readRequest(catalog, id), clock.nowMs(), new PromiseCalendars())),
-    ...{ step: null, progress: null, history: (await requestHistory(catalog, id)).map(historyDocument) },
-  });
+  const inFull = (id: string): Promise<RequestInFull> => requestInFull(catalog, clock, id);
   return {
     ...{ role: 'operator', hasDaemon: false },
     preview: (shop, wanted) => previewNow(deps, shop, wanted),

@@ -1,15 +1,14 @@
 // `coffre request run`: root begins what is approved, where the daemon may not.
 import { openCatalog } from '../catalog/open.ts';
-import { readRequest, requestHistory } from '../catalog/requests.ts';
+import { readRequest } from '../catalog/requests.ts';
 import { CoffreError } from '../errors.ts';
 import type { UnitRequest } from '../restore/request.ts';
 import { actOnRequest } from '../schedule/request-desk.ts';
-import { historyDocument, PromiseCalendars, requestDocument } from '../schedule/request-document.ts';
 import { runRequest } from '../schedule/request-run.ts';
 import { newId } from '../segment/id.ts';
 import type { CliContext, Invocation } from './context.ts';
 import { operatorName } from './operator.ts';
-import type { RequestInFull } from './request-desk.ts';
+import { type RequestInFull, requestInFull } from './request-desk.ts';
 import { askUnit, takeSafety } from './restore-in-place.ts';
 
 /** Throws E_UNKNOWN_REQUEST, E_REQUEST_STATE (nobody approved it), E_BUSY (the daemon is at it), and what makes the restore fail. */
@@ -40,6 +39,5 @@ export async function runApproved(context: CliContext, invocation: Invocation, i
     },
     id,
   );
-  const document = await requestDocument(await readRequest(catalog, id), clock.nowMs(), new PromiseCalendars());
-  return { ...document, step: null, progress: null, history: (await requestHistory(catalog, id)).map(historyDocument) };
+  return await requestInFull(catalog, clock, id);
 }

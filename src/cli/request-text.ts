@@ -92,6 +92,7 @@ export function describeRequest(request: RequestInFull, zone: string): string {
   if (request.approvedAt !== null)
     lines.push(`  approved   ${at(request.approvedAt, zone)} by ${request.approvedBy ?? request.approvedRole}`);
   if (clock !== null) lines.push(`  clock      ${clockText(clock, zone)}`);
+  if (request.heldMs > 0) lines.push(`  held       ${formatDuration(request.heldMs)}, and the clock went on`);
   lines.push(...describeChosen(preview, zone, false));
   if (request.endedAt !== null) lines.push(`  ended      ${at(request.endedAt, zone)}`);
   if (run !== null) lines.push(`  run        ${run}`);

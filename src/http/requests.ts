@@ -5,7 +5,7 @@ import { asCoffreError } from '../errors.ts';
 import { REQUEST_ROLES, REQUEST_STATES, REQUEST_VERBS } from '../restore/request-life.ts';
 import { RESTORED_SOURCES, wantedSchema } from '../restore/request-preview.ts';
 import { actOnRequest, type DeskCaller, type DeskVerb, isUnattended, openRequest, previewNow } from '../schedule/request-desk.ts';
-import { historyDocument, PromiseCalendars, type RequestDocument, requestDocument } from '../schedule/request-document.ts';
+import { heldMs, historyDocument, PromiseCalendars, type RequestDocument, requestDocument } from '../schedule/request-document.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
 import { bytes, idField, instant, reason, shopName } from './fields.ts';
@@ -66,6 +66,7 @@ const requestFields = {
 const requestBrief = z.object(requestFields);
 const requestInFull = z.object({
   ...requestFields,
+  heldMs: z.int().describe('how long it was held after its approval: the clock went on meanwhile'),
   step: z.string().nullable().describe('what is done now'),
   progress: progressDocument.nullable(),
   history: z.array(
@@ -252,9 +253,11 @@ async function inFull(service: Service, principal: Principal, id: string): Promi
   const document = forPrincipal(await requestDocument(row, clock.nowMs(), new PromiseCalendars()), principal);
   const isUnderWay = row.state === 'running' || row.state === 'verifying';
   const latest = isUnderWay && row.runId !== null ? feed.latest(row.runId) : null;
-  const history = (await requestHistory(catalog, id)).map(historyDocument);
+  const events = await requestHistory(catalog, id);
+  const history = events.map(historyDocument);
   return {
     ...document,
+    heldMs: heldMs(events, row.approvedAt, clock.nowMs()),
     ...{ step: latest?.step ?? null, progress: latest?.progress ? progressOf(latest.progress) : null },
     history: history.map((event) => ({ ...event, who: isTold(principal) || event.role === 'client' ? event.who : null })),
   };

@@ -65,7 +65,8 @@ const RULES: Readonly<Record<Exclude<RequestVerb, 'request'>, Rule>> = {
   refuse: { from: NOT_BEGUN, by: ['operator'], reasonOf: ['operator'], to: () => 'refused' },
   // also by the daemon, of one that nobody approved for weeks; of one that failed it says that nobody wants it any more
   cancel: { from: [...NOT_BEGUN, 'failed'], by: ['client', 'operator', 'daemon'], reasonOf: [], to: () => 'cancelled' },
-  retry: { from: ['failed'], by: ['operator'], reasonOf: [], to: () => 'approved' },
+  // by the daemon where time may help
+  retry: { from: ['failed'], by: ['operator', 'daemon'], reasonOf: [], to: () => 'approved' },
   // running already: one that was cut off is taken up
   start: { from: ['approved', 'running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'running' },
   verify: { from: ['running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'verifying' },

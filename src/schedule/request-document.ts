@@ -107,6 +107,18 @@ function previewOf({ preview }: RequestRow): RequestPreview {
   return { at, estimate, gapMs, lost, paths, shop, snapshots, tables };
 }
 
+/** How long it was held after its approval: the clock went on meanwhile. `events`: oldest first. */
+export function heldMs(events: readonly Pick<RequestEventRow, 'at' | 'state'>[], approvedAt: number | null, nowMs: number): number {
+  if (approvedAt === null) return 0;
+  let total = 0;
+  for (const [at, event] of events.entries()) {
+    if (event.state !== 'held') continue;
+    const until = events[at + 1]?.at ?? nowMs;
+    total += Math.max(0, until - Math.max(event.at, approvedAt));
+  }
+  return total;
+}
+
 export function historyDocument({ at, reason, role, state, verb, who }: RequestEventRow): HistoryDocument {
   return { at: text(at), verb, state, who, role, reason };
 }

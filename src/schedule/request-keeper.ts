@@ -26,6 +26,8 @@ export interface KeeperOptions {
 const EVERY_MS = 15_000;
 /** What nobody approved for this long is not wanted any more. */
 const LAPSES_AFTER_MS = 14 * 86_400_000;
+/** After each failure that time may mend. */
+const AGAIN_MS = [1, 5, 15].map((minutes) => minutes * 60_000);
 /** What failed is looked at for its deadline this long: longer than any target. */
 const LATE_WITHIN_MS = 90 * 86_400_000;
 
@@ -50,7 +52,7 @@ export class RequestKeeper {
     }
   }
 
-  /** One look at every request that is open, or failed without its promise being decided. */
+  /** One look at every request that is open, or that failed. */
   async look(): Promise<void> {
     const { catalog, clock } = this.#options;
     for (const row of await openRequests(catalog.db)) await this.#safely(row, () => this.#lookAt(row));
@@ -58,10 +60,14 @@ export class RequestKeeper {
       .selectFrom('requests')
       .selectAll()
       .where('state', '=', 'failed')
-      .where('outcome', 'is', null)
       .where('endedAt', '>', clock.nowMs() - LATE_WITHIN_MS)
       .execute();
-    for (const row of failed) await this.#safely(row, () => this.#judge(row));
+    for (const row of failed) {
+      await this.#safely(row, async () => {
+        await this.#judge(row);
+        await this.#tryAgain(row);
+      });
+    }
   }
 
   async #safely({ id, shop }: RequestRow, work: () => Promise<void>): Promise<void> {
@@ -123,6 +129,30 @@ export class RequestKeeper {
     if (await noteLate(this.#options, id)) {
       this.#options.log.warn({ event: 'request.late', request: id, shop }, `${shop}: the time that was promised for its restore is over`);
     }
+  }
+
+  /** What time may mend (a vault that was away, say) is tried again some times: the clock runs by night too. */
+  async #tryAgain({ endedAt, errorCode, id }: RequestRow): Promise<void> {
+    const { catalog, clock, config } = this.#options;
+    // after a rebuild nobody knows whether it was done: that is for a person
+    const mayHelp =
+      errorCode !== null &&
+      errorCode !== 'E_INTERRUPTED' &&
+      Object.hasOwn(ERRORS, errorCode) &&
+      ERRORS[errorCode as ErrorCode].retry === 'backoff';
+    if (!mayHelp || endedAt === null || !isUnattended(config())) return;
+    const { tries } = await catalog.db
+      .selectFrom('requestEvents')
+      .select((eb) => eb.fn.countAll<number>().as('tries'))
+      .where('requestId', '=', id)
+      .where('verb', '=', 'retry')
+      .where('role', '=', 'daemon')
+      .executeTakeFirstOrThrow();
+    const waitMs = AGAIN_MS[Number(tries)];
+    if (waitMs === undefined || clock.nowMs() - endedAt < waitMs) return;
+    await changeRequest(catalog, clock, id, { verb: 'retry', who: 'coffre', role: 'daemon' }, (row) => ({
+      ...{ state: follow(row, 'retry', 'daemon', null), endedAt: null, errorCode: null, errorMessage: null },
+    }));
   }
 
   async #lapse({ createdAt, id, shop }: RequestRow): Promise<void> {

@@ -30,6 +30,7 @@ test('an owner asks, looks, approves - the clock runs; whoever of the operators 
   const approved = await it.ask(it.client, 'POST', `/${made.json.id}/approve`, {});
   // held: the clock runs, the work waits
   expect(approved.json).toMatchObject({ state: 'held', clock: { state: 'running', targetMs: 14_400_000 } });
+  expect(approved.json.heldMs).toBeGreaterThanOrEqual(0);
   expect(approved.json.history).toMatchObject([
     { verb: 'request', role: 'client', who: expect.any(String) },
     { verb: 'hold', role: 'operator', who: null, reason: 'the disk' },

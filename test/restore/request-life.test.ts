@@ -25,7 +25,7 @@ const TABLE: Readonly<Record<Verb, Partial<Record<RequestState, readonly [who: s
     held: ['c o d', 'cancelled'],
     failed: ['c o d', 'cancelled'],
   },
-  retry: { failed: ['o', 'approved'] },
+  retry: { failed: ['o d', 'approved'] },
   start: { approved: ['d', 'running'], running: ['d', 'running'], verifying: ['d', 'running'] },
   verify: { running: ['d', 'verifying'], verifying: ['d', 'verifying'] },
   finish: { running: ['d', 'done'], verifying: ['d', 'done'] },

@@ -12,7 +12,7 @@ import { CoffreError } from '../../src/errors.ts';
 import type { Wanted } from '../../src/restore/request-preview.ts';
 import { readSnapshots } from '../../src/retention/facts.ts';
 import { actOnRequest, openRequest, previewNow } from '../../src/schedule/request-desk.ts';
-import { PromiseCalendars, requestDocument } from '../../src/schedule/request-document.ts';
+import { heldMs, PromiseCalendars, requestDocument } from '../../src/schedule/request-document.ts';
 import { RequestKeeper } from '../../src/schedule/request-keeper.ts';
 import { beginRequest, finishRequest } from '../../src/schedule/request-progress.ts';
 import { newId } from '../../src/segment/id.ts';
@@ -236,6 +236,21 @@ describe('at the desk', () => {
   });
 });
 
+test('how long it was held - from its approval on, whatever the clock did', () => {
+  const event = (at: number, state: string) => ({ at, state }) as Parameters<typeof heldMs>[0][number];
+  const events = [
+    event(0, 'requested'),
+    event(10, 'held'),
+    event(20, 'held'),
+    event(50, 'approved'),
+    event(70, 'held'),
+    event(75, 'approved'),
+  ];
+  expect(heldMs(events, 20, 1000)).toBe(35);
+  expect(heldMs(events, null, 1000)).toBe(0);
+  expect(heldMs([event(0, 'requested'), event(5, 'approved'), event(10, 'held')], 5, 100)).toBe(90);
+});
+
 describe('the keeper', () => {
   const approved = async (options: Parameters<typeof setting>[0] = {}) => {
     const it = await setting(options);
@@ -289,6 +304,32 @@ describe('the keeper', () => {
     await it.run();
     await finishRequest(it.deps, it.id, 'coffre', null);
     expect(await kept()).toBe(0);
+  });
+
+  test('it failed for what time may mend - tried again after a minute, five, fifteen, then left to a person', async () => {
+    const it = await approved();
+    it.ordered.add(it.id);
+    const waits = [1, 5, 15];
+    for (const minutes of waits) {
+      it.ordered.delete(it.id);
+      await finishRun(it.catalog, it.clock, await it.run(), 'failed', new CoffreError('E_VAULT_UNREACHABLE', 'away'));
+      await it.keeper.look();
+      expect((await it.state()).state).toBe('failed');
+      it.ordered.add(it.id);
+      it.clock.advance(minutes * 60_000 - 1);
+      await it.keeper.look();
+      expect((await it.state()).state).toBe('failed');
+      it.clock.advance(1);
+      await it.keeper.look();
+      expect(await it.state()).toMatchObject({ state: 'approved', errorCode: null });
+    }
+    it.ordered.delete(it.id);
+    await finishRun(it.catalog, it.clock, await it.run(), 'failed', new CoffreError('E_VAULT_UNREACHABLE', 'away'));
+    it.clock.advance(HOUR);
+    await it.keeper.look();
+    it.clock.advance(DAY);
+    await it.keeper.look();
+    expect((await it.state()).state).toBe('failed');
   });
 
   test('its run was cut off and nobody took it up - ordered anew', async () => {
