@@ -10,6 +10,7 @@ import type { StateLock } from '../catalog/state-lock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
+import type { DamagedCopy } from '../restore/damaged-copy.ts';
 import {
   type InPlaceCaller,
   type InPlaceOrder,
@@ -22,7 +23,7 @@ import {
   type SafetySnapshots,
 } from '../restore/in-place.ts';
 import { recordInPlaceRates } from '../restore/in-place-rates.ts';
-import type { DamagedCopy, UnitRequest } from '../restore/request.ts';
+import type { UnitRequest } from '../restore/request.ts';
 import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
 import { newId } from '../segment/id.ts';
 import type { SourceKind } from '../source/source.ts';

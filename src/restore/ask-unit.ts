@@ -4,8 +4,9 @@ import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { CoffreError } from '../errors.ts';
+import type { DamagedCopy } from './damaged-copy.ts';
 import type { RestoreProgress } from './progress.ts';
-import { type DamagedCopy, parseEvent, type UnitRequest } from './request.ts';
+import { parseEvent, type UnitRequest } from './request.ts';
 
 export interface AskOptions extends Hearing {
   /** Where systemd listens for requests. */

@@ -1,9 +1,9 @@
 // The restore of a running shop into its own place, files and database together, as whoever orders it sees it: the order, what it tells, how it ends.
 import { CoffreError } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
+import type { DamagedCopy } from './damaged-copy.ts';
 import type { RestoredSource } from './execute.ts';
 import type { RestoreProgress } from './progress.ts';
-import type { DamagedCopy } from './request.ts';
 
 /**
  * In this order; clients see them. `preflight`: nothing is touched. `safety`: a backup of the present state. `maintenance`: the shop's

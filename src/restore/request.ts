@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { isId } from '../segment/id.ts';
+import type { DamagedCopy } from './damaged-copy.ts';
 import type { InPlaceRequest } from './in-place.ts';
 import type { RestoreProgress } from './progress.ts';
 
@@ -94,15 +95,6 @@ export function parseRequest(line: string): UnitRequest {
       hint: 'daemon, command and restore unit must be of one version: systemctl restart coffre after an upgrade',
     });
   }
-}
-
-/** A copy that is not right, as the catalog wants to know it. */
-export interface DamagedCopy {
-  readonly snapshot: string;
-  readonly vault: string;
-  readonly key: string;
-  readonly code: string;
-  readonly message: string;
 }
 
 export type RestoreEvent =

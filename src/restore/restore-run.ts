@@ -6,8 +6,8 @@ import { recordDamagedSegment, recordVerification, snapshotSegments } from '../c
 import type { Clock } from '../clock.ts';
 import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
+import type { DamagedCopy } from './damaged-copy.ts';
 import type { RestoredSource } from './execute.ts';
-import type { DamagedCopy } from './request.ts';
 
 /** What a restore finds damaged is not good any more, whether or not another copy helped. An unreachable vault says nothing of that. */
 export async function recordDamage(

@@ -12,7 +12,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
 import { chooseSnapshot } from '../restore/choose.ts';
 import type { ExportedShop } from '../restore/export.ts';
-import type { DamagedCopy } from '../restore/request.ts';
+import type { DamagedCopy } from '../restore/damaged-copy.ts';
 import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
 import { newId } from '../segment/id.ts';
 import type { Work } from './scheduler-ports.ts';

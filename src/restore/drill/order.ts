@@ -11,8 +11,9 @@ import { type Config, DRILL_DEFAULTS, type ShopConfig } from '../../config/confi
 import { asCoffreError, CoffreError, type ErrorCode } from '../../errors.ts';
 import type { SourceKind } from '../../source/source.ts';
 import { chooseSnapshot } from '../choose.ts';
+import type { DamagedCopy } from '../damaged-copy.ts';
 import type { RestoreProgress } from '../progress.ts';
-import type { DamagedCopy, DrillRequest } from '../request.ts';
+import type { DrillRequest } from '../request.ts';
 import { pinSnapshot, recordDamage } from '../restore-run.ts';
 import { type DrillFacts, type Evidence, evidenceText, makeEvidence, type SignedEvidence, signEvidence } from './evidence.ts';
 import { DrillVerdict } from './verdict.ts';
