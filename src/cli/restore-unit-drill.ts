@@ -1,15 +1,18 @@
 // The restore unit's `drill`: one vault's snapshots into its scratch folder, as that folder's owner; nothing stays but what is told.
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
+import { indexCopyPath } from '../backup/state-files.ts';
 import { passedDrills } from '../catalog/drills.ts';
-import { openCatalogToRead } from '../catalog/open.ts';
-import { getSnapshot, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { type Catalog, openCatalogToRead } from '../catalog/open.ts';
+import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { type Config, DRILL_DEFAULTS, type ShopConfig, type VaultConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { missingImages } from '../restore/drill/evidence.ts';
+import { formerImages } from '../restore/drill/former-images.ts';
 import { clearPlace, lockDrills, makeDrillsDir, makePlace, scratchDatabase, sweep } from '../restore/drill/place.ts';
 import { type DrillPorts, dropDatabase, runDrill, withDatabase } from '../restore/drill/run.ts';
 import { shopIdentities, trustedKeys } from '../restore/keys.ts';
 import type { DrillRequest } from '../restore/request.ts';
+import { readIndex } from '../segment/index-file.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import { scratchOwner, type UnitDeps, type UnitTask } from './restore-unit-task.ts';
 import { findShop } from './shop.ts';
@@ -66,6 +69,7 @@ async function serve({ clock, config, adapters, signal, onStep, onProgress, onPr
         ...{ drill: request.request, shop, vault, snapshots, server: drillDatabase },
         rules: shop.plan.drill ?? DRILL_DEFAULTS,
         missingBefore,
+        formerImages: await imagesLost(config, catalog, snapshots),
       },
     );
   } finally {
@@ -80,6 +84,18 @@ async function imagesBefore(drills: AsyncIterable<string>): Promise<number | nul
     if (missing !== null) return missing;
   }
   return null;
+}
+
+/** Of the oldest snapshot of the files that is kept, by the daemon's own copies of both indexes; nothing where one lacks. */
+async function imagesLost(config: Config, catalog: Catalog, drilled: readonly SnapshotWithCopies[]): Promise<ReadonlySet<number>> {
+  const newer = drilled.find(({ source }) => source === 'files');
+  if (newer === undefined) return new Set();
+  const copyOf = ({ id, shop }: SnapshotWithCopies): string => indexCopyPath(config.stateDir, shop, id);
+  const [older] = (await listSnapshots(catalog, newer.shop))
+    .filter((one) => one.source === 'files' && one.complete === 1 && one.asOf < newer.asOf && existsSync(copyOf(one)))
+    .sort((a, b) => a.asOf - b.asOf);
+  if (older === undefined || !existsSync(copyOf(newer))) return new Set();
+  return await formerImages(readIndex(copyOf(older)), readIndex(copyOf(newer)));
 }
 
 /** A killed drill's database; a server that does not answer is the drill's own to complain of. */

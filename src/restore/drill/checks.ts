@@ -9,6 +9,7 @@ import { checkImages } from '../../target/shop/images.ts';
 import type { ShopFinding, ShopSession, ShopTables } from '../../target/shop.ts';
 import type { RestoredSource } from '../execute.ts';
 import type { DrillCheck } from './evidence.ts';
+import { countNamed } from './former-images.ts';
 
 /** A restore counts its rows by the index; the manifest, which is signed, must say the same, and the server have as many tables. */
 export async function countChecks(restored: RestoredSource, manifest: Manifest, session: ShopSession | null): Promise<DrillCheck[]> {
@@ -43,6 +44,8 @@ export interface RestoredShop {
   readonly manifest: Manifest | null;
   /** Images without a file in the last drill that was passed; null: there was none. */
   readonly missingBefore: number | null;
+  /** Images whose file an older snapshot has and this one has not. */
+  readonly formerImages: ReadonlySet<number>;
   /** The instant that the database is of. */
   readonly asOf: Temporal.Instant;
   readonly signal: AbortSignal;
@@ -76,7 +79,8 @@ export async function shopChecks(restored: RestoredShop): Promise<DrillCheck[]> 
 
 /**
  * A database is of today, its files of last Sunday: what came in between is missing, at most `missingImagesPercent`. Shops have some missing of
- * old besides: as many as the live shop lacks, and no more than the last drill that was passed.
+ * old besides: as many as the live shop lacks, and no more than the last drill that was passed. What an older snapshot had, and the database
+ * still names, is none of these.
  */
 async function imagesBeside(of: RestoredShop & { readonly root: string; readonly tables: ShopTables }): Promise<ShopFinding> {
   const { host, missingBefore, root, rules, shop, signal, tables } = of;
@@ -85,6 +89,10 @@ async function imagesBeside(of: RestoredShop & { readonly root: string; readonly
   const strict = await checkImages({ host, root, tables, allowed: spare, signal });
   if (strict.ok !== false) return strict;
   const live = shop.host.type === 'local' && shop.files !== null ? await missingFrom({ ...of, root: shop.files.root }, images) : null;
+  const lost = await countNamed(tables, of.formerImages);
+  if (lost > spare) {
+    return { ...strict, detail: `${strict.detail}; ${lost} of them are in an older snapshot`, figures: { ...strict.figures, live, lost } };
+  }
   const known = [live, missingBefore].filter((count) => count !== null);
   if (known.length === 0) return strict;
   const judged = await checkImages({ host, root, tables, allowed: Math.min(...known) + spare, signal });

@@ -54,6 +54,8 @@ export interface DrillOrder {
   readonly snapshots: readonly SnapshotWithCopies[];
   /** Images without a file in the last drill that was passed; null: there was none. */
   readonly missingBefore: number | null;
+  /** Images whose file an older snapshot has and this one has not. */
+  readonly formerImages: ReadonlySet<number>;
   /** A server to load databases into; null: one of the drill's own. */
   readonly server: { readonly url: string; readonly password: Secret | null } | null;
 }
@@ -139,7 +141,7 @@ class Drill {
 
   async run(): Promise<Found> {
     const { folder, onStep, ports, signal } = this.#deps;
-    const { missingBefore, rules, server, shop, vault } = this.#order;
+    const { formerImages, missingBefore, rules, server, shop, vault } = this.#order;
     onStep('open');
     this.#vault = await ports.openVault(vault);
     const opened: Opened[] = [];
@@ -190,7 +192,16 @@ class Drill {
     }
     onStep('checks');
     signal.throwIfAborted();
-    const asShop = { host: ports.host, session: databaseThere ? this.#session : null, root: treeAt, shop, rules, missingBefore, signal };
+    const asShop = {
+      host: ports.host,
+      session: databaseThere ? this.#session : null,
+      root: treeAt,
+      shop,
+      rules,
+      missingBefore,
+      formerImages,
+      signal,
+    };
     const asOf = database ? Temporal.Instant.from(database.manifest.asOf) : this.#startedAt;
     this.#checks.push(...(await shopChecks({ ...asShop, manifest: tree?.manifest ?? null, asOf })));
     const { calendar, targetMs } = shop.plan.rto;
