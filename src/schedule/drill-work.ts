@@ -2,7 +2,8 @@
 import { Estimator } from '../backup/estimator.ts';
 import type { RunLog } from '../backup/log.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { recordStep } from '../catalog/run-queue.ts';
+import { pageOfRuns, recordStep } from '../catalog/run-queue.ts';
+import { isRunAlive } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -23,6 +24,9 @@ export interface DrillWorkDeps {
   /** Of this coffre. */
   readonly version: string;
 }
+
+/** Between two looks whether somebody restores. */
+const LOOK_EVERY_MS = 10_000;
 
 /**
  * Nothing for a scheduled drill of a shop that is not backed up, or has nothing yet. Throws DrillVerdict for what it found, E_BUSY while another
@@ -48,6 +52,9 @@ export async function drillForShop(deps: DrillWorkDeps, work: Work, task: Extrac
   let steps = 0;
   let told: Promise<void> = Promise.resolve();
   const progress = figuresOf(clock, work);
+  const over = new AbortController();
+  const signal = AbortSignal.any([work.signal, over.signal]);
+  const watched = watchRestores(deps, over, signal);
   const { failure } = await drillShop(
     {
       ...{ config, catalog, clock, version, signedBy: 'daemon' },
@@ -55,7 +62,7 @@ export async function drillForShop(deps: DrillWorkDeps, work: Work, task: Extrac
       loadKey: () => loadSigningKey(config.signing.keyFile),
     },
     {
-      ...{ shop, runId: work.run, who: work.who, signal: work.signal, from: task.from, snapshot: null },
+      ...{ shop, runId: work.run, who: work.who, signal, from: task.from, snapshot: null },
       sources: task.source === null ? drilledSources(shop) : [task.source],
       onStep: (step) => {
         work.step(step);
@@ -65,8 +72,24 @@ export async function drillForShop(deps: DrillWorkDeps, work: Work, task: Extrac
       },
       onProgress: progress,
     },
-  ).finally(() => told);
+  ).finally(async () => {
+    over.abort();
+    await watched;
+    await told;
+  });
   if (failure) throw failure;
+}
+
+/** A restore that a command begins meanwhile comes first, too: the drill is begun anew after it. */
+async function watchRestores({ catalog, clock }: DrillWorkDeps, over: AbortController, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
+    if (signal.aborted) return;
+    const restores = await pageOfRuns(catalog, { kinds: ['restore'], states: ['running'], limit: 10 }).catch(() => []);
+    for (const { id } of restores) {
+      if (await isRunAlive(catalog, id)) over.abort(new CoffreError('E_BUSY', 'a restore is under way: the drill comes after it'));
+    }
+  }
 }
 
 async function hasAnySnapshot(catalog: Catalog, shop: string): Promise<boolean> {
