@@ -33,6 +33,12 @@ export const ERRORS = {
     'nothing else is done for its shop until it ends; what it waits for does not answer (the log, df, dmesg): restart coffre once it does',
   ),
   E_NOTIFY: kind(1, 'backoff', 'somebody could not be told', 'coffre notify test tries each channel and says what is wrong with it'),
+  E_LEDGER_PURGED: kind(
+    1,
+    'never',
+    'the rows of that time are not in the ledger any more',
+    'detail is kept for 12 months; statements, opening balances and the anchors of each day stay',
+  ),
   // 2: usage or configuration
   E_USAGE: kind(2, 'never', 'the command line is wrong', 'see --help'),
   E_CONFIG: kind(2, 'operator', 'the configuration is wrong', 'correct the named line; config/coffre.example.yaml documents every key'),
@@ -200,6 +206,12 @@ export const ERRORS = {
   ),
   E_DECRYPT: kind(6, 'operator', 'an object cannot be decrypted with this identity', 'check that the identity is this shop’s'),
   E_FORMAT: kind(6, 'never', 'bytes do not follow coffre’s format', 'the object is damaged or from a newer version'),
+  E_LEDGER_ALTERED: kind(
+    6,
+    'operator',
+    'a row of the ledger, an anchor or a statement is not what it was',
+    'coffre billing prove names it; compare with a copy of the state directory, and find out who wrote there',
+  ),
   E_VERSION_FOREIGN: kind(
     6,
     'operator',
@@ -288,18 +300,6 @@ export const ERRORS = {
   // 11: state on this machine
   E_STATE: kind(11, 'operator', 'the state directory cannot be used', 'check that stateDir exists, is writable and has space'),
   E_STATE_SPACE: kind(11, 'operator', 'the state directory has no space left', 'free space on the file system of stateDir'),
-  E_LEDGER_PURGED: kind(
-    1,
-    'never',
-    'the rows of that time are not in the ledger any more',
-    'detail is kept for 12 months; statements, opening balances and the anchors of each day stay',
-  ),
-  E_LEDGER_ALTERED: kind(
-    11,
-    'operator',
-    'a row of the ledger, an anchor or a statement is not what it was',
-    'coffre billing prove names it; compare with a copy of the state directory, and find out who wrote there',
-  ),
   E_CATALOG: kind(
     11,
     'operator',

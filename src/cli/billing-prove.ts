@@ -12,7 +12,7 @@ const HELP = `
 Computes the hash chain of the whole ledger again, and compares it with the anchors of each day, with what the locked
 checkpoints in the vault say in the clear (read back, signed), with the statements that were issued, and with the store's
 own listing of the objects that made up the peak and still exist. Says what it could check and what it could not; what
-was altered, removed or moved is named, and the exit status is then 11. Ten million rows take about a minute.
+was altered, removed or moved is named, and the exit status is then 6. Ten million rows take about a minute.
 
 Example:
   coffre billing prove --month 2026-03

@@ -57,6 +57,8 @@ const STATUS_OF_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   E_STATE_SPACE: 507,
   E_STATE_NOT_EMPTY: 409,
   E_NOT_FOUND: 404,
+  // there once, and never again
+  E_LEDGER_PURGED: 410,
   E_TOKEN: 401,
   E_FORBIDDEN: 403,
   E_RANGE: 416,
