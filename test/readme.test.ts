@@ -6,7 +6,7 @@ import { parseConfig } from '../src/config/load.ts';
 import { ERRORS } from '../src/errors.ts';
 import { LOAD_SESSION } from '../src/target/mariadb/load-statement.ts';
 import { README, step } from './by-hand.ts';
-import { coffre } from './cli/run-coffre.ts';
+import { helpOf } from './cli/help-of.ts';
 
 const text = readFileSync(README, 'utf8');
 const top = dirname(README);
@@ -38,16 +38,16 @@ describe('commands', () => {
       line.replace(/^coffre (--url \S+ )?/, ''),
     );
     const help = new Map<string, string>();
-    const helpOf = async (own: string): Promise<string> => {
-      if (!help.has(own)) help.set(own, (await coffre([...own.split(' '), '--help'])).stdout);
+    const told = async (own: string): Promise<string> => {
+      if (!help.has(own)) help.set(own, await helpOf(own.split(' ')));
       return help.get(own) ?? '';
     };
     for (const line of said) {
       const [name = '', second = ''] = line.split(' ');
-      const own = /^[a-z]/.test(second) && new RegExp(`^ {2}${second} `, 'm').test(await helpOf(name)) ? `${name} ${second}` : name;
-      const told = await helpOf(own);
-      expect(told, line).toContain(`Usage: coffre ${own}`);
-      for (const [flag] of line.matchAll(/--[a-z][a-z0-9-]*/g)) expect(told, `${line}: ${flag}`).toContain(flag);
+      const own = /^[a-z]/.test(second) && new RegExp(`^ {2}${second} `, 'm').test(await told(name)) ? `${name} ${second}` : name;
+      const ownHelp = await told(own);
+      expect(ownHelp, line).toContain(`Usage: coffre ${own}`);
+      for (const [flag] of line.matchAll(/--[a-z][a-z0-9-]*/g)) expect(ownHelp, `${line}: ${flag}`).toContain(flag);
     }
     expect(help.size).toBeGreaterThan(12);
   }, 240_000);

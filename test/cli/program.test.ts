@@ -43,20 +43,6 @@ describe('usage', () => {
       json: { help: expect.stringContaining('Usage: coffre doctor') },
     });
   });
-
-  it('every command - has --help with an example', async () => {
-    const { stdout } = await coffre(['--help']);
-    const names = [...(stdout.split('Commands:')[1] ?? '').matchAll(/^ {2}([a-z][a-z-]*)\b/gm)].map((match) => match[1] as string);
-    expect(names).toEqual(expect.arrayContaining(['init', 'doctor', 'keys', 'errors']));
-    for (const name of names.filter((candidate) => candidate !== 'help')) {
-      const help = await coffre([name, '--help']);
-      expect({ name, status: help.status, example: help.stdout.includes('Example') || help.stdout.includes('Commands:') }).toEqual({
-        name,
-        status: 0,
-        example: true,
-      });
-    }
-  });
 });
 
 describe('errors', () => {
