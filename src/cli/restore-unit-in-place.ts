@@ -147,8 +147,8 @@ async function openFiles(
 /** Asks everything that can be known before the shop is touched. Throws what would make the restore fail. */
 async function preflight(deps: UnitDeps, request: InPlaceRequest, shop: ShopConfig, unit: Opened, folder: string): Promise<InPlaceLook> {
   const look = lookAtOrder(peekJournal(folder), request);
-  // Where one is open its own checks were made, and the space is partly its own.
-  if (look.open !== null) return look;
+  // Of the open one the checks were made, and the space is partly its own; and what swapped something only goes on.
+  if (look.open !== null && (look.open.swapped || look.open.order.request === request.request)) return look;
   {
     // taken for as long as it is looked at
     using journal = await InPlaceJournal.open(folder, shop.name, deps.clock);
@@ -164,7 +164,7 @@ async function preflight(deps: UnitDeps, request: InPlaceRequest, shop: ShopConf
     const notes: string[] = [];
     if (state.kind.application === 'generic')
       notes.push('coffre knows no maintenance page of this shop: its pages are not closed meanwhile');
-    return { open: null, notes };
+    return { ...look, notes };
   }
 }
 

@@ -39,10 +39,10 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on its own host', () => {
   }, 240_000);
 
   test('killed at some steps, there and back - as before, in maintenance, or complete', async () => {
-    const forth = await chainOfKills(setting, safety, [40, 120, 130]);
+    const forth = await chainOfKills(setting, safety, [40, 120]);
     expect(forth.found).toEqual([]);
     const back = await chainOfKills(setting, safety, [125, 20], true);
     expect(back.found).toEqual([]);
-    expect(forth.kills.length + back.kills.length).toBeGreaterThan(3);
+    expect(forth.kills.length + back.kills.length).toBeGreaterThan(2);
   }, 300_000);
 });

@@ -81,27 +81,19 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     expect(await setting.leftovers()).toEqual([]);
   }, 240_000);
 
-  test.each([
-    ['files', 'one two'],
-    ['database', 'two one'],
-  ] as const)(
-    'the %s alone - the other half stays as it is',
-    async (source, page) => {
-      const request = requestFor(setting, null);
-      const { answer } = await runUnit(setting, { ...request, [source === 'files' ? 'database' : 'files']: null }, 0);
-      expect(answer).toMatchObject({ event: 'done', result: { outcome: 'restored', safety: null, restored: [{ source }] } });
-      expect(await setting.page()).toBe(page);
-      expect(await setting.leftovers()).toEqual([]);
-    },
-    240_000,
-  );
+  test('the database alone - closed and opened by the same guard; the files stay as they are', async () => {
+    const { answer } = await runUnit(setting, { ...requestFor(setting, null), files: null }, 0);
+    expect(answer).toMatchObject({ event: 'done', result: { outcome: 'restored', safety: null, restored: [{ source: 'database' }] } });
+    expect(await setting.page()).toBe('two one');
+    expect(await setting.leftovers()).toEqual([]);
+  }, 240_000);
 
   test('killed at many steps - as before, in maintenance, or complete; the same order ends it', async () => {
-    const forth = await chainOfKills(setting, safety, [25, 90, 140, 205, 150, 110]);
+    const forth = await chainOfKills(setting, safety, [25, 140, 205, 110]);
     expect(forth.found).toEqual([]);
-    expect(forth.kills).toHaveLength(6);
-    const back = await chainOfKills(setting, safety, [215, 60, 30, 45], true);
+    expect(forth.kills).toHaveLength(4);
+    const back = await chainOfKills(setting, safety, [215, 45], true);
     expect(back.found).toEqual([]);
-    expect(back.kills.length).toBeGreaterThan(2);
+    expect(back.kills).toHaveLength(2);
   }, 240_000);
 });

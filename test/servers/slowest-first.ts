@@ -3,6 +3,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Below test/, the slowest first; every other file takes less than ten seconds. A clone has no times of earlier runs to go by. */
 const SLOW = [
+  'restore/in-place',
+  'restore/in-place-ssh',
   'restore/database',
   'acceptance/fault-matrix.backup',
   'acceptance/fault-matrix.reading',

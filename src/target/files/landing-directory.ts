@@ -272,10 +272,9 @@ export function abandonStaged(directory: string): void {
   try {
     const root = place.directory('.') as Held;
     for (const { name, state } of lookAt(place).markers) {
-      // one that is not this user's says nothing
-      if (state === null) continue;
-      refuseBusy(state, directory);
-      removeMarker(root, name);
+      // one whose removal was cut off says nothing any more
+      if (state) refuseBusy(state, directory);
+      if (lstatSync(`${root}/${name}`).uid === process.geteuid?.()) removeMarker(root, name);
     }
   } catch (cause) {
     throw targetError(directory, cause);
