@@ -216,6 +216,9 @@ export function resolveConfig(
       mustExist([...at, 'vaults', index], vault, 'vaults');
       if (value.vaults.indexOf(vault) < index) report([...at, 'vaults', index], `names ${vault} a second time`);
     });
+    if (value.contact?.email && !written.notify.mail) {
+      warn([...at, 'contact', 'email'], 'is told nothing: notify.mail is not configured');
+    }
     if (!value.database && !value.files && !value.server) {
       report(at, 'has nothing to back up: database, files or server is expected');
     }
