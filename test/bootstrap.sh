@@ -46,6 +46,7 @@ esac
 case "$what ${1:-}" in
   'bench database') wanted="$wanted mydumper:mydumper rclone:rclone" ;;
   'bench files') wanted="$wanted restic:restic rclone:rclone" ;;
+  'bench in-place') wanted="$wanted php:php-cli" ;;
   'bench restore') wanted="$wanted rclone:rclone" ;;
   'bench ssh') wanted="$wanted sshd:openssh-server ssh:openssh-client rclone:rclone" ;;
 esac
