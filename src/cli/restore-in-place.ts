@@ -5,12 +5,11 @@ import { join } from 'node:path';
 import type { Catalog } from '../catalog/open.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
-import { lockShop } from '../catalog/shop-lock.ts';
-import type { StateLock } from '../catalog/state-lock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
 import type { DamagedCopy } from '../restore/damaged-copy.ts';
+import { HeldShop } from '../restore/held-shop.ts';
 import {
   type InPlaceCaller,
   type InPlaceOrder,
@@ -76,7 +75,7 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
   const runId = newId(clock);
   const bar = invocation.progress(`restore ${shop.name}`);
   const damaged: DamagedCopy[] = [];
-  const held = new HeldShop(config, context, shop.name);
+  using held = new HeldShop(config, clock, shop.name, invocation.signal);
   const safety = { ms: null as number | null };
   const caller: InPlaceCaller = {
     signal: invocation.signal,
@@ -121,7 +120,6 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       throw failure;
     }
   } finally {
-    held.release();
     for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
   }
 }
@@ -265,37 +263,6 @@ function failureOf(stdout: string, stderr: string, shop: ShopConfig, source: Sou
   return new CoffreError(code, `the safety snapshot of ${shop.name}’s ${source} failed, nothing was restored: ${message}`, {
     hint: 'mend that, or --skip-safety restores without one: there is no way back then but older snapshots',
   });
-}
-
-/** The shop's lock, let go for the time of its safety snapshot, which is a backup like any other. */
-class HeldShop {
-  readonly #config: Config;
-  readonly #context: CliContext;
-  readonly #shop: string;
-  #lock: StateLock | null = null;
-
-  constructor(config: Config, context: CliContext, shop: string) {
-    this.#config = config;
-    this.#context = context;
-    this.#shop = shop;
-  }
-
-  /** Throws E_BUSY. */
-  async take(): Promise<void> {
-    this.#lock = await lockShop(this.#config.stateDir, this.#context.clock, this.#shop, 'a restore in place', this.#config.timezone);
-  }
-
-  async without<T>(work: () => Promise<T>): Promise<T> {
-    this.release();
-    const result = await work();
-    await this.take();
-    return result;
-  }
-
-  release(): void {
-    this.#lock?.release();
-    this.#lock = null;
-  }
 }
 
 const sourceOf = (wanted: Pick<InPlaceOrder, 'database' | 'files'> | undefined): SourceKind | null =>
