@@ -7,6 +7,7 @@ import { recordGap } from '../catalog/gaps.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { recordStep } from '../catalog/run-queue.ts';
 import { endedBy, finishRun, markInterrupted, startRun } from '../catalog/runs.ts';
+import { noteFacts } from '../catalog/shop-facts.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import { listSnapshots, recordSnapshot } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
@@ -28,6 +29,7 @@ import { openReading, packReading } from './pack-reading.ts';
 import type { OnProgress } from './progress.ts';
 import { chooseReuse, confirmCopies, type ReuseBase } from './reuse.ts';
 import { sealIndex } from './seal-index.ts';
+import { factsOfBackup } from './shop-facts.ts';
 import { openShopKeys, storeIdentity } from './shop-keys.ts';
 import { requireOpen } from './shop-open.ts';
 import { type SnapshotResult, shortfallOf } from './snapshot-result.ts';
@@ -355,6 +357,8 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
 
   // Why the others lack it: a catch-up brings it there.
   for (const [vault, error] of vaults.left) await recordGap(catalog, { snapshotId: runId, vault, error, atMs: clock.nowMs() });
+
+  await noteFacts(catalog, clock, shop.name, factsOfBackup(shop, deps.tools, summary.server));
 
   const held = strongestLock(copies);
   const firstCopy = copies[0] as CommittedCopy;

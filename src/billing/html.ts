@@ -23,3 +23,35 @@ export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): 
   });
   return { [MARK]: true, text: strings.map((text, at) => text + (shown[at] ?? '')).join('') };
 }
+
+/** Our own text, in which nothing is put: styles. */
+export const rawHtml = (text: string): Html => ({ [MARK]: true, text });
+
+/** A page that needs nothing else: nothing is fetched, nothing is run. */
+export function htmlPage({
+  body,
+  language,
+  style,
+  title,
+}: {
+  readonly language: string;
+  readonly title: string;
+  readonly style: string;
+  readonly body: Html;
+}): string {
+  return html`<!DOCTYPE html>
+<html lang="${language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${title}</title>
+<style>${rawHtml(style)}</style>
+</head>
+<body>
+<main>
+${body}
+</main>
+</body>
+</html>
+`.text;
+}

@@ -1,6 +1,6 @@
 // Statements as a page that prints on A4: nothing is loaded from anywhere, and everything that people wrote is text.
 import { Temporal } from 'temporal-polyfill';
-import { type Html, html } from './html.ts';
+import { type Html, html, htmlPage } from './html.ts';
 import type { Statement, StatementLine } from './statement-schema.ts';
 import { day, type Language, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
 
@@ -43,25 +43,9 @@ export function statementsHtml(statements: readonly Statement[], language: Langu
   const words = wordsOf(language);
   const [first] = statements;
   const title = statements.length === 1 && first ? `${words.statement} ${first.number ?? first.contract}` : words.statement;
-  return html`<!DOCTYPE html>
-<html lang="${language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>${title}</title>
-<style>${raw(STYLE)}</style>
-</head>
-<body>
-<main>
-${statements.map((statement) => article(statement, language))}
-</main>
-</body>
-</html>
-`.text;
+  const body = html`${statements.map((statement) => article(statement, language))}`;
+  return htmlPage({ language, title, style: STYLE, body });
 }
-
-/** Our own text, in which nothing is put. */
-const raw = (text: string): Html => ({ ...html``, text });
 
 function article(statement: Statement, language: Language): Html {
   const words = wordsOf(language);

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   shop: async () => (await import('./shop-life.ts')).registerShop,
   hold: async () => (await import('./hold.ts')).registerHold,
   export: async () => (await import('./export.ts')).registerExport,
+  report: async () => (await import('./report.ts')).registerReport,
   estimate: async () => (await import('./estimate.ts')).registerEstimate,
   status: async () => (await import('./status.ts')).registerStatus,
   billing: async () => (await import('./billing.ts')).registerBilling,

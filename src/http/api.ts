@@ -20,6 +20,7 @@ import { registerLogLevel } from './log-level.ts';
 import { registerMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
+import { registerReport } from './report.ts';
 import { registerRequests } from './requests.ts';
 import type { Api, RouteAccess } from './routes.ts';
 import { registerRunEvents } from './run-events.ts';
@@ -120,6 +121,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerShops(api, service);
   registerStatus(api, service);
   registerEstimate(api, service);
+  registerReport(api, service);
   registerDrills(api, service);
   registerExports(api, service);
   registerShopLife(api, service);

@@ -45,6 +45,7 @@ const MATRIX: Readonly<Record<string, Row>> = {
   'GET /v1/shops/:shop': { ...ONE_OF_OWNER, monitor: 200, path: ({ shop }) => `/v1/shops/${shop}` },
   'GET /v1/shops/:shop/status': { ...ONE_OF_OWNER, monitor: 200, path: ({ shop }) => `/v1/shops/${shop}/status` },
   'GET /v1/shops/:shop/estimate': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/estimate` },
+  'GET /v1/shops/:shop/report': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/report?from=2026-03-01&to=2026-03-31` },
   'GET /v1/shops/:shop/exports': { ...ONE_OF_OWNER, path: ({ shop }) => `/v1/shops/${shop}/exports` },
   'POST /v1/shops/:shop/exports': {
     ...{ ...ONE_OF_OWNER, admin: 202, own: 202, path: ({ shop }) => `/v1/shops/${shop}/exports`, body: () => ({}) },

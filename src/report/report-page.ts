@@ -1,0 +1,363 @@
+// A report as one page that needs nothing else and prints on A4, for the shop's owner.
+import { Temporal } from 'temporal-polyfill';
+import { type Html, html, htmlPage } from '../billing/html.ts';
+import { calendarPlot, volumePlot } from './report-plots.ts';
+import type { Report } from './report-schema.ts';
+import { changeName, type ReportWords, reportWords } from './report-words.ts';
+import { bytesIn, dayIn, durationIn, type Language, momentIn, shortMomentIn, wholeNumber } from './wording.ts';
+
+const STYLE = `
+@page { size: A4; margin: 16mm 15mm 18mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt Arial, "Liberation Sans", sans-serif; color: #555e68; } }
+* { box-sizing: border-box; }
+body { font: 10pt/1.45 "Source Sans 3", "Segoe UI", "Helvetica Neue", Arial, "Liberation Sans", sans-serif; color: #1a1d21; margin: 0; }
+main { max-width: 180mm; margin: 0 auto; }
+header { display: flex; justify-content: space-between; align-items: flex-start; gap: 10mm; border-bottom: 2px solid #1f4e79; padding-bottom: 4mm; }
+h1 { font-size: 19pt; line-height: 1.15; margin: 0 0 1mm; color: #1f4e79; }
+h2 { font-size: 11.5pt; margin: 7mm 0 2mm; color: #1f4e79; break-after: avoid; }
+p { margin: 0 0 2mm; } header p { margin: 0; } .right { text-align: right; }
+.figures { display: grid; grid-template-columns: repeat(3, 1fr); gap: 3mm; margin: 3mm 0; }
+.figures div { border: 1px solid #d5dae0; border-left: 3px solid #1f4e79; padding: 2mm 3mm; break-inside: avoid; }
+.figures div.red { border-left-color: #a11616; }
+.figures b { display: block; font-size: 14pt; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.figures span { color: #39424c; } .figures small { display: block; }
+table { border-collapse: collapse; width: 100%; }
+th { text-align: left; font-weight: 600; color: #555e68; border-bottom: 1px solid #9aa4af; padding: 1mm 2mm 1mm 0; vertical-align: bottom; }
+td { padding: 1mm 2mm 1mm 0; border-bottom: 1px solid #e3e7eb; vertical-align: top; }
+th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+tr { break-inside: avoid; } thead { display: table-header-group; }
+td.t { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.red { color: #a11616; } td.red { font-weight: 600; }
+small { color: #555e68; font-size: 8.5pt; }
+.note { border-left: 3px solid #9a3412; padding-left: 3mm; margin: 3mm 0; }
+code { font-family: "Liberation Mono", Consolas, monospace; font-size: 7.5pt; overflow-wrap: anywhere; }
+figure { margin: 0; break-inside: avoid; } svg { width: 100%; height: auto; } svg text { font: 9.5px Arial, "Liberation Sans", sans-serif; fill: #39424c; }
+footer { margin-top: 8mm; padding-top: 2mm; border-top: 1px solid #9aa4af; color: #555e68; font-size: 8pt; }
+@media screen { body { background: #eef1f4; } main { background: #fff; max-width: 210mm; padding: 14mm 15mm; margin: 8mm auto; } }
+`;
+
+/** A cell: text, or what it is beside that. */
+type Cell = string | { readonly text: string; readonly as: 'n' | 't' | 'red' | 'code' };
+
+/** Whole, as HTML. Nothing is fetched, nothing is run. */
+export function reportPage(report: Report, language: Language): string {
+  const words = reportWords(language);
+  const { period, shop } = report;
+  const zone = period.timezone;
+  const day = (text: string): string => dayIn(language, Temporal.PlainDate.from(text));
+  const made = momentIn(language, Temporal.Instant.from(report.madeAt).epochMilliseconds, zone);
+  const span = words.period(day(period.from), day(period.to));
+  const plot = volumePlot(report, words, language);
+  const body = html`<header>
+<div><h1>${words.title}</h1><p><strong>${shop}</strong></p></div>
+<div class="right"><p><strong>${span}</strong></p>
+${report.plan === null ? null : html`<p>${words.plan}${language === 'fr' ? '\u00a0' : ''}: ${report.plan}</p>`}
+<p>${words.state}${language === 'fr' ? '\u00a0' : ''}: ${words.states[report.state]}</p>
+<p><small>${words.made(made)}</small></p></div>
+</header>
+${notes(report, words, language)}
+<h2>${words.summary}</h2>
+${figures(report, words, language)}
+<h2>${words.volumeTitle}</h2>
+${plot === null ? html`<p>${words.unknown}</p>` : html`<figure>${plot}<figcaption><small>${words.volumeCaption}</small></figcaption></figure>`}
+${vaultTable(report, words, language)}
+<h2>${words.calendarTitle}</h2>
+<figure>${calendarPlot(report, words, language)}</figure>
+${new Sections(report, words, language).all()}
+<footer><p>${words.footer} ${words.zone(zone)}.</p></footer>`;
+  return htmlPage({ language, title: `${words.title} – ${shop} – ${span}`, style: STYLE, body });
+}
+
+function notes({ complete, madeAt, period }: Report, words: ReportWords, language: Language): Html {
+  const when = (text: string): string => momentIn(language, Temporal.Instant.from(text).epochMilliseconds, period.timezone);
+  const today = Temporal.Instant.from(madeAt).toZonedDateTimeISO(period.timezone).toPlainDate();
+  const said = [
+    complete.runs === null ? null : words.incompleteRuns(when(complete.runs)),
+    complete.changes === null ? null : words.incompleteChanges(when(complete.changes)),
+    complete.volume === null ? null : words.incompleteVolume(when(complete.volume)),
+    Temporal.PlainDate.compare(today, Temporal.PlainDate.from(period.to)) <= 0 ? words.unfinished : null,
+  ];
+  return html`${said.flatMap((text) => (text === null ? [] : [html`<p class="note">${text}</p>\n`]))}`;
+}
+
+function figures({ period, totals, volume }: Report, words: ReportWords, language: Language): Html {
+  const n = (value: number): string => wholeNumber(value, language);
+  const bytes = (value: number | null): string => (value === null ? words.unknown : bytesIn(language, value));
+  const { backups, damaged, drills, incidents, restores, storedBytes, verifiedBytes } = totals;
+  const when = (text: string): string => momentIn(language, Temporal.Instant.from(text).epochMilliseconds, period.timezone);
+  const box = (value: string, name: string, more: string, isRed = false): Html =>
+    html`<div${isRed ? html` class="red"` : null}><b>${value}</b><span>${name}</span>${more === '' ? null : html`<small>${more}</small>`}</div>\n`;
+  return html`<div class="figures">
+${box(n(backups.done), words.backups, words.ofWhich(backups.failed, backups.other), backups.failed > 0)}${box(bytes(storedBytes), words.stored, '')}${box(
+  bytes(verifiedBytes),
+  words.verified,
+  damaged > 0 ? words.damaged(damaged) : verifiedBytes === 0 ? words.notRead : words.intact,
+  damaged > 0,
+)}${box(n(drills.passed), words.drills, drills.failed > 0 ? words.failedDrills(drills.failed) : '', drills.failed > 0)}${box(
+  n(restores.done),
+  words.restores,
+  restores.failed > 0 ? words.ofWhich(restores.failed, 0) : '',
+  restores.failed > 0,
+)}${box(n(incidents.found), words.incidents, incidents.open > 0 ? words.openIncidents(incidents.open) : '', incidents.open > 0)}${box(
+  bytes(volume.peakBytes),
+  words.peak,
+  volume.peakAt === null ? '' : words.reached(when(volume.peakAt)),
+)}${box(bytes(volume.levelBytes), words.level, '')}</div>
+`;
+}
+
+function vaultTable({ volume }: Report, words: ReportWords, language: Language): Html | null {
+  if (volume.vaults.length < 2) return null;
+  return table(
+    [words.vault, { text: words.peak, as: 'n' }, { text: words.level, as: 'n' }],
+    volume.vaults.map(({ levelBytes, peakBytes, vault }) => [
+      vault,
+      { text: bytesIn(language, peakBytes), as: 'n' },
+      { text: bytesIn(language, levelBytes), as: 'n' },
+    ]),
+  );
+}
+
+/** What is there is told; of what there is none, that is said where a reader would look for it. */
+class Sections {
+  readonly #report: Report;
+  readonly #words: ReportWords;
+  readonly #language: Language;
+
+  constructor(report: Report, words: ReportWords, language: Language) {
+    this.#report = report;
+    this.#words = words;
+    this.#language = language;
+  }
+
+  all(): readonly Html[] {
+    return [
+      ...[this.#sources(), this.#failures(), this.#upkeep(), this.#drills(), this.#requests(), this.#restores(), this.#incidents()],
+      ...[this.#breaches(), this.#holds(), this.#changes(), this.#versions(), this.#backups()],
+    ].flatMap((section) => section ?? []);
+  }
+
+  #when(text: string | null): Cell {
+    if (text === null) return '–';
+    const at = Temporal.Instant.from(text).epochMilliseconds;
+    return { text: shortMomentIn(this.#language, at, this.#report.period.timezone), as: 't' };
+  }
+
+  #said(text: string): string {
+    return momentIn(this.#language, Temporal.Instant.from(text).epochMilliseconds, this.#report.period.timezone);
+  }
+
+  #bytes(bytes: number | null): Cell {
+    return { text: bytes === null ? '–' : bytesIn(this.#language, bytes), as: 'n' };
+  }
+
+  #took({ endedAt, startedAt }: { readonly startedAt: string; readonly endedAt: string | null }): Cell {
+    if (endedAt === null) return '–';
+    return {
+      text: durationIn(this.#language, Temporal.Instant.from(startedAt).until(Temporal.Instant.from(endedAt)).total('milliseconds')),
+      as: 'n',
+    };
+  }
+
+  #section(title: string, heads: readonly Cell[], rows: readonly (readonly Cell[])[], isAlways = false): Html | null {
+    if (rows.length === 0) return isAlways ? html`<h2>${title}</h2>\n<p>${this.#words.nothing}</p>\n` : null;
+    return html`<h2>${title}</h2>\n${table(heads, rows)}`;
+  }
+
+  #sources(): Html | null {
+    const words = this.#words;
+    const backups = this.#report.runs.filter(({ kind }) => kind === 'backup');
+    const groups = [...Map.groupBy(backups, ({ source }) => source ?? 'files')];
+    const number = (value: number): Cell => ({ text: wholeNumber(value, this.#language), as: 'n' });
+    return this.#section(
+      words.sourcesTitle,
+      [words.source, ...[words.done, words.failed, words.other, words.stored].map((text): Cell => ({ text, as: 'n' })), words.last],
+      groups.map(([source, rows]) => {
+        const good = rows.filter(({ state }) => state === 'done');
+        const failed = rows.filter(({ state }) => state === 'failed').length;
+        return [
+          ...[words.sources[source], number(good.length), number(failed), number(rows.length - good.length - failed)],
+          ...[this.#bytes(rows.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0)), this.#when(good.at(-1)?.startedAt ?? null)],
+        ];
+      }),
+      true,
+    );
+  }
+
+  #failures(): Html | null {
+    const words = this.#words;
+    const failed = this.#report.runs.filter(({ kind, state }) => state === 'failed' && kind !== 'drill');
+    return this.#section(
+      words.failuresTitle,
+      [words.when, words.what, words.source, words.code],
+      failed.map(({ code, kind, source, startedAt }) => [
+        ...[this.#when(startedAt), words.kinds[kind], source === null ? '' : words.sources[source]],
+        { text: code ?? '', as: 'code' } as const,
+      ]),
+    );
+  }
+
+  #upkeep(): Html | null {
+    const words = this.#words;
+    const kinds = ['verify', 'reconcile', 'catch-up', 'prune'] as const;
+    const number = (value: number): Cell => ({ text: wholeNumber(value, this.#language), as: 'n' });
+    const rows = kinds.flatMap((kind) => {
+      const own = this.#report.runs.filter((run) => run.kind === kind);
+      if (own.length === 0) return [];
+      const done = own.filter(({ state }) => state === 'done').length;
+      const failed = own.filter(({ state }) => state === 'failed').length;
+      const read = kind === 'verify' ? this.#report.totals.verifiedBytes : null;
+      return [[words.kinds[kind], number(done), number(failed), number(own.length - done - failed), this.#bytes(read)]];
+    });
+    const heads = [words.done, words.failed, words.other, words.volume].map((text): Cell => ({ text, as: 'n' }));
+    return this.#section(words.upkeepTitle, [words.what, ...heads], rows, true);
+  }
+
+  #drills(): Html | null {
+    const words = this.#words;
+    return this.#section(
+      words.drillsTitle,
+      [words.when, words.vault, words.result, { text: words.took, as: 'n' }, { text: words.target, as: 'n' }, words.reference],
+      this.#report.drills.map(({ code, drill, outcome, restoreMs, startedAt, targetMs, vault }) => [
+        ...[this.#when(startedAt), vault],
+        outcome === 'passed'
+          ? words.results.passed
+          : ({ text: `${words.results.failed}${code === null ? '' : ` [${code}]`}`, as: 'red' } as const),
+        { text: durationIn(this.#language, restoreMs), as: 'n' } as const,
+        { text: durationIn(this.#language, targetMs), as: 'n' } as const,
+        { text: drill, as: 'code' } as const,
+      ]),
+      true,
+    );
+  }
+
+  #requests(): Html | null {
+    const words = this.#words;
+    return this.#section(
+      words.requestsTitle,
+      [words.asked, '', words.state, words.due, words.ended, words.rto],
+      this.#report.requests.map(({ askedBy, createdAt, deadline, endedAt, leftMs, outcome, state }) => {
+        const left = durationIn(this.#language, leftMs ?? 0);
+        const promise: Cell = outcome === null ? '–' : outcome === 'kept' ? words.kept(left) : { text: words.broken(left), as: 'red' };
+        return [
+          ...[this.#when(createdAt), words.askedBy[askedBy], words.requestStates[state] ?? state],
+          ...[this.#when(deadline), this.#when(endedAt), promise],
+        ];
+      }),
+      true,
+    );
+  }
+
+  #restores(): Html | null {
+    const words = this.#words;
+    const runs = this.#report.runs.filter(({ kind }) => kind === 'restore' || kind === 'export');
+    return this.#section(
+      words.restoresTitle,
+      [words.when, words.what, words.source, words.result, { text: words.volume, as: 'n' }, { text: words.took, as: 'n' }],
+      runs.map((run) => [
+        ...[this.#when(run.startedAt), words.kinds[run.kind], run.source === null ? '' : words.sources[run.source]],
+        ...[result(run.state, words), this.#bytes(run.bytes), this.#took(run)],
+      ]),
+    );
+  }
+
+  #incidents(): Html | null {
+    const words = this.#words;
+    return this.#section(
+      words.incidentsTitle,
+      [words.found, words.vault, words.nature, { text: words.volume, as: 'n' }, words.over],
+      this.#report.incidents.map(({ acknowledgedAt, firstSeenAt, goneAt, kind, reason, sizeBytes, vault }) => {
+        const ends = [
+          goneAt === null ? null : words.gone(this.#said(goneAt)),
+          acknowledgedAt === null ? null : `${words.acknowledged(this.#said(acknowledgedAt))}${reason === null ? '' : ` (${reason})`}`,
+        ].filter((text) => text !== null);
+        const end: Cell = ends.length === 0 ? { text: words.open, as: 'red' } : ends.join(', ');
+        return [this.#when(firstSeenAt), vault, words.incidentKinds[kind] ?? kind, this.#bytes(sizeBytes), end];
+      }),
+      true,
+    );
+  }
+
+  #breaches(): Html | null {
+    const words = this.#words;
+    return this.#section(
+      words.breachesTitle,
+      [words.found, words.vault, words.deadline, words.result, words.reference],
+      this.#report.breaches.map(({ breach, closedAt, deadline, openedAt, reason, sentAt, vault }) => {
+        const why = reason === null ? '' : ` (${reason})`;
+        const end: Cell =
+          sentAt !== null
+            ? words.sent(this.#said(sentAt))
+            : closedAt !== null
+              ? `${words.closed(this.#said(closedAt))}${why}`
+              : { text: words.open, as: 'red' };
+        return [this.#when(openedAt), vault, this.#when(deadline), end, { text: breach, as: 'code' }];
+      }),
+    );
+  }
+
+  #holds(): Html | null {
+    const words = this.#words;
+    const rows = (this.#report.holds ?? []).map(({ placedAt, reason, releasedAt }) => [
+      this.#when(placedAt),
+      this.#when(releasedAt),
+      reason,
+    ]);
+    return this.#section(words.holdsTitle, [words.placed, words.released, words.reason], rows);
+  }
+
+  #changes(): Html | null {
+    const words = this.#words;
+    const shown = (text: string | null): string => {
+      if (text === null) return '–';
+      if (Object.hasOwn(words.states, text)) return words.states[text as keyof ReportWords['states']];
+      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#said(text) : text;
+    };
+    return this.#section(
+      words.changesTitle,
+      [words.when, words.what, words.before, words.after, ...(this.#report.holds === null ? [] : [words.reason])],
+      this.#report.changes.map(({ at, from, reason, to, what }) => [
+        ...[this.#when(at), changeName(what, words), shown(from), shown(to)],
+        ...(this.#report.holds === null ? [] : [reason ?? '']),
+      ]),
+      true,
+    );
+  }
+
+  #versions(): Html | null {
+    const words = this.#words;
+    const rows = Object.entries(this.#report.versions).map(([name, value]) => [changeName(name, words), value]);
+    return this.#section(words.versionsTitle, [words.what, ''], rows);
+  }
+
+  #backups(): Html | null {
+    const words = this.#words;
+    return this.#section(
+      words.allTitle,
+      [words.when, words.source, words.nature, words.result, { text: words.stored, as: 'n' }, { text: words.took, as: 'n' }],
+      this.#report.runs
+        .filter(({ kind }) => kind === 'backup')
+        .map((run) => [
+          ...[this.#when(run.startedAt), run.source === null ? '' : words.sources[run.source]],
+          run.full === null ? '–' : run.full ? words.full : words.increment,
+          ...[result(run.state, words), this.#bytes(run.bytes), this.#took(run)],
+        ]),
+    );
+  }
+}
+
+const result = (state: Report['runs'][number]['state'], words: ReportWords): Cell =>
+  state === 'failed' ? { text: words.results.failed, as: 'red' } : words.results[state];
+
+function table(heads: readonly Cell[], rows: readonly (readonly Cell[])[]): Html {
+  const head = (cell: Cell): Html => (typeof cell === 'string' ? html`<th>${cell}</th>` : html`<th class="${cell.as}">${cell.text}</th>`);
+  const cell = (value: Cell): Html => {
+    if (typeof value === 'string') return html`<td>${value}</td>`;
+    return value.as === 'code' ? html`<td><code>${value.text}</code></td>` : html`<td class="${value.as}">${value.text}</td>`;
+  };
+  return html`<table>
+<thead><tr>${heads.map(head)}</tr></thead>
+<tbody>
+${rows.map((row) => html`<tr>${row.map(cell)}</tr>\n`)}</tbody>
+</table>
+`;
+}
