@@ -81,6 +81,8 @@ export interface PlanConfig {
   };
   /** How shops of this plan are drilled, by schedule or by hand; left out: DRILL_DEFAULTS. */
   readonly drill?: DrillConfig;
+  /** Whether each month's report is sent to the contacts of its shops; left out: no. */
+  readonly report?: { readonly monthly: boolean };
   /** No scheduled backup begins inside: its own, and those of the whole configuration. */
   readonly maintenance: readonly MaintenanceWindow[];
 }
@@ -232,6 +234,8 @@ export interface ShopConfig {
   readonly server: ServerConfig | null;
   /** Left out or null: notices go to the operators alone, in English. */
   readonly contact?: ContactConfig | null;
+  /** In place of the plan's; left out or null: as the plan says. */
+  readonly report?: { readonly monthly: boolean } | null;
 }
 
 export interface Limits {

@@ -189,6 +189,7 @@ export function resolveConfig(
         missingImagesPercent: value.drill.missingImagesPercent,
         newestOrderMs: value.drill.newestOrder,
       },
+      report: value.report,
       maintenance,
     };
   });
@@ -222,6 +223,9 @@ export function resolveConfig(
     if (!value.database && !value.files && !value.server) {
       report(at, 'has nothing to back up: database, files or server is expected');
     }
+    if (value.report?.monthly && !value.contact?.email) {
+      warn([...at, 'report', 'monthly'], 'is sent to nobody: contact.email is not configured');
+    }
     return {
       name,
       plan: (planExists ? plans.get(value.plan) : undefined) ?? NO_PLAN,
@@ -233,6 +237,7 @@ export function resolveConfig(
       contact: value.contact
         ? { emails: value.contact.email ?? [], language: value.contact.language, name: value.contact.name ?? null }
         : null,
+      report: value.report ?? null,
     };
   });
 

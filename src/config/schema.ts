@@ -205,6 +205,8 @@ const contact = strict({
   name: text('a name is expected').nullish(),
 });
 
+const report = strict({ monthly: z.boolean({ error: 'true or false is expected' }).default(false) });
+
 const plan = strict({
   retention: positiveDuration,
   rto: strict({
@@ -241,6 +243,7 @@ const plan = strict({
       .union([z.literal('off').transform(() => null), positiveDuration], { error: 'a duration is expected, such as 7d, or off' })
       .default(null),
   }).prefault({}),
+  report: report.prefault({}),
   maintenance,
 });
 
@@ -405,6 +408,7 @@ const shop = strict({
   files: files.nullish(),
   server: server.prefault(false),
   contact: contact.nullish(),
+  report: report.nullish(),
 });
 
 /** With less, many uploads that share it would each stand still for longer than a store waits. */

@@ -1,12 +1,16 @@
-// A shop's life as administrators change it: suspended, paused, resumed. Closing and erasing stay with the command line: they are signed.
+// A shop's life: administrators pause, suspend and resume it, the billing module suspends and resumes for payment, and nothing else. Closing
+// and erasing stay with the command line: they are signed.
 
+import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { changeLife, readLife } from '../catalog/shop-life.ts';
+import type { Tables } from '../catalog/tables.ts';
+import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
 import { instant, reason, shopName } from './fields.ts';
-import { ADMIN } from './principal.ts';
+import { ADMIN, BILLING } from './principal.ts';
 import type { Api } from './routes.ts';
 import { readShop, shopDocument } from './shops.ts';
 
@@ -18,7 +22,7 @@ export function registerShopLife(api: Api, service: Service): void {
   api.post(
     '/v1/shops/:shop/suspend',
     {
-      config: { access: ADMIN },
+      config: { access: BILLING },
       schema: {
         tags: ['shops'],
         summary: 'no new backups; the newest good one of each source is kept for 30 days, then everything goes as its locks end',
@@ -58,10 +62,11 @@ export function registerShopLife(api: Api, service: Service): void {
   api.post(
     '/v1/shops/:shop/resume',
     {
-      config: { access: ADMIN },
+      config: { access: BILLING },
       schema: {
         tags: ['shops'],
-        summary: 'end a pause, a suspension or a closing: backups are taken again',
+        summary:
+          'end a pause, a suspension or a closing: backups are taken again; of the role billing a suspension alone, that was not ordered by an administrator',
         params,
         body: orReason,
         response: { 200: shopDocument },
@@ -71,10 +76,30 @@ export function registerShopLife(api: Api, service: Service): void {
       const principal = principalOf(request);
       const { shop, declared } = await readShop(service, principal, request.params.shop);
       const by = { who: principal.who, reason: request.body.reason };
-      const { state } = await readLife(catalog.db, shop);
+      const { state, who } = await readLife(catalog.db, shop);
+      if (principal.role === 'billing') {
+        // what people ordered for other reasons than payment is theirs to end, pauses too
+        if (state === 'active') return await readShop(service, principal, shop);
+        if (state !== 'suspended' || !(await isBilling(catalog.db, who)))
+          throw new CoffreError('E_SHOP_STATE', 'this was not ordered for billing: an administrator has to resume it');
+        await changeLife(catalog, clock, shop, { verb: 'resume' }, by);
+        return await readShop(service, principal, shop);
+      }
       if (state !== 'active') await changeLife(catalog, clock, shop, { verb: 'resume' }, by);
       if (declared) await service.resume(shop, by);
       return await readShop(service, principal, shop);
     },
   );
+}
+
+/** Whether whoever ordered it did so with a token of the role billing, in force or not. */
+async function isBilling(db: Kysely<Tables>, who: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('tokens')
+    .select('id')
+    .where('name', '=', who.replace(/^token:/, ''))
+    .where('role', '=', 'billing')
+    .limit(1)
+    .executeTakeFirst();
+  return who.startsWith('token:') && row !== undefined;
 }

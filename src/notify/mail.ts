@@ -43,6 +43,7 @@ export async function sendMail(
           to: [...(message.to ?? mail.to)],
           subject: message.subject,
           text: message.text,
+          attachments: (message.attachments ?? []).map(({ content, name, type }) => ({ filename: name, contentType: type, content })),
           // one thread for each message, and the same one when it is sent twice
           messageId: `<${message.id}.coffre@${message.host}>`,
           headers: { 'Auto-Submitted': 'auto-generated', 'X-Coffre-Message': message.id },

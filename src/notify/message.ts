@@ -28,7 +28,7 @@ export interface Message {
   readonly id: string;
   readonly at: string;
   readonly host: string;
-  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'request' | 'statement' | 'forecast';
+  readonly kind: 'alarm' | 'recovery' | 'reminder' | 'test' | 'request' | 'statement' | 'forecast' | 'life' | 'report';
   readonly subject: string;
   readonly raised: readonly MessageGroup[];
   readonly reminded: readonly MessageGroup[];
@@ -37,11 +37,32 @@ export interface Message {
   readonly statement?: IssuedStatement;
   /** Of `forecast` alone: a step or a quota, and when it is expected. */
   readonly forecast?: ForecastNotice;
+  /** Of `life` alone: a shop that ends. */
+  readonly life?: LifeSummary;
   readonly text: string;
+  /** Of mails: gone from what is kept once it was sent. */
+  readonly attachments?: readonly Attachment[];
   /** Of a mail to others than the operators. */
   readonly to?: readonly string[];
   /** Of a restore request. */
   readonly request?: RequestSummary;
+}
+
+/** A text. */
+export interface Attachment {
+  readonly name: string;
+  /** With its charset. */
+  readonly type: string;
+  readonly content: string;
+}
+
+export interface LifeSummary {
+  readonly shop: string;
+  readonly state: 'closing' | 'suspended';
+  /** Which reminder it is, in days before the end; null: it was ordered now. */
+  readonly days: number | null;
+  /** RFC 3339. */
+  readonly endsAt: string;
 }
 
 export interface IssuedStatement {

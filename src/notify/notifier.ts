@@ -19,7 +19,9 @@ import { currentNotices } from './alarms.ts';
 import { type Channel, channelsOf, send } from './channels.ts';
 import { decide, type Known, toKnown } from './decide.ts';
 import { untoldForecasts } from './forecasts.ts';
+import { untoldLives } from './lives.ts';
 import { composeMessage, type Message } from './message.ts';
+import { MonthReports } from './month-reports.ts';
 import type { NotifierService } from './notifier-service.ts';
 import { sendPing } from './ping.ts';
 import { RequestTeller } from './request-teller.ts';
@@ -46,6 +48,8 @@ export class Notifier {
   #known = new Map<string, Known>();
   readonly #messages = new Map<string, MessageRow>();
   readonly #requests: RequestTeller;
+  readonly #reports = new MonthReports();
+  #ownersFailed = false;
   /** What is not written down yet. */
   readonly #changed = new Set<string>();
   readonly #over = new Set<string>();
@@ -97,6 +101,7 @@ export class Notifier {
     await this.#collectRequests(channels);
     await this.#tellStatements(channels);
     await this.#tellForecast(channels);
+    await this.#tellOwners(channels);
     await Promise.all([...channels.map((channel) => this.#deliver(channel, signal)), this.#beat(isRed, signal)]);
     this.#dropUnconfigured(channels);
     await this.#save();
@@ -206,6 +211,24 @@ export class Notifier {
     }
   }
 
+  /** Reminders of shops that end, and reports of the month before. */
+  async #tellOwners(channels: readonly Channel[]): Promise<void> {
+    const { catalog, clock, config } = this.#service;
+    const options = { nowMs: clock.nowMs(), host: this.#host, timezone: config.timezone };
+    const isKnown = (id: string): boolean => this.#messages.has(id) || this.#unsaved.has(id);
+    try {
+      for (const row of await untoldLives(catalog.db, config, channels, options, isKnown)) this.#keep(row);
+      const report = await this.#reports.next(catalog, config, channels, options, isKnown);
+      if (report !== null) this.#keep(report);
+      this.#ownersFailed = false;
+    } catch (error) {
+      const { code, hint, message } = asCoffreError(error, 'E_CATALOG');
+      // once for each time that it stops working: it is tried with each look
+      if (!this.#ownersFailed) this.#service.log.error({ event: 'notify.broken', code, hint }, `no reminder, no report: ${message}`);
+      this.#ownersFailed = true;
+    }
+  }
+
   /** In order. One that fails holds the others of its channel back: they would fail too. */
   async #deliver(channel: Channel, signal: AbortSignal | undefined): Promise<void> {
     const { clock, config, log } = this.#service;
@@ -217,7 +240,7 @@ export class Notifier {
       try {
         await send(clock, config.notify, channel, message, signal);
         log.info({ event: 'notify.sent', channel, message: message.id }, message.subject);
-        this.#keep({ ...row, sentAt: clock.nowMs(), code: null, error: null });
+        this.#keep({ ...row, content: withoutAttachments(row, message), sentAt: clock.nowMs(), code: null, error: null });
       } catch (error) {
         if (signal?.aborted) return;
         this.#failed(row, asCoffreError(error, 'E_NOTIFY'));
@@ -318,6 +341,11 @@ export class Notifier {
       this.#saveFailed = true;
     }
   }
+}
+
+/** What was sent is kept for some weeks to know that it was; what was attached can be made again. */
+function withoutAttachments({ content }: MessageRow, { attachments, ...message }: Message): string {
+  return attachments === undefined ? content : JSON.stringify(message);
 }
 
 /** What is not known stays out: a field of an event is never null for that. */

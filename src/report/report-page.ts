@@ -17,13 +17,13 @@ h2 { font-size: 11.5pt; margin: 7mm 0 2mm; color: #1f4e79; break-after: avoid; }
 p { margin: 0 0 2mm; } header p { margin: 0; } .right { text-align: right; }
 .figures { display: grid; grid-template-columns: repeat(3, 1fr); gap: 3mm; margin: 3mm 0; }
 .figures div { border: 1px solid #d5dae0; border-left: 3px solid #1f4e79; padding: 2mm 3mm; break-inside: avoid; }
-.figures div.red { border-left-color: #a11616; }
+.figures div.red { border-left-color: #a11616; color: inherit; } .figures div.red small { color: #a11616; font-weight: 600; }
 .figures b { display: block; font-size: 14pt; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .figures span { color: #39424c; } .figures small { display: block; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; color: #555e68; border-bottom: 1px solid #9aa4af; padding: 1mm 2mm 1mm 0; vertical-align: bottom; }
 td { padding: 1mm 2mm 1mm 0; border-bottom: 1px solid #e3e7eb; vertical-align: top; }
-th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.n, td.n { padding-right: 4mm; text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr { break-inside: avoid; } thead { display: table-header-group; }
 td.t { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .red { color: #a11616; } td.red { font-weight: 600; }
@@ -310,7 +310,7 @@ class Sections {
     const shown = (text: string | null): string => {
       if (text === null) return '–';
       if (Object.hasOwn(words.states, text)) return words.states[text as keyof ReportWords['states']];
-      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#said(text) : text;
+      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#said(text) : termIn(text, this.#language);
     };
     return this.#section(
       words.changesTitle,
@@ -325,7 +325,7 @@ class Sections {
 
   #versions(): Html | null {
     const words = this.#words;
-    const rows = Object.entries(this.#report.versions).map(([name, value]) => [changeName(name, words), value]);
+    const rows = Object.entries(this.#report.versions).map(([name, value]) => [changeName(name, words), termIn(value, this.#language)]);
     return this.#section(words.versionsTitle, [words.what, ''], rows);
   }
 
@@ -343,6 +343,17 @@ class Sections {
         ]),
     );
   }
+}
+
+/** `14d` as people write it; `off` as such. */
+function termIn(text: string, language: Language): string {
+  if (text === 'off') return '–';
+  if (language === 'en') return text.replace(/^(\d+)d\b/, '$1\u00a0days');
+  return text
+    .replace(/^(\d+)d\b/, '$1\u00a0jours')
+    .replace(/^(\d+)h\b/, '$1\u00a0h')
+    .replace('(business)', '(heures ouvrées)')
+    .replace('(24x7)', '(24\u00a0h/24, 7\u00a0j/7)');
 }
 
 const result = (state: Report['runs'][number]['state'], words: ReportWords): Cell =>
