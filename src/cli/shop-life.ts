@@ -117,7 +117,7 @@ async function change(context: CliContext, invocation: Invocation, name: string,
   const certificate = await issueCertificate(catalog, context.clock, name, await loadSigningKey(config.signing.keyFile));
   return {
     document: { shop: name, ...lifeDocument(life), certificate },
-    text: `${sentence(config.timezone, name, life)}\n${describe(certificate, config.timezone)}`,
+    text: `${sentence(config.timezone, name, life)}\nits data can be had until then: coffre export ${name} --to ${name}.tar\n${describe(certificate, config.timezone)}`,
   };
 }
 

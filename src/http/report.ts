@@ -14,8 +14,8 @@ import type { Api } from './routes.ts';
 import { readShop } from './shops.ts';
 
 const query = z.strictObject({
-  from: z.iso.date().describe('first day, in the configured time zone'),
-  to: z.iso.date().describe('last day, which is in the period'),
+  from: z.iso.date().optional().describe('first day, in the configured time zone; left out: the first of the month of `to`'),
+  to: z.iso.date().optional().describe('last day, which is in the period; left out: today'),
   format: z.enum(['json', 'csv', 'html']).default('json'),
   lang: z.enum(['fr', 'en']).default('en').describe('of html, and of the decimals in csv'),
 });
@@ -48,7 +48,8 @@ export function registerReport(api: Api, service: Service): void {
       const { catalog, clock, config } = service;
       const { format, from, lang, to } = request.query;
       const today = clock.now().toZonedDateTimeISO(config.timezone).toPlainDate();
-      const period = requirePeriod({ from: Temporal.PlainDate.from(from), to: Temporal.PlainDate.from(to) }, today);
+      const last = to === undefined ? today : Temporal.PlainDate.from(to);
+      const period = requirePeriod({ from: from === undefined ? last.with({ day: 1 }) : Temporal.PlainDate.from(from), to: last }, today);
       const report = await readReport(config, catalog, { shop, ...period, nowMs: clock.nowMs(), isTold: isTold(principal) });
       return await sendAs(reply, report, format, lang);
     },

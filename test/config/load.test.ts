@@ -111,7 +111,7 @@ describe('messages', () => {
     [
       'a key that is nothing like any',
       withPlan('{ retention: 14d, zzzzzzzz: 1 }'),
-      'coffre.yaml:5: plans.standard.zzzzzzzz is not a known key: retention, rto, quota, full, schedule, drill, maintenance are',
+      'coffre.yaml:5: plans.standard.zzzzzzzz is not a known key: retention, rto, quota, full, schedule, drill, report, maintenance are',
     ],
     ['a section that is nearly right', GOOD.replace('shops:', 'shop:'), 'coffre.yaml:6: shop is not a known key: did you mean shops?'],
     [

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { startDaemon } from './daemon.ts';
+
+const reason = { reason: 'invoice 1042 unpaid' };
+
+test('the billing module - suspends for non-payment, resumes what it suspended, and nothing else', async () => {
+  const it = await startDaemon();
+  const billing = await it.token('billing');
+  const other = await it.token('billing');
+  const admin = await it.token('admin');
+  const ask = async (token: string, verb: string, body: unknown = reason) => {
+    const { json, status } = await it.ask(token, 'POST', `/v1/shops/dupont/${verb}`, body);
+    return [status, json.state ?? json.code];
+  };
+  expect(await ask(billing, 'suspend')).toEqual([200, 'suspended']);
+  // another token of the same role: tokens are renewed
+  expect(await ask(other, 'resume')).toEqual([200, 'active']);
+  expect(await ask(billing, 'resume')).toEqual([200, 'active']);
+  expect((await ask(billing, 'pause'))[0]).toBe(403);
+  // what people ordered is theirs to end: a suspension, and a pause
+  await ask(admin, 'suspend', { reason: 'a dispute' });
+  expect(await ask(billing, 'resume')).toEqual([409, 'E_SHOP_STATE']);
+  expect(await ask(admin, 'resume')).toEqual([200, 'active']);
+  await ask(admin, 'pause');
+  await ask(billing, 'resume');
+  const { json } = await it.ask(admin, 'GET', '/v1/shops/dupont');
+  expect(json.paused).not.toBeNull();
+  const audit: { who: string; what: string }[] = (await it.ask(admin, 'GET', '/v1/audit?shop=dupont')).json.audit;
+  expect(audit.filter(({ who }) => who.startsWith('token:billing')).map(({ what }) => what)).toEqual(['shop resume', 'shop suspend']);
+});
