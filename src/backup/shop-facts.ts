@@ -1,5 +1,6 @@
 // What a backup learns of the shop that its report tells: versions of what took part, and the terms of its plan. Pure.
 import type { ShopConfig } from '../config/config.ts';
+import { printDuration } from '../config/quantity.ts';
 
 export function factsOfBackup(
   { plan, vaults }: ShopConfig,
@@ -9,8 +10,8 @@ export function factsOfBackup(
   const facts: Record<string, string> = {
     ...{
       plan: plan.name,
-      'plan.retention': durationText(plan.retentionMs),
-      'plan.rto': `${durationText(plan.rto.targetMs)} (${plan.rto.calendar})`,
+      'plan.retention': printDuration(plan.retentionMs),
+      'plan.rto': `${printDuration(plan.rto.targetMs)} (${plan.rto.calendar})`,
     },
     vaults: [...vaults].sort().join(', '),
   };
@@ -21,15 +22,4 @@ export function factsOfBackup(
   if (version !== undefined) facts.database = `${product ?? ''} ${version}`.trim();
   if (system !== undefined) facts.system = system;
   return facts;
-}
-
-/** As in the configuration: `14d`, `4h`. */
-export function durationText(ms: number): string {
-  const units = [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['m', 60_000],
-  ] as const;
-  const [unit, size] = units.find(([, of]) => ms % of === 0) ?? ['s', 1000];
-  return `${ms / size}${unit}`;
 }

@@ -10,13 +10,33 @@ export type PlainTables = Readonly<Record<string, readonly PlainRow[]>>;
 export type Positions = Readonly<Record<string, number>>;
 
 /** Rows are only ever added, under rising ids: each checkpoint tells those since the one before. */
-const GROWING = ['audit', 'probes', 'certificates', 'requestEvents', 'drills', 'statements', 'corrections', 'ledgerStarts', 'shopFacts'] as const;
+const GROWING = [
+  'audit',
+  'probes',
+  'certificates',
+  'requestEvents',
+  'drills',
+  'statements',
+  'corrections',
+  'ledgerStarts',
+  'shopFacts',
+] as const;
 /**
  * Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names
  * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
  * watched; its result is told with it.
  */
-const WHOLE = ['shopStates', 'pauses', 'holds', 'slots', 'incidents', 'restoreRates', 'requests', 'breachCases', 'breachIncidents'] as const;
+const WHOLE = [
+  'shopStates',
+  'pauses',
+  'holds',
+  'slots',
+  'incidents',
+  'restoreRates',
+  'requests',
+  'breachCases',
+  'breachIncidents',
+] as const;
 /** Runs end later than they begin, and clocks are set back: what ended within this time before the last checkpoint is told again. */
 const RUNS_OVERLAP_MS = 3_600_000;
 /** Levels of anchors that are younger are told. */

@@ -47,7 +47,6 @@ export async function readReport(config: Config, catalog: Catalog, options: Repo
   const startOf = (day: Temporal.PlainDate): number => day.toZonedDateTime({ timeZone: timezone }).epochMilliseconds;
   const fromMs = startOf(from);
   const toMs = startOf(to.add({ days: 1 }));
-  const between = <T extends { readonly startedAt: number }>(row: T): boolean => row.startedAt >= fromMs && row.startedAt < toMs;
   const runs = await db
     .selectFrom('runs')
     .select(['id', 'kind', 'source', 'state', 'startedAt', 'endedAt', 'errorCode', 'detail'])
@@ -58,7 +57,15 @@ export async function readReport(config: Config, catalog: Catalog, options: Repo
     .orderBy('id')
     .execute();
   const told = runs.map(runRow);
-  const drills = (await db.selectFrom('drills').selectAll().where('shop', '=', shop).orderBy('id').execute()).filter(between);
+  const drills = await db
+    .selectFrom('drills')
+    // without the evidence, which is large
+    .select(['code', 'drill', 'endedAt', 'outcome', 'restoreMs', 'startedAt', 'targetMs', 'vault'])
+    .where('shop', '=', shop)
+    .where('startedAt', '>=', fromMs)
+    .where('startedAt', '<', toMs)
+    .orderBy('id')
+    .execute();
   const requests = await db
     .selectFrom('requests')
     .selectAll()

@@ -48,7 +48,7 @@ export function volumePlot({ days }: Pick<Report, 'days'>, words: ReportWords, l
 ${lines.map(
   (
     bytes,
-  ) => html`<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(bytes)}" y2="${y(bytes)}" stroke="#d5dae0"/><text x="${LEFT - 6}" y="${y(bytes) + 3.5}" text-anchor="end">${bytesIn(language, bytes)}</text>
+  ) => html`<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(bytes)}" y2="${y(bytes)}" stroke="#d5dae0"/><text x="${LEFT - 6}" y="${y(bytes) + 3.5}" text-anchor="end">${bytesIn(language, bytes).replace(/[.,]0(?=\s)/, '')}</text>
 `,
 )}${marks.map(
   ({ at, day }) => html`<text x="${x(at)}" y="${HEIGHT - 8}" text-anchor="middle">${short(day)}</text>

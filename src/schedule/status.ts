@@ -1,9 +1,10 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
+
+import type { BreachCase } from '../catalog/breaches.ts';
 import type { Pause } from '../catalog/pauses.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
 import { type RunRow, wasStopped } from '../catalog/runs.ts';
-import type { BreachCase } from '../catalog/breaches.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig } from '../config/config.ts';
@@ -13,8 +14,8 @@ import type { Consistency, SourceKind } from '../source/source.ts';
 import { type Alarm, raise } from './alarm.ts';
 import type { RestoreEstimate } from './restore-estimate.ts';
 import { backupRules, type StartRules } from './start.ts';
-import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
 import { checkBreaches } from './status-breach.ts';
+import { type Copies, type CopyFacts, countCopies, type Lacking, whatLacks } from './status-copies.ts';
 import { checkDrills, type DrillStatus, type DrillsRead, UNDRILLED } from './status-drill.ts';
 import { lastDue, nextStart, schedulesOf } from './status-due.ts';
 import { checkRequests, type RequestFact, type RequestStatus } from './status-requests.ts';
