@@ -11,6 +11,7 @@ import { Notifier } from '../../src/notify/notifier.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { october } from '../report/history.ts';
 import { tempDir } from '../temp-dir.ts';
+import { startMailServer } from './receivers.ts';
 
 const DAY = 86_400_000;
 const ms = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
@@ -69,7 +70,7 @@ test.each<[string, string | null]>([
   expect(monthToReport(Temporal.Instant.from(now), 'Europe/Paris')?.toString() ?? null).toBe(month);
 });
 
-async function setting(now: string, keys: string) {
+async function setting(now: string, keys: string, port = 9) {
   const dir = await tempDir();
   const clock = new FakeClock(now);
   const config = parseConfig(
@@ -82,7 +83,7 @@ async function setting(now: string, keys: string) {
       'shops:',
       `  dupont: { plan: boutique, vaults: [nas, offsite], files: { root: ${dir}/a }, contact: { email: marie@dupont.example, language: fr }${keys} }`,
       `  martin: { plan: boutique, vaults: [nas], files: { root: ${dir}/b } }`,
-      'notify: { mail: { host: 127.0.0.1, port: 9, security: none, from: coffre@host.example, to: [ops@host.example] } }',
+      `notify: { mail: { host: 127.0.0.1, port: ${port}, security: none, from: coffre@host.example, to: [ops@host.example] } }`,
     ].join('\n'),
     join(dir, 'coffre.yaml'),
     {},
@@ -121,6 +122,18 @@ test('a month is over - its report is mailed to the contact once, in their langu
   expect(message?.attachments?.[0]?.content).not.toContain('litige');
   clock.advance(4 * DAY);
   expect((await messages()).filter(({ kind }) => kind === 'report')).toHaveLength(1);
+});
+
+test('a server takes the report - the page is attached, and is not kept once it was sent', async () => {
+  const server = await startMailServer('none');
+  const { messages } = await setting('2026-11-01T09:00:00Z', '', server.port);
+  const [message] = await messages();
+  expect(server.mails).toHaveLength(1);
+  const [mail] = server.mails;
+  expect(mail?.to).toEqual(['marie@dupont.example']);
+  expect(mail?.text).toMatch(/Content-Type: text\/html; charset=utf-8/);
+  expect(mail?.text).toMatch(/filename="?rapport-dupont-2026-10\.html/);
+  expect(message).not.toHaveProperty('attachments');
 });
 
 test('a shop that says no - no report', async () => {
