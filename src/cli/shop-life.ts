@@ -110,11 +110,13 @@ function endOf(date: string, timezone: string): Temporal.Instant {
 
 async function change(context: CliContext, invocation: Invocation, name: string, order: LifeChange, { reason }: Reason): Promise<Result> {
   const config = invocation.config();
+  // before anything is ordered that could not be certified
+  const key = order.verb === 'close' ? await loadSigningKey(config.signing.keyFile) : null;
   await using catalog = await openCatalog(config.stateDir);
   await knownShop(config, catalog, name);
   const life = await changeLife(catalog, context.clock, name, order, { who: operatorName(context.io), reason: reason ?? null });
-  if (order.verb !== 'close') return { document: { shop: name, ...lifeDocument(life) }, text: sentence(config.timezone, name, life) };
-  const certificate = await issueCertificate(catalog, context.clock, name, await loadSigningKey(config.signing.keyFile));
+  if (key === null) return { document: { shop: name, ...lifeDocument(life) }, text: sentence(config.timezone, name, life) };
+  const certificate = await issueCertificate(catalog, context.clock, name, key);
   return {
     document: { shop: name, ...lifeDocument(life), certificate },
     text: `${sentence(config.timezone, name, life)}\nits data can be had until then: coffre export ${name} --to ${name}.tar\n${describe(certificate, config.timezone)}`,

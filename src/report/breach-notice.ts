@@ -77,6 +77,8 @@ function kindsOf({ incidents }: BreachFacts, language: Language): string[] {
   });
 }
 
+const hasLock = ({ incidents }: BreachFacts): boolean => incidents.some(({ kind }) => kind === 'lock');
+
 const volumeOf = ({ incidents }: BreachFacts): number => incidents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
 function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; readonly to: number } {
@@ -112,15 +114,17 @@ function french(facts: BreachFacts): string {
     `Mesures prises${COLON}`,
     `  – les personnes qui exploitent vos sauvegardes ont été alertées dès le premier constat${SEMICOLON}`,
     `  – rien de ce qui a été trouvé n’a été effacé, afin de conserver les éléments de preuve${SEMICOLON}`,
+    ...(hasLock(facts) ? [`  – la protection affaiblie est rétablie à chaque contrôle, dès que le stockage le permet${SEMICOLON}`] : []),
     ...(ended > 0
       ? [
           `  – ${wholeNumber(ended, 'fr')} des anomalies constatées ${ended > 1 ? 'ont' : 'a'} disparu depuis, lors d’un contrôle ultérieur${SEMICOLON}`,
         ]
       : []),
     ...reasons.map((reason) => `  – constat examiné${COLON} ${reason}${SEMICOLON}`),
+    '',
     elsewhere.count > 0
-      ? `  – ${wholeNumber(elsewhere.count, 'fr')} sauvegarde${elsewhere.count > 1 ? 's' : ''} de votre boutique ${elsewhere.count > 1 ? 'sont conservées' : 'est conservée'} dans d’autres espaces de stockage${elsewhere.newestAt === null ? '' : `, la plus récente du ${when(elsewhere.newestAt)}`}.`
-      : '  – aucune autre copie complète de vos sauvegardes n’est connue dans un autre espace de stockage.',
+      ? `Copies disponibles${COLON} ${wholeNumber(elsewhere.count, 'fr')} sauvegarde${elsewhere.count > 1 ? 's' : ''} de votre boutique ${elsewhere.count > 1 ? 'sont conservées' : 'est conservée'} dans d’autres espaces de stockage${elsewhere.newestAt === null ? '' : `, la plus récente du ${when(elsewhere.newestAt)}`}.`
+      : `Copies disponibles${COLON} aucune autre copie complète de vos sauvegardes n’est connue dans un autre espace de stockage.`,
     '',
     `À compléter${COLON} cause probable, conséquences pour vous et pour vos clients, mesures à venir, interlocuteur.`,
     ...(isLoss ? ['', 'Une nouvelle sauvegarde complète de votre boutique est recommandée sans attendre.'] : []),
@@ -158,11 +162,13 @@ function english(facts: BreachFacts): string {
     'Measures taken:',
     '  – the people who operate your backups were alerted at the first finding;',
     '  – nothing of what was found was deleted, so that it can serve as evidence;',
+    ...(hasLock(facts) ? ['  – protection that was weakened is given again at each look, as soon as the storage allows it;'] : []),
     ...(ended > 0 ? [`  – ${wholeNumber(ended, 'en')} of the findings ${ended > 1 ? 'were' : 'was'} gone at a later look;`] : []),
     ...reasons.map((reason) => `  – looked into: ${reason};`),
+    '',
     elsewhere.count > 0
-      ? `  – ${wholeNumber(elsewhere.count, 'en')} backup${elsewhere.count > 1 ? 's' : ''} of your shop ${elsewhere.count > 1 ? 'are' : 'is'} kept in other storages${elsewhere.newestAt === null ? '' : `, the newest of ${when(elsewhere.newestAt)}`}.`
-      : '  – no other complete copy of your backups is known in another storage.',
+      ? `Copies that are there: ${wholeNumber(elsewhere.count, 'en')} backup${elsewhere.count > 1 ? 's' : ''} of your shop ${elsewhere.count > 1 ? 'are' : 'is'} kept in other storages${elsewhere.newestAt === null ? '' : `, the newest of ${when(elsewhere.newestAt)}`}.`
+      : 'Copies that are there: no other complete copy of your backups is known in another storage.',
     '',
     'To be completed: probable cause, consequences for you and for your customers, further measures, whom to ask.',
     ...(isLoss ? ['', 'A new full backup of your shop is recommended without delay.'] : []),

@@ -1,0 +1,55 @@
+import { Temporal } from 'temporal-polyfill';
+import { expect, test } from 'vitest';
+import { type BreachFacts, breachDraft } from '../../src/report/breach-notice.ts';
+
+const ms = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
+const incident = (kind: BreachFacts['incidents'][number]['kind'], other: Partial<BreachFacts['incidents'][number]> = {}) => ({
+  ...{ kind, sizeBytes: 6e9, firstSeenAt: ms('2026-11-23T08:00:00Z'), lastSeenAt: ms('2026-11-23T08:00:00Z'), goneAt: null },
+  ...{ acknowledgedAt: null, reason: null, isOwn: false },
+  ...other,
+});
+const facts = (other: Partial<BreachFacts> = {}): BreachFacts => ({
+  ...{ id: '01kcase', shop: 'dupont', name: 'Marie Dupont', vault: 'offsite', openedAt: ms('2026-11-23T08:00:00Z') },
+  ...{ deadline: ms('2026-11-25T08:00:00Z'), lastGoodLookAt: ms('2026-11-22T06:00:00Z'), zone: 'Europe/Paris' },
+  incidents: [incident('missing'), incident('missing'), incident('lock', { goneAt: ms('2026-11-24T08:00:00Z') })],
+  elsewhere: { count: 12, newestAt: ms('2026-11-23T02:30:00Z') },
+  ...other,
+});
+
+test.each<['fr' | 'en', readonly string[]]>([
+  [
+    'fr',
+    [
+      'au plus tard le 25 novembre 2026 à 09:00',
+      '2 objets sauvegardés ont disparu du stockage (perte)',
+      '3 constats portant sur 18,0\u00a0Go',
+      'dernier contrôle sans anomalie le 22 novembre 2026 à 07:00\u202f; premier constat le 23 novembre 2026 à 09:00, dernier constat le 24 novembre 2026 à 09:00',
+      '12 sauvegardes de votre boutique sont conservées',
+    ],
+  ],
+  [
+    'en',
+    [
+      'by 25 November 2026 at 09:00',
+      '2 stored objects have disappeared from the storage (loss)',
+      '3 findings about 18.0\u00a0GB',
+      'last look without a finding on 22 November 2026 at 07:00; first finding on 23 November 2026 at 09:00, last finding on 24 November 2026 at 09:00',
+      '12 backups of your shop are kept in other storages',
+    ],
+  ],
+])('the draft (%s) - nature, volume, time span, measures and copies', (language, said) => {
+  const { text } = breachDraft(facts(), language);
+  for (const part of said) expect(text).toContain(part);
+  expect(text).not.toMatch(/NaN|undefined|null/);
+  if (language === 'fr') expect(text).not.toMatch(/[a-zé] [:;!?]/);
+});
+
+test('only the system’s own objects, nothing else known - said so, and nothing is made up', () => {
+  const { text } = breachDraft(
+    facts({ incidents: [incident('altered', { isOwn: true })], lastGoodLookAt: null, elsewhere: { count: 0, newestAt: null }, name: null }),
+    'fr',
+  );
+  expect(text).toContain('ne contiennent aucune donnée de votre boutique');
+  expect(text).toContain('aucune autre copie complète');
+  expect(text).not.toContain('dernier contrôle sans anomalie');
+});
