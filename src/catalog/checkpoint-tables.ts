@@ -23,7 +23,7 @@ const GROWING = [
 ] as const;
 /**
  * Small tables whose rows change: told whole each time. Not tokens: one that was revoked since would be in force again; the audit names
- * them. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
+ * them. Nor restores that are open: what they closed went with the machine, or is found where it is. Nor alarms and messages: a machine that was made anew tells anew what is red. Nor steps of runs, which say how one went while somebody
  * watched; its result is told with it.
  */
 const WHOLE = [

@@ -613,7 +613,18 @@ export interface ShopFactsTable {
   value: string;
 }
 
+/** A restore in place that may have closed the shop, and that nobody has seen the end of. */
+export interface OpenRestoresTable {
+  shop: string;
+  /** Epoch milliseconds. */
+  since: number;
+  /** The last run that worked on it. */
+  runId: string;
+  who: string;
+}
+
 export interface Tables {
+  openRestores: OpenRestoresTable;
   breachCases: BreachCasesTable;
   breachIncidents: BreachIncidentsTable;
   shopFacts: ShopFactsTable;

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Catalog } from '../catalog/open.ts';
 import { openCatalog } from '../catalog/open.ts';
+import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
@@ -87,12 +88,19 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       for (const id of [taken.database, taken.files]) if (id !== null) await pinSnapshot(catalog, runId, id);
       return taken;
     },
+    touches: (mayBeClosed) =>
+      mayBeClosed
+        ? markOpenRestore(catalog, clock, shop.name, { runId, who: operatorName(context.io) })
+        : clearOpenRestore(catalog, shop.name),
     onStep: (step) => bar.title(`restore ${shop.name}: ${step}`),
     onProgress: (progress) => bar.update(progress),
     onDamaged: (problem) => damaged.push(problem),
   };
   const { open } = await lookInPlace(shop.name, runId, caller);
-  if (options.rollback && open === null) return await rollBackDone(catalog, shop);
+  if (options.rollback && open === null) {
+    await clearOpenRestore(catalog, shop.name);
+    return await rollBackDone(catalog, shop);
+  }
   const planned = open !== null && !saysWhen(options) ? null : await plan(config, catalog, shop, options, runId);
   if (options.dryRun) return await dryRun(config, shop, planned, open, caller);
   await held.take();

@@ -1,5 +1,5 @@
 // The restore of a running shop into its own place, files and database together, as whoever orders it sees it: the order, what it tells, how it ends.
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { DamagedCopy } from './damaged-copy.ts';
 import type { RestoredSource } from './execute.ts';
@@ -103,6 +103,8 @@ export interface InPlaceCaller {
    * a backup fail; a snapshot that is not complete is none.
    */
   takeSafety(sources: readonly SourceKind[], signal: AbortSignal): Promise<SafetySnapshots>;
+  /** The shop may be closed and half restored from here on (true), or is known to be open and whole (false): kept beyond this process. */
+  touches(mayBeClosed: boolean): Promise<void>;
   /** Ends what is under way; the same order goes on later. */
   readonly signal: AbortSignal;
   onStep(step: InPlaceStep): void;
@@ -126,6 +128,7 @@ export async function restoreInPlace(order: InPlaceOrder, caller: InPlaceCaller)
   const { open } = await preflightInPlace(order, caller);
   let safety = open?.safety ?? null;
   // What is half restored is nothing to go back to: of an open restore the first safety snapshot counts, or none.
+  if (open === null) await caller.touches(false);
   if (open === null && wanted === 'take') {
     caller.onStep('safety');
     const sources: SourceKind[] = [];
@@ -134,7 +137,7 @@ export async function restoreInPlace(order: InPlaceOrder, caller: InPlaceCaller)
     safety = await caller.takeSafety(sources, caller.signal);
   }
   caller.signal.throwIfAborted();
-  return (await ask('restore', safety)) as InPlaceResult;
+  return await touching(caller, () => ask('restore', safety));
 }
 
 /** What is open for this shop; nothing is touched. `request`: any id. */
@@ -156,5 +159,29 @@ export async function preflightInPlace(order: InPlaceOrder, caller: InPlaceCalle
  * a restore of its safety snapshots), E_SHOP_CLOSED.
  */
 export async function rollBackInPlace(open: OpenRestore, caller: InPlaceCaller): Promise<InPlaceResult> {
-  return (await caller.ask({ kind: 'in-place', ...open.order, action: 'rollback', safety: open.safety }, caller)) as InPlaceResult;
+  return await touching(caller, () => caller.ask({ kind: 'in-place', ...open.order, action: 'rollback', safety: open.safety }, caller));
+}
+
+/** After these nobody knows how the shop stands, or it is known to be closed. */
+const NOT_KNOWN: readonly ErrorCode[] = [
+  'E_SHOP_CLOSED',
+  'E_BUSY',
+  'E_INTERRUPTED',
+  'E_CANCELLED',
+  'E_DEADLINE',
+  'E_RESTORE_UNIT',
+  'E_INTERNAL',
+];
+
+async function touching(caller: InPlaceCaller, work: () => Promise<object>): Promise<InPlaceResult> {
+  await caller.touches(true);
+  let result: object;
+  try {
+    result = await work();
+  } catch (error) {
+    if (!NOT_KNOWN.includes(asCoffreError(error).code) && !caller.signal.aborted) await caller.touches(false);
+    throw error;
+  }
+  await caller.touches(false);
+  return result as InPlaceResult;
 }

@@ -24,6 +24,7 @@ export const ALARM_KINDS = [
   'recovery',
   'drill',
   'request',
+  'closed',
   'breach',
   'breach-overdue',
 ] as const;

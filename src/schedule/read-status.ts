@@ -9,6 +9,7 @@ import { listHolds } from '../catalog/holds.ts';
 import { listIncidents } from '../catalog/incidents.ts';
 import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { readOpenRestore } from '../catalog/open-restores.ts';
 import { readPause } from '../catalog/pauses.ts';
 import { lastProbe, type Probe } from '../catalog/probes.ts';
 import { readingLevels } from '../catalog/reading.ts';
@@ -90,6 +91,7 @@ export async function readStatus(
     reading: withinMs === null ? null : { withinMs, levels: await readingLevels(catalog, shop.name, nowMs - withinMs) },
     checkpoints,
     checkpointFailures: new Map(failures.map(({ vault, ...failure }) => [vault, failure])),
+    openRestore: await readOpenRestore(catalog.db, shop.name),
     requests: await readRequests(catalog, shop.name, nowMs),
     drills: await readDrills(catalog, shop.name, snapshots),
     lacking: {

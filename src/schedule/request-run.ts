@@ -1,6 +1,7 @@
 // The run of an approved request, whoever does it: the shop's lock, its pins, the sequence in place, and what is written down of it.
 import { Estimator } from '../backup/estimator.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
 import { openRequests, readRequest } from '../catalog/requests.ts';
 import { recordStep } from '../catalog/run-queue.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
@@ -66,6 +67,8 @@ export async function runRequest(deps: RequestRunDeps, work: RequestWork, reques
         for (const id of [safety.database, safety.files]) if (id !== null) await pinSnapshot(catalog, work.run, id);
         return safety;
       },
+      touches: (mayBeClosed) =>
+        mayBeClosed ? markOpenRestore(catalog, clock, shop.name, { runId: work.run, who: work.who }) : clearOpenRestore(catalog, shop.name),
       onStep: (step) => telling.step(step),
       onProgress: (progress) => telling.progress(progress),
       onDamaged: (problem) => damaged.push(problem),

@@ -5,6 +5,7 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import { audit } from '../catalog/audit.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { shopsInRestore } from '../catalog/open-restores.ts';
 import { endPause, listPauses, type Pause, type PauseOrder, pauseShop } from '../catalog/pauses.ts';
 import { readRequest } from '../catalog/requests.ts';
 import { closeQueued, markHung, readRun } from '../catalog/run-queue.ts';
@@ -305,7 +306,8 @@ export class RunningService implements Service {
   }
 
   async #hindrance(): Promise<Hindrance> {
-    const shops = new Set((await listPauses(this.catalog, this.clock.nowMs())).keys());
+    // half a restored shop is no backup, whether somebody works on it or nobody
+    const shops = new Set([...(await listPauses(this.catalog, this.clock.nowMs())).keys(), ...(await shopsInRestore(this.catalog.db))]);
     const rows = await this.catalog.db
       .selectFrom('runs')
       .select(['id', 'shop'])
@@ -316,7 +318,6 @@ export class RunningService implements Service {
     for (const { id, shop } of rows) {
       if (!(await isRunAlive(this.catalog, id))) continue;
       restores++;
-      // half a restored shop is no backup
       shops.add(shop);
     }
     return { shops, restores };

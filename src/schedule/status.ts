@@ -1,6 +1,7 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
 
 import type { BreachCase } from '../catalog/breaches.ts';
+import type { OpenRestoreRow } from '../catalog/open-restores.ts';
 import type { Pause } from '../catalog/pauses.ts';
 import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
@@ -41,6 +42,7 @@ export interface StatusFacts extends CopyFacts, UpkeepFacts {
   readonly foreignVersions: number;
   /** Left out: none is open, and the last one did not fail. */
   readonly requests?: readonly RequestFact[];
+  readonly openRestore?: OpenRestoreRow | null;
   /** Cases of tampering or loss that concern the shop, and wait. */
   readonly breaches?: readonly BreachCase[];
   /** limits.jitter; left out: none. */
@@ -179,6 +181,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     ? checkDrills({ ...facts, jitterMs: facts.jitterMs ?? 0, drills: facts.drills }, ofBackups, notes)
     : UNDRILLED;
   const requests = checkRequests(facts.requests ?? [], facts, red, notes);
+  checkOpenRestore(facts, red);
   // the shop's own data: what else is on its machine is no matter of its quota
   const usedBytes = sources.reduce((total, status) => {
     if (status.source === 'server') return total;
@@ -221,6 +224,13 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     alarms: red,
     notes,
   };
+}
+
+/** One that nobody works on: the shop may be closed for as long as that lasts. */
+function checkOpenRestore({ openRestore, runs, shop, timezone }: StatusFacts, red: Alarm[]): void {
+  if (!openRestore || runs.some(({ kind, state }) => kind === 'restore' && state === 'running')) return;
+  const on = `as root: coffre restore ${shop.name} --in-place goes on with it, with --rollback it goes back`;
+  raise(red, 'closed', {}, `a restore in place is open since ${text(openRestore.since, timezone)}, and its shop perhaps closed; ${on}`);
 }
 
 /** When everything of the shop goes, as text; null: nobody knows of an end. */

@@ -88,6 +88,24 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     expect(await setting.leftovers()).toEqual([]);
   }, 240_000);
 
+  test('closed after its restore - nothing is backed up meanwhile and the status says so, until it was gone back from', async () => {
+    const { server, world } = setting;
+    await server.sql('INSERT INTO ps_product (price) SELECT 1 FROM seq_1_to_100', { database: 'dupont' });
+    const failed = await world.coffre(['restore', 'dupont', '--in-place', '--snapshot', sold, '--source', 'database', '--skip-safety']);
+    expect(failed.json.error).toMatchObject({ code: 'E_SHOP_CLOSED' });
+    expect((await world.coffre(['backup', 'dupont', '--source', 'database'])).json.error).toMatchObject({
+      code: 'E_SHOP_STATE',
+      hint: expect.stringContaining('--rollback'),
+    });
+    const alarms = async (): Promise<string[]> =>
+      (await world.coffre(['status', 'dupont'])).json.shops[0].alarms.map(({ kind }: { kind: string }) => kind);
+    expect(await alarms()).toContain('closed');
+    await world.ok(['restore', 'dupont', '--in-place', '--rollback']);
+    expect(await setting.page()).toBe('two two');
+    expect(await alarms()).not.toContain('closed');
+    await world.ok(['backup', 'dupont', '--source', 'database']);
+  }, 240_000);
+
   test('killed at many steps - as before, in maintenance, or complete; the same order ends it', async () => {
     const forth = await chainOfKills(setting, safety, [25, 140, 205, 110]);
     expect(forth.found).toEqual([]);

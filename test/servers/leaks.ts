@@ -10,10 +10,20 @@ function openHandles(): string[] {
   return process.getActiveResourcesInfo().filter((type) => WATCHED.has(type));
 }
 
+/** None of a thread that ended since it was listed. */
+function childrenOf(task: string): string[] {
+  try {
+    return readFileSync(`/proc/self/task/${task}/children`, 'utf8').split(' ').filter(Boolean);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
 function childProcesses(): string[] {
   const found: string[] = [];
   for (const task of readdirSync('/proc/self/task')) {
-    for (const pid of readFileSync(`/proc/self/task/${task}/children`, 'utf8').split(' ').filter(Boolean)) {
+    for (const pid of childrenOf(task)) {
       try {
         found.push(`process ${pid}: ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').slice(0, 200)}`);
       } catch {

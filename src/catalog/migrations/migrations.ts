@@ -21,6 +21,7 @@ import { requests } from './018-requests.ts';
 import { statements } from './019-statements.ts';
 import { breaches } from './020-breaches.ts';
 import { shopFacts } from './021-shop-facts.ts';
+import { openRestores } from './022-open-restores.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -44,4 +45,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '019-statements': statements,
   '020-breaches': breaches,
   '021-shop-facts': shopFacts,
+  '022-open-restores': openRestores,
 };
