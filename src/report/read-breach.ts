@@ -21,6 +21,20 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
       .where('kind', '=', 'reconcile')
       .where('state', '=', 'done')
       .where('endedAt', '<', row.openedAt)
+      // one that found something, or found again what was known, was none without a finding
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('incidents')
+              .select('incidents.id')
+              .where('incidents.vault', '=', row.vault)
+              .where('incidents.shop', 'in', [shop, DAEMON_SHOP])
+              .whereRef('incidents.firstSeenAt', '<=', 'runs.endedAt')
+              .where((or) => or.or([or('incidents.goneAt', 'is', null), or('incidents.goneAt', '>', or.ref('runs.startedAt'))])),
+          ),
+        ),
+      )
       .orderBy('startedAt', 'desc')
       .limit(1)
       .executeTakeFirst();
