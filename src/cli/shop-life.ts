@@ -68,9 +68,18 @@ export function registerShop(program: Command, context: CliContext): void {
     .command('erase')
     .description('delete everything that no lock protects, at once; prune deletes the rest as its locks end. Cannot be undone')
     .argument('<shop>', 'a shop, declared or not')
-    .option(...REASON)
-    .addHelpText('after', '\nExample:\n  coffre shop erase dupont --reason "GDPR request of 3 March"\n')
-    .action(action(context, (invocation, name: string, options: Reason) => erase(context, invocation, name, options)));
+    .requiredOption(...REASON)
+    .option('--yes', 'without the question; needed where there is no terminal to ask on')
+    .addHelpText(
+      'after',
+      '\nOn a terminal it asks for the name of the shop first.\n\nExample:\n  coffre shop erase dupont --reason "GDPR request of 3 March"\n',
+    )
+    .action(
+      action(context, async (invocation, name: string, options: { readonly reason: string; readonly yes?: boolean }) => {
+        await requireErase(context, invocation, name, options);
+        return await erase(context, invocation, name, options);
+      }),
+    );
   shop
     .command('certificate')
     .description('the newest certificate of a shop that closes or was erased; with --json as it was signed')
@@ -121,6 +130,27 @@ async function change(context: CliContext, invocation: Invocation, name: string,
     document: { shop: name, ...lifeDocument(life), certificate },
     text: `${sentence(config.timezone, name, life)}\nits data can be had until then: coffre export ${name} --to ${name}.tar\n${describe(certificate, config.timezone)}`,
   };
+}
+
+/** It cannot be undone: a wrong name in a script, or a line run by mistake, must not be enough. Throws E_USAGE, E_CANCELLED. */
+async function requireErase(
+  { io }: CliContext,
+  invocation: Invocation,
+  name: string,
+  { reason, yes }: { readonly reason: string; readonly yes?: boolean },
+): Promise<void> {
+  if (reason.trim() === '') throw new CoffreError('E_USAGE', '--reason is empty', { hint: 'say why: the certificate tells it' });
+  if (yes === true) return;
+  if (invocation.json || io.stdin.isTTY !== true || io.stderr.isTTY !== true) {
+    throw new CoffreError('E_USAGE', `erasing ${name} cannot be undone, and there is no terminal to ask on`, {
+      hint: '--yes says it at once',
+    });
+  }
+  const { openQuestions } = await import('./questions.ts');
+  using questions = openQuestions(io);
+  io.err(`Everything of ${name} that no lock protects is deleted at once, and nothing of it can be restored from then on.\n`);
+  if ((await questions.ask(`Type ${name} to erase it`, '')) === name) return;
+  throw new CoffreError('E_CANCELLED', `${name} was not erased: its name was not typed`, { hint: 'nothing was changed' });
 }
 
 /** The order stands even when a vault does not answer, or a backup holds the shop: prune goes on with it. */

@@ -43,12 +43,18 @@ test('suspended, resumed, held, erased - refused where it must be, and certified
 
   const { json: placed } = await it.ok(['hold', 'add', 'dupont', '--snapshot', newest.id, '--reason', 'court order 26/114']);
   expect(placed.hold).toMatchObject({ shop: 'dupont', snapshot: newest.id, reason: 'court order 26/114', releasedAt: null });
-  await refused(it, ['shop', 'erase', 'dupont'], 'E_HELD');
+  await refused(it, ['shop', 'erase', 'dupont', '--reason', 'GDPR', '--yes'], 'E_HELD');
   await it.ok(['hold', 'release', placed.hold.id, '--reason', 'settled']);
   expect((await it.ok(['hold', 'list'])).json.holds).toEqual([]);
   expect((await it.ok(['hold', 'list', '--all'])).json.holds).toMatchObject([{ releaseReason: 'settled' }]);
 
-  const { json: erased } = await it.ok(['shop', 'erase', 'dupont', '--reason', 'GDPR']);
+  // it cannot be undone: neither without a reason, nor where nobody can be asked
+  for (const args of [[], ['--yes'], ['--yes', '--reason', ' '], ['--reason', 'GDPR']]) {
+    const { status, json } = await it.coffre(['shop', 'erase', 'dupont', ...args]);
+    expect([args, status, json.error.code]).toEqual([args, 2, 'E_USAGE']);
+  }
+  expect((await it.ok(['shop', 'list'])).json.shops).toMatchObject([{ state: 'active' }]);
+  const { json: erased } = await it.ok(['shop', 'erase', 'dupont', '--reason', 'GDPR', '--yes']);
   const { certificate, signature } = erased.certificate;
   expect(certificate).toMatchObject({ kind: 'erasure', shop: 'dupont', reason: 'GDPR', final: false });
   expect(certificate.remains.length).toBeGreaterThan(0);

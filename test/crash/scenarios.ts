@@ -239,8 +239,8 @@ export const SCENARIOS: readonly Scenario[] = [
     async build(place) {
       await okAt(place, 3, ['backup', 'martin', '--full']);
     },
-    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
-    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
+    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for', '--yes'],
+    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for', '--yes'] }],
     erased: ['dupont'],
   },
   {
@@ -251,8 +251,8 @@ export const SCENARIOS: readonly Scenario[] = [
     async build(place) {
       await okAt(place, 50, ['backup', 'martin', '--full']);
     },
-    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
-    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
+    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for', '--yes'],
+    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for', '--yes'] }],
     erased: ['dupont'],
   },
   {
@@ -264,8 +264,8 @@ export const SCENARIOS: readonly Scenario[] = [
       await okAt(place, 50, ['backup', 'martin', '--full']);
       await killedBackup(place, children, 50);
     },
-    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for'],
-    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for'] }],
+    argv: () => ['shop', 'erase', 'dupont', '--reason', 'asked for', '--yes'],
+    again: () => [{ argv: ['shop', 'erase', 'dupont', '--reason', 'asked for', '--yes'] }],
     erased: ['dupont'],
   },
   {
