@@ -14,6 +14,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
+import { keptWords } from './reason.ts';
 
 interface PeriodOptions {
   readonly month?: string;
@@ -172,7 +173,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
     .option('--amount <amount>', 'before tax, with a point; negative for a credit: --amount=-12.50')
     .option('--recompute', 'what it would be by ledger and configuration as they are now, less what was billed and corrected')
     .option('--shop <name>', 'whose it is; else it is divided as the statement was')
-    .requiredOption('--reason <text>', 'stands on the line')
+    .requiredOption('--reason <text>', 'stands on the line', keptWords)
     .option('--issue', 'issue a statement of the corrections that wait, now')
     .addHelpText('after', CORRECT_HELP)
     .action(

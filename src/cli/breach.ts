@@ -12,6 +12,7 @@ import { action, type CliContext } from './context.ts';
 import { parseInstant } from './instant.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
+import { keptWords } from './reason.ts';
 
 export function registerBreach(program: Command, context: CliContext): void {
   const breach = program
@@ -95,7 +96,7 @@ export function registerBreach(program: Command, context: CliContext): void {
     .command('sent')
     .description('say that the clients were told: the case is not red any more')
     .argument('<case>', 'as breach list shows it, or how it begins')
-    .requiredOption('--by <name>', 'who told them')
+    .requiredOption('--by <name>', 'who told them', keptWords)
     .requiredOption('--at <instant>', 'when, such as 2026-11-23T16:00:00+01:00')
     .addHelpText('after', '\nExample:\n  coffre breach sent 01K2J8 --by "Marie Durand" --at 2026-11-23T16:00:00+01:00\n')
     .action(
@@ -112,7 +113,7 @@ export function registerBreach(program: Command, context: CliContext): void {
     .command('close')
     .description('a false alarm, or all is said: the case is not red any more')
     .argument('<case>', 'as breach list shows it, or how it begins')
-    .requiredOption('--reason <text>', 'why, for the audit')
+    .requiredOption('--reason <text>', 'why, for the audit', keptWords)
     .addHelpText('after', '\nExample:\n  coffre breach close 01K2J8 --reason "a test upload of ours: no data was touched"\n')
     .action(
       action(context, async (invocation, beginning: string, options: { readonly reason: string }) => {

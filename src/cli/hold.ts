@@ -15,6 +15,7 @@ import { checkSkew } from '../vault/clock-skew.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, table } from './output.ts';
+import { keptWords } from './reason.ts';
 import { knownShop } from './shop.ts';
 
 interface AddOptions {
@@ -28,7 +29,7 @@ export function registerHold(program: Command, context: CliContext): void {
     .command('add')
     .description('hold a snapshot, or everything of a shop, what is still to come included')
     .argument('<shop>', 'a declared shop')
-    .requiredOption('--reason <text>', 'why, for the audit')
+    .requiredOption('--reason <text>', 'why, for the audit', keptWords)
     .option('--snapshot <id>', 'only this snapshot')
     .addHelpText(
       'after',
@@ -62,7 +63,7 @@ export function registerHold(program: Command, context: CliContext): void {
     .command('release')
     .description('lift a hold: what it kept goes by its window from then on')
     .argument('<id>', 'as hold list shows it')
-    .requiredOption('--reason <text>', 'why, for the audit')
+    .requiredOption('--reason <text>', 'why, for the audit', keptWords)
     .addHelpText('after', '\nExample:\n  coffre hold release 01K2J8 --reason "case closed"\n')
     .action(
       action(context, async (invocation, id: string, options: { readonly reason: string }) => {

@@ -7,6 +7,7 @@ import { CoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, table } from './output.ts';
+import { keptWords } from './reason.ts';
 
 export function registerIncident(program: Command, context: CliContext): void {
   const incident = program.command('incident').description('what was found in the vaults that coffre cannot explain by what it did itself');
@@ -44,7 +45,7 @@ export function registerIncident(program: Command, context: CliContext): void {
     .description('say that incidents were looked into: they are not red any more')
     .argument('[id...]', 'as incident list shows them')
     .option('--shop <name>', 'instead of ids: all that are open of this shop (_coffre: of the daemon’s own objects)')
-    .requiredOption('--reason <text>', 'what it was, for the audit')
+    .requiredOption('--reason <text>', 'what it was, for the audit', keptWords)
     .addHelpText(
       'after',
       `

@@ -7,6 +7,7 @@ import type { DeskVerb } from '../schedule/request-desk.ts';
 import { action, type CliContext, type Invocation, unitAction } from './context.ts';
 import { parseInstant } from './instant.ts';
 import type { Result } from './output.ts';
+import { keptWords } from './reason.ts';
 import { type Desk, openDesk, type RequestInFull, type RequestQuery } from './request-desk.ts';
 import { failureOf, followRequest } from './request-follow.ts';
 import { describePreview, describeRequest, listText, nextText } from './request-text.ts';
@@ -46,7 +47,7 @@ export function registerRequest(program: Command, context: CliContext): void {
     .addOption(collected('--table <name>', 'only this table of the database (may be given again)'))
     .addOption(collected('--path <pattern>', 'only files that match, inside the shop’s tree (may be given again): img/p, config/*.php'))
     .option('--approve', 'at once: the owner’s yes; an operator’s, in the owner’s name, needs --reason')
-    .option('--reason <text>', 'why, for the record')
+    .option('--reason <text>', 'why, for the record', keptWords)
     .option('--dry-run', 'show what it would mean, and ask for nothing')
     .option('--follow', 'show how it goes until it is over')
     .option('--wait', 'the same as --follow')
@@ -82,8 +83,8 @@ export function registerRequest(program: Command, context: CliContext): void {
     );
   const verb = (name: DeskVerb, description: string, help: string, reason: 'needed' | 'optional'): void => {
     const command = request.command(name).description(description).argument('<id>', 'of the request');
-    if (reason === 'needed') command.requiredOption('--reason <text>', 'why: it is told to the shop’s owner, and kept');
-    else command.option('--reason <text>', 'why, for the record');
+    if (reason === 'needed') command.requiredOption('--reason <text>', 'why: it is told to the shop’s owner, and kept', keptWords);
+    else command.option('--reason <text>', 'why, for the record', keptWords);
     command.addHelpText('after', `\nExample:\n  ${help}\n`).action(
       action(context, async (invocation, id: string, options: Pick<RestoreOptions, 'reason'>) => {
         await using desk = await openDesk(context, invocation);

@@ -19,6 +19,7 @@ import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
 import { pruneByDaemon } from './prune.ts';
+import { keptWords } from './reason.ts';
 import { knownShop } from './shop.ts';
 import { pauseDocument, registerPause, resumeShop } from './shop-pause.ts';
 
@@ -26,7 +27,7 @@ interface Reason {
   readonly reason?: string;
 }
 
-const REASON = ['--reason <text>', 'why, for the audit'] as const;
+const REASON = ['--reason <text>', 'why, for the audit', keptWords] as const;
 
 export function registerShop(program: Command, context: CliContext): void {
   const shop = program.command('shop').description('the life of a shop: pause, suspend, resume, close, erase');

@@ -14,6 +14,7 @@ import { OR_DURATION_HINT, parseInstant } from './instant.ts';
 import { neededDaemon } from './needed-daemon.ts';
 import { operatorName } from './operator.ts';
 import { formatInstant, type Result } from './output.ts';
+import { keptWords } from './reason.ts';
 import { findShop, knownShop } from './shop.ts';
 
 interface PauseOptions {
@@ -42,7 +43,7 @@ export function registerPause(shop: Command, context: CliContext): void {
     .description('scheduled backups wait, until a time or until the shop is resumed')
     .argument('<shop>', 'a declared shop')
     .option('--until <time>', 'a duration from now, such as 6h, or a time (default: until it is resumed)')
-    .option('--reason <text>', 'why, for the audit')
+    .option('--reason <text>', 'why, for the audit', keptWords)
     .addHelpText('after', HELP)
     .action(action(context, (invocation, name: string, options: PauseOptions) => pause(context, invocation, name, options)));
 }

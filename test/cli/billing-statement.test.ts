@@ -111,4 +111,14 @@ test('what cannot be meant - exit 2, each with its code', { timeout: 60_000 }, a
   expect(await said('statement', '--month', '2026-13')).toEqual([2, 'E_USAGE']);
   expect(await said('statement', '--month', LAST, '--contract', 'nobody')).toEqual([2, 'E_UNKNOWN_CONTRACT']);
   expect(await said('correct', '--statement', 'csi-001-2026-0009', '--amount', '1', '--reason', 'x')).toEqual([2, 'E_UNKNOWN_STATEMENT']);
+  for (const [reason, ...args] of [
+    ['', 'billing', 'correct', '--statement', 'csi-001-2026-0001', '--amount', '1'],
+    [' \t', 'hold', 'add', 'dupont'],
+    ['a\nb', 'incident', 'acknowledge', '--shop', 'dupont'],
+    ['x'.repeat(501), 'breach', 'close', '01'],
+    ['', 'shop', 'suspend', 'dupont'],
+  ]) {
+    const { status, json } = await coffreJson([...config, ...args, '--reason', reason ?? '']);
+    expect([args, status, json.error.code, json.error.message]).toEqual([args, 2, 'E_USAGE', expect.stringContaining('--reason')]);
+  }
 });
