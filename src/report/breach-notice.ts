@@ -15,6 +15,8 @@ export interface BreachFacts {
   /** Of this shop, or of the daemon's own objects beside it. */
   readonly incidents: readonly {
     readonly kind: IncidentKind;
+    /** Empty of what is about no single object. */
+    readonly key: string;
     readonly sizeBytes: number;
     readonly firstSeenAt: number;
     readonly lastSeenAt: number;
@@ -28,6 +30,10 @@ export interface BreachFacts {
   readonly lastGoodLookAt: number | null;
   /** Snapshots that other vaults hold whole, and the newest of them. */
   readonly elsewhere: { readonly count: number; readonly newestAt: number | null };
+  /** Of what the shop has copies in this vault. Empty: not known. */
+  readonly sources: readonly ('database' | 'files' | 'server')[];
+  /** When the first message that tells operators of the case was sent; null: none was, or it is not known any more. */
+  readonly alertedAt: number | null;
   readonly zone: string;
 }
 
@@ -41,9 +47,22 @@ export interface BreachDraft {
 const COLON = '\u00a0:';
 const SEMICOLON = '\u202f;';
 
-type Told = Readonly<Partial<Record<IncidentKind, (count: string, isMany: boolean) => string>>>;
+/** `replaced`: of one key both, what was stored is gone and something else stands there. */
+type FindingKind = IncidentKind | 'replaced';
+type Told = Readonly<Partial<Record<FindingKind, (count: string, isMany: boolean) => string>>>;
+type Incident = BreachFacts['incidents'][number];
+
+/** What is told of one object, however many incidents say it. */
+interface Finding {
+  readonly kinds: ReadonlySet<FindingKind>;
+  readonly bytes: number;
+  readonly isOwn: boolean;
+  readonly isGone: boolean;
+}
 
 const FRENCH_KINDS: Told = {
+  replaced: (count, isMany) =>
+    `${count} ${isMany ? 'objets sauvegardés ont été remplacés' : 'objet sauvegardé a été remplacé'} par un autre contenu (altération)`,
   missing: (count, isMany) => `${count} ${isMany ? 'objets sauvegardés ont disparu' : 'objet sauvegardé a disparu'} du stockage (perte)`,
   altered: (count, isMany) =>
     `${count} ${isMany ? 'objets ne contiennent plus' : 'objet ne contient plus'} ce qui avait été enregistré (altération)`,
@@ -54,6 +73,7 @@ const FRENCH_KINDS: Told = {
     `${count} ${isMany ? 'versions étrangères ont été déposées' : 'version étrangère a été déposée'} à la place d’objets sauvegardés`,
 };
 const ENGLISH_KINDS: Told = {
+  replaced: (count, isMany) => `${count} stored ${isMany ? 'objects were' : 'object was'} replaced by other content (alteration)`,
   missing: (count, isMany) => `${count} stored ${isMany ? 'objects have' : 'object has'} disappeared from the storage (loss)`,
   altered: (count, isMany) => `${count} ${isMany ? 'objects no longer hold' : 'object no longer holds'} what was stored (alteration)`,
   lock: (count, isMany) => `the protection against deletion of ${count} ${isMany ? 'objects' : 'object'} was weakened or shortened`,
@@ -69,17 +89,60 @@ export function breachDraft(facts: BreachFacts, language: Language): BreachDraft
     : { shop, language, subject: `Security incident on the backups of ${shop} – notification`, text: english(facts) };
 }
 
-function kindsOf({ incidents }: BreachFacts, language: Language): string[] {
-  const words = language === 'fr' ? FRENCH_KINDS : ENGLISH_KINDS;
-  return [...Map.groupBy(incidents, ({ kind }) => kind)].map(([kind, rows]) => {
-    const say = words[kind];
-    return say === undefined ? kind : say(wholeNumber(rows.length, language), rows.length > 1);
+/** By object: a file that somebody replaced is both missing and foreign to the vault, and one alteration to its owner. */
+function findingsOf({ incidents }: BreachFacts): Finding[] {
+  const groups = Map.groupBy(incidents, (one) => (one.key === '' ? one : one.key));
+  return [...groups.values()].map((rows) => {
+    const kinds = new Set<FindingKind>(rows.map(({ kind }) => kind));
+    if (kinds.has('missing') && kinds.has('foreign version')) {
+      kinds.delete('missing');
+      kinds.delete('foreign version');
+      kinds.add('replaced');
+    }
+    // the volume is that of what was stored; of a foreign version alone its own is all that is known
+    const stored = rows.filter(({ kind }) => kind !== 'foreign version' && kind !== 'delete marker');
+    const bytes = Math.max(...(stored.length > 0 ? stored : rows).map(({ sizeBytes }) => sizeBytes));
+    return { kinds, bytes, isOwn: rows.every(({ isOwn }) => isOwn), isGone: rows.every(({ goneAt }) => goneAt !== null) };
   });
 }
 
-const hasLock = ({ incidents }: BreachFacts): boolean => incidents.some(({ kind }) => kind === 'lock');
+function kindsOf(findings: readonly Finding[], language: Language): string[] {
+  const words = language === 'fr' ? FRENCH_KINDS : ENGLISH_KINDS;
+  const kinds = new Set(findings.flatMap((finding) => [...finding.kinds]));
+  return [...kinds].map((kind) => {
+    const count = findings.filter((finding) => finding.kinds.has(kind)).length;
+    return words[kind]?.(wholeNumber(count, language), count > 1) ?? kind;
+  });
+}
 
-const volumeOf = ({ incidents }: BreachFacts): number => incidents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+/** What the copies in this vault hold. What nobody can say from here is marked, to be completed. */
+function contentsIn(language: Language, { sources }: BreachFacts): string {
+  const has = (source: 'database' | 'files' | 'server'): boolean => sources.includes(source);
+  const isFrench = language === 'fr';
+  const parts = [
+    has('database') ? (isFrench ? 'la base de données de la boutique' : 'the database of the shop') : null,
+    has('files') ? (isFrench ? 'les fichiers de la boutique' : 'the files of the shop') : null,
+    has('server') ? (isFrench ? 'la configuration du serveur' : 'the configuration of the server') : null,
+  ].filter((part) => part !== null);
+  const last = parts.pop();
+  if (last === undefined)
+    return isFrench ? '[à compléter\u00a0: ce que contiennent ces sauvegardes].' : '[to be completed: what these backups hold].';
+  const all = parts.length === 0 ? last : `${parts.join(', ')} ${isFrench ? 'et' : 'and'} ${last}`;
+  const people = has('database')
+    ? isFrench
+      ? ', donc des données de vos clients'
+      : ', and with it data of your customers'
+    : has('files')
+      ? isFrench
+        ? ', qui peuvent comprendre des données de vos clients'
+        : ', which may hold data of your customers'
+      : '';
+  return isFrench ? `les sauvegardes de cet espace contiennent ${all}${people}.` : `the backups in this storage hold ${all}${people}.`;
+}
+
+const volumeOf = (findings: readonly Finding[]): number => findings.reduce((sum, { bytes }) => sum + bytes, 0);
+const hasLock = ({ incidents }: BreachFacts): boolean => incidents.some(({ kind }) => kind === 'lock');
+const isLossOf = ({ incidents }: BreachFacts): boolean => incidents.some(({ kind }: Incident) => natureOf(kind) === 'loss');
 
 function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; readonly to: number } {
   const seen = incidents.map(({ firstSeenAt }) => firstSeenAt);
@@ -88,13 +151,14 @@ function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; 
 }
 
 function french(facts: BreachFacts): string {
-  const { deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { alertedAt, deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
   const when = (atMs: number): string => momentIn('fr', atMs, zone);
   const span = spanOf(facts);
-  const own = incidents.filter(({ isOwn }) => !isOwn).length;
-  const ended = incidents.filter(({ goneAt }) => goneAt !== null).length;
+  const findings = findingsOf(facts);
+  const own = findings.filter(({ isOwn }) => !isOwn).length;
+  const ended = findings.filter(({ isGone }) => isGone).length;
   const reasons = [...new Set(incidents.flatMap(({ reason }) => reason ?? []))];
-  const isLoss = incidents.some(({ kind }) => natureOf(kind) === 'loss');
+  const isLoss = isLossOf(facts);
   return lines([
     `[BROUILLON – à relire et à compléter avant envoi, au plus tard le ${when(deadline)} (${zone})]`,
     '',
@@ -103,16 +167,18 @@ function french(facts: BreachFacts): string {
     `Nous vous informons d’un incident constaté sur le stockage des sauvegardes de votre boutique ${shop} (dossier ${id}).`,
     '',
     `Nature de l’incident${COLON}`,
-    ...kindsOf(facts, 'fr').map((kind) => `  – ${kind}${SEMICOLON}`),
+    ...kindsOf(findings, 'fr').map((kind) => `  – ${kind}${SEMICOLON}`),
     own === 0
       ? '  – ces objets appartiennent au système de sauvegarde lui-même et ne contiennent aucune donnée de votre boutique.'
-      : '  – les sauvegardes contiennent la base de données et les fichiers de la boutique, donc des données de vos clients.',
+      : `  – ${contentsIn('fr', facts)}`,
     '',
-    `Étendue${COLON} ${wholeNumber(incidents.length, 'fr')} constat${incidents.length > 1 ? 's' : ''} portant sur ${bytesIn('fr', volumeOf(facts))}, dans l’espace de stockage «\u00a0${vault}\u00a0».`,
+    `Étendue${COLON} ${wholeNumber(findings.length, 'fr')} constat${findings.length > 1 ? 's' : ''} portant sur ${bytesIn('fr', volumeOf(findings))}, dans l’espace de stockage «\u00a0${vault}\u00a0».`,
     `Période${COLON} ${lastGoodLookAt === null ? '' : `dernier contrôle sans anomalie le ${when(lastGoodLookAt)}${SEMICOLON} `}premier constat le ${when(span.from)}, dernier constat le ${when(span.to)} (heures ${zone}).`,
     '',
     `Mesures prises${COLON}`,
-    `  – les personnes qui exploitent vos sauvegardes ont été alertées dès le premier constat${SEMICOLON}`,
+    alertedAt === null
+      ? `  – [à compléter${COLON} quand et comment les personnes qui exploitent vos sauvegardes l’ont appris]${SEMICOLON}`
+      : `  – les personnes qui exploitent vos sauvegardes ont été alertées le ${when(alertedAt)}${SEMICOLON}`,
     `  – rien de ce qui a été trouvé n’a été effacé, afin de conserver les éléments de preuve${SEMICOLON}`,
     ...(hasLock(facts) ? [`  – la protection affaiblie est rétablie à chaque contrôle, dès que le stockage le permet${SEMICOLON}`] : []),
     ...(ended > 0
@@ -136,13 +202,14 @@ function french(facts: BreachFacts): string {
 }
 
 function english(facts: BreachFacts): string {
-  const { deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { alertedAt, deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
   const when = (atMs: number): string => momentIn('en', atMs, zone);
   const span = spanOf(facts);
-  const own = incidents.filter(({ isOwn }) => !isOwn).length;
-  const ended = incidents.filter(({ goneAt }) => goneAt !== null).length;
+  const findings = findingsOf(facts);
+  const own = findings.filter(({ isOwn }) => !isOwn).length;
+  const ended = findings.filter(({ isGone }) => isGone).length;
   const reasons = [...new Set(incidents.flatMap(({ reason }) => reason ?? []))];
-  const isLoss = incidents.some(({ kind }) => natureOf(kind) === 'loss');
+  const isLoss = isLossOf(facts);
   return lines([
     `[DRAFT – to be read and completed before it is sent, by ${when(deadline)} (${zone})]`,
     '',
@@ -151,16 +218,16 @@ function english(facts: BreachFacts): string {
     `We inform you of an incident that was found in the storage of the backups of your shop ${shop} (case ${id}).`,
     '',
     'Nature of the incident:',
-    ...kindsOf(facts, 'en').map((kind) => `  – ${kind};`),
-    own === 0
-      ? '  – these objects belong to the backup system itself, and hold no data of your shop.'
-      : '  – backups hold the database and the files of the shop, and with them data of your customers.',
+    ...kindsOf(findings, 'en').map((kind) => `  – ${kind};`),
+    own === 0 ? '  – these objects belong to the backup system itself, and hold no data of your shop.' : `  – ${contentsIn('en', facts)}`,
     '',
-    `Extent: ${wholeNumber(incidents.length, 'en')} finding${incidents.length > 1 ? 's' : ''} about ${bytesIn('en', volumeOf(facts))}, in the storage “${vault}”.`,
+    `Extent: ${wholeNumber(findings.length, 'en')} finding${findings.length > 1 ? 's' : ''} about ${bytesIn('en', volumeOf(findings))}, in the storage “${vault}”.`,
     `Time: ${lastGoodLookAt === null ? '' : `last look without a finding on ${when(lastGoodLookAt)}; `}first finding on ${when(span.from)}, last finding on ${when(span.to)} (${zone}).`,
     '',
     'Measures taken:',
-    '  – the people who operate your backups were alerted at the first finding;',
+    alertedAt === null
+      ? '  – [to be completed: when and how the people who operate your backups heard of it];'
+      : `  – the people who operate your backups were alerted on ${when(alertedAt)};`,
     '  – nothing of what was found was deleted, so that it can serve as evidence;',
     ...(hasLock(facts) ? ['  – protection that was weakened is given again at each look, as soon as the storage allows it;'] : []),
     ...(ended > 0 ? [`  – ${wholeNumber(ended, 'en')} of the findings ${ended > 1 ? 'were' : 'was'} gone at a later look;`] : []),

@@ -12,6 +12,7 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
   const ofDaemon = incidents.some(({ shop }) => shop === DAEMON_SHOP);
   const users = ofDaemon ? [...config.shops.values()].filter(({ vaults }) => vaults.includes(row.vault)).map(({ name }) => name) : [];
   const shops = new Set([...incidents.map(({ shop }) => shop).filter((shop) => shop !== DAEMON_SHOP), ...users]);
+  const alertedAt = await readAlertedAt(db, row.id);
   const facts: BreachFacts[] = [];
   for (const shop of [...shops].sort()) {
     const look = await db
@@ -55,14 +56,26 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
         ),
       )
       .execute();
+    const sources = await db
+      .selectFrom('snapshots')
+      .select('snapshots.source')
+      .distinct()
+      .innerJoin('snapshotVaults', 'snapshotVaults.snapshotId', 'snapshots.id')
+      .where('snapshots.shop', '=', shop)
+      .where('snapshots.state', '!=', 'removed')
+      .where('snapshotVaults.vault', '=', row.vault)
+      .orderBy('snapshots.source')
+      .execute();
     facts.push({
       ...{ id: row.id, shop, vault: row.vault, openedAt: row.openedAt, deadline: row.deadline, zone: config.timezone },
       name: config.shops.get(shop)?.contact?.name ?? null,
       incidents: incidents
         .filter((one) => one.shop === shop || one.shop === DAEMON_SHOP)
-        .map(({ acknowledgedAt, firstSeenAt, goneAt, kind, lastSeenAt, reason, shop: of, sizeBytes }) => ({
-          ...{ kind, sizeBytes, firstSeenAt, lastSeenAt, goneAt, acknowledgedAt, reason, isOwn: of === DAEMON_SHOP },
+        .map(({ acknowledgedAt, firstSeenAt, goneAt, key, kind, lastSeenAt, reason, shop: of, sizeBytes }) => ({
+          ...{ kind, key, sizeBytes, firstSeenAt, lastSeenAt, goneAt, acknowledgedAt, reason, isOwn: of === DAEMON_SHOP },
         })),
+      sources: sources.map(({ source }) => source),
+      alertedAt,
       lastGoodLookAt: look?.endedAt ?? null,
       elsewhere: {
         count: elsewhere.length,
@@ -71,4 +84,20 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
     });
   }
   return facts;
+}
+
+/** Of the messages that are still kept and told of the case while it was red; null: none was sent. */
+async function readAlertedAt(db: Kysely<Tables>, caseId: string): Promise<number | null> {
+  const rows = await db
+    .selectFrom('messages')
+    .select(['content', 'sentAt'])
+    .where('sentAt', 'is not', null)
+    .where('content', 'like', `%${caseId}%`)
+    .orderBy('sentAt')
+    .execute();
+  const first = rows.find(({ content }) => {
+    const { raised = [], reminded = [] } = JSON.parse(content) as Partial<Record<'raised' | 'reminded', readonly unknown[]>>;
+    return JSON.stringify([raised, reminded]).includes(caseId);
+  });
+  return first?.sentAt ?? null;
 }

@@ -3,14 +3,16 @@ import { expect, test } from 'vitest';
 import { type BreachFacts, breachDraft } from '../../src/report/breach-notice.ts';
 
 const ms = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
+let serial = 0;
 const incident = (kind: BreachFacts['incidents'][number]['kind'], other: Partial<BreachFacts['incidents'][number]> = {}) => ({
   ...{ kind, sizeBytes: 6e9, firstSeenAt: ms('2026-11-23T08:00:00Z'), lastSeenAt: ms('2026-11-23T08:00:00Z'), goneAt: null },
-  ...{ acknowledgedAt: null, reason: null, isOwn: false },
+  ...{ acknowledgedAt: null, reason: null, isOwn: false, key: `dupont/${++serial}` },
   ...other,
 });
 const facts = (other: Partial<BreachFacts> = {}): BreachFacts => ({
   ...{ id: '01kcase', shop: 'dupont', name: 'Marie Dupont', vault: 'offsite', openedAt: ms('2026-11-23T08:00:00Z') },
   ...{ deadline: ms('2026-11-25T08:00:00Z'), lastGoodLookAt: ms('2026-11-22T06:00:00Z'), zone: 'Europe/Paris' },
+  ...{ sources: ['database', 'files'] as const, alertedAt: ms('2026-11-23T08:02:00Z') },
   incidents: [incident('missing'), incident('missing'), incident('lock', { goneAt: ms('2026-11-24T08:00:00Z') })],
   elsewhere: { count: 12, newestAt: ms('2026-11-23T02:30:00Z') },
   ...other,
@@ -24,6 +26,8 @@ test.each<['fr' | 'en', readonly string[]]>([
       '2 objets sauvegardés ont disparu du stockage (perte)',
       '3 constats portant sur 18,0\u00a0Go',
       'dernier contrôle sans anomalie le 22 novembre 2026 à 07:00\u202f; premier constat le 23 novembre 2026 à 09:00, dernier constat le 24 novembre 2026 à 09:00',
+      'contiennent la base de données de la boutique et les fichiers de la boutique, donc des données de vos clients',
+      'ont été alertées le 23 novembre 2026 à 09:02',
       '12 sauvegardes de votre boutique sont conservées',
     ],
   ],
@@ -34,6 +38,8 @@ test.each<['fr' | 'en', readonly string[]]>([
       '2 stored objects have disappeared from the storage (loss)',
       '3 findings about 18.0\u00a0GB',
       'last look without a finding on 22 November 2026 at 07:00; first finding on 23 November 2026 at 09:00, last finding on 24 November 2026 at 09:00',
+      'hold the database of the shop and the files of the shop, and with it data of your customers',
+      'were alerted on 23 November 2026 at 09:02',
       '12 backups of your shop are kept in other storages',
     ],
   ],
@@ -53,3 +59,32 @@ test('only the system’s own objects, nothing else known - said so, and nothing
   expect(text).toContain('aucune autre copie complète');
   expect(text).not.toContain('dernier contrôle sans anomalie');
 });
+
+test.each([
+  [
+    'fr',
+    [
+      '1 objet sauvegardé a été remplacé par un autre contenu (altération)',
+      '1 constat portant sur 6,0\u00a0Go',
+      'les fichiers de la boutique, qui peuvent comprendre des données de vos clients',
+      '[à compléter\u00a0: quand et comment',
+    ],
+  ],
+  [
+    'en',
+    [
+      '1 stored object was replaced by other content (alteration)',
+      '1 finding about 6.0\u00a0GB',
+      'hold the files of the shop, which may hold data of your customers',
+      '[to be completed: when and how',
+    ],
+  ],
+] as const)(
+  'one file of a shop without a database was replaced, and no message was sent (%s) - one alteration, its bytes once, nothing made up',
+  (language, said) => {
+    const incidents = [incident('missing', { key: 'dupont/s1' }), incident('foreign version', { key: 'dupont/s1', sizeBytes: 7e9 })];
+    const { text } = breachDraft(facts({ incidents, sources: ['files'], alertedAt: null }), language);
+    for (const part of said) expect(text).toContain(part);
+    expect(text).not.toMatch(/disparu|disappeared|étrangère|foreign|base de données|database|alertées|alerted/);
+  },
+);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { listBreaches } from '../../src/catalog/breaches.ts';
 import { recordLook, type Sighting } from '../../src/catalog/incidents.ts';
+import { saveNotices } from '../../src/catalog/messages.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import type { Config } from '../../src/config/config.ts';
@@ -36,4 +37,15 @@ test('looks that found what is still there, or found nothing - only the newest o
   if (!last) throw new Error('no case was opened');
   const facts = await readBreachFacts(catalog.db, config, last);
   expect(facts.map(({ lastGoodLookAt, shop }) => [shop, lastGoodLookAt])).toEqual([['dupont', clean]]);
+  expect(facts).toMatchObject([{ sources: [], alertedAt: null }]);
+  const message = async (id: string, content: object, sentAt: number | null): Promise<void> => {
+    const row = { id, at: 0, channel: 'mail' as const, content: JSON.stringify(content), tries: 0, nextAt: 0, sentAt, givenUpAt: null };
+    await saveNotices(catalog, { alarms: [], over: [], messages: [{ ...row, code: null, error: null }] });
+  };
+  const told = [{ kind: 'breach', source: `${last.id} 2026` }];
+  await message('m1', { raised: told, reminded: [], recovered: [] }, null);
+  await message('m2', { raised: [], reminded: [], recovered: told }, 1000);
+  expect(await readBreachFacts(catalog.db, config, last)).toMatchObject([{ alertedAt: null }]);
+  await message('m3', { raised: told, reminded: [], recovered: [] }, 2000);
+  expect(await readBreachFacts(catalog.db, config, last)).toMatchObject([{ alertedAt: 2000 }]);
 });
