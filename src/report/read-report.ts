@@ -12,6 +12,7 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { dailyLevels, type Move } from './daily-levels.ts';
 import type { Report } from './report-schema.ts';
+import { verifiedBy } from './verified.ts';
 
 export interface ReportPeriod {
   /** First and last day, both in it. */
@@ -132,8 +133,8 @@ export async function readReport(config: Config, catalog: Catalog, options: Repo
       },
       storedBytes: sum(backups.map(({ bytes }) => bytes ?? 0)),
       verifiedBytes: sum(verified.map(({ bytes }) => bytes ?? 0)),
-      verifiedObjects: sum(runs.map((run) => (run.kind === 'verify' ? (detailOf(run).objects ?? 0) : 0))),
-      damaged: sum(runs.map((run) => (run.kind === 'verify' ? (detailOf(run).damaged?.length ?? 0) : 0))),
+      verifiedObjects: sum(runs.map((run) => (run.kind === 'verify' ? (verifiedBy(run.detail)?.objects ?? 0) : 0))),
+      damaged: sum(runs.map((run) => (run.kind === 'verify' ? (verifiedBy(run.detail)?.damaged ?? 0) : 0))),
       drills: {
         passed: count(drills, ({ outcome }) => outcome === 'passed'),
         failed: count(drills, ({ outcome }) => outcome === 'failed'),
@@ -207,8 +208,6 @@ interface Detail {
   readonly newBytes?: number;
   readonly full?: boolean;
   readonly bytes?: number;
-  readonly objects?: number;
-  readonly damaged?: readonly unknown[];
 }
 
 const detailOf = ({ detail }: Pick<RunRow, 'detail'>): Detail => JSON.parse(detail ?? '{}') as Detail;
@@ -216,7 +215,7 @@ const detailOf = ({ detail }: Pick<RunRow, 'detail'>): Detail => JSON.parse(deta
 function runRow(run: RunRow): Report['runs'][number] {
   const detail = detailOf(run);
   const { endedAt, errorCode, id, kind, source, startedAt, state } = run;
-  const bytes = kind === 'backup' ? detail.newBytes : detail.bytes;
+  const bytes = kind === 'backup' ? detail.newBytes : kind === 'verify' ? verifiedBy(run.detail)?.bytes : detail.bytes;
   return {
     ...{ run: id, kind, source, startedAt: text(startedAt), endedAt: orNull(endedAt), state, code: errorCode },
     ...{ bytes: typeof bytes === 'number' ? bytes : null, full: kind === 'backup' ? (detail.full ?? null) : null },

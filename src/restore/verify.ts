@@ -48,6 +48,7 @@ export interface VerifiedCopy {
   readonly objects: number;
   /** Stored bytes that were read and hashed. */
   readonly readBytes: number;
+  readonly readObjects: number;
   /** What was checked: a check that could not be made is not in here. */
   readonly checked: readonly ('existence' | 'size' | 'lock' | 'signature' | 'data' | 'plaintext')[];
   readonly errors: readonly Finding[];
@@ -101,7 +102,7 @@ export async function verifyCopy(
   const copy = snapshot.copies.find((candidate) => candidate.vault === vault.name);
   if (!copy) throw new CoffreError('E_INTERNAL', `${vault.name} has no copy of ${snapshot.id} to verify`);
   const errors: Finding[] = [];
-  let readBytes = 0;
+  let [readBytes, readObjects] = [0, 0];
   const segments = await snapshotSegments(catalog, snapshot.id);
   const rows = await objectsOf(
     catalog,
@@ -184,6 +185,7 @@ export async function verifyCopy(
         else continue;
         await recordSoundObject(catalog, row.id, deps.clock.nowMs());
         readBytes += row.sizeBytes;
+        readObjects++;
       } catch (error) {
         await noteRead(row, row.key, error);
       }
@@ -202,6 +204,7 @@ export async function verifyCopy(
         alreadyRead.add(row.id);
         await recordSoundObject(catalog, row.id, deps.clock.nowMs());
         readBytes += segment.storedBytes;
+        readObjects++;
         deps.onProgress(readBytes, row.key);
       } catch (error) {
         await noteRead(row, row.key, error);
@@ -221,6 +224,7 @@ export async function verifyCopy(
     ok: errors.length === 0,
     objects: own.length,
     readBytes,
+    readObjects,
     checked: [
       'existence',
       'size',
