@@ -6,7 +6,7 @@ import { listHolds } from '../catalog/holds.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { listPauses, type Pause } from '../catalog/pauses.ts';
-import { ACTIVE, changeLife, type LifeChange, listLives, type ShopLife } from '../catalog/shop-life.ts';
+import { ACTIVE, changeLife, type LifeChange, listLives, readLife, type ShopLife } from '../catalog/shop-life.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
@@ -83,7 +83,9 @@ export function registerShop(program: Command, context: CliContext): void {
     );
   shop
     .command('certificate')
-    .description('the newest certificate of a shop that closes or was erased; with --json as it was signed')
+    .description(
+      'the newest certificate of a shop that closes or was erased, and whether it was withdrawn since; with --json as it was signed',
+    )
     .argument('<shop>', 'a shop, declared or not')
     .addHelpText('after', '\nExample:\n  coffre --json shop certificate dupont > certificate.json\n')
     .action(
@@ -92,7 +94,15 @@ export function registerShop(program: Command, context: CliContext): void {
         await using catalog = await openCatalog(config.stateDir);
         const [newest] = await listCertificates(catalog.db, name);
         if (!newest) throw new CoffreError('E_SHOP_STATE', `there is no certificate for ${name}`, { hint: 'coffre shop erase issues one' });
-        return { document: newest, text: describe(newest, config.timezone) };
+        const withdrawnAt = withdrawn(newest, await readLife(catalog.db, name));
+        if (withdrawnAt === null) return { document: newest, text: describe(newest, config.timezone) };
+        const when = formatInstant(Temporal.Instant.fromEpochMilliseconds(withdrawnAt), config.timezone);
+        const said = `WITHDRAWN: the order was taken back, ${name} was resumed ${when}; what the certificate said then:`;
+        return {
+          // as it was signed, with what came of it beside it
+          document: { ...newest, withdrawnAt: Temporal.Instant.fromEpochMilliseconds(withdrawnAt).toString() },
+          text: `${said}\n${describe(newest, config.timezone)}`,
+        };
       }),
     );
   shop
@@ -106,6 +116,12 @@ export function registerShop(program: Command, context: CliContext): void {
         return await listShops(config, catalog, await listPauses(catalog, context.clock.nowMs()));
       }),
     );
+}
+
+/** Since when the order that it certifies is not in force any more (epoch milliseconds); null: it is, or it was carried out. */
+function withdrawn({ certificate: { final, orderedAt } }: SignedCertificate, life: ShopLife): number | null {
+  if (final || life.state === 'closing' || life.state === 'erased') return null;
+  return life.since > Temporal.Instant.from(orderedAt).epochMilliseconds ? life.since : null;
 }
 
 /** The end of that day, or the instant itself. Throws E_USAGE. */

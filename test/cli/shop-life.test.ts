@@ -82,6 +82,9 @@ test('closing - no lock lasts beyond the end of its last day, and the certificat
   expect(closing.certificate.certificate.remains.length).toBeGreaterThan(0);
   const { json: backup } = await it.ok(['backup', 'dupont', '--full']);
   expect(backup.snapshots[0].lock.retainUntil).toBe(end.toString());
+  expect((await it.ok(['shop', 'certificate', 'dupont'])).json).toEqual(closing.certificate);
+  const { json: resumed } = await it.ok(['shop', 'resume', 'dupont']);
+  expect((await it.ok(['shop', 'certificate', 'dupont'])).json).toEqual({ ...closing.certificate, withdrawnAt: resumed.since });
 }, 120_000);
 
 test('the daemon - leaves a suspended shop alone, and nothing is late', async () => {
