@@ -1,6 +1,7 @@
 // Proof of what was billed against what the vaults hold: the marks of their locked checkpoints, and their own listing.
 
 import { ledgerStart } from '../billing/chain.ts';
+import { correctionsEnd } from '../billing/check-corrections.ts';
 import type { PeakToProve, PreparedProof } from '../billing/prepare-proof.ts';
 import type { Check } from '../billing/prove-ledger.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -145,6 +146,11 @@ async function compareMark({ db }: Catalog, mark: LedgerMark): Promise<string[]>
     if (row === undefined) findings.push(`it knows ${count} ${name}, and there are fewer`);
     else if (row.hash !== hash) findings.push(`it says that the newest of ${count} ${name} has the hash ${hash}, and it has ${row.hash}`);
   }
+  const { correction, corrections = 0 } = mark;
+  const end = await correctionsEnd(db, corrections);
+  if (end.count < corrections) findings.push(`it knows ${corrections} corrections, and there are fewer`);
+  else if (corrections > 0 && end.hash !== correction)
+    findings.push(`one of the first ${corrections} corrections was altered, removed or moved: it says the hash ${correction}`);
   return findings;
 }
 

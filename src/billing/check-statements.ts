@@ -5,19 +5,13 @@ import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
+import { checkCorrections, type StatementFinding } from './check-corrections.ts';
 import { decimalOf } from './money.ts';
 import type { Peaks } from './peaks.ts';
 import { type CorrectionInput, correctionStatementOf, statementOf } from './statement.ts';
 import { documentOf, periodOfStatement, type StatementRow, statementHash } from './statement-rows.ts';
 import type { Statement, StatementBody } from './statement-schema.ts';
 import { ISSUED } from './statements.ts';
-
-export interface StatementFinding {
-  /** Number of the statement; null: none is named. */
-  readonly statement: string | null;
-  /** In words. */
-  readonly what: string;
-}
 
 export interface StatementsCheck {
   readonly statements: number;
@@ -27,7 +21,7 @@ export interface StatementsCheck {
 }
 
 /**
- * Recomputes the chain over all contracts from its start. A newest one that was cut off shows by the audit, or against a head that was kept
+ * Recomputes the chain over all contracts from its start, and that of the corrections. A newest one that was cut off shows by the audit, or against a head that was kept
  * elsewhere.
  */
 export async function checkStatements(db: Kysely<Tables>): Promise<StatementsCheck> {
@@ -62,6 +56,8 @@ export async function checkStatements(db: Kysely<Tables>): Promise<StatementsChe
     before = row;
   }
   findings.push(...(await againstAudit(db, rows)));
+  const documents = rows.map(parse).filter((document) => document !== null);
+  findings.push(...(await checkCorrections(db, documents)));
   return { statements: rows.length, head: previous, findings };
 }
 

@@ -5,6 +5,7 @@ import type { CorrectionsTable, Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
+import { CORRECTED, correctionsEnd } from './check-corrections.ts';
 import { Decimal, decimalOf } from './money.ts';
 import { closedFrom } from './period.ts';
 import { type CorrectionInput, measuredPeriod, statementOf } from './statement.ts';
@@ -55,8 +56,10 @@ export async function correctStatement(deps: BillingDeps, contract: ContractConf
       ...{ amount: amount.toFixed(statement.decimals), reason: order.reason },
     };
     const { id } = await tx.insertInto('corrections').values(values).returning('id').executeTakeFirstOrThrow();
-    const detail = JSON.stringify({ correction: values.correction, statement: row.number, amount: values.amount, reason: order.reason });
-    await tx.insertInto('audit').values({ at, who: order.who, what: 'billing correct', shop, detail }).execute();
+    const { hash } = await correctionsEnd(tx);
+    const { amount: written, correction } = values;
+    const detail = JSON.stringify({ correction, statement: row.number, amount: written, reason: order.reason, hash });
+    await tx.insertInto('audit').values({ at, who: order.who, what: CORRECTED, shop, detail }).execute();
     return { id, ...values };
   });
 }

@@ -23,6 +23,9 @@ export interface LedgerMark {
   /** The same of the statements that were issued. */
   readonly statements: number;
   readonly statement: string;
+  /** And of the corrections; not in marks of an older coffre. */
+  readonly corrections?: number | undefined;
+  readonly correction?: string | undefined;
 }
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in hex');
@@ -31,6 +34,7 @@ const count = z.number().int().nonnegative();
 export const ledgerMark = z.strictObject({
   ...{ vault: z.string().min(1).max(256), time: z.string(), row: count, head: hash },
   ...{ anchors: count, anchor: hash, statements: count, statement: hash },
+  ...{ corrections: count.optional(), correction: hash.optional() },
 });
 
 const signedMark = z.strictObject({ mark: ledgerMark, signature: signatureShape });

@@ -1,7 +1,10 @@
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { CHAIN_START } from '../../src/billing/chain.ts';
+import { correctionsEnd } from '../../src/billing/check-corrections.ts';
 import { bodyText, checkStatements, recomputed } from '../../src/billing/check-statements.ts';
 import { correctStatement, waitingCorrections } from '../../src/billing/corrections.ts';
+import { billingMark } from '../../src/billing/mark.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { documentOf } from '../../src/billing/statement-rows.ts';
 import { issueCorrections, issueStatement, pageOfStatements } from '../../src/billing/statements.ts';
@@ -34,7 +37,7 @@ beforeEach(async () => {
 /** As somebody would who has the file. */
 function forge(...sql: readonly string[]): void {
   const raw = new DatabaseSync(`${dir}/catalog.db`);
-  raw.exec(['drop trigger "statementsNoUpdate"', 'drop trigger "statementsNoDelete"', ...sql].join(';'));
+  raw.exec(['drop trigger if exists "statementsNoUpdate"', 'drop trigger if exists "statementsNoDelete"', ...sql].join(';'));
   raw.close();
 }
 const findings = async () => (await checkStatements(catalog.db)).findings.map(({ statement, what }) => `${statement}: ${what}`);
@@ -101,6 +104,55 @@ test('two are exchanged - both are named', async () => {
     'csi-002-2026-0001: it was issued after csi-001-2026-0001, and stands after csi-001-2026-0002',
     'csi-001-2026-0003: it was issued after csi-001-2026-0002, and stands after csi-002-2026-0001',
   ]);
+});
+
+const forgeCorrections = (...statements: readonly string[]): void =>
+  forge('drop trigger if exists "correctionsNoUpdate"', 'drop trigger if exists "correctionsNoDelete"', ...statements);
+
+/** A second and a third correction, which wait; the mark of a checkpoint written then. */
+async function twoThatWait() {
+  const config = { contracts: new Map(), shops: new Map() };
+  const deps = { catalog, clock: new FakeClock('2026-05-02T08:00:00Z'), config, peaks: contractPeaks };
+  const order = { statement: 'csi-001-2026-0002', shop: null, who: 'marie' };
+  const first = await correctStatement(deps, contract, { ...order, amount: '-2', reason: 'y' });
+  const second = await correctStatement(deps, contract, { ...order, amount: '-3', reason: 'z' });
+  return { first: first.correction, second: second.correction };
+}
+
+test('corrections as they were made - nothing is found; the mark of a checkpoint counts them', async () => {
+  const { count } = await correctionsEnd(catalog.db);
+  await twoThatWait();
+  expect([count, await findings()]).toEqual([1, []]);
+  const mark = await billingMark(catalog.db, { row: 0, hash: CHAIN_START });
+  expect(mark).toMatchObject({ corrections: 3, correction: (await correctionsEnd(catalog.db, 3)).hash });
+  forgeCorrections(`update "corrections" set "who" = 'paul' where "id" = 2`);
+  expect((await correctionsEnd(catalog.db, 3)).hash).not.toBe(mark.correction);
+});
+
+test('a correction that a statement carries is altered - named by that one', async () => {
+  forgeCorrections(`update "corrections" set "amount" = '9.00' where "id" = 1`);
+  expect(await findings()).toContainEqual(
+    expect.stringMatching(/^csi-001-2026-0001: its correction \w+ is not what csi-001-2026-0003 says$/),
+  );
+});
+
+test('one that waits is altered, removed, or exchanged with another - named by the audit', async () => {
+  const { first, second } = await twoThatWait();
+  const of = 'csi-001-2026-0002';
+  forgeCorrections(`update "corrections" set "amount" = '-20.00' where "id" = 2`);
+  expect(await findings()).toContain(`${of}: its correction ${first} is not what the audit says: -2.00, y`);
+  forge(`update "corrections" set "amount" = '-2.00', "who" = 'paul' where "id" = 2`);
+  expect(await findings()).toContainEqual(expect.stringContaining(`${of}: its correction ${first} was altered`));
+  forge(`update "corrections" set "who" = 'marie' where "id" = 2`);
+  expect(await findings()).toEqual([]);
+  forge(
+    ...['"id" = 9 where "id" = 2', '"id" = 2 where "id" = 3', '"id" = 3 where "id" = 9'].map((set) => `update "corrections" set ${set}`),
+  );
+  expect(await findings()).toContainEqual(expect.stringContaining(`${of}: its correction ${first} was altered, or one before it`));
+  forge(`delete from "corrections" where "correction" = '${first}'`);
+  expect(await findings()).toContain(`${of}: its correction ${first} was made by the audit, and is missing`);
+  forge(`delete from "corrections" where "correction" = '${second}'`);
+  expect(await findings()).toContain(`${of}: its correction ${second} was made by the audit, and is missing`);
 });
 
 test('nobody alters one through the catalog', async () => {
