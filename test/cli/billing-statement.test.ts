@@ -1,10 +1,11 @@
 // `coffre billing statement`, `statements` and `correct`, by the real program, over a ledger of some months ago.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
 import { expect, test } from 'vitest';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { systemClock } from '../../src/clock.ts';
+import { makeSigningKey, saveSigningKey } from '../../src/segment/signing-key.ts';
 import { tempDir } from '../temp-dir.ts';
 import { coffre, coffreJson } from './run-coffre.ts';
 
@@ -15,6 +16,9 @@ const LAST = monthBefore(1);
 /** Two shops with 1.5 and 0.5 TB since two months ago, and one contract more without its index. */
 async function place(): Promise<readonly string[]> {
   const dir = await tempDir();
+  for (const name of ['nas', 'keys']) mkdirSync(join(dir, name), { mode: 0o700 });
+  writeFileSync(join(dir, 'nas', '.coffre-vault'), '');
+  await saveSigningKey(join(dir, 'keys', 'signing.key'), makeSigningKey());
   const file = join(dir, 'coffre.yaml');
   const shops = ['dupont', 'martin'].map((name) => `  ${name}: { plan: p, vaults: [nas], files: { root: /var/www/${name} } }`);
   const price = 'price: { perTBMonth: "23.00" }';
@@ -99,6 +103,11 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
     corrections: [{ statement: number, amount: '1.50' }],
     check: { statements: 2, findings: [] },
   });
+
+  // nothing outside of this catalog knows of them yet
+  const proof = await run('prove', '--month', LAST);
+  const marks = proof.json.checks.find(({ name }: { readonly name: string }) => name === 'checkpoint');
+  expect(marks.detail).toContain('2 statements and 2 corrections in no checkpoint yet: their removal would not be seen');
 });
 
 test('what cannot be meant - exit 2, each with its code', { timeout: 60_000 }, async () => {
