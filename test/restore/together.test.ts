@@ -8,7 +8,10 @@ const progress = (doneBytes: number, current = 'a'): RestoreProgress => ({
 });
 const job = (source: 'files' | 'database', run: (deps: TogetherDeps) => Promise<string>) => ({ source, totalBytes: 50, run });
 const untilAborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 
 describe('sources restored at the same time', () => {
   it('the second begins when the first is ready, both go on together; progress is their sum', async () => {

@@ -48,6 +48,8 @@ export interface Journal {
    * `swapping`: it was found right, and is taking the directory's place.
    */
   readonly step: 'making' | 'filling' | 'swapping';
+  /** While it swaps: the inode of `tree` before, by which is known which of the two is which. */
+  readonly incoming?: string;
 }
 
 export function encodeJournal(journal: Journal): Buffer {

@@ -19,6 +19,10 @@ export interface StagingOptions {
 }
 
 const XARGS_FAILED = 123;
+/** `sh` runs perl for it, which every Debian has; coreutils have it from 9.5 on alone. */
+const NOT_EXCHANGED = 3;
+/** renameat2 with RENAME_EXCHANGE: at no moment is there no directory. Where system or file system cannot, it fails and nothing has changed. */
+const EXCHANGE = `use POSIX; my $n = { x86_64 => 316, aarch64 => 276 }->{(POSIX::uname())[4]} or exit 1; exit(syscall($n, -100, $ARGV[0], -100, $ARGV[1], 2) == 0 ? 0 : 1)`;
 /** A file whose time says when the copy of the directory began. */
 const BEGUN = 'begun';
 
@@ -163,22 +167,47 @@ export class RemoteStaging {
     // The old tree goes as soon as the new one is in its place: that must be on the disk by then.
     await runOn(this.#host, ['sync', '--file-system', '--', tree]);
     const aside = journal.keptOld ?? old;
-    await this.#write({ ...journal, step: 'swapping' });
-    // One program for both renames, so that nobody waits for a round trip while there is no directory.
-    const failure = await runOn(this.#host, ['xargs', '--null', '--max-args=2', 'mv', '--no-target-directory', '--'], {
-      input: nulTerminated([directory, aside, tree, directory].map(bytesOf)),
-      accept: [0, XARGS_FAILED],
-    }).then(
-      ({ status, said }) => (status === 0 ? null : failed(this.#host, 'mv', status, said)),
+    await this.#write({ ...journal, step: 'swapping', incoming: await this.#inodeOf(tree) });
+    const failure = await this.#swap(aside).then(
+      () => null,
       (error: unknown) => asCoffreError(error),
     );
     if (failure === null) return journal.keptOld;
+    if (await this.#wasExchanged(this.#journal as Journal)) {
+      await this.#rename(tree, aside);
+      return journal.keptOld;
+    }
     // Whatever ended it, nobody is left without a directory. When the host is gone too, the journal tells the next restore.
     const present = await look(this.#host, this.places, [aside]);
     if (present.has(directory) && present.has(aside) && !present.has(tree)) return journal.keptOld;
     if (!present.has(directory) && present.has(aside)) await this.#rename(aside, directory);
     await this.#write(journal);
     throw failure;
+  }
+
+  async #swap(aside: string): Promise<void> {
+    const { directory, tree } = this.places;
+    const exchange = ['sh', '-c', `perl -e "$0" -- "$@" 2>/dev/null || exit ${NOT_EXCHANGED}`, EXCHANGE, directory, tree];
+    if ((await runOn(this.#host, exchange, { accept: [0, NOT_EXCHANGED] })).status === 0) return await this.#rename(tree, aside);
+    // One program for both renames, so that nobody waits for a round trip while there is no directory.
+    const { status, said } = await runOn(this.#host, ['xargs', '--null', '--max-args=2', 'mv', '--no-target-directory', '--'], {
+      input: nulTerminated([directory, aside, tree, directory].map(bytesOf)),
+      accept: [0, XARGS_FAILED],
+    });
+    if (status !== 0) throw failed(this.#host, 'mv', status, said);
+  }
+
+  /** Both are there, and the tree has the directory's place already: what is missing is that the old one goes aside. */
+  async #wasExchanged({ incoming }: Journal): Promise<boolean> {
+    const { directory, tree } = this.places;
+    if (incoming === undefined) return false;
+    return (await this.#inodeOf(directory)) === incoming && (await this.#inodeOf(tree)) !== '';
+  }
+
+  /** Empty: it is not there. */
+  async #inodeOf(path: string): Promise<string> {
+    const { status, out } = await runOn(this.#host, ['stat', '--format=%i', '--', path], { accept: [0, 1] });
+    return status === 0 ? out.trim() : '';
   }
 
   /** After `publish`: removes all that is ours. What cannot be removed is noted. Never throws. */
@@ -265,7 +294,10 @@ export class RemoteStaging {
     const { directory, tree, old } = this.places;
     const aside = journal.keptOld ?? old;
     const present = await look(this.#host, this.places, [aside]);
-    if (!present.has(directory) && present.has(aside)) {
+    if (!present.has(aside) && (await this.#wasExchanged(journal))) {
+      await this.#rename(tree, aside);
+      this.notes.push(`the swap of an interrupted restore of snapshot ${journal.snapshot} was finished`);
+    } else if (!present.has(directory) && present.has(aside)) {
       const [from, what] = present.has(tree) ? [tree, 'finished'] : [aside, 'undone'];
       await this.#rename(from, directory);
       this.notes.push(`the swap of an interrupted restore of snapshot ${journal.snapshot} was ${what}`);
@@ -279,7 +311,8 @@ export class RemoteStaging {
         },
       );
     }
-    await this.#write({ ...journal, step: 'filling' });
+    const { incoming: _, ...rest } = journal;
+    await this.#write({ ...rest, step: 'filling' });
   }
 
   /** Swapped out by a restore that was cut off before it could remove it. */
