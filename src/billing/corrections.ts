@@ -110,16 +110,23 @@ export async function waitingCorrections(db: Kysely<Tables>, contract?: string):
   return rows.filter(({ correction }) => !carried.has(correction));
 }
 
-/** The same, each with the division of what it corrects. */
-export async function pendingCorrections(db: Kysely<Tables>, contract: string): Promise<CorrectionInput[]> {
-  const found: CorrectionInput[] = [];
+export interface PendingCorrection extends CorrectionInput {
+  /** Of the statement that it corrects, whatever the contract says now. */
+  readonly taxPercent: string | null;
+  readonly currency: string;
+}
+
+/** The same, each with the division, tax and currency of what it corrects. */
+export async function pendingCorrections(db: Kysely<Tables>, contract: string): Promise<PendingCorrection[]> {
+  const found: PendingCorrection[] = [];
   for (const row of await waitingCorrections(db, contract)) {
-    const { rebilling } = documentOf(await statementRow(db, row.statement));
+    const { currency, rebilling, terms } = documentOf(await statementRow(db, row.statement));
     found.push({
       line: {
         ...{ kind: 'correction', id: row.correction, of: row.statement, reason: row.reason, shop: row.shop, amount: row.amount },
         at: Temporal.Instant.fromEpochMilliseconds(row.at).toString(),
       },
+      ...{ taxPercent: terms.taxPercent, currency },
       weights: (rebilling?.shops ?? []).map(({ shop, weight }) => ({ name: shop, weight })),
     });
   }

@@ -7,7 +7,8 @@ import type { ContractConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
-import { pendingCorrections } from './corrections.ts';
+import { type PendingCorrection, pendingCorrections } from './corrections.ts';
+import { decimalOf, plain } from './money.ts';
 import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAt } from './period.ts';
 import { correctionStatementOf, type Measured, measuredPeriod, statementOf } from './statement.ts';
 import { type BillingDeps, declaredShops, documentOf, type StatementRow, statementHash } from './statement-rows.ts';
@@ -68,21 +69,49 @@ export async function issueStatement(deps: BillingDeps, contract: ContractConfig
         hint: `add it under contracts.${contract.name}.index.values, with the day from which it counts`,
       });
     }
-    return { statement: await insert(tx, clock, contract, body, period, who), isNew: true };
+    const statement = await insert(tx, clock, contract, body, period, who);
+    // what has another tax or currency cannot stand on it
+    await insertCorrections(tx, deps, contract, period, who);
+    return { statement, isNew: true };
   });
 }
 
-/** A statement of the corrections that wait, for who does not want to wait for the next period's. Throws E_USAGE when none waits. */
+/**
+ * A statement of the corrections that wait, for who does not want to wait for the next period's; one for each tax rate and currency of what
+ * they correct, and that with the newest is given back. Throws E_USAGE when none waits.
+ */
 export async function issueCorrections(deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement> {
-  const { catalog, clock, config } = deps;
-  const period = periodAt(contract, clock.now());
-  return await catalog.transaction(async (tx) => {
-    const corrections = await pendingCorrections(tx, contract.name);
-    if (corrections.length === 0) throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`);
-    const body = correctionStatementOf({ contract, period, corrections, shops: declaredShops(config, contract) });
-    return await insert(tx, clock, contract, body, period, who);
+  const period = periodAt(contract, deps.clock.now());
+  return await deps.catalog.transaction(async (tx) => {
+    const statement = await insertCorrections(tx, deps, contract, period, who);
+    if (statement === null) throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`);
+    return statement;
   });
 }
+
+async function insertCorrections(
+  tx: Kysely<Tables>,
+  { clock, config }: BillingDeps,
+  contract: ContractConfig,
+  period: BillingPeriod,
+  who: string,
+): Promise<Statement | null> {
+  const waiting = await pendingCorrections(tx, contract.name);
+  const newest = waiting.at(-1);
+  let found: Statement | null = null;
+  for (const corrections of Map.groupBy(waiting, chargedAs).values()) {
+    const { currency, taxPercent } = corrections[0] as PendingCorrection;
+    const terms = { ...contract, taxPercent, price: { ...contract.price, currency } };
+    const body = correctionStatementOf({ contract: terms, period, corrections, shops: declaredShops(config, contract) });
+    const statement = await insert(tx, clock, contract, body, period, who);
+    if (newest !== undefined && corrections.includes(newest)) found = statement;
+  }
+  return found;
+}
+
+/** What has to be one on a whole statement. */
+const chargedAs = ({ currency, taxPercent }: Pick<PendingCorrection, 'currency' | 'taxPercent'>): string =>
+  `${currency} ${taxPercent === null ? 'without tax' : plain(decimalOf(taxPercent))}`;
 
 async function measure({ catalog, peaks }: BillingDeps, contract: ContractConfig, period: BillingPeriod): Promise<Measured | null> {
   const measured = measuredPeriod(contract, period);
@@ -101,7 +130,8 @@ async function bodyNow(
   period: BillingPeriod,
   measured: Measured | null,
 ): Promise<StatementBody> {
-  const corrections = await pendingCorrections(db, contract.name);
+  const own = chargedAs({ currency: contract.price.currency, taxPercent: contract.taxPercent });
+  const corrections = (await pendingCorrections(db, contract.name)).filter((one) => chargedAs(one) === own);
   return statementOf({ contract, period, measured, corrections, shops: declaredShops(config, contract) });
 }
 

@@ -106,6 +106,22 @@ test('two are exchanged - both are named', async () => {
   ]);
 });
 
+test('the tax rate changes - a correction keeps that of what it corrects, on a statement of its own', async () => {
+  const config = { contracts: new Map(), shops: new Map() };
+  const deps = { catalog, clock: new FakeClock('2026-06-01T08:00:00Z'), config, peaks: contractPeaks };
+  const taxed = { ...contract, taxPercent: '20' };
+  await correctStatement(deps, taxed, { statement: 'csi-001-2026-0002', amount: '-10', shop: null, reason: 'y', who: 'marie' });
+  const { statement } = await issueStatement(deps, taxed, '2026-05', 'marie');
+  expect([statement.net, statement.total]).toEqual(['23.00', '27.60']);
+  const order = { statement: statement.number ?? '', amount: '-10', shop: null, reason: 'z', who: 'marie' };
+  await correctStatement(deps, contract, order);
+  const last = await issueCorrections(deps, contract, 'marie');
+  expect([last.kind, last.total, last.tax]).toEqual(['correction', '-12.00', { percent: '20', amount: '-2.00' }]);
+  const untaxed = documentOf((await pageOfStatements(catalog.db, { limit: 2 }))[1] ?? { document: '{}', hash: '' });
+  expect(untaxed).toMatchObject({ number: 'csi-001-2026-0005', kind: 'correction', total: '-10.00', tax: null });
+  expect(await findings()).toEqual([]);
+});
+
 const forgeCorrections = (...statements: readonly string[]): void =>
   forge('drop trigger if exists "correctionsNoUpdate"', 'drop trigger if exists "correctionsNoDelete"', ...statements);
 
