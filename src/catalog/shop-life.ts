@@ -39,7 +39,7 @@ export async function listLives(db: Kysely<Tables>): Promise<ReadonlyMap<string,
 
 /**
  * Changes a shop's state and writes it into the audit, in one transaction. Saying what already holds changes nothing: a suspension
- * begins once. Throws E_SHOP_STATE when the verb does not lead on from the present state, E_USAGE for an end that has passed, E_HELD
+ * begins once. A reason that is given then is kept (noteReason). Throws E_SHOP_STATE when the verb does not lead on from the present state, E_USAGE for an end that has passed, E_HELD
  * for erasing what a hold keeps.
  */
 export async function changeLife(
@@ -53,7 +53,7 @@ export async function changeLife(
     const before = await readLife(tx, shop);
     const state = stateAfter(change.verb);
     const endsAt = change.verb === 'close' ? change.endsAt : null;
-    if (before.state === state && before.endsAt === endsAt) return before;
+    if (before.state === state && before.endsAt === endsAt) return await noteReason(tx, clock, shop, before, by);
     if (!FROM[change.verb].includes(before.state)) {
       throw new CoffreError('E_SHOP_STATE', `${shop} is ${before.state}: it cannot ${change.verb} from there`, {
         hint: before.state === 'suspended' ? `coffre shop resume ${shop} first` : '',
@@ -76,6 +76,25 @@ export async function changeLife(
       .execute();
     return after;
   });
+}
+
+/**
+ * What held already was ordered once more: a new reason goes into the audit, and into the state when whoever ordered it says it. `who`
+ * stays: it decides who may take the order back.
+ */
+async function noteReason(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  shop: string,
+  before: ShopLife,
+  { reason, who }: { readonly who: string; readonly reason: string | null },
+): Promise<ShopLife> {
+  if (reason === null || reason === before.reason || before.state === 'active') return before;
+  const detail = JSON.stringify({ state: before.state, reason });
+  await tx.insertInto('audit').values({ at: clock.nowMs(), who, what: 'shop reason', shop, detail }).execute();
+  if (who !== before.who) return before;
+  await tx.updateTable('shopStates').set({ reason }).where('shop', '=', shop).execute();
+  return { ...before, reason };
 }
 
 function stateAfter(verb: LifeChange['verb']): ShopLife['state'] {

@@ -16,6 +16,8 @@ import { readShop, shopDocument } from './shops.ts';
 
 const params = z.object({ shop: shopName });
 const orReason = z.strictObject({ reason: reason.nullable().default(null) });
+/** A request without a body gives no reason. */
+const orNothing = orReason.nullish();
 
 export function registerShopLife(api: Api, service: Service): void {
   const { catalog, clock } = service;
@@ -27,14 +29,14 @@ export function registerShopLife(api: Api, service: Service): void {
         tags: ['shops'],
         summary: 'no new backups; the newest good one of each source is kept for 30 days, then everything goes as its locks end',
         params,
-        body: orReason,
+        body: orNothing,
         response: { 200: shopDocument },
       },
     },
     async (request) => {
       const principal = principalOf(request);
       const { shop } = await readShop(service, principal, request.params.shop);
-      await changeLife(catalog, clock, shop, { verb: 'suspend' }, { who: principal.who, reason: request.body.reason });
+      await changeLife(catalog, clock, shop, { verb: 'suspend' }, { who: principal.who, reason: request.body?.reason ?? null });
       return await readShop(service, principal, shop);
     },
   );
@@ -68,14 +70,14 @@ export function registerShopLife(api: Api, service: Service): void {
         summary:
           'end a pause, a suspension or a closing: backups are taken again; of the role billing a suspension alone, that was not ordered by an administrator',
         params,
-        body: orReason,
+        body: orNothing,
         response: { 200: shopDocument },
       },
     },
     async (request) => {
       const principal = principalOf(request);
       const { shop, declared } = await readShop(service, principal, request.params.shop);
-      const by = { who: principal.who, reason: request.body.reason };
+      const by = { who: principal.who, reason: request.body?.reason ?? null };
       const { state, who } = await readLife(catalog.db, shop);
       if (principal.role === 'billing') {
         // what people ordered for other reasons than payment is theirs to end, pauses too

@@ -28,3 +28,21 @@ test('the billing module - suspends for non-payment, resumes what it suspended, 
   const audit: { who: string; what: string }[] = (await it.ask(admin, 'GET', '/v1/audit?shop=dupont')).json.audit;
   expect(audit.filter(({ who }) => who.startsWith('token:billing')).map(({ what }) => what)).toEqual(['shop resume', 'shop suspend']);
 });
+
+test('a suspension without a reason - said once more with one it is kept, of others in the audit alone; no body is no reason', async () => {
+  const it = await startDaemon();
+  const [billing, admin] = [await it.token('billing'), await it.token('admin')];
+  const ask = async (token: string, verb: string, body?: unknown) => {
+    const { json, status } = await it.ask(token, 'POST', `/v1/shops/dupont/${verb}`, body);
+    // it is told to administrators
+    return [status, json.state ?? json.code, (await it.ask(admin, 'GET', '/v1/shops/dupont')).json.reason];
+  };
+  expect(await ask(billing, 'suspend')).toEqual([200, 'suspended', null]);
+  expect(await ask(billing, 'suspend', reason)).toEqual([200, 'suspended', reason.reason]);
+  expect(await ask(admin, 'suspend', { reason: 'a dispute' })).toEqual([200, 'suspended', reason.reason]);
+  const audit: { what: string; detail: { reason?: string } | null }[] = (await it.ask(admin, 'GET', '/v1/audit?shop=dupont')).json.audit;
+  const said = audit.filter(({ what }) => what === 'shop reason').map(({ detail }) => detail?.reason);
+  expect(said).toEqual(['a dispute', reason.reason]);
+  // whose order it is has not changed
+  expect(await ask(billing, 'resume')).toEqual([200, 'active', null]);
+});
