@@ -61,7 +61,7 @@ ${state}
 <p><strong>${title ?? contract}</strong></p>
 ${title === null ? null : html`<p>${words.contract} ${contract}</p>`}
 <p>${words.vault} ${vault}</p>
-<p>${words.period} ${periodText(period, language)}</p>
+${kind === 'correction' ? null : html`<p>${words.period} ${periodText(period, language)}</p>`}
 ${issuedAt === null ? null : html`<p>${words.issued} ${day(dayOf(issuedAt, timezone), language)}</p>`}
 </div>
 </header>
@@ -90,7 +90,7 @@ function measured({ measured: it, period, terms, timezone }: Statement, language
   return html`<h2>${words.use}</h2>
 <dl>
 ${it.from === period.from ? null : row(words.measuredPeriod, periodText(it, language))}
-${row(words.peak, html`<strong>${volume(it.peakBytes, language)}</strong> <small>(${number(String(it.peakBytes), language)} ${words.bytes})</small>`)}
+${row(words.peak, html`<strong>${volume(it.peakBytes, language)}</strong> <small>(${number(String(it.peakBytes), language)} ${words.bytes(it.peakBytes)})</small>`)}
 ${row(words.peakAt, moment(it.peakAt, timezone, language))}
 ${row(words.subscribedVolume, tb(it.subscribedTB))}
 ${row(words.variableVolume, html`${tb(it.variableTB)} <small>${words.steps(tb(terms.stepTB))}</small>`)}
@@ -154,17 +154,19 @@ function notices({ notices: all }: Statement, language: Language): Html | null {
   return html`<h2>${words.notes}</h2>\n${all.map((notice) => html`<p class="note">${words.unknownIndex(day(notice.day, language))}</p>\n`)}`;
 }
 
-function rebilling({ currency, decimals, net, rebilling: it }: Statement, language: Language): Html | null {
+function rebilling({ currency, decimals, kind, net, rebilling: it }: Statement, language: Language): Html | null {
   if (it === null) return null;
   const words = wordsOf(language);
   const amount = (text: string): string => money(text, currency, language, decimals);
-  const weighs = it.by !== 'flat';
+  // corrections were divided by weights of other periods
+  const isCorrection = kind === 'correction';
+  const weighs = it.by !== 'flat' && !isCorrection;
   const weight = (bytes: number): Html | null =>
-    weighs ? html`<td class="n">${number(String(bytes), language)} ${words.bytes}</td>` : null;
+    weighs ? html`<td class="n">${number(String(bytes), language)} ${words.bytes(bytes)}</td>` : null;
   const title = it.by === 'peak' ? words.peakBytes : words.shareBytes;
   const blank = weighs ? html`<td></td>` : null;
   return html`<h2>${words.rebilling}</h2>
-<p><small>${words.by[it.by]}</small></p>
+<p><small>${isCorrection ? words.byCorrected : words.by[it.by]}</small></p>
 <table>
 <thead><tr><th>${words.shop}</th>${weighs ? html`<th class="n">${title}</th>` : null}<th class="n">${words.amount}</th></tr></thead>
 <tbody>

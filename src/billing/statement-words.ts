@@ -27,7 +27,7 @@ const FRENCH = {
   steps: (step: string) => `par paliers entamés de ${step}`,
   lines: 'Détail',
   what: 'Désignation',
-  days: 'Jours',
+  days: 'Période',
   quantity: 'Volume (To)',
   months: 'Mois',
   unitPrice: 'Prix mensuel du To',
@@ -51,18 +51,19 @@ const FRENCH = {
     peak: 'au prorata du pic propre à chaque boutique',
     flat: 'à parts égales',
   },
+  byCorrected: 'comme sur le relevé rectifié, ou à la boutique désignée par la rectification',
   shop: 'Boutique',
   shareBytes: 'Occupation au pic',
   peakBytes: 'Pic propre',
   unassigned: 'Non réparti',
   sum: 'Total réparti HT',
   rules:
-    'Un téraoctet (To) vaut 10¹² octets. Toute période entamée est due. Un mois entamé par un changement de prix compte au prorata de ses jours. Chaque montant est arrondi à la plus petite unité de la monnaie, une demi-unité comptant pour une entière.',
+    'Un téraoctet (To) vaut 10¹² octets. Toute période entamée est due. Un mois au cours duquel le prix change est compté au prorata des jours. Chaque montant est arrondi à la plus petite unité de la monnaie, une demi-unité comptant pour une entière.',
   notAnInvoice: 'Ce relevé détaille l’utilisation du stockage ; il ne constitue pas une facture.'.replace(' ;', '\u202f;'),
   seal: 'Empreinte du relevé',
   previous: 'Empreinte du relevé précédent',
   vault: 'Coffre',
-  bytes: 'octets',
+  bytes: (count: number) => (count < 2 ? 'octet' : 'octets'),
   tb: 'To',
   zone: (zone: string) => `Heures\u00a0: ${zone}`,
   at: 'à',
@@ -97,7 +98,7 @@ const ENGLISH: Words = {
   steps: (step) => `by started steps of ${step}`,
   lines: 'Lines',
   what: 'What',
-  days: 'Days',
+  days: 'Period',
   quantity: 'Volume (TB)',
   months: 'Months',
   unitPrice: 'Price per TB-month',
@@ -116,6 +117,7 @@ const ENGLISH: Words = {
   notes: 'Notes',
   rebilling: 'Divided among the shops',
   by: { share: 'by what each held at the instant of the peak', peak: 'by each shop’s own peak', flat: 'in equal parts' },
+  byCorrected: 'as the corrected statement was divided, or to the shop that the correction names',
   shop: 'Shop',
   shareBytes: 'Held at the peak',
   peakBytes: 'Own peak',
@@ -127,7 +129,7 @@ const ENGLISH: Words = {
   seal: 'Hash of this statement',
   previous: 'Hash of the statement before it',
   vault: 'Vault',
-  bytes: 'bytes',
+  bytes: (count) => (count === 1 ? 'byte' : 'bytes'),
   tb: 'TB',
   zone: (zone) => `Times: ${zone}`,
   at: 'at',
@@ -143,7 +145,8 @@ function decimal(text: string, language: Language, options: Intl.NumberFormatOpt
     maximumFractionDigits: places,
     ...options,
   });
-  return format.format(text as Intl.StringNumericLiteral);
+  // a hyphen is no minus sign, and a line may break after it
+  return format.format(text as Intl.StringNumericLiteral).replace('-', '\u2212');
 }
 
 export const number = (text: string, language: Language): string => decimal(text, language);

@@ -16,7 +16,7 @@ test('French and English - numbers, money, days, periods', () => {
     `1${NARROW}234${NARROW}567,50${WIDE}€`,
     '€1,234,567.50',
   ]);
-  expect([money('-23.4457', 'EUR', 'fr'), money('1000', 'JPY', 'en', 0)]).toEqual([`-23,4457${WIDE}€`, 'JP¥1,000']);
+  expect([money('-23.4457', 'EUR', 'fr'), money('1000', 'JPY', 'en', 0)]).toEqual([`\u221223,4457${WIDE}€`, 'JP¥1,000']);
   // beyond what doubles hold
   expect(number('9007199254740993.10', 'fr')).toBe(`9${NARROW}007${NARROW}199${NARROW}254${NARROW}740${NARROW}993,10`);
   expect([volume(1_200_000_000_001, 'fr'), volume(0, 'en'), volume(5e11, 'en')]).toEqual([
@@ -119,6 +119,18 @@ test('the French page says it as a French person would write it', () => {
   // no sign stands after a plain space that belongs after a narrow one
   expect(page.replace(/<style>[\s\S]*?<\/style>/, '').replace(/<[^>]*>/g, ' ')).not.toMatch(/[^\s] [;!?%]/);
   expect(page.match(/<article>/g)).toHaveLength(2);
+});
+
+test('a page of corrections - no period of its own, no volume that was not measured, divided as what it corrects; one octet is one', () => {
+  const { lines, ...statement } = golden('correction-in-month-6');
+  const own = { ...statement, kind: 'correction' as const, measured: null, lines: lines.filter(({ kind }) => kind === 'correction') };
+  const page = statementsHtml([own], 'fr').replace(/<style>[\s\S]*?<\/style>/, '');
+  expect(page).toContain('comme sur le relevé rectifié');
+  expect(page).not.toMatch(/Période\u00a0:|au prorata de l|octets<\/td>/);
+  const empty = statementsHtml([golden('peak-0')], 'fr');
+  expect(empty).toContain('(0 octet)');
+  expect(empty).toContain('<th>Période</th>');
+  expect(empty).toContain('Un mois au cours duquel le prix change est compté au prorata des jours.');
 });
 
 test('an index that nobody entered is said on the page', () => {
