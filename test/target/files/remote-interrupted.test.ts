@@ -8,7 +8,17 @@ import { startFaultProxy } from '../../servers/fault-proxy.ts';
 import { type Sshd, startSshd } from '../../servers/sshd.ts';
 import { bash, describeTree, type TakenSnapshot } from '../../source/files/tree.ts';
 import { tempDir } from '../../temp-dir.ts';
-import { breakingHost, contents, halfSwapped, hostAt, type RemoteRestore, removeAll, restoreTo, snapshotOf } from './remote-restore.ts';
+import {
+  breakingHost,
+  contents,
+  exchanged,
+  halfSwapped,
+  hostAt,
+  type RemoteRestore,
+  removeAll,
+  restoreTo,
+  snapshotOf,
+} from './remote-restore.ts';
 
 const code = (wanted: string): object => expect.objectContaining({ code: wanted });
 
@@ -102,6 +112,35 @@ describe('cut off in the middle', () => {
       expect(contents(live)).toBe(contents(otherTree));
       expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
     }
+  });
+
+  test('lost once both have changed places - there is the new tree; the next restore knows it, and puts the old one aside', async () => {
+    const { taken, tree } = await snapshotOf({ 'a/one': 'one' });
+    const { taken: other, tree: otherTree } = await snapshotOf({ other: 'other' });
+    for (const keepOld of [false, true]) {
+      const dir = await tempDir();
+      const live = join(dir, 'live');
+      bash('cp -a "$TREE" "$LIVE"; printf damaged > "$LIVE/a/one"', { TREE: tree, LIVE: live });
+      const before = contents(live);
+      const options = { overwrite: true, keepOld, removeAllBut: removeAll };
+      await expect(restoreTo(exchanged(true), taken, live, options)).rejects.toEqual(code('E_SSH_LOST'));
+      expect(contents(live)).toBe(contents(tree));
+      await restoreTo(localHost, other, live, { ...options, snapshot: 'other' });
+      expect(contents(live)).toBe(contents(otherTree));
+      expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
+      const kept = readdirSync(dir).filter((name) => name.startsWith('live.coffre-old-'));
+      expect(kept.map((name) => contents(join(dir, name))).includes(before)).toBe(keepOld);
+    }
+  });
+
+  test('both have changed places and nobody heard of it - it is looked at, and the restore ends', async () => {
+    const { taken, tree } = await snapshotOf({ 'a/one': 'one' });
+    const dir = await tempDir();
+    const live = join(dir, 'live');
+    bash('cp -a "$TREE" "$LIVE"; printf damaged > "$LIVE/a/one"', { TREE: tree, LIVE: live });
+    await restoreTo(exchanged(false), taken, live, { overwrite: true });
+    expect(contents(live)).toBe(contents(tree));
+    expect(readdirSync(dir)).toEqual(['live']);
   });
 
   test('the swap is killed half-way, the host is still there - the old tree is back at once', async () => {

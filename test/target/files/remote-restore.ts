@@ -122,9 +122,29 @@ export function halfSwapped(isLost: boolean): Host {
     ...localHost,
     start(argv, signal) {
       if (swapped && isLost) return { ...localHost.start(['true'], signal), ended: Promise.resolve(lost) };
+      // as a system without renameat2
+      if (isExchange(argv)) return localHost.start(['sh', '-c', 'exit 3'], signal);
       if (!argv.includes('--max-args=2')) return localHost.start(argv, signal);
       swapped = true;
       const program = localHost.start(['bash', '-c', 'IFS= read -r -d "" a; IFS= read -r -d "" b; mv -T -- "$a" "$b"'], signal);
+      return { ...program, ended: program.ended.then(() => (isLost ? lost : { status: null, lost: false })) };
+    },
+  };
+}
+
+const isExchange = (argv: readonly string[]): boolean => argv.some((word) => word.includes('syscall('));
+
+/** A host that is lost, for good or for one answer, once the tree and the directory have changed places. */
+export function exchanged(isLost: boolean): Host {
+  let done = false;
+  const lost = { status: null, lost: true };
+  return {
+    ...localHost,
+    start(argv, signal) {
+      if (done && isLost) return { ...localHost.start(['true'], signal), ended: Promise.resolve(lost) };
+      const program = localHost.start(argv, signal);
+      if (!isExchange(argv)) return program;
+      done = true;
       return { ...program, ended: program.ended.then(() => (isLost ? lost : { status: null, lost: false })) };
     },
   };
