@@ -4,7 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
-import { type BillingPeriod, closedFrom, isDue, periodAt, periodBefore } from './period.ts';
+import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAfter, periodAt, periodBefore } from './period.ts';
 import { measuredPeriod } from './statement.ts';
 import type { BillingDeps } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
@@ -29,6 +29,16 @@ export function periodsToIssue(contract: ContractConfig, last: string | null, no
     if (last === null && found.length > 0) break;
   }
   return found;
+}
+
+/** Whether the last statement that a contract will ever have was issued: what it does not carry, no other one does by itself. */
+export async function isLastIssued(db: Kysely<Tables>, contract: ContractConfig): Promise<boolean> {
+  if (contract.end === null) return false;
+  const ending = billingPeriod(contract, contract.end.slice(0, 7));
+  // what is paid in advance bills the volume of its last period in the one after it
+  const { from } = contract.paid === 'advance' ? periodAfter(contract, ending) : ending;
+  const last = await lastPeriod(db, contract.name);
+  return last !== null && last >= from;
 }
 
 export interface DueIssued {

@@ -9,6 +9,7 @@ import { CoffreError } from '../errors.ts';
 import { chosenContracts } from './billing-prove.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
+import { knownShop } from './shop.ts';
 
 const HELP = `
 Says which objects made up each contract's peak: those of snapshots within their window, those that were locked although
@@ -42,10 +43,10 @@ export function registerExplanation(billing: Command, context: CliContext): void
         const windowMs = options.window === undefined ? null : parseDuration(options.window);
         if (options.window !== undefined && windowMs === null)
           throw new CoffreError('E_USAGE', `no duration: ${JSON.stringify(options.window)}`);
-        const contracts = chosenContracts(config, options.contract).filter(
-          (one) => options.shop === undefined || (one.shops?.includes(options.shop) ?? true),
-        );
+        const chosen = chosenContracts(config, options.contract);
         await using catalog = await openCatalog(config.stateDir);
+        const contracts = chosen.filter((one) => options.shop === undefined || (one.shops?.includes(options.shop) ?? true));
+        if (options.shop !== undefined && contracts.length === 0) await knownShop(config, catalog, options.shop);
         const explained: Explanation[] = [];
         for (const contract of contracts) {
           const shop = options.shop ?? null;

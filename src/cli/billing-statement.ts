@@ -4,6 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import { checkStatements } from '../billing/check-statements.ts';
 import { correctStatement, waitingCorrections } from '../billing/corrections.ts';
 import type { Separator } from '../billing/csv.ts';
+import { isLastIssued } from '../billing/due-statements.ts';
 import { contractPeaks } from '../billing/period-peaks.ts';
 import { type BillingDeps, documentOf, requireContract, statementRow } from '../billing/statement-rows.ts';
 import type { Statement } from '../billing/statement-schema.ts';
@@ -128,6 +129,8 @@ export function registerStatements(billing: Command, context: CliContext): void 
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
         const rows = await pageOfStatements(catalog.db, options);
+        // one that is not declared any more has statements still
+        if (options.contract !== undefined && rows.length === 0) requireContract(config, options.contract);
         const waiting = await waitingCorrections(catalog.db, options.contract);
         const check = options.check ? await checkStatements(catalog.db) : null;
         const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
@@ -189,7 +192,10 @@ export function registerStatements(billing: Command, context: CliContext): void 
         const order = { statement: row.number, amount: amount ?? null, shop: shop ?? null, reason, who };
         const { id, at, ...made } = await correctStatement(deps, contract, order);
         const issued = options.issue ? await issueCorrections(deps, contract, who) : null;
-        const carried = issued === null ? `the next statement of ${row.contract} carries it` : `issued as ${issued.number}`;
+        const waits = (await isLastIssued(catalog.db, contract))
+          ? `${row.contract} ended and has no statement more: --issue with a correction issues those that wait`
+          : `the next statement of ${row.contract} carries it`;
+        const carried = issued === null ? waits : `issued as ${issued.number}`;
         return {
           document: { correction: { ...made, at: Temporal.Instant.fromEpochMilliseconds(at).toString() }, statement: issued },
           text: `${row.number} is corrected by ${made.amount} ${row.currency}: ${carried}`,

@@ -4,6 +4,7 @@ import { CHAIN_START } from '../../src/billing/chain.ts';
 import { correctionsEnd } from '../../src/billing/check-corrections.ts';
 import { bodyText, checkStatements, recomputed } from '../../src/billing/check-statements.ts';
 import { correctStatement, waitingCorrections } from '../../src/billing/corrections.ts';
+import { isLastIssued } from '../../src/billing/due-statements.ts';
 import { billingMark } from '../../src/billing/mark.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { documentOf } from '../../src/billing/statement-rows.ts';
@@ -104,6 +105,13 @@ test('two are exchanged - both are named', async () => {
     'csi-002-2026-0001: it was issued after csi-001-2026-0001, and stands after csi-001-2026-0002',
     'csi-001-2026-0003: it was issued after csi-001-2026-0002, and stands after csi-002-2026-0001',
   ]);
+});
+
+test('a contract that ended - known to have no statement more once its last one was issued', async () => {
+  const isLast = (other: Parameters<typeof contractC>[0]) => isLastIssued(catalog.db, { ...contract, ...other });
+  expect([await isLast({}), await isLast({ end: '2026-05-02' }), await isLast({ end: '2026-04-20' })]).toEqual([false, false, true]);
+  // its last volume comes in advance's next statement
+  expect(await isLast({ end: '2026-04-20', paid: 'advance' })).toBe(false);
 });
 
 test('the tax rate changes - a correction keeps that of what it corrects, on a statement of its own', async () => {
