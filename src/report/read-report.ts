@@ -11,6 +11,7 @@ import type { RunsTable } from '../catalog/tables.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { dailyLevels, type Move } from './daily-levels.ts';
+import { readPlanned } from './planned-backups.ts';
 import type { Report } from './report-schema.ts';
 import { verifiedBy } from './verified.ts';
 
@@ -131,6 +132,7 @@ export async function readReport(config: Config, catalog: Catalog, options: Repo
         failed: count(backups, ({ state }) => state === 'failed'),
         other: count(backups, ({ state }) => state !== 'done' && state !== 'failed'),
       },
+      planned: await readPlanned(config, catalog, { shop, nowMs, fromMs, toMs }),
       storedBytes: sum(backups.map(({ bytes }) => bytes ?? 0)),
       verifiedBytes: sum(verified.map(({ bytes }) => bytes ?? 0)),
       verifiedObjects: sum(runs.map((run) => (run.kind === 'verify' ? (verifiedBy(run.detail)?.objects ?? 0) : 0))),

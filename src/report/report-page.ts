@@ -82,12 +82,17 @@ function notes({ complete, madeAt, period }: Report, words: ReportWords, languag
 function figures({ period, totals, volume }: Report, words: ReportWords, language: Language): Html {
   const n = (value: number): string => wholeNumber(value, language);
   const bytes = (value: number | null): string => (value === null ? words.unknown : bytesIn(language, value));
-  const { backups, damaged, drills, incidents, restores, storedBytes, verifiedBytes } = totals;
+  const { backups, damaged, drills, incidents, planned, restores, storedBytes, verifiedBytes } = totals;
   const when = (text: string): string => momentIn(language, Temporal.Instant.from(text).epochMilliseconds, period.timezone);
   const box = (value: string, name: string, more: string, isRed = false): Html =>
     html`<div${isRed ? html` class="red"` : null}><b>${value}</b><span>${name}</span>${more === '' ? null : html`<small>${more}</small>`}</div>\n`;
+  const missed = planned?.missed ?? 0;
+  const told = [
+    planned === null ? '' : words.planned(n(planned.expected), missed > 0 ? n(missed) : null),
+    words.ofWhich(backups.failed, backups.other),
+  ].filter((part) => part !== '');
   return html`<div class="figures">
-${box(n(backups.done), words.backups, words.ofWhich(backups.failed, backups.other), backups.failed > 0)}${box(bytes(storedBytes), words.stored, '')}${box(
+${box(n(backups.done), words.backups, told.join(language === 'fr' ? '\u202f; ' : '; '), backups.failed > 0 || missed > 0)}${box(bytes(storedBytes), words.stored, '')}${box(
   bytes(verifiedBytes),
   words.verified,
   damaged > 0 ? words.damaged(damaged) : verifiedBytes === 0 ? words.notRead : words.intact,

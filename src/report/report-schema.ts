@@ -27,6 +27,10 @@ export const reportSchema = z
       .describe('from when on the detail is complete, where it is not from the first day on'),
     totals: z.object({
       backups: z.object({ done: z.int(), failed: z.int(), other: z.int().describe('interrupted, cancelled, or not over') }),
+      planned: z
+        .object({ expected: z.int(), done: z.int(), missed: z.int() })
+        .nullable()
+        .describe('slots of the plan’s present schedule, and those in which a backup went well; null: not declared, or nothing scheduled'),
       storedBytes: bytes.describe('what backups newly stored, once for all vaults'),
       verifiedBytes: bytes.describe('read back and compared'),
       verifiedObjects: z.int(),

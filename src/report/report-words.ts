@@ -2,6 +2,8 @@
 import type { Report } from './report-schema.ts';
 import type { Language } from './wording.ts';
 
+const several = (word: string, count: string): string => (count === '0' || count === '1' ? word : `${word}s`);
+
 const FRENCH = {
   title: 'Rapport de sauvegarde',
   shop: 'Boutique',
@@ -25,6 +27,8 @@ const FRENCH = {
     ]
       .filter(Boolean)
       .join(', '),
+  planned: (expected: string, missed: string | null) =>
+    `${expected} ${several('prévue', expected)}${missed === null ? '' : `, dont ${missed} ${several('manquée', missed)}`}`,
   stored: 'Nouvelles données enregistrées',
   verified: 'Données relues et comparées',
   damaged: (count: number) => `${count} anomalie${count > 1 ? 's' : ''} trouvée${count > 1 ? 's' : ''}`,
@@ -166,6 +170,7 @@ const ENGLISH: ReportWords = {
   backups: 'Backups that went well',
   ofWhich: (failed, other) =>
     [failed > 0 ? `${failed} failed` : '', other > 0 ? `${other} interrupted or cancelled` : ''].filter(Boolean).join(', '),
+  planned: (expected, missed) => `${expected} planned${missed === null ? '' : `, ${missed} of them missed`}`,
   stored: 'New data stored',
   verified: 'Data read back and compared',
   damaged: (count) => `${count} finding${count > 1 ? 's' : ''}`,

@@ -26,7 +26,7 @@ async function setting(dir: string) {
       `stateDir: ${dir}/state`,
       'encryption: none',
       `vaults: { nas: { type: filesystem, path: ${dir}/nas }, offsite: { type: filesystem, path: ${dir}/offsite } }`,
-      'plans: { boutique: { retention: 30d } }',
+      "plans: { boutique: { retention: 30d, schedule: { files: '15 2 * * *', increments: 'off' } } }",
       `shops: { dupont: { plan: boutique, vaults: [nas, offsite], files: { root: ${dir}/a } } }`,
     ].join('\n'),
     join(dir, 'coffre.yaml'),
@@ -53,6 +53,7 @@ test('a month - everything in it is told, counted, and nothing of the days besid
   expect(reportSchema.parse(made)).toEqual(made);
   expect(made.totals).toEqual({
     backups: { done: 59, failed: 2, other: 0 },
+    planned: { expected: 30, done: 30, missed: 0 },
     ...{ storedBytes: 29 * 210e6 + 4 * 6.2e9 + 26 * 12e6, verifiedBytes: 31 * 1.3e9, verifiedObjects: 31 * 34, damaged: 1 },
     ...{ drills: { passed: 1, failed: 0 }, restores: { done: 1, failed: 0 }, requests: { kept: 1, broken: 0, open: 0 } },
     incidents: { found: 1, open: 0 },
