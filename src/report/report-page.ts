@@ -151,6 +151,13 @@ class Sections {
     return momentIn(this.#language, Temporal.Instant.from(text).epochMilliseconds, this.#report.period.timezone);
   }
 
+  /** An end at midnight is that of the day before, as it was ordered. */
+  #end(text: string): string {
+    const there = Temporal.Instant.from(text).toZonedDateTimeISO(this.#report.period.timezone);
+    if (!there.equals(there.startOfDay())) return this.#said(text);
+    return this.#words.endOf(dayIn(this.#language, there.toPlainDate().subtract({ days: 1 })));
+  }
+
   #bytes(bytes: number | null): Cell {
     return { text: bytes === null ? '–' : bytesIn(this.#language, bytes), as: 'n' };
   }
@@ -315,7 +322,7 @@ class Sections {
     const shown = (text: string | null): string => {
       if (text === null) return '–';
       if (Object.hasOwn(words.states, text)) return words.states[text as keyof ReportWords['states']];
-      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#said(text) : termIn(text, this.#language);
+      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#end(text) : termIn(text, this.#language);
     };
     return this.#section(
       words.changesTitle,
@@ -331,7 +338,7 @@ class Sections {
   #versions(): Html | null {
     const words = this.#words;
     const rows = Object.entries(this.#report.versions).map(([name, value]) => [changeName(name, words), termIn(value, this.#language)]);
-    return this.#section(words.versionsTitle, [words.what, ''], rows);
+    return this.#section(words.versionsTitle, [words.term, ''], rows);
   }
 
   #backups(): Html | null {

@@ -160,6 +160,11 @@ describe('documents of a month', () => {
     expect(page).not.toMatch(/NaN|undefined|\[object/);
   });
 
+  test('an end at midnight - is told as the end of the day before', () => {
+    expect(reportPage(client, 'fr')).toContain('fin du 13 octobre 2026');
+    expect(reportPage(client, 'en')).toContain('end of 13 October 2026');
+  });
+
   test('French - spaces that do not break before double signs', () => {
     const text = reportPage(client, 'fr')
       .replace(/<style>[\s\S]*<\/style>/, '')
