@@ -125,6 +125,8 @@ export async function readForecast(catalog: Catalog, request: ForecastRequest): 
   return { now: text(request.nowMs), contracts, quotas, notices, limits: LIMITS };
 }
 
+const dayOf = (ms: number, timezone: string): string =>
+  Temporal.Instant.fromEpochMilliseconds(ms).toZonedDateTimeISO(timezone).toPlainDate().toString();
 const text = (ms: number): string => Temporal.Instant.fromEpochMilliseconds(ms).toString();
 
 async function forecastContract(
@@ -294,13 +296,17 @@ async function forecastQuota(db: Kysely<Tables>, shop: ForecastShop, nowMs: numb
   return { shop: shop.name, usedBytes, limitBytes, endBytes, state, reachedAt: at === null ? null : text(at) };
 }
 
-/** What a forecast needs of the configuration. */
-export function forecastRequest(config: Config, nowMs: number, contract: string | null = null): ForecastRequest {
+/** What a forecast needs of the configuration. A contract that ended has nothing to come. */
+export function forecastRequest(
+  config: Pick<Config, 'contracts' | 'shops' | 'timezone'>,
+  nowMs: number,
+  contract: string | null = null,
+): ForecastRequest {
   return {
     nowMs,
     timezone: config.timezone,
     contracts: [...config.contracts.values()]
-      .filter(({ name }) => contract === null || name === contract)
+      .filter(({ end, name, timezone }) => (contract === null || name === contract) && (end === null || end >= dayOf(nowMs, timezone)))
       .map(({ name, price, shops, subscribedTB, timezone, vault }) => ({
         name,
         vault,

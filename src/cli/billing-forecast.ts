@@ -56,7 +56,7 @@ function describe({ contracts, limits, quotas }: Forecast, timezone: string): st
       one.billedTB.soFar === one.billedTB.forecast ? one.billedTB.soFar : `${one.billedTB.soFar}, then ${one.billedTB.forecast}`,
       when(one.nextStep.reachedAt) || 'not this month',
     ]),
-    'no contracts declared',
+    'no contract runs',
   );
   const shops = table(
     [

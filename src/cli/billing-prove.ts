@@ -1,6 +1,8 @@
 // `coffre billing prove`: chain, anchors, statements, the vaults' locked checkpoints and their own listing, against each other.
 import type { Command } from 'commander';
+import { Temporal } from 'temporal-polyfill';
 import { type ProofResult, proveInVaults } from '../backup/prove-billing.ts';
+import { calendarPeriod } from '../billing/month.ts';
 import { prepareProof } from '../billing/prepare-proof.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config, ContractConfig } from '../config/config.ts';
@@ -30,6 +32,7 @@ export function registerProof(billing: Command, context: CliContext): void {
       action(context, async (invocation, options: { readonly month: string; readonly contract?: string }) => {
         const config = invocation.config();
         const contracts = chosenContracts(config, options.contract);
+        requireBegun(options.month, config.timezone, context.clock.now());
         await using catalog = await openCatalog(config.stateDir);
         const prepared = await prepareProof(catalog, { month: options.month, contracts });
         const deps = { config, catalog, clock: context.clock, openVault: context.adapters.openVault };
@@ -38,6 +41,13 @@ export function registerProof(billing: Command, context: CliContext): void {
         return { document: result, text: describe(result), ...(failure ? { failure } : {}) };
       }),
     );
+}
+
+/** The ledger says nothing of what is to come: a peak of it would be no more than the level of now. Throws E_USAGE. */
+export function requireBegun(month: string, timezone: string, now: Temporal.Instant): void {
+  // somewhere the day has begun up to a day earlier
+  if (Temporal.Instant.compare(calendarPeriod(month, timezone).start.subtract({ hours: 24 }), now) <= 0) return;
+  throw new CoffreError('E_USAGE', `${month} has not begun`, { hint: 'coffre billing forecast tells what this month is going to be' });
 }
 
 /** All, or the one that was named. Throws E_UNKNOWN_CONTRACT. */

@@ -11,7 +11,7 @@ import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { registerExplanation } from './billing-explain.ts';
 import { registerForecast } from './billing-forecast.ts';
-import { registerProof } from './billing-prove.ts';
+import { registerProof, requireBegun } from './billing-prove.ts';
 import { registerStatements } from './billing-statement.ts';
 import { action, type CliContext } from './context.ts';
 import { parseInstant } from './instant.ts';
@@ -98,6 +98,7 @@ export function registerBilling(program: Command, context: CliContext): void {
       action(context, async (invocation, options: PeaksOptions) => {
         const period = onePeriod(options);
         const config = invocation.config();
+        requireBegun(period, config.timezone, context.clock.now());
         await using catalog = await openCatalog(config.stateDir);
         const document = await monthPeaks(catalog, {
           month: period,

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
+import { Temporal } from 'temporal-polyfill';
 import { expect, onTestFinished, test } from 'vitest';
 import { curveOf, quotaReached, reached, trend } from '../../src/billing/forecast.ts';
-import { type ForecastShop, readForecast } from '../../src/billing/read-forecast.ts';
+import { type ForecastShop, forecastRequest, readForecast } from '../../src/billing/read-forecast.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { tempDir } from '../temp-dir.ts';
+import { contractC } from './contract.ts';
 import { store } from './stored.ts';
 
 const DAY = 86_400_000;
@@ -122,4 +124,13 @@ test('daily backups of a growing shop - the step is foreseen with its day, and t
   expect(forecast.notices.map(({ id }) => id)).toEqual(['step csi 2026-03 500000000000', 'quota dupont 2026-03 110000000000']);
   expect(forecast.quotas[0]).toMatchObject({ usedBytes: 0.098 * TB, state: 'near' });
   expect(forecast.quotas[0]?.reachedAt?.slice(0, 10)).toBe('2026-03-17');
+});
+
+test('a contract that ended - is not in a forecast from the day after on, in its zone', () => {
+  const contracts = new Map([['csi-001', contractC({ end: '2026-03-31' })]]);
+  const asked = (now: string) => {
+    const { epochMilliseconds } = Temporal.Instant.from(now);
+    return forecastRequest({ contracts, shops: new Map(), timezone: 'UTC' }, epochMilliseconds).contracts.map(({ name }) => name);
+  };
+  expect([asked('2026-03-31T21:59:59Z'), asked('2026-03-31T22:00:00Z')]).toEqual([['csi-001'], []]);
 });

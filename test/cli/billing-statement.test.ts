@@ -122,6 +122,9 @@ test('what cannot be meant - exit 2, each with its code', { timeout: 60_000 }, a
   expect(await said('correct', '--statement', 'csi-001-2026-0009', '--amount', '1', '--reason', 'x')).toEqual([2, 'E_UNKNOWN_STATEMENT']);
   expect(await said('statements', '--contract', 'nobody')).toEqual([2, 'E_UNKNOWN_CONTRACT']);
   expect(await said('explain', '--month', LAST, '--contract', 'csi-002', '--shop', 'nobody')).toEqual([2, 'E_UNKNOWN_SHOP']);
+  const later = ['--year', String(today.year + 2)];
+  expect(await said('peaks', ...later)).toEqual([2, 'E_USAGE']);
+  expect(await said('prove', '--month', String(today.year + 2))).toEqual([2, 'E_USAGE']);
   for (const [reason, ...args] of [
     ['', 'billing', 'correct', '--statement', 'csi-001-2026-0001', '--amount', '1'],
     [' \t', 'hold', 'add', 'dupont'],
