@@ -46,7 +46,7 @@ const ROWS_AT_ONCE = 500;
 /** What a listing says of a snapshot is completed with this. */
 export type SnapshotHint = Pick<
   Selectable<SnapshotsTable>,
-  'id' | 'shop' | 'source' | 'completedAt' | 'keepUntil' | 'state' | 'requiredVaults' | 'durationMs'
+  'id' | 'shop' | 'source' | 'completedAt' | 'keepUntil' | 'state' | 'requiredVaults' | 'durationMs' | 'purpose'
 >;
 export type CopyHint = Pick<Selectable<SnapshotVaultsTable>, 'snapshotId' | 'vault' | 'committedAt' | 'verifiedAt' | 'verifyError'>;
 
@@ -90,7 +90,7 @@ export async function readTables(tx: Kysely<Tables>, since: Positions, limit: nu
   for (const name of WHOLE) tables[name] = (await tx.selectFrom(name).selectAll().execute()) as unknown as PlainRow[];
   tables.snapshots = await tx
     .selectFrom('snapshots')
-    .select(['id', 'shop', 'source', 'completedAt', 'keepUntil', 'state', 'requiredVaults', 'durationMs'])
+    .select(['id', 'shop', 'source', 'completedAt', 'keepUntil', 'state', 'requiredVaults', 'durationMs', 'purpose'])
     .where('state', '!=', 'removed')
     .orderBy('id')
     .execute();

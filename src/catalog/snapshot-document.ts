@@ -38,6 +38,7 @@ export function snapshotDocument(
     shop: snapshot.shop,
     source: snapshot.source,
     state: stateOf(snapshot),
+    purpose: snapshot.purpose,
     asOf: instantText(snapshot.asOf),
     completedAt: instantText(snapshot.completedAt),
     keepUntil: instantText(snapshot.keepUntil),

@@ -133,6 +133,8 @@ export interface SnapshotsTable {
   /** JSON list of vault names that the plan required. */
   requiredVaults: string;
   durationMs: number;
+  /** `safety`: the state that a restore in place was about to replace, damaged perhaps; null: a backup. */
+  purpose: Generated<'safety' | null>;
 }
 
 /** A snapshot's copy in one vault; its row is the last thing written for that vault. */

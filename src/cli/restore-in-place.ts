@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Catalog } from '../catalog/open.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
+import { clearOpenRestore, markOpenRestore, markSafetySnapshots } from '../catalog/open-restores.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
@@ -85,7 +85,9 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       const beganMs = clock.monotonicMs();
       const taken = await held.without(() => takeSafety(config, context, shop, sources, signal));
       safety.ms = Math.round(clock.monotonicMs() - beganMs);
-      for (const id of [taken.database, taken.files]) if (id !== null) await pinSnapshot(catalog, runId, id);
+      const ids = [taken.database, taken.files].filter((id) => id !== null);
+      for (const id of ids) await pinSnapshot(catalog, runId, id);
+      await markSafetySnapshots(catalog.db, ids);
       return taken;
     },
     touches: (mayBeClosed) =>
@@ -299,7 +301,9 @@ function describe(
     ...(open ? [`a restore of ${shop.name} that was open was ${outcome === 'restored' ? 'gone on with' : 'rolled back'}`] : []),
     ...(restored.length > 0 ? [describeRestored(config, restored)] : []),
     `${shop.name} is ${outcome} and open, after ${formatDuration(durationMs)}${maintenanceMs === null ? '' : `, ${formatDuration(maintenanceMs)} of it in maintenance`}`,
-    ...(safe.length > 0 ? [`as it was before: ${safe.join(', ')} (coffre restore ${shop.name} --in-place --snapshot …)`] : []),
+    ...(safe.length > 0
+      ? [`as it was before: ${safe.map((id) => `coffre restore ${shop.name} --in-place --snapshot ${id}`).join('; then ')}`]
+      : []),
     ...checks.map((check) => `checked: ${check}`),
     ...warnings.map((warning) => `note: ${warning}`),
     ...(planned?.tasks ?? []).flatMap((task) => passedOverNote(config, task)),

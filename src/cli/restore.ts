@@ -1,5 +1,5 @@
 // `coffre restore`: brings a shop's files and database back to a directory and a database. Runs in the restore unit.
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openCatalog } from '../catalog/open.ts';
 import { rateHost } from '../catalog/rates.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
@@ -35,7 +35,7 @@ export function registerRestore(program: Command, context: CliContext): void {
     .addOption(
       new Option('--at <time>', 'as it was at this time (RFC 3339, or a date and time of the configured zone)').conflicts('snapshot'),
     )
-    .option('--snapshot <id>', 'exactly this snapshot (the beginning of its id is enough)')
+    .addOption(new Option('--snapshot <id>', 'exactly this snapshot (the beginning of its id is enough)').argParser(once))
     .addOption(new Option('--source <source>', 'only this source (default: files and database)').choices(['database', 'files', 'server']))
     .option(
       '--in-place',
@@ -107,6 +107,12 @@ export function registerRestore(program: Command, context: CliContext): void {
         restore(context, invocation, adapters, shop, options),
       ),
     );
+}
+
+/** Throws InvalidArgumentError: the last of two would be taken without a word. */
+function once(value: string, before: string | undefined): string {
+  if (before !== undefined) throw new InvalidArgumentError('one snapshot is of one source: a command for each');
+  return value;
 }
 
 /** An option that collects its values; none given is an empty list, which the help need not say. */

@@ -17,12 +17,16 @@ export interface Wanted {
 
 /**
  * The newest complete snapshot read at or before `at` of which a vault at hand holds a copy that was not found damaged; it need not be
- * in every vault: a site that is lost must not cost the days since. When there is none, the newest complete one, then the newest.
+ * in every vault: a site that is lost must not cost the days since. What was taken for safety before a restore in place is the state that
+ * somebody wanted to be rid of: by its id alone, or where nothing else is there. When there is none, the newest complete one, then the newest.
  * `snapshots` are those of one shop, any order. Throws E_UNKNOWN_SNAPSHOT, saying what there is instead.
  */
 export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted: Wanted): SnapshotWithCopies {
   const ofSource = snapshots.filter((snapshot) => snapshot.source === wanted.source && snapshot.shop === wanted.shop);
-  const reachable = ofSource.filter((snapshot) => snapshot.copies.some((copy) => wanted.from === null || copy.vault === wanted.from));
+  const backups = ofSource.filter(isBackup);
+  const reachable = (backups.length > 0 ? backups : ofSource).filter((snapshot) =>
+    snapshot.copies.some((copy) => wanted.from === null || copy.vault === wanted.from),
+  );
   const limit = wanted.at?.epochMilliseconds ?? Number.POSITIVE_INFINITY;
   const inTime = reachable.filter((snapshot) => snapshot.asOf <= limit).sort((a, b) => b.asOf - a.asOf);
   const isSound = (snapshot: SnapshotWithCopies): boolean =>
@@ -41,6 +45,8 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
   );
 }
 
+const isBackup = ({ purpose }: SnapshotWithCopies): boolean => purpose !== 'safety';
+
 /** Newer ones of the same source, up to `at`, that were not chosen: whoever restores must know of them. Newest first. */
 export function passedOver(
   snapshots: readonly SnapshotWithCopies[],
@@ -49,6 +55,9 @@ export function passedOver(
 ): SnapshotWithCopies[] {
   const limit = at?.epochMilliseconds ?? Number.POSITIVE_INFINITY;
   return snapshots
-    .filter((other) => other.shop === chosen.shop && other.source === chosen.source && other.asOf > chosen.asOf && other.asOf <= limit)
+    .filter(
+      (other) =>
+        isBackup(other) && other.shop === chosen.shop && other.source === chosen.source && other.asOf > chosen.asOf && other.asOf <= limit,
+    )
     .sort((a, b) => b.asOf - a.asOf);
 }

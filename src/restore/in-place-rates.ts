@@ -9,6 +9,12 @@ import type { InPlaceResult, InPlaceStep } from './in-place.ts';
 /** What the estimate calls `finish`: all that happens while nothing is loaded. */
 const FINISHING: readonly InPlaceStep[] = ['maintenance', 'swap', 'finish', 'check'];
 
+/** Where little differs little is read, and what that takes says nothing of how fast a whole shop comes. */
+async function readMost(catalog: Catalog, snapshot: string, readBytes: number): Promise<boolean> {
+  const row = await catalog.db.selectFrom('snapshots').select('plainBytes').where('id', '=', snapshot).executeTakeFirst();
+  return row !== undefined && readBytes * 2 >= row.plainBytes;
+}
+
 /**
  * Keeps them; nothing of one that was rolled back or that went on with another call's work. `safetyMs`: what the safety snapshot took; null:
  * none was taken. What is the whole shop's is kept with its first source.
@@ -26,8 +32,8 @@ export async function recordInPlaceRates(
     const finish: PhaseFigures = { phase: 'finish', vault: null, bytes, ms };
     return safetyMs === null ? [finish] : [finish, { phase: 'safety', vault: null, bytes, ms: safetyMs }];
   };
-  for (const [at, { source, phases, readBytes }] of restored.entries()) {
-    if (phases.length === 0) continue;
+  for (const [at, { source, phases, readBytes, snapshot }] of restored.entries()) {
+    if (phases.length === 0 || !(await readMost(catalog, snapshot, readBytes))) continue;
     const of = { host: rateHost(shop.host), shop: shop.name, source: source as SourceKind, kind: 'restore' as const, runId };
     await recordRates(catalog, clock, { ...of, beside: restored.length > 1 }, [...phases, ...(at === 0 ? ofShop(readBytes) : [])]);
   }

@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
+import { readOpenRestore } from '../catalog/open-restores.ts';
 import { changeRequest, insertRequest, openRequests, type RequestRow } from '../catalog/requests.ts';
 import { pinSegments, unpinRun } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
@@ -189,6 +190,15 @@ export async function actOnRequest(deps: DeskDeps, id: string, verb: DeskVerb, b
   }
   return await changeRequest(catalog, clock, id, { verb, ...by, reason }, async (row, nowMs, tx) => {
     const state = follow(row, verb, by.role, reason);
+    if (verb === 'cancel' && row.state === 'failed' && (await readOpenRestore(tx, row.shop)) !== null) {
+      throw new CoffreError(
+        'E_REQUEST_STATE',
+        `${row.shop}: its restore is open, and the shop perhaps closed: it has to end, or be gone back from`,
+        {
+          hint: `coffre request retry ${id}; as root coffre restore ${row.shop} --in-place --rollback goes back`,
+        },
+      );
+    }
     if (verb === 'retry') {
       await pinChosen(catalog, tx, row);
       // a promise that was broken stays so, and one that was not has its clock still

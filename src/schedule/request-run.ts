@@ -1,7 +1,7 @@
 // The run of an approved request, whoever does it: the shop's lock, its pins, the sequence in place, and what is written down of it.
 import { Estimator } from '../backup/estimator.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
+import { clearOpenRestore, markOpenRestore, markSafetySnapshots } from '../catalog/open-restores.ts';
 import { openRequests, readRequest } from '../catalog/requests.ts';
 import { recordStep } from '../catalog/run-queue.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
@@ -64,7 +64,9 @@ export async function runRequest(deps: RequestRunDeps, work: RequestWork, reques
         const beganMs = clock.monotonicMs();
         const safety = await held.without(() => deps.takeSafety(shop, sources, signal));
         safetyMs = Math.round(clock.monotonicMs() - beganMs);
-        for (const id of [safety.database, safety.files]) if (id !== null) await pinSnapshot(catalog, work.run, id);
+        const ids = [safety.database, safety.files].filter((id) => id !== null);
+        for (const id of ids) await pinSnapshot(catalog, work.run, id);
+        await markSafetySnapshots(catalog.db, ids);
         return safety;
       },
       touches: (mayBeClosed) =>

@@ -56,6 +56,14 @@ describe('the snapshot that a restore takes', () => {
     expect(choose([snapshot(2, { in: ['nas!'] })])).toBe('day 2');
   });
 
+  test('taken for safety before a restore in place - never as the newest, not told as passed over; alone it is better than nothing', () => {
+    const safety = { ...snapshot(3), purpose: 'safety' as const };
+    expect(choose([snapshot(1), safety, snapshot(2)])).toBe('day 2');
+    expect(choose([snapshot(1), safety], null, 3)).toBe('day 1');
+    expect(passedOver([snapshot(2), safety], snapshot(2), null)).toEqual([]);
+    expect(choose([safety])).toBe('day 3');
+  });
+
   test('what is newer and incomplete is passed over, and named', () => {
     const snapshots = [snapshot(1), snapshot(2, { complete: 0 }), snapshot(3, { complete: 0 })];
     expect(choose(snapshots)).toBe('day 1');

@@ -41,6 +41,12 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     expect(await setting.leftovers()).toEqual([]);
     expect(existsSync(join(root, 'only-two.php'))).toBe(false);
     expect(statSync(join(root, 'index.php')).uid).toBe(OWNER);
+    // what was to be replaced is not the newest state that anybody means
+    const safe = Object.values(json.inPlace.safety as Record<string, string>);
+    const next = JSON.stringify((await world.ok(['restore', 'dupont', '--in-place', '--dry-run'])).json);
+    for (const id of safe) expect(next).not.toContain(id);
+    const listed = (await world.ok(['snapshots', 'dupont'])).json.snapshots as { id: string; purpose: string | null }[];
+    expect(listed.filter(({ purpose }) => purpose === 'safety').map(({ id }) => id)).toEqual(expect.arrayContaining(safe));
     // what it would be back from is known, and how
     const back = await world.coffre(['restore', 'dupont', '--in-place', '--rollback']);
     expect(back.json.error).toMatchObject({ code: 'E_NOT_FOUND', hint: expect.stringContaining(json.inPlace.safety.database) });

@@ -22,6 +22,7 @@ import { statements } from './019-statements.ts';
 import { breaches } from './020-breaches.ts';
 import { shopFacts } from './021-shop-facts.ts';
 import { openRestores } from './022-open-restores.ts';
+import { safetySnapshots } from './023-safety-snapshots.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -46,4 +47,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '020-breaches': breaches,
   '021-shop-facts': shopFacts,
   '022-open-restores': openRestores,
+  '023-safety-snapshots': safetySnapshots,
 };
