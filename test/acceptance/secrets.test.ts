@@ -82,9 +82,13 @@ async function loudly(
   });
   const stop = watchProcesses(child.pid as number);
   let log = '';
+  let isTold = false;
   child.stderr.on('data', (chunk: Buffer) => {
     log += chunk.toString('latin1');
-    if (untilLogged?.test(log)) child.kill('SIGTERM');
+    // once: a second signal ends it at once
+    if (isTold || !untilLogged?.test(log)) return;
+    isTold = true;
+    child.kill('SIGTERM');
   });
   const [stdout, stderr, status] = await Promise.all([
     text(child.stdout),
