@@ -179,7 +179,8 @@ async function touching(caller: InPlaceCaller, work: () => Promise<object>): Pro
   try {
     result = await work();
   } catch (error) {
-    if (!NOT_KNOWN.includes(asCoffreError(error).code) && !caller.signal.aborted) await caller.touches(false);
+    // what cannot be written down stays marked as open, which is red; why the restore failed is what has to be told
+    if (!NOT_KNOWN.includes(asCoffreError(error).code) && !caller.signal.aborted) await caller.touches(false).catch(() => {});
     throw error;
   }
   await caller.touches(false);
