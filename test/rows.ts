@@ -1,6 +1,7 @@
 // Rows of the catalog with every column filled in, for tests that care about two of them.
 import type { Insertable } from 'kysely';
-import type { SegmentsTable, SnapshotsTable } from '../src/catalog/tables.ts';
+import type { SegmentsTable } from '../src/catalog/tables/objects.ts';
+import type { SnapshotsTable } from '../src/catalog/tables/snapshots.ts';
 
 export function segmentRow(row: Partial<Insertable<SegmentsTable>> & { id: string }): Insertable<SegmentsTable> {
   return {

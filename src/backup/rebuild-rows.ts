@@ -2,7 +2,9 @@
 import type { Insertable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { SnapshotHint } from '../catalog/checkpoint-tables.ts';
-import type { RunsTable, SegmentsTable, SnapshotsTable } from '../catalog/tables.ts';
+import type { SegmentsTable } from '../catalog/tables/objects.ts';
+import type { RunsTable } from '../catalog/tables/runs.ts';
+import type { SnapshotsTable } from '../catalog/tables/snapshots.ts';
 import { idTimeMs } from '../segment/id.ts';
 import type { Manifest, ManifestSegment } from '../segment/manifest-types.ts';
 

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import type { Catalog } from '../catalog/open.ts';
-import type { AnchorsTable, Tables } from '../catalog/tables.ts';
+import type { AnchorsTable } from '../catalog/tables/ledger.ts';
+import type { Tables } from '../catalog/tables.ts';
 import { type Clock, nextTurn } from '../clock.ts';
 import { CHAIN_START, ledgerStart } from './chain.ts';
 import { type Moves, MovesBuilder, packMoves } from './moves.ts';

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { Kysely, Selectable } from 'kysely';
 import type { Catalog } from '../catalog/open.ts';
-import type { LedgerStartsTable, LedgerTable, Tables } from '../catalog/tables.ts';
+import type { LedgerStartsTable, LedgerTable } from '../catalog/tables/ledger.ts';
+import type { Tables } from '../catalog/tables.ts';
 
 export type LedgerRow = Selectable<LedgerTable>;
 

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { Kysely, Selectable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
-import type { CorrectionsTable, Tables } from '../catalog/tables.ts';
+import type { CorrectionsTable } from '../catalog/tables/statements.ts';
+import type { Tables } from '../catalog/tables.ts';
 import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
 import type { CorrectionLine, Statement } from './statement-schema.ts';

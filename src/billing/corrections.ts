@@ -1,7 +1,8 @@
 // Corrections of issued statements: lines of their own on a later one. What was issued stays as it was.
 import type { Kysely, Selectable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
-import type { CorrectionsTable, Tables } from '../catalog/tables.ts';
+import type { CorrectionsTable } from '../catalog/tables/statements.ts';
+import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';

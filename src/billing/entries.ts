@@ -1,7 +1,9 @@
 // What one event does to a row of `objects` and to the ledger, always both in the caller's transaction.
 import type { Insertable, Kysely, Selectable } from 'kysely';
 import type { Temporal } from 'temporal-polyfill';
-import type { LedgerTable, ObjectsTable, Tables } from '../catalog/tables.ts';
+import type { LedgerTable } from '../catalog/tables/ledger.ts';
+import type { ObjectsTable } from '../catalog/tables/objects.ts';
+import type { Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Lock, StoredObject } from '../vault/vault.ts';

@@ -3,7 +3,7 @@ import { type Selectable, type SqlBool, sql } from 'kysely';
 import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { isRunAlive } from '../catalog/runs.ts';
-import type { ObjectsTable } from '../catalog/tables.ts';
+import type { ObjectsTable } from '../catalog/tables/objects.ts';
 import type { Clock } from '../clock.ts';
 import type { ListedUpload, ListedVersion, StoredObject, Vault } from '../vault/vault.ts';
 import { insertFound, markReleased, markStored, meterUpload, uploadVersion } from './entries.ts';

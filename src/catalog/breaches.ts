@@ -5,7 +5,8 @@ import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import type { Catalog } from './open.ts';
-import type { BreachCasesTable, IncidentKind, IncidentsTable, Tables } from './tables.ts';
+import type { BreachCasesTable, IncidentKind, IncidentsTable } from './tables/incidents.ts';
+import type { Tables } from './tables.ts';
 
 export type BreachCase = Selectable<BreachCasesTable>;
 type Incident = Selectable<IncidentsTable>;

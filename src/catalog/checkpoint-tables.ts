@@ -1,7 +1,9 @@
 // What of the catalog no listing of a vault gives back, as plain rows: read for a checkpoint, put back by a rebuild.
 import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
 import { slices } from './segments.ts';
-import type { CheckpointsTable, SnapshotsTable, SnapshotVaultsTable, Tables } from './tables.ts';
+import type { CheckpointsTable } from './tables/daemon.ts';
+import type { SnapshotsTable, SnapshotVaultsTable } from './tables/snapshots.ts';
+import type { Tables } from './tables.ts';
 
 export type PlainRow = Readonly<Record<string, string | number | null>>;
 export type PlainTables = Readonly<Record<string, readonly PlainRow[]>>;

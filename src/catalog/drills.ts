@@ -4,7 +4,8 @@ import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { DrillsTable, Tables } from './tables.ts';
+import type { DrillsTable } from './tables/restores.ts';
+import type { Tables } from './tables.ts';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);

@@ -2,7 +2,7 @@
 import type { Selectable } from 'kysely';
 import type { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { GapsTable } from './tables.ts';
+import type { GapsTable } from './tables/snapshots.ts';
 
 export type GapRow = Selectable<GapsTable>;
 

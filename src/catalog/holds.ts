@@ -4,7 +4,8 @@ import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { HoldsTable, Tables } from './tables.ts';
+import type { HoldsTable } from './tables/shops.ts';
+import type { Tables } from './tables.ts';
 
 export type HoldRow = Selectable<HoldsTable>;
 

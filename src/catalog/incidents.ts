@@ -6,7 +6,8 @@ import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import { openBreach } from './breaches.ts';
 import type { Catalog } from './open.ts';
-import type { IncidentKind, IncidentsTable, Tables } from './tables.ts';
+import type { IncidentKind, IncidentsTable } from './tables/incidents.ts';
+import type { Tables } from './tables.ts';
 
 export type IncidentRow = Selectable<IncidentsTable>;
 

@@ -1,7 +1,8 @@
 // Messages on their way to people, and what they were told: how the next start goes on from there.
 import type { Kysely, Selectable } from 'kysely';
 import type { Catalog } from './open.ts';
-import type { AlarmsTable, MessagesTable, PingFailuresTable, Tables } from './tables.ts';
+import type { AlarmsTable, MessagesTable, PingFailuresTable } from './tables/messages.ts';
+import type { Tables } from './tables.ts';
 
 export type MessageRow = Selectable<MessagesTable>;
 export type AlarmRow = Selectable<AlarmsTable>;

@@ -2,7 +2,8 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { Catalog } from './open.ts';
-import type { OpenRestoresTable, Tables } from './tables.ts';
+import type { OpenRestoresTable } from './tables/restores.ts';
+import type { Tables } from './tables.ts';
 
 export type OpenRestoreRow = Selectable<OpenRestoresTable>;
 

@@ -3,7 +3,7 @@ import type { Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { PausesTable } from './tables.ts';
+import type { PausesTable } from './tables/runs.ts';
 
 export type Pause = Omit<Selectable<PausesTable>, 'shop'>;
 

@@ -6,7 +6,7 @@ import type { ProbeStep } from '../vault/vault.ts';
 import { IS_LIVE } from './live-objects.ts';
 import type { Catalog } from './open.ts';
 import type { ObjectRow } from './snapshots.ts';
-import type { ProbesTable } from './tables.ts';
+import type { ProbesTable } from './tables/objects.ts';
 
 export interface Probe extends Omit<Selectable<ProbesTable>, 'steps'> {
   readonly steps: readonly ProbeStep[];

@@ -2,7 +2,7 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import { IS_LIVE, vaultsHolding } from './live-objects.ts';
 import type { Catalog } from './open.ts';
-import type { ObjectsTable } from './tables.ts';
+import type { ObjectsTable } from './tables/objects.ts';
 
 /** One stored object. Instants are epoch milliseconds. */
 export interface ReadableObject {

@@ -3,7 +3,8 @@ import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { RequestEventsTable, RequestsTable, Tables } from './tables.ts';
+import type { RequestEventsTable, RequestsTable } from './tables/restores.ts';
+import type { Tables } from './tables.ts';
 
 export type RequestRow = Selectable<RequestsTable>;
 export type RequestEventRow = Selectable<RequestEventsTable>;

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
 import { endedBy, type RunRow } from './runs.ts';
-import type { RunStepsTable, RunsTable } from './tables.ts';
+import type { RunStepsTable, RunsTable } from './tables/runs.ts';
 
 export interface QueuedRun {
   readonly id: string;

@@ -5,7 +5,8 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
 import { unpinRun } from './segments.ts';
 import { acquireLock, forgetLock } from './state-lock.ts';
-import type { RunsTable, Tables } from './tables.ts';
+import type { RunsTable } from './tables/runs.ts';
+import type { Tables } from './tables.ts';
 
 export type RunRow = Selectable<RunsTable>;
 

@@ -1,6 +1,7 @@
 // Segments as the catalog knows them, and the pins that keep prune away from them.
 import type { Insertable, Kysely, Selectable } from 'kysely';
-import type { SegmentsTable, Tables } from './tables.ts';
+import type { SegmentsTable } from './tables/objects.ts';
+import type { Tables } from './tables.ts';
 
 export type SegmentRow = Selectable<SegmentsTable>;
 

@@ -3,7 +3,8 @@ import type { Kysely, Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
-import type { ShopStatesTable, Tables } from './tables.ts';
+import type { ShopStatesTable } from './tables/shops.ts';
+import type { Tables } from './tables.ts';
 
 export type ShopLife = Omit<Selectable<ShopStatesTable>, 'shop'>;
 

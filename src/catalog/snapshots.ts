@@ -3,7 +3,9 @@ import type { Insertable, Kysely, Selectable } from 'kysely';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
 import { IDS_AT_ONCE, type SegmentRow, slices } from './segments.ts';
-import type { ObjectsTable, SnapshotsTable, SnapshotVaultsTable, Tables } from './tables.ts';
+import type { ObjectsTable } from './tables/objects.ts';
+import type { SnapshotsTable, SnapshotVaultsTable } from './tables/snapshots.ts';
+import type { Tables } from './tables.ts';
 
 export type SnapshotRow = Selectable<SnapshotsTable>;
 export type ObjectRow = Selectable<ObjectsTable>;

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { isId, newId } from '../segment/id.ts';
 import type { Catalog } from './open.ts';
-import type { TokensTable } from './tables.ts';
+import type { TokensTable } from './tables/daemon.ts';
 
 export type TokenRow = Selectable<TokensTable>;
 export type TokenRole = TokensTable['role'];

@@ -1,5 +1,5 @@
 // Where a message can go: the configured channels under one name each.
-import type { MessagesTable } from '../catalog/tables.ts';
+import type { MessagesTable } from '../catalog/tables/messages.ts';
 import type { Clock } from '../clock.ts';
 import type { NotifyConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';

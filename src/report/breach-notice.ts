@@ -1,6 +1,6 @@
 // What a client is told of tampering or loss, as a draft: nature, what of theirs, how much, since when, and what was done. Pure.
 import { natureOf } from '../catalog/breaches.ts';
-import type { IncidentKind } from '../catalog/tables.ts';
+import type { IncidentKind } from '../catalog/tables/incidents.ts';
 import { bytesIn, type Language, momentIn, wholeNumber } from './wording.ts';
 
 /** Instants are epoch milliseconds. */

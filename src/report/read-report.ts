@@ -7,7 +7,7 @@ import { levels } from '../billing/level.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { readLife } from '../catalog/shop-life.ts';
-import type { RunsTable } from '../catalog/tables.ts';
+import type { RunsTable } from '../catalog/tables/runs.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { dailyLevels, type Move } from './daily-levels.ts';

@@ -1,5 +1,5 @@
 // What prune would do to one shop: what goes, what stays, what waits for its lock, each with its reason. Pure: rows in, plan out.
-import type { ObjectsTable } from '../catalog/tables.ts';
+import type { ObjectsTable } from '../catalog/tables/objects.ts';
 import { CHECKPOINT_KEEP_MS, orphanMarginMs, PROBE_MARGIN_MS, uploadMarginMs } from './margins.ts';
 import { type Decision, decide, hasEnded, type PolicyRules, type PolicySnapshot } from './policy.ts';
 

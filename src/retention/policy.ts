@@ -1,6 +1,6 @@
 // Which snapshots of a shop stay, and why. Pure: rows in, reasons out.
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
-import type { SnapshotsTable } from '../catalog/tables.ts';
+import type { SnapshotsTable } from '../catalog/tables/snapshots.ts';
 import { SUSPENDED_KEEP_MS } from './margins.ts';
 
 export interface PolicySnapshot {

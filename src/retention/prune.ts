@@ -11,7 +11,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { markInterrupted, recordRun } from '../catalog/runs.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
-import type { IncidentKind } from '../catalog/tables.ts';
+import type { IncidentKind } from '../catalog/tables/incidents.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { newId } from '../segment/id.ts';

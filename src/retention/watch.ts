@@ -8,7 +8,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { markInterrupted, recordRun } from '../catalog/runs.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
 import type { ObjectRow } from '../catalog/snapshots.ts';
-import type { IncidentKind } from '../catalog/tables.ts';
+import type { IncidentKind } from '../catalog/tables/incidents.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';

@@ -1,5 +1,5 @@
 // The feed of the daemon's runs: what begins, goes on and ends, for whoever listens. In memory, bounded, and never in a run's way.
-import type { RunsTable } from '../catalog/tables.ts';
+import type { RunsTable } from '../catalog/tables/runs.ts';
 import type { Clock } from '../clock.ts';
 
 /** Figures of a run under way. Bytes; null: unknown. */

@@ -5,7 +5,7 @@
 //   export async function startHttp(service: Service, options): Promise<{ close(): Promise<void>; addresses: readonly string[] }>
 import type { Catalog } from '../catalog/open.ts';
 import type { Pause } from '../catalog/pauses.ts';
-import type { RunsTable } from '../catalog/tables.ts';
+import type { RunsTable } from '../catalog/tables/runs.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import type { ErrorCode } from '../errors.ts';

@@ -1,5 +1,5 @@
 // What can be asked of the daemon, by whoever stands before it and by its own schedule.
-import type { RunsTable } from '../catalog/tables.ts';
+import type { RunsTable } from '../catalog/tables/runs.ts';
 import type { SourceKind } from '../source/source.ts';
 
 /** What can be asked of the daemon: one run each. */

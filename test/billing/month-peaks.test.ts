@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { expect, onTestFinished, test } from 'vitest';
 import { monthPeaks } from '../../src/billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
-import type { LedgerTable } from '../../src/catalog/tables.ts';
+import type { LedgerTable } from '../../src/catalog/tables/ledger.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
 import { tempDir } from '../temp-dir.ts';
 import { contractC } from './contract.ts';

@@ -12,7 +12,7 @@ import {
 } from '../../src/catalog/breaches.ts';
 import { acknowledgeIncident, recordLook, type Sighting } from '../../src/catalog/incidents.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
-import type { IncidentKind } from '../../src/catalog/tables.ts';
+import type { IncidentKind } from '../../src/catalog/tables/incidents.ts';
 import type { Alarm } from '../../src/schedule/alarm.ts';
 import { checkBreaches, deadlineOf } from '../../src/schedule/status-breach.ts';
 import { FakeClock } from '../fake-clock.ts';

@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { appendAt } from '../../src/billing/entries.ts';
 import { recordDrill } from '../../src/catalog/drills.ts';
 import type { Catalog } from '../../src/catalog/open.ts';
-import type { RunsTable } from '../../src/catalog/tables.ts';
+import type { RunsTable } from '../../src/catalog/tables/runs.ts';
 
 const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
