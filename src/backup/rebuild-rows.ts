@@ -53,7 +53,7 @@ export function snapshotRow(
     counts: JSON.stringify(manifest.counts),
     warnings: JSON.stringify(manifest.warnings),
     consistency: manifest.consistency ? JSON.stringify(manifest.consistency) : null,
-    purpose: hint?.purpose ?? null,
+    purpose: manifest.purpose ?? hint?.purpose ?? null,
     requiredVaults: hint?.requiredVaults ?? JSON.stringify(requiredVaults),
     durationMs: hint?.durationMs ?? completedAt - startedAt,
   };

@@ -59,6 +59,8 @@ export interface BackupRequest {
   readonly source: SourceKind;
   /** Read everything, whatever was stored before. */
   readonly full: boolean;
+  /** The state before a restore in place: nobody who asks for the newest means it. Left out: a backup. */
+  readonly purpose?: 'safety' | undefined;
   /** Of the run that is queued for this; a new one when left out. */
   readonly runId?: string | undefined;
   /** Who asked for it. */
@@ -295,6 +297,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
           completedAt: completedAt.toString(),
           full,
           complete: summary.complete,
+          ...(request.purpose ? { purpose: request.purpose } : {}),
           tools: deps.tools,
           ...(summary.server ? { server: summary.server } : {}),
           ...(summary.consistency ? { consistency: summary.consistency } : {}),
@@ -322,6 +325,7 @@ async function takeSnapshot(deps: BackupDeps, request: BackupRequest, runId: str
         completedAt: completedAt.epochMilliseconds,
         full: full ? 1 : 0,
         complete: summary.complete ? 1 : 0,
+        purpose: request.purpose ?? null,
         state: 'committed',
         keepUntil: horizons.promisedUntil.epochMilliseconds,
         plainBytes: packed.plainBytes,

@@ -31,11 +31,6 @@ export async function readOpenRestore(db: Kysely<Tables>, shop: string): Promise
   return (await db.selectFrom('openRestores').selectAll().where('shop', '=', shop).executeTakeFirst()) ?? null;
 }
 
-/** They are what was to be replaced: nobody who asks for the newest state means them. */
-export async function markSafetySnapshots(db: Kysely<Tables>, ids: readonly string[]): Promise<void> {
-  if (ids.length > 0) await db.updateTable('snapshots').set({ purpose: 'safety' }).where('id', 'in', ids).execute();
-}
-
 export async function shopsInRestore(db: Kysely<Tables>): Promise<readonly string[]> {
   const rows = await db.selectFrom('openRestores').select('shop').execute();
   return rows.map(({ shop }) => shop);

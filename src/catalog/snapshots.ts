@@ -100,6 +100,9 @@ export function isGood(
   return requiredVaults(snapshot).every((vault) => sound.has(vault));
 }
 
+/** Not taken for safety before a restore in place: that is the state that somebody wanted to be rid of. */
+export const isBackup = ({ purpose }: Pick<SnapshotRow, 'purpose'>): boolean => purpose !== 'safety';
+
 export function requiredVaults(snapshot: Pick<SnapshotRow, 'requiredVaults'>): string[] {
   return JSON.parse(snapshot.requiredVaults) as string[];
 }
@@ -325,6 +328,22 @@ export async function recordDamagedObject(
 /** Its bytes were read now and are what was written, whatever an earlier verification found. */
 export async function recordSoundObject(catalog: Catalog, id: number, atMs: number): Promise<void> {
   await catalog.db.updateTable('objects').set({ damage: null, readAt: atMs }).where('id', '=', id).execute();
+}
+
+/** Segments of a snapshot that one of `others` uses too. */
+export async function sharedSegments(tx: Kysely<Tables>, snapshotId: string, others: readonly string[]): Promise<Set<string>> {
+  const shared = new Set<string>();
+  for (const ids of slices(others, IDS_AT_ONCE)) {
+    const rows = await tx
+      .selectFrom('snapshotSegments')
+      .select('segmentId')
+      .distinct()
+      .where('snapshotId', 'in', ids)
+      .where('segmentId', 'in', tx.selectFrom('snapshotSegments').select('segmentId').where('snapshotId', '=', snapshotId))
+      .execute();
+    for (const { segmentId } of rows) shared.add(segmentId);
+  }
+  return shared;
 }
 
 /**

@@ -18,6 +18,8 @@ export interface BackupOrder {
   readonly shop: ShopConfig;
   readonly sources: readonly SourceKind[];
   readonly full: boolean;
+  /** The state before a restore in place. */
+  readonly safety: boolean;
 }
 
 /** CLI.md: the document of `backup --json`. */
@@ -33,7 +35,7 @@ export interface BackupDocument {
 /** What one source's failure leaves of the others is in the document. Throws E_STATE…, E_CATALOG. */
 export async function backupAlone(context: CliContext, invocation: Invocation, order: BackupOrder): Promise<BackupDocument> {
   const config = invocation.config();
-  const { shop, sources, full } = order;
+  const { shop, sources, full, safety } = order;
   const who = operatorName(context.io);
   const catalog = await openCatalog(config.stateDir);
   const bar = invocation.progress(shop.name);
@@ -69,7 +71,14 @@ export async function backupAlone(context: CliContext, invocation: Invocation, o
     for (const source of sources) {
       invocation.signal.throwIfAborted();
       try {
-        const result = await backupSource(deps, { shop, source, full, who, signal: invocation.signal });
+        const result = await backupSource(deps, {
+          shop,
+          source,
+          full,
+          purpose: safety ? 'safety' : undefined,
+          who,
+          signal: invocation.signal,
+        });
         snapshots.push(result);
         const shortfall = shortfallOf(shop.name, result);
         if (shortfall) failures.push({ source, error: shortfall });

@@ -15,6 +15,8 @@ export interface DaemonOrder {
   readonly shop: string;
   readonly sources: readonly SourceKind[];
   readonly full: boolean;
+  /** The state before a restore in place. */
+  readonly safety: boolean;
   /** As the configuration here has it, which the daemon's may not have yet; null: it is not here. */
   readonly declared: ShopConfig | null;
 }
@@ -24,9 +26,9 @@ export async function backupByDaemon(
   daemon: DaemonClient,
   context: Pick<CliContext, 'clock'>,
   invocation: Invocation,
-  { shop, sources, full, declared }: DaemonOrder,
+  { shop, sources, full, safety, declared }: DaemonOrder,
 ): Promise<BackupDocument> {
-  const tasks = sources.map((source) => ({ kind: 'backup', shop, source, full }) as const);
+  const tasks = sources.map((source) => ({ kind: 'backup', shop, source, full, ...(safety ? { safety } : {}) }) as const);
   const snapshots: SnapshotResult[] = [];
   const failures: BackupDocument['failures'][number][] = [];
   let checkpoint: CheckpointResult | null = null;
@@ -48,14 +50,14 @@ export async function backupByDaemon(
 export async function backupFromAfar(
   context: Pick<CliContext, 'clock'>,
   invocation: Invocation,
-  { shop, source, full }: { readonly shop: string; readonly source: SourceKind | null; readonly full: boolean },
+  { shop, source, full, safety }: Omit<DaemonOrder, 'sources' | 'declared'> & { readonly source: SourceKind | null },
 ): Promise<BackupDocument> {
   const daemon = await invocation.daemon();
   if (daemon === null) throw new CoffreError('E_INTERNAL', 'the daemon of another machine was not asked');
   const known = (await daemon.read(`/shops/${encodeURIComponent(shop)}`, invocation.signal)) as Pick<ShopDocument, 'sources'>;
   if (known.sources.length === 0) throw new CoffreError('E_UNKNOWN_SHOP', `${shop} is not declared any more: there is nothing to back up`);
   return await backupByDaemon(daemon, context, invocation, {
-    ...{ shop, sources: source === null ? known.sources : [source], full },
+    ...{ shop, sources: source === null ? known.sources : [source], full, safety },
     declared: null,
   });
 }

@@ -13,6 +13,7 @@ import { findShop } from './shop.ts';
 interface BackupOptions {
   readonly source?: SourceKind;
   readonly full?: boolean;
+  readonly safety?: boolean;
 }
 
 export function registerBackup(program: Command, context: CliContext): void {
@@ -28,13 +29,17 @@ export function registerBackup(program: Command, context: CliContext): void {
       ]),
     )
     .option('--full', 'read every file anew, and store it anew too unless the plan says full: reread (a database is always read whole)')
+    .option(
+      '--safety',
+      'the state before a repair, as a restore in place takes it: kept as any other, and never taken for the newest good one (status, restores, retention)',
+    )
     .addHelpText('after', '\nExample:\n  coffre backup dupont\n  coffre --json backup dupont --source database\n')
     .action(
       action(context, async (invocation, shopName: string, options: BackupOptions) => {
-        const full = options.full === true;
+        const [full, safety] = [options.full === true, options.safety === true];
         if (invocation.isRemote) {
           const { backupFromAfar } = await import('./backup-by-daemon.ts');
-          const document = await backupFromAfar(context, invocation, { shop: shopName, source: options.source ?? null, full });
+          const document = await backupFromAfar(context, invocation, { shop: shopName, source: options.source ?? null, full, safety });
           return backupResult(document, { timezone: invocation.timezone(), encryption: null });
         }
         const config = invocation.config();
@@ -43,10 +48,13 @@ export function registerBackup(program: Command, context: CliContext): void {
         const daemon = await invocation.daemon();
         if (daemon === null) {
           const { backupAlone } = await import('./backup-alone.ts');
-          return backupResult(await backupAlone(context, invocation, { shop, sources, full }), config);
+          return backupResult(await backupAlone(context, invocation, { shop, sources, full, safety }), config);
         }
         const { backupByDaemon } = await import('./backup-by-daemon.ts');
-        return backupResult(await backupByDaemon(daemon, context, invocation, { shop: shopName, sources, full, declared: shop }), config);
+        return backupResult(
+          await backupByDaemon(daemon, context, invocation, { shop: shopName, sources, full, safety, declared: shop }),
+          config,
+        );
       }),
     );
 }

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Catalog } from '../catalog/open.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { clearOpenRestore, markOpenRestore, markSafetySnapshots } from '../catalog/open-restores.ts';
+import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
@@ -87,7 +87,6 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       safety.ms = Math.round(clock.monotonicMs() - beganMs);
       const ids = [taken.database, taken.files].filter((id) => id !== null);
       for (const id of ids) await pinSnapshot(catalog, runId, id);
-      await markSafetySnapshots(catalog.db, ids);
       return taken;
     },
     touches: (mayBeClosed) =>
@@ -235,7 +234,7 @@ export async function takeSafety(
   const main = join(import.meta.dirname, '..', 'main.ts');
   const taken: { database: string | null; files: string | null } = { database: null, files: null };
   for (const source of sources) {
-    const args = [...process.execArgv, main, '--config', config.file, '--json', 'backup', shop.name, '--source', source];
+    const args = [...process.execArgv, main, '--config', config.file, '--json', 'backup', shop.name, '--safety', '--source', source];
     const { status, stdout, stderr } = await new Promise<{ status: number; stdout: string; stderr: string }>((resolve, reject) => {
       execFile(process.execPath, args, { env: io.env, signal, maxBuffer: 64 * 1024 * 1024 }, (error, out, err) => {
         if (error && typeof error.code !== 'number')

@@ -1,6 +1,6 @@
 // Which snapshots a restore takes: pure over what the catalog lists.
 import { Temporal } from 'temporal-polyfill';
-import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { isBackup, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import type { SourceKind } from '../source/source.ts';
 
@@ -44,8 +44,6 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
     Number.isFinite(oldest) ? { hint: `the oldest is of ${wanted.tell(Temporal.Instant.fromEpochMilliseconds(oldest))}` } : {},
   );
 }
-
-const isBackup = ({ purpose }: SnapshotWithCopies): boolean => purpose !== 'safety';
 
 /** Newer ones of the same source, up to `at`, that were not chosen: whoever restores must know of them. Newest first. */
 export function passedOver(

@@ -97,7 +97,11 @@ export function parseRequest(line: string): UnitRequest {
   }
 }
 
+/** So often a unit says at least that it is there. */
+export const ALIVE_EVERY_MS = 10_000;
+
 export type RestoreEvent =
+  | { readonly event: 'alive' }
   /** What it does now, of what takes several steps. */
   | { readonly event: 'step'; readonly step: string }
   | { readonly event: 'progress'; readonly progress: RestoreProgress }
@@ -110,7 +114,7 @@ export function parseEvent(line: string): RestoreEvent | null {
   try {
     const value = JSON.parse(line) as RestoreEvent;
     if (value.event === 'failed') return value.code in ERRORS ? value : { ...value, code: 'E_INTERNAL' };
-    return value.event === 'step' || value.event === 'progress' || value.event === 'damaged' || value.event === 'done' ? value : null;
+    return value.event === 'alive' || value.event === 'step' || value.event === 'progress' || value.event === 'damaged' || value.event === 'done' ? value : null;
   } catch {
     return null;
   }

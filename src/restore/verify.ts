@@ -5,18 +5,19 @@ import type { Catalog } from '../catalog/open.ts';
 import { readableObjects } from '../catalog/reading.ts';
 import {
   getSnapshot,
-  listSnapshots,
+  isBackup,
   type ObjectRow,
   objectsOf,
   recordDamagedObject,
   recordSoundObject,
   recordVerification,
-  requiredVaults,
   type SnapshotWithCopies,
+  sharedSegments,
   snapshotSegments,
 } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { readRules, readSnapshots } from '../retention/facts.ts';
 import { decodeIndex } from '../segment/index-file.ts';
 import type { Manifest } from '../segment/manifest-types.ts';
 import { openBuffer, openStream, readStored } from '../segment/open.ts';
@@ -24,6 +25,7 @@ import { inParallel } from '../vault/in-parallel.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
 import type { ListedVersion, LockMode, Vault } from '../vault/vault.ts';
 import { fetchObject, type Identities, isStreamed, type OpenedCopy, objectRow, readManifest } from './fetch.ts';
+import { lockNeed } from './lock-need.ts';
 import { oldestShare } from './read-share.ts';
 
 export interface VerifyDeps {
@@ -138,10 +140,10 @@ export async function verifyCopy(
     if (row) own.push(row);
     else note(segment.key, new CoffreError('E_OBJECT_MISSING', `${vault.name}: ${segment.key} is not known to be stored here`));
   }
-  const lockedUntilMs = await lockNeededUntil(catalog, snapshot, deps.clock.nowMs());
+  const asked = await lockAsked(catalog, vault.name, snapshot, deps.clock.nowMs());
   await inParallel(own, ASKS_IN_FLIGHT, async (row) => {
     try {
-      await checkObject(deps, vault, row, lockedUntilMs, listing.get(row.key) ?? []);
+      await checkObject(deps, vault, row, asked, listing.get(row.key) ?? []);
     } catch (error) {
       note(row.key, error);
     }
@@ -271,7 +273,7 @@ async function checkObject(
   deps: VerifyDeps,
   vault: Vault,
   row: ObjectRow,
-  lockedUntilMs: number | null,
+  asked: LockAsked,
   listed: readonly ListedVersion[],
 ): Promise<void> {
   const what = `${vault.name}: ${row.key}`;
@@ -295,31 +297,46 @@ async function checkObject(
     const kind = foreign.isDeleteMarker ? 'a delete marker' : 'a version';
     throw new CoffreError('E_VERSION_FOREIGN', `${what}: ${kind} ${foreign.versionId} of ${foreign.modifiedAt} is not ours`);
   }
-  const object = await vault.stat(row.key, row.versionId as string);
-  const lock = object?.lock ?? null;
-  if (lockedUntilMs === null) return;
+  const lock = (await vault.stat(row.key, row.versionId as string))?.lock ?? null;
+  // nothing is asked of it for this snapshot's sake: what the store said that it would keep must still be kept, and whoever asked for it says so
+  const isPromised = row.retainUntil !== null && row.retainUntil > deps.clock.nowMs() && !asked.answeredFor.has(row.refId ?? '');
+  const untilMs = asked.untilMs ?? (isPromised ? row.retainUntil : null);
+  if (untilMs === null) return;
   // the mode that was read back when it was stored: the vault's may have been changed since
   const promised = (row.lockMode as LockMode | null) ?? vault.lockMode;
   if (!lock || !isAsStrong(lock.mode, promised)) {
     throw new CoffreError('E_LOCK_DROPPED', `${what} has ${lock ? `a ${lock.mode} lock` : 'no lock'}, ${promised} was promised`);
   }
-  if (lock.retainUntil.epochMilliseconds < lockedUntilMs) {
+  if (lock.retainUntil.epochMilliseconds < untilMs) {
     throw new CoffreError('E_LOCK_DROPPED', `${what} is locked until ${lock.retainUntil}, less than promised`);
   }
 }
 
-/**
- * Until when (epoch milliseconds) everything of a snapshot must be locked: the end of its window, and after it at least now while no
- * good snapshot has taken its place. null: it needs no lock any more.
- */
-async function lockNeededUntil(catalog: Catalog, snapshot: SnapshotWithCopies, nowMs: number): Promise<number | null> {
-  if (snapshot.keepUntil > nowMs) return snapshot.keepUntil;
-  const isEverywhere = requiredVaults(snapshot).every((vault) => snapshot.copies.some((copy) => copy.vault === vault));
-  if (snapshot.complete !== 1 || !isEverywhere) return null;
-  const { shop, source } = snapshot;
-  // an earlier verification may have called this very one not good, for its lock: that must not excuse it now
-  const newest = (await listSnapshots(catalog, { shop, source })).find((other) => other.good || other.id === snapshot.id);
-  return newest?.id === snapshot.id ? nowMs : null;
+/** Until when this object must be locked, and by which of its users the store is taken at its word. */
+interface LockAsked {
+  /** Epoch milliseconds; null: this snapshot asks for none. */
+  readonly untilMs: number | null;
+  /** Objects (refId) that another snapshot in this vault answers for. */
+  readonly answeredFor: ReadonlySet<string>;
+}
+
+async function lockAsked(catalog: Catalog, vault: string, snapshot: SnapshotWithCopies, nowMs: number): Promise<LockAsked> {
+  if (snapshot.keepUntil > nowMs) return { untilMs: snapshot.keepUntil, answeredFor: new Set() };
+  const { id, shop } = snapshot;
+  return await catalog.transaction(async (tx) => {
+    const snapshots = await readSnapshots(tx, shop, []);
+    // a plan's window of today promises nothing to what was taken before
+    const { others, untilMs } = lockNeed(id, snapshots, await readRules(tx, { shop, retentionMs: 0 }), nowMs);
+    const here = snapshots.filter((one) => others.has(one.id) && one.copies.some((copy) => copy.vault === vault));
+    return {
+      untilMs,
+      answeredFor: await sharedSegments(
+        tx,
+        id,
+        here.map((one) => one.id),
+      ),
+    };
+  });
 }
 
 /** Ours, and those that somebody has looked into. */

@@ -5,8 +5,9 @@ import { IS_LIVE, vaultsHolding } from '../catalog/live-objects.ts';
 import { keepingRequests } from '../catalog/requests.ts';
 import { IDS_AT_ONCE, slices } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
-import { isGood, type ObjectRow } from '../catalog/snapshots.ts';
+import { isBackup, isGood, type ObjectRow } from '../catalog/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
+import type { ErrorCode } from '../errors.ts';
 import { type PlanFacts, type PlanObject, type PlanSnapshot, planSnapshots } from './plan.ts';
 import type { Holds, PolicyRules } from './policy.ts';
 
@@ -79,7 +80,7 @@ async function readHolds(tx: Kysely<Tables>, shop: string): Promise<Holds> {
 export async function readSnapshots(tx: Kysely<Tables>, shop: string, restores: readonly string[]): Promise<PlanSnapshot[]> {
   const rows = await tx
     .selectFrom('snapshots')
-    .select(['id', 'source', 'completedAt', 'keepUntil', 'complete', 'state', 'requiredVaults'])
+    .select(['id', 'source', 'completedAt', 'keepUntil', 'complete', 'state', 'requiredVaults', 'purpose'])
     .where('shop', '=', shop)
     .where('state', '!=', 'removed')
     .orderBy('completedAt', 'desc')
@@ -113,12 +114,25 @@ export async function readSnapshots(tx: Kysely<Tables>, shop: string, restores: 
       keepUntil: row.keepUntil,
       complete: row.complete === 1,
       good: isGood(row, own),
+      isEverywhere: isGood(row, own.map(sound)),
+      isWhole: isGood(row, own.map(unlocked)),
+      safety: !isBackup(row),
       tombstone: row.state === 'tombstone',
       beingRestored: beingRestored.has(row.id),
       copies: own,
     };
   });
 }
+
+interface Verified {
+  readonly vault: string;
+  readonly verifyError: string | null;
+}
+
+const sound = ({ vault }: Verified): Verified => ({ vault, verifyError: null });
+/** A lock that did not hold takes nothing away from what can be read. */
+const unlocked = (copy: Verified): Verified => (copy.verifyError === LOCK_LOST ? sound(copy) : copy);
+const LOCK_LOST: ErrorCode = 'E_LOCK_DROPPED';
 
 /** A restore pins all segments of what it restores. */
 async function snapshotsPinnedBy(tx: Kysely<Tables>, shop: string, run: string): Promise<string[]> {

@@ -12,7 +12,8 @@ export interface AheadNeed {
 }
 
 /**
- * What no lock given at the time of the backup covers: the newest good snapshot of each source stays until a newer one takes its place,
+ * What no lock given at the time of the backup covers: the newest good snapshot of each source (or the one of which nothing but its
+ * lock is wrong: it is given another) stays until a newer one takes its place,
  * a held one until somebody releases it, and all stay longer than was promised when the plan's window became longer. The first two
  * are moved ahead step by step, since nobody knows how long they will be needed; the last at once to the end of the window. Never
  * beyond the end of a closing or suspended shop, but for a hold.
@@ -28,7 +29,7 @@ export function lockNeeds(snapshots: readonly PolicySnapshot[], nowMs: number, r
     let need = { needed: 0, wanted: 0 };
     if (why === 'held') need = stepwise;
     else if (why === 'anchor' || why === 'window') {
-      if (why === 'anchor' && snapshot.good) need = atMost(stepwise, end);
+      if (why === 'anchor' && (snapshot.good || snapshot.isWhole)) need = atMost(stepwise, end);
       const windowEndMs = windowEnd(snapshot, rules);
       // what was promised is locked already, up to the shop's end or beyond it
       if (windowEndMs > snapshot.keepUntil && windowEndMs > need.needed) {

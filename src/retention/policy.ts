@@ -13,6 +13,12 @@ export interface PolicySnapshot {
   readonly complete: boolean;
   /** As isGood says. */
   readonly good: boolean;
+  /** Complete, and in every vault that its plan required, whatever was found wrong there since. */
+  readonly isEverywhere?: boolean;
+  /** That, and nothing is wrong with its copies but locks that did not hold: all of it can be restored. */
+  readonly isWhole?: boolean;
+  /** What was there before a restore in place. Left out: a backup. */
+  readonly safety?: boolean;
   /** Its removal has begun: it cannot be taken back. */
   readonly tombstone: boolean;
   /** A restore of it is under way: it reads manifest and index again at its end. */
@@ -79,8 +85,9 @@ export function windowEnd(snapshot: Pick<PolicySnapshot, 'completedAt' | 'keepUn
 
 /**
  * Decides for one shop, newest first. A hold keeps whatever it names. A snapshot stays until its window has ended, the last millisecond
- * included. The newest good one of each source stays whatever its age; when a source has none, its newest complete one does, or its
- * newest at all: nothing that could still help is thrown away for what was never good. Once the shop itself has ended nothing of
+ * included. The newest good one of each source stays whatever its age; when a source has none, the newest of which nothing but
+ * locks is wrong does, or its newest complete one, or its newest at all: nothing that could still help is thrown away for what is not good. What was taken for safety before a restore in place
+ * takes no backup's place; while no backup is good it stays beside the best of them. Once the shop itself has ended nothing of
  * this counts but holds, and restores that are under way.
  */
 export function decide(snapshots: readonly PolicySnapshot[], nowMs: number, rules: PolicyRules = PLAIN_RULES): Decision[] {
@@ -103,8 +110,8 @@ export function decide(snapshots: readonly PolicySnapshot[], nowMs: number, rule
       if (snapshot.beingRestored) return say(true, 'restored', 'a restore reads it', null);
       return say(false, 'ended', endReason(rules.life.state), end);
     }
-    const anchor = anchors.get(snapshot.source);
-    if (anchor?.id === snapshot.id) return say(true, 'anchor', anchor.reason, end);
+    const anchor = anchors.get(snapshot.id);
+    if (anchor !== undefined) return say(true, 'anchor', anchor, end);
     const windowEndMs = windowEnd(snapshot, rules);
     if (nowMs <= windowEndMs) return say(true, 'window', 'in its window', windowEndMs);
     if (snapshot.beingRestored) return say(true, 'restored', 'a restore reads it', null);
@@ -112,18 +119,27 @@ export function decide(snapshots: readonly PolicySnapshot[], nowMs: number, rule
   });
 }
 
-function findAnchors(ordered: readonly PolicySnapshot[]): ReadonlyMap<string, { readonly id: string; readonly reason: string }> {
-  const anchors = new Map<string, { readonly id: string; readonly reason: string }>();
+/** By id, why. */
+function findAnchors(ordered: readonly PolicySnapshot[]): ReadonlyMap<string, string> {
+  const anchors = new Map<string, string>();
   for (const source of new Set(ordered.map((snapshot) => snapshot.source))) {
     const own = ordered.filter((snapshot) => snapshot.source === source && !snapshot.tombstone);
-    const good = own.find((snapshot) => snapshot.good);
-    const complete = own.find((snapshot) => snapshot.complete);
-    const any = own[0];
-    if (good) anchors.set(source, { id: good.id, reason: `newest good ${source} snapshot` });
-    else if (complete) anchors.set(source, { id: complete.id, reason: `no ${source} snapshot is good: newest complete one` });
-    else if (any) anchors.set(source, { id: any.id, reason: `no ${source} snapshot is good or complete: newest one` });
+    const [backup, reason] = bestOf(own.filter(({ safety }) => !safety));
+    if (backup) anchors.set(backup.id, reason(source));
+    if (backup?.good) continue;
+    // the only whole state may be the one that somebody wanted to be rid of
+    const [any, reasonOfAny] = bestOf(own);
+    if (any?.safety) anchors.set(any.id, `${reasonOfAny(source)}, taken before a restore`);
   }
   return anchors;
+}
+
+function bestOf(ordered: readonly PolicySnapshot[]): [PolicySnapshot | undefined, (source: string) => string] {
+  const good = ordered.find((snapshot) => snapshot.good);
+  if (good) return [good, (source) => `newest good ${source} snapshot`];
+  const complete = ordered.find((snapshot) => snapshot.complete);
+  if (complete) return [complete, (source) => `no ${source} snapshot is good: newest complete one`];
+  return [ordered[0], (source) => `no ${source} snapshot is good or complete: newest one`];
 }
 
 function endReason(state: ShopLife['state']): string {

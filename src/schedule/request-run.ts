@@ -1,7 +1,7 @@
 // The run of an approved request, whoever does it: the shop's lock, its pins, the sequence in place, and what is written down of it.
 import { Estimator } from '../backup/estimator.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { clearOpenRestore, markOpenRestore, markSafetySnapshots } from '../catalog/open-restores.ts';
+import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
 import { openRequests, readRequest } from '../catalog/requests.ts';
 import { recordStep } from '../catalog/run-queue.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
@@ -25,7 +25,7 @@ export interface RequestRunDeps {
   readonly clock: Clock;
   readonly log: Pick<EventLog, 'error'>;
   readonly ask: InPlaceCaller['ask'];
-  /** Backs the sources up; what it returns need not be pinned. Throws as InPlaceCaller says, E_BUSY while somebody else has the shop. */
+  /** Backs the sources up, as what was there before; what it returns need not be pinned. Throws as InPlaceCaller says, E_BUSY while somebody else has the shop. */
   readonly takeSafety: (shop: ShopConfig, sources: readonly SourceKind[], signal: AbortSignal) => Promise<SafetySnapshots>;
 }
 
@@ -66,7 +66,6 @@ export async function runRequest(deps: RequestRunDeps, work: RequestWork, reques
         safetyMs = Math.round(clock.monotonicMs() - beganMs);
         const ids = [safety.database, safety.files].filter((id) => id !== null);
         for (const id of ids) await pinSnapshot(catalog, work.run, id);
-        await markSafetySnapshots(catalog.db, ids);
         return safety;
       },
       touches: (mayBeClosed) =>

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { rateHost, ratesNear } from '../catalog/rates.ts';
-import { listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { isBackup, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import {
   type Estimate,
@@ -89,7 +89,7 @@ export async function readEstimateWithAdvice(
 /** Of what is restored into a shop: its database and files. */
 function newestGood(shop: ShopConfig, snapshots: readonly SnapshotWithCopies[]): readonly SnapshotWithCopies[] {
   const declared = [...(shop.files ? (['files'] as const) : []), ...(shop.database ? (['database'] as const) : [])];
-  return declared.flatMap((source) => snapshots.find((one) => one.source === source && one.good) ?? []);
+  return declared.flatMap((source) => snapshots.find((one) => one.source === source && one.good && isBackup(one)) ?? []);
 }
 
 /** Null: nothing can be restored whole. */

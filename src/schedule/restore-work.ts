@@ -60,7 +60,8 @@ async function takeSafety(
       ...{ config, catalog, clock, log, memory, tools, openVault: ports.openVault, openSource: ports.openSource },
       onProgress: backupFigures(clock, work),
     };
-    const taken = await backupSource(deps, { shop, source, full: false, runId: newId(clock), who: work.who, signal });
+    const request = { shop, source, full: false, purpose: 'safety', runId: newId(clock), who: work.who, signal } as const;
+    const taken = await backupSource(deps, request);
     if (!taken.complete) {
       throw new CoffreError('E_INCOMPLETE', `${shop.name}: the safety snapshot of ${source} is not complete: nothing was changed`, {
         hint: 'coffre backup says what could not be read; as root coffre restore --in-place --skip-safety goes without one',

@@ -7,7 +7,7 @@ import type { Probe } from '../catalog/probes.ts';
 import type { ReadingLevel } from '../catalog/reading.ts';
 import { type RunRow, wasStopped } from '../catalog/runs.ts';
 import { ACTIVE, type ShopLife } from '../catalog/shop-life.ts';
-import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { isBackup, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig } from '../config/config.ts';
 import type { Fit } from '../restore/recovery-fit.ts';
 import { isBackedUp, lifeEnd } from '../retention/policy.ts';
@@ -286,7 +286,8 @@ function declaredSources(shop: ShopConfig): SourceKind[] {
 
 function sourceStatus(facts: StatusFacts, source: SourceKind, red: Alarm[]): SourceStatus {
   const { shop, nowMs } = facts;
-  const own = facts.snapshots.filter((snapshot) => snapshot.source === source);
+  // what was taken before a restore in place is as young as it is unwanted
+  const own = facts.snapshots.filter((snapshot) => snapshot.source === source && isBackup(snapshot));
   const good = own.find((snapshot) => snapshot.good) ?? null;
   const run = facts.runs.find((candidate) => candidate.kind === 'backup' && candidate.source === source) ?? null;
   const expressions = schedulesOf(shop, source);

@@ -17,6 +17,7 @@ export const taskSchema = z.discriminatedUnion('kind', [
     shop: shopName,
     source: sourceKind,
     full: z.boolean().default(false).describe('everything read anew'),
+    safety: z.boolean().optional().describe('the state before a restore: never taken for the newest good one'),
   }),
   z.strictObject({
     kind: z.literal('restore'),

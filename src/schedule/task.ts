@@ -4,7 +4,14 @@ import type { SourceKind } from '../source/source.ts';
 
 /** What can be asked of the daemon: one run each. */
 export type TaskRequest =
-  | { readonly kind: 'backup'; readonly shop: string; readonly source: SourceKind; readonly full: boolean }
+  /** `safety`: the state before a restore in place. */
+  | {
+      readonly kind: 'backup';
+      readonly shop: string;
+      readonly source: SourceKind;
+      readonly full: boolean;
+      readonly safety?: boolean | undefined;
+    }
   /** `verify` reads back what was not read within verify.readWithin, `all` of it when asked; checking signatures is the restore unit's. */
   | { readonly kind: 'verify'; readonly shop: string; readonly all: boolean }
   /** Into the shop's own place, as an approved request says. */

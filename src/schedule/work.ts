@@ -29,6 +29,7 @@ import { endExports, exportForShop } from './export-work.ts';
 import { backedUpBy, type Job } from './jobs.ts';
 import { restoreForRequest } from './restore-work.ts';
 import type { Work } from './scheduler-ports.ts';
+import type { TaskRequest } from './task.ts';
 
 /** The outside world, opened by the composition root. */
 export interface Ports extends VaultPorts {
@@ -59,7 +60,7 @@ export function workOf(deps: WorkDeps): (work: Work) => Promise<void> {
   return async (work) => {
     const { task } = work;
     const own: RunDeps = { ...deps, config: deps.config() };
-    if (task.kind === 'backup') await backup(own, work, task.source, task.full, logProgress);
+    if (task.kind === 'backup') await backup(own, work, task, logProgress);
     else if (task.kind === 'restore') await restoreForRequest(own, work, task.request);
     else if (task.kind === 'drill') await drillForShop(own, work, task);
     else if (task.kind === 'export') await exportForShop(own, work, task.at);
@@ -107,8 +108,7 @@ function shopOf(config: Config, name: string): ShopConfig {
 async function backup(
   deps: RunDeps,
   work: Work,
-  source: NonNullable<ReturnType<typeof backedUpBy>>,
-  full: boolean,
+  { full, safety, source }: Extract<TaskRequest, { kind: 'backup' }>,
   logProgress: OnProgress,
 ) {
   const { config, catalog, clock, log, ports, memory, tools } = deps;
@@ -129,7 +129,7 @@ async function backup(
         figures(progress);
       },
     },
-    { shop, source, full, runId: work.run, who: work.who, signal: work.signal },
+    { shop, source, full, purpose: safety ? 'safety' : undefined, runId: work.run, who: work.who, signal: work.signal },
   );
   if (result.vaults.length > 0 && !work.signal.aborted) {
     const checkpoint = await checkpointAfterRun(checkpointDeps(deps), result.vaults, work.signal);

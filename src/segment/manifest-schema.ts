@@ -52,6 +52,7 @@ const manifest = z.strictObject({
   completedAt: instant,
   full: z.boolean(),
   complete: z.boolean(),
+  purpose: z.literal('safety').optional(),
   tools: z.record(z.string(), z.string()),
   server: z.record(z.string(), z.string()).optional(),
   consistency: z

@@ -47,6 +47,8 @@ export interface Manifest {
   readonly completedAt: string;
   readonly full: boolean;
   readonly complete: boolean;
+  /** `safety`: what was there before a restore in place; absent: a backup. */
+  readonly purpose?: 'safety';
   readonly tools: Readonly<Record<string, string>>;
   readonly server?: Readonly<Record<string, string>>;
   readonly consistency?: Consistency;

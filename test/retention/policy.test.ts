@@ -74,6 +74,23 @@ test('never a good one - the newest complete one stays; never a complete one - t
   ]);
 });
 
+test('taken for safety before a restore - takes no backup’s place, and stays beside the best of them while none is good', () => {
+  const now = at('06-01T00:00:00');
+  const safety = snapshot('safety', at('03-03T00:00:00'), { safety: true });
+  expect(golden([snapshot('good', at('03-01T00:00:00')), safety], now)).toEqual([
+    'drop safety: its window has ended (2026-03-17T00:00:00Z)',
+    'keep good: newest good files snapshot',
+  ]);
+  expect(golden([snapshot('complete', at('03-01T00:00:00'), { good: false }), safety], now)).toEqual([
+    'keep safety: newest good files snapshot, taken before a restore',
+    'keep complete: no files snapshot is good: newest complete one',
+  ]);
+  expect(golden([{ ...safety, id: 'older', completedAt: safety.completedAt - DAY }, safety], now)).toEqual([
+    'keep safety: newest good files snapshot, taken before a restore',
+    'drop older: its window has ended (2026-03-17T00:00:00Z)',
+  ]);
+});
+
 test('a removal that had begun - goes on, even in its window, and is nobody’s newest', () => {
   const now = at('03-03T00:00:00');
   expect(golden([snapshot('a', at('03-01T00:00:00')), snapshot('b', at('03-02T00:00:00'), { tombstone: true, good: false })], now)).toEqual(

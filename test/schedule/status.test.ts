@@ -77,6 +77,15 @@ function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
 
 const red = (changes: Partial<StatusFacts>): string => shopStatus(facts(changes)).red.join('\n');
 
+test('a young one that was taken before a restore in place - is not the newest good one, whose age stays what it is', () => {
+  const [newest, full] = [snapshot(NOW - 3 * DAY, { full: 0 }), snapshot(NOW - 4 * DAY - 10 * HOUR)];
+  const safety = snapshot(NOW - HOUR, { purpose: 'safety' });
+  const status = shopStatus(facts({ snapshots: [safety, newest, full] }));
+  expect(status.sources[0]?.newestGood).toMatchObject({ id: newest.id, ageMs: 3 * DAY });
+  expect(status.red.join()).toContain('one was due at');
+  expect(shopStatus(facts({ snapshots: [safety] })).red.join()).toContain('files: no good snapshot;');
+});
+
 describe('restore requests', () => {
   const clock = (state: 'running' | 'paused' | 'broken', leftMs: number) => ({ deadline: NOW + leftMs, leftMs, state });
   const one = (more: object) =>
