@@ -3,7 +3,7 @@ import { distance } from 'fastest-levenshtein';
 import { type Document, isAlias, isMap, isScalar, isSeq, type LineCounter, type Node } from 'yaml';
 import type * as z from 'zod';
 import { CoffreError, type ErrorCode } from '../errors.ts';
-import { INLINE_SECRET, SECRET_KEY } from './schema.ts';
+import { INLINE_SECRET, SECRET_KEY } from './schema/values.ts';
 
 export type KeyPath = readonly (string | number)[];
 
