@@ -86,9 +86,9 @@ export function windowEnd(snapshot: Pick<PolicySnapshot, 'completedAt' | 'keepUn
 /**
  * Decides for one shop, newest first. A hold keeps whatever it names. A snapshot stays until its window has ended, the last millisecond
  * included. The newest good one of each source stays whatever its age; when a source has none, the newest of which nothing but
- * locks is wrong does, or its newest complete one, or its newest at all: nothing that could still help is thrown away for what is not good. What was taken for safety before a restore in place
- * takes no backup's place; while no backup is good it stays beside the best of them. Once the shop itself has ended nothing of
- * this counts but holds, and restores that are under way.
+ * locks is wrong does, or its newest complete one, or its newest at all: nothing that could still help is thrown away for what is not
+ * good. What was taken for safety before a restore in place takes no backup's place; while no backup is good it stays beside the best
+ * of them. Once the shop itself has ended nothing of this counts but holds, and restores that are under way.
  */
 export function decide(snapshots: readonly PolicySnapshot[], nowMs: number, rules: PolicyRules = PLAIN_RULES): Decision[] {
   const ordered = [...snapshots].sort((a, b) => b.completedAt - a.completedAt || (a.id < b.id ? 1 : -1));
@@ -137,6 +137,10 @@ function findAnchors(ordered: readonly PolicySnapshot[]): ReadonlyMap<string, st
 function bestOf(ordered: readonly PolicySnapshot[]): [PolicySnapshot | undefined, (source: string) => string] {
   const good = ordered.find((snapshot) => snapshot.good);
   if (good) return [good, (source) => `newest good ${source} snapshot`];
+  const whole = ordered.find((snapshot) => snapshot.isWhole);
+  if (whole) return [whole, (source) => `no ${source} snapshot is good: newest one that can be restored`];
+  const whole = ordered.find((snapshot) => snapshot.isWhole);
+  if (whole) return [whole, (source) => `no ${source} snapshot is good: newest of which nothing but locks is wrong`];
   const complete = ordered.find((snapshot) => snapshot.complete);
   if (complete) return [complete, (source) => `no ${source} snapshot is good: newest complete one`];
   return [ordered[0], (source) => `no ${source} snapshot is good or complete: newest one`];
