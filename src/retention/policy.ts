@@ -139,8 +139,6 @@ function bestOf(ordered: readonly PolicySnapshot[]): [PolicySnapshot | undefined
   if (good) return [good, (source) => `newest good ${source} snapshot`];
   const whole = ordered.find((snapshot) => snapshot.isWhole);
   if (whole) return [whole, (source) => `no ${source} snapshot is good: newest one that can be restored`];
-  const whole = ordered.find((snapshot) => snapshot.isWhole);
-  if (whole) return [whole, (source) => `no ${source} snapshot is good: newest of which nothing but locks is wrong`];
   const complete = ordered.find((snapshot) => snapshot.complete);
   if (complete) return [complete, (source) => `no ${source} snapshot is good: newest complete one`];
   return [ordered[0], (source) => `no ${source} snapshot is good or complete: newest one`];
