@@ -5,7 +5,6 @@ import type { Catalog } from '../catalog/open.ts';
 import { readableObjects } from '../catalog/reading.ts';
 import {
   getSnapshot,
-  isBackup,
   type ObjectRow,
   objectsOf,
   recordDamagedObject,
@@ -312,11 +311,11 @@ async function checkObject(
   }
 }
 
-/** Until when this object must be locked, and by which of its users the store is taken at its word. */
+/** Until when the objects of a snapshot must be locked in a vault. */
 interface LockAsked {
   /** Epoch milliseconds; null: this snapshot asks for none. */
   readonly untilMs: number | null;
-  /** Objects (refId) that another snapshot in this vault answers for. */
+  /** Segments that another snapshot in this vault answers for. */
   readonly answeredFor: ReadonlySet<string>;
 }
 
@@ -328,14 +327,8 @@ async function lockAsked(catalog: Catalog, vault: string, snapshot: SnapshotWith
     // a plan's window of today promises nothing to what was taken before
     const { others, untilMs } = lockNeed(id, snapshots, await readRules(tx, { shop, retentionMs: 0 }), nowMs);
     const here = snapshots.filter((one) => others.has(one.id) && one.copies.some((copy) => copy.vault === vault));
-    return {
-      untilMs,
-      answeredFor: await sharedSegments(
-        tx,
-        id,
-        here.map((one) => one.id),
-      ),
-    };
+    const ids = here.map((one) => one.id);
+    return { untilMs, answeredFor: await sharedSegments(tx, id, ids) };
   });
 }
 

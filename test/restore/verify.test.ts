@@ -1,13 +1,37 @@
-import { readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { backupSource } from '../../src/backup/run.ts';
-import { getSnapshot } from '../../src/catalog/snapshots.ts';
+import { getSnapshot, listSnapshots } from '../../src/catalog/snapshots.ts';
+import { systemClock } from '../../src/clock.ts';
+import type { VaultConfig } from '../../src/config/config.ts';
+import { listShop, verifyCopy } from '../../src/restore/verify.ts';
 import { flipped, objectsOf, StoredFile, type StoredRow } from '../acceptance/attack.ts';
 import { database, MB, never, setting } from '../backup/setting.ts';
-import { makeWorld } from '../world/world.ts';
+import { FakeClock } from '../fake-clock.ts';
+import { makeWorld, type World } from '../world/world.ts';
 
 const pieces = [1, 2].map((n) => ({ name: `part ${n}`, bytes: MB, estimatedBytes: MB }));
+
+/** What a folder vault keeps beside an object. */
+class AdvisoryLock {
+  readonly #path: string;
+  readonly #content: Buffer;
+
+  constructor(world: World, key: string) {
+    this.#path = join(world.nasPath, '.locks', `${key}.json`);
+    this.#content = readFileSync(this.#path);
+  }
+
+  remove(): void {
+    chmodSync(this.#path, 0o600);
+    rmSync(this.#path);
+  }
+
+  putBack(): void {
+    writeFileSync(this.#path, this.#content, { mode: 0o400 });
+  }
+}
 
 describe('verify', () => {
   it('a rotten segment was found by reading - a check that does not read it cannot make the snapshot good again', async () => {
@@ -60,6 +84,52 @@ describe('verify', () => {
         await later.close();
       }
       await world.ok(['verify', 'dupont']);
+    } finally {
+      await close();
+    }
+  }, 180_000);
+
+  it('one past its window shares objects with a newer one that lost a lock - the newer one is to blame, and what was promised to none but the old one is its own', async () => {
+    await using world = await makeWorld({ vaults: ['nas'], database, retention: '1h' });
+    const first = await setting(world, pieces);
+    const { id: old } = await backupSource(first.deps, { shop: first.shop, source: 'database', full: false, signal: never });
+    await first.close();
+    world.writeConfig({ vaults: ['nas'], database, retention: '14d' });
+    const { config, deps, shop, close } = await setting(world, pieces);
+    try {
+      const { id: young, reusedSegments } = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
+      expect(reusedSegments).toBeGreaterThan(0);
+      const vault = await deps.openVault(config.vaults.get('nas') as VaultConfig);
+      const listing = await listShop(vault, 'dupont');
+      let clock = new FakeClock(systemClock.nowMs() + 2 * 3_600_000);
+      const found = async (): Promise<(string | undefined)[]> => {
+        const codes = [];
+        for (const snapshot of await listSnapshots(deps.catalog, 'dupont')) {
+          const verify = { catalog: deps.catalog, clock, identities: null, trusted: [], signal: never, onProgress: () => {} };
+          const { errors } = await verifyCopy(verify, vault, snapshot, listing, { percent: 0, chosen: new Set(), alreadyRead: new Set() });
+          codes.push(errors[0]?.code);
+        }
+        return codes;
+      };
+      const isGood = async (): Promise<boolean[]> =>
+        await Promise.all([young, old].map(async (id) => (await getSnapshot(deps.catalog, id)).good));
+      expect(await found()).toEqual([undefined, undefined]);
+      const shared = objectsOf(world, old, 'nas').find((row) => row.kind === 'segment') as StoredRow;
+      const lock = new AdvisoryLock(world, shared.key);
+      lock.remove();
+      for (let time = 0; time < 2; time++) {
+        expect(await found()).toEqual(['E_LOCK_DROPPED', undefined]);
+        expect(await isGood()).toEqual([false, true]);
+      }
+      lock.putBack();
+      expect(await found()).toEqual([undefined, undefined]);
+      // its window is over, what it was locked for is not
+      clock = new FakeClock((await getSnapshot(deps.catalog, old)).keepUntil + 1);
+      const own = new AdvisoryLock(world, (objectsOf(world, old, 'nas').find((row) => row.kind === 'manifest') as StoredRow).key);
+      own.remove();
+      expect(await found()).toEqual([undefined, 'E_LOCK_DROPPED']);
+      own.putBack();
+      expect(await found()).toEqual([undefined, undefined]);
     } finally {
       await close();
     }
