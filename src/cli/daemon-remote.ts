@@ -1,5 +1,6 @@
 // The daemon of another machine: where it is, the token for it, and whom to trust there; none of it from the command line but the place.
 import { readFileSync } from 'node:fs';
+import { isLoopback } from '../config/loopback.ts';
 import { type Environment, secretFromEnvironment, secretFromFile } from '../config/secret.ts';
 import { CoffreError } from '../errors.ts';
 import type { DaemonAddress } from './daemon-client-http.ts';
@@ -27,10 +28,6 @@ export function remoteAddress(text: string, tokenFile: string | undefined, env: 
     token: (tokenFile === undefined ? secretFromEnvironment('COFFRE_TOKEN', env) : secretFromFile(tokenFile)).read(),
     ca: authorityOf(env),
   };
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
 }
 
 /** Of a certificate that no public authority signed; null: those that Node trusts. */

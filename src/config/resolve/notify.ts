@@ -1,30 +1,22 @@
 // From notify: as written to whom and what is told: addresses that are secrets are resolved, and exactly one of each is asked for.
-import type { NotifyConfig, Secret } from './config.ts';
-import type { KeyPath } from './problems.ts';
-import type { ConfigFile } from './schema.ts';
-import type { SecretReference } from './secret.ts';
+import type { NotifyConfig, Secret } from '../config.ts';
+import type { Reading } from './reading.ts';
 
-export function resolveNotify(
-  written: ConfigFile['notify'],
-  secret: (at: KeyPath, key: string, filePath: string | undefined, reference: SecretReference) => Secret | null,
-  report: (at: KeyPath, message: string) => void,
-  place: (at: KeyPath) => string,
-  path: (written: string) => string,
-): NotifyConfig {
+export function resolveNotify({ absolute, place, report, secret, written: { notify } }: Reading): NotifyConfig {
   const address = (key: 'webhook' | 'ping'): { url: Secret } | null => {
-    const value = written[key];
+    const value = notify[key];
     if (!value) return null;
     const hidden = secret(['notify', key], 'url', value.urlFile, value.urlSecret);
     const { url } = value;
     if ((hidden === null) === (url === undefined)) report(['notify', key], 'needs exactly one of url, urlFile and urlSecret');
     return { url: hidden ?? { from: place(['notify', key]), read: () => url ?? '' } };
   };
-  const { mail, ping, webhook } = written;
+  const { mail, ping, webhook } = notify;
   const hook = address('webhook');
   const beat = address('ping');
   return {
-    delayMs: written.delay,
-    reminderMs: written.reminder,
+    delayMs: notify.delay,
+    reminderMs: notify.reminder,
     mail: mail
       ? {
           host: mail.host,
@@ -32,7 +24,7 @@ export function resolveNotify(
           security: mail.security,
           user: mail.user ?? null,
           password: secret(['notify', 'mail'], 'password', mail.passwordFile, mail.password),
-          caFile: mail.caFile === undefined ? null : path(mail.caFile),
+          caFile: mail.caFile === undefined ? null : absolute(mail.caFile),
           from: mail.from,
           to: mail.to,
         }
