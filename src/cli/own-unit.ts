@@ -42,7 +42,7 @@ export async function askOwnUnit<Result extends object>(
   unit.stdin.on('error', () => {});
   try {
     if (uid === 0) unit.stdin.write(`${line}\n`);
-    return await hearUnit<Result>(unit.stdout, hearing);
+    return await hearUnit<Result>(unit.stdout, clock, hearing, LEAVE_WITHIN_MS);
   } finally {
     signal.removeEventListener('abort', stop);
     unit.stdin.end();

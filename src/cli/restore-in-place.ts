@@ -219,7 +219,7 @@ export async function askUnit(
   hearing: Parameters<typeof askOwnUnit>[3],
 ): Promise<object> {
   const { socket } = config.restore;
-  if (socket !== null && existsSync(socket)) return await askRestoreUnit<object>(request, { socket, ...hearing });
+  if (socket !== null && existsSync(socket)) return await askRestoreUnit<object>(request, { clock: context.clock, socket, ...hearing });
   return await askOwnUnit<object>(config, context.clock, request, hearing);
 }
 

@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { withDeadline } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import {
+  ALIVE_EVERY_MS,
   failureEvent,
   LONGEST_REQUEST_BYTES,
   parseRequest,
@@ -111,14 +112,18 @@ async function serve(
   const gone = new AbortController();
   const leave = (): void => gone.abort(new CoffreError('E_INTERRUPTED', 'whoever asked for the restore is gone'));
   io.stdin.on('end', leave).on('close', leave).resume();
+  // a line to nobody would end this process before it has removed what it made
+  const say = (event: RestoreEvent): void => {
+    if (!gone.signal.aborted) tell(event);
+  };
+  using _life = signsOfLife(clock, () => say({ event: 'alive' }));
   try {
     return await taskOf(request).serve(
       {
         ...{ clock, config, adapters, signal: AbortSignal.any([io.signal, gone.signal]) },
-        onStep: (step) => tell({ event: 'step', step }),
-        onProgress: throttled(clock, (progress) => tell({ event: 'progress', progress })),
-        onProblem: (snapshot, { vault, key, code, message }) =>
-          tell({ event: 'damaged', problem: { snapshot, vault, key, code, message } }),
+        onStep: (step) => say({ event: 'step', step }),
+        onProgress: throttled(clock, (progress) => say({ event: 'progress', progress })),
+        onProblem: (snapshot, { vault, key, code, message }) => say({ event: 'damaged', problem: { snapshot, vault, key, code, message } }),
       },
       request,
     );
@@ -126,6 +131,17 @@ async function serve(
     // its end would be taken for that of whoever asked
     io.stdin.off('end', leave).off('close', leave).destroy();
   }
+}
+
+/** At once, and again and again until it is disposed of. */
+function signsOfLife(clock: Clock, give: () => void): Disposable {
+  let timer: Timer;
+  const live = (): void => {
+    give();
+    timer = clock.after(ALIVE_EVERY_MS, live);
+  };
+  live();
+  return { [Symbol.dispose]: () => timer.cancel() };
 }
 
 async function firstLine(input: Readable): Promise<string> {

@@ -16,7 +16,7 @@ const SILENT_MS = 12 * ALIVE_EVERY_MS;
 /** A unit that lives undoes and removes what it has to, and says that it ends; nobody waits longer for that. */
 const LEAVE_WITHIN_MS = 5_000;
 /** Longer than any answer: what was found about files is counted there, not listed. */
-const LONGEST_LINE = 64 * 1024 * 1024;
+const LONGEST_LINE = 16 * 1024 * 1024;
 
 export interface AskOptions extends Hearing {
   /** Where systemd listens for requests. */
@@ -42,8 +42,9 @@ export async function askRestoreUnit<Result extends object>(
   { clock, socket, signal, onStep, onProgress, onDamaged }: AskOptions,
 ): Promise<Result> {
   signal.throwIfAborted();
-  // half open: what it says to our end is heard
-  const connection = createConnection({ path: socket, allowHalfOpen: true });
+  const connection = createConnection(socket);
+  connection.on('error', () => {});
+  // our end of it alone: what the unit says to that is heard
   const stop = (): void => void connection.end();
   try {
     await once(connection, 'connect', { signal }).catch((cause) => {
@@ -57,7 +58,6 @@ export async function askRestoreUnit<Result extends object>(
             : 'systemctl enable --now coffre-restore.socket; without systemd, as root: coffre restore --to-dir DIR --overwrite',
       });
     });
-    connection.on('error', () => {});
     signal.addEventListener('abort', stop, { once: true });
     // not ended: the unit takes the end of its input for the end of whoever asked
     connection.write(`${JSON.stringify(request)}\n`);

@@ -114,7 +114,13 @@ export function parseEvent(line: string): RestoreEvent | null {
   try {
     const value = JSON.parse(line) as RestoreEvent;
     if (value.event === 'failed') return value.code in ERRORS ? value : { ...value, code: 'E_INTERNAL' };
-    return value.event === 'alive' || value.event === 'step' || value.event === 'progress' || value.event === 'damaged' || value.event === 'done' ? value : null;
+    return value.event === 'alive' ||
+      value.event === 'step' ||
+      value.event === 'progress' ||
+      value.event === 'damaged' ||
+      value.event === 'done'
+      ? value
+      : null;
   } catch {
     return null;
   }

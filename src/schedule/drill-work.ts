@@ -58,7 +58,7 @@ export async function drillForShop(deps: DrillWorkDeps, work: Work, task: Extrac
   const { failure } = await drillShop(
     {
       ...{ config, catalog, clock, version, signedBy: 'daemon' },
-      ask: (request, hear) => askRestoreUnit(request, { socket, ...hear }),
+      ask: (request, hear) => askRestoreUnit(request, { clock, socket, ...hear }),
       loadKey: () => loadSigningKey(config.signing.keyFile),
     },
     {

@@ -80,7 +80,7 @@ export async function exportForShop(deps: ExportWorkDeps, work: Work, at: number
         keep: [...(await heldExports(deps))],
       },
       {
-        ...{ socket, signal: work.signal, onProgress: figuresOf(clock, work) },
+        ...{ clock, socket, signal: work.signal, onProgress: figuresOf(clock, work) },
         onDamaged: (problem) => void damaged.push(problem),
       },
     );
@@ -111,7 +111,7 @@ export async function endExports(deps: ExportWorkDeps, work: Pick<Work, 'signal'
   const keep = [...(await heldExports(deps))];
   await askRestoreUnit(
     { kind: 'export', request: newId(clock), shop, snapshots: [], keep },
-    { socket, signal: work.signal, onProgress: () => {}, onDamaged: () => {} },
+    { clock, socket, signal: work.signal, onProgress: () => {}, onDamaged: () => {} },
   );
 }
 

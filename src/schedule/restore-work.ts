@@ -36,7 +36,7 @@ export async function restoreForRequest(deps: RestoreWorkDeps, work: Work, reque
     {
       ...deps,
       ask: (asked, { onDamaged, onProgress, onStep, signal }) =>
-        askRestoreUnit(asked as UnitRequest, { socket, signal, onStep: (step) => onStep(step as InPlaceStep), onProgress, onDamaged }),
+        askRestoreUnit(asked as UnitRequest, { clock: deps.clock, socket, signal, onStep: (step) => onStep(step as InPlaceStep), onProgress, onDamaged }),
       takeSafety: (shop, sources, signal) => takeSafety(deps, work, shop, sources, signal),
     },
     work,

@@ -30,6 +30,12 @@ const yields = (task: TaskRequest): boolean => task.kind === 'catch-up' || task.
 /** Somebody waits for it, against a clock: before everything else, without a place of its own, and without a deadline. */
 const isRestore = (task: TaskRequest): boolean => task.kind === 'restore';
 
+/**
+ * No reason for a client to wait whose shop is down, whoever's shop it is of: it reads the same vaults and writes the same disks, and nobody
+ * counts its hours. It waits while anything is restored, and begins anew after it.
+ */
+const waitsForRestores = (task: TaskRequest): boolean => task.kind === 'drill' || task.kind === 'export';
+
 interface WaitingOrder {
   readonly order: Order;
   /** Not before, by the monotonic clock. */
@@ -199,7 +205,7 @@ export class Scheduler {
   /** false: it cannot be known now, and nothing begins. */
   async #findHindrance(): Promise<boolean> {
     this.#hindrance = NO_HINDRANCE;
-    if (!this.#book.hasDueBackup() && !this.#orders.some(({ order }) => order.task.kind === 'drill')) return true;
+    if (!this.#book.hasDueBackup() && !this.#orders.some(({ order }) => waitsForRestores(order.task))) return true;
     try {
       this.#hindrance = await this.#options.hindrance();
       return true;
@@ -214,9 +220,11 @@ export class Scheduler {
   /** Orders, then what is due; what gives way comes last, else it would begin and be stopped again for ever. */
   #startReady(nowMs: number): void {
     const monotonicMs = this.#options.clock.monotonicMs();
-    const restoring = this.#hindrance.restores > 0 || [...this.#running.values()].some(({ task }) => isRestore(task));
+    // one that waits for its shop counts: else what has just made way for it would begin once more
+    const known = [...this.#running.values(), ...this.#orders.map(({ order }) => order)];
+    const restoring = this.#hindrance.restores > 0 || known.some(({ task }) => isRestore(task));
     const orders = this.#orders.filter(
-      ({ notBeforeMs, order }) => notBeforeMs <= monotonicMs && !(restoring && order.task.kind === 'drill'),
+      ({ notBeforeMs, order }) => notBeforeMs <= monotonicMs && !(restoring && waitsForRestores(order.task)),
     );
     const entries = this.#book.ready(monotonicMs, { shops: this.#hindrance.shops, restoring, nowMs });
     const turns = [
@@ -281,8 +289,8 @@ export class Scheduler {
     const stop = (underWay: UnderWay): void =>
       this.#tellToStop(underWay, 'gave way', new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
     if (inTheWay) stop(inTheWay);
-    // a drill is no reason for a client to wait, whoever's shop it is of
-    if (isRestore(task)) for (const underWay of yielding) if (underWay.task.kind === 'drill') stop(underWay);
+    if (!isRestore(task)) return;
+    for (const underWay of this.#running.values()) if (waitsForRestores(underWay.task) && !underWay.hung) stop(underWay);
   }
 
   #launch(underWay: UnderWay, run: (underWay: UnderWay) => Promise<void>): void {

@@ -13,6 +13,7 @@ const backup = (shop: string) => ({
   task: { kind: 'backup', shop, source: 'files', full: false } as const,
   who: 'marc',
 });
+const exported = (shop: string) => ({ run: `export-${shop}`, task: { kind: 'export', shop, at: null } as const, who: 'token:owner' });
 
 describe('a restore that is asked for', () => {
   test('a backup of its shop is under way - it gives way, and is taken up after the restore', async () => {
@@ -58,6 +59,39 @@ describe('a restore that is asked for', () => {
     it.started[0]?.end();
     await settle();
     expect(it.started.map(({ run }) => run)).toEqual(['backup-martin', 'run-r1', 'backup-zoe']);
+    for (const one of it.started) one.end();
+    await settle();
+    it.stop();
+    await it.ended;
+  });
+
+  test('exports of its shop and of another are under way - they stop, wait as long as anything is restored, and begin anew', async () => {
+    const clock = new FakeClock('2026-03-02T00:30:00Z');
+    let byCommand = 0;
+    const it = rig({
+      ...{ clock, jobs: [], slots: await slotStore(), manual: true, orders: [exported('dupont'), exported('martin')] },
+      hindrance: () => ({ shops: new Set(), restores: byCommand }),
+    });
+    await settle();
+    expect(it.started.map(({ run }) => run)).toEqual(['export-dupont', 'export-martin']);
+    it.scheduler.order(restore('dupont', 'r1'));
+    await settle();
+    expect(it.started.map(({ run, signal }) => [run, signal.aborted])).toEqual([
+      ...[
+        ['export-dupont', true],
+        ['export-martin', true],
+      ],
+      ['run-r1', false],
+    ]);
+    await pass(clock, HOUR);
+    // a command of root's restores, too
+    byCommand = 1;
+    it.started[2]?.end();
+    await pass(clock, HOUR);
+    expect(it.started).toHaveLength(3);
+    byCommand = 0;
+    await pass(clock, 2 * 60_000, 60_000);
+    expect(it.started.map(({ run }) => run).slice(3)).toEqual(['export-dupont', 'export-martin']);
     for (const one of it.started) one.end();
     await settle();
     it.stop();
