@@ -2,7 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarMember, TarMembers } from '../../src/host/tar-members.ts';
+import { END_OF_ARCHIVE, paxRecord, type TarMember } from '../../src/host/tar-headers.ts';
+import { type MemberDecision, TarMembers } from '../../src/host/tar-members.ts';
 import { bash } from '../source/files/tree.ts';
 import { tempDir } from '../temp-dir.ts';
 

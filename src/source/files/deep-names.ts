@@ -1,7 +1,8 @@
 // Has GNU tar pack paths that are too long for an argument: it changes directory on the way, and its members get their own names back.
 import { part, stepsTo } from '../../host/deep-path.ts';
 import type { BytePath, Complaint } from '../../host/gnu-tar.ts';
-import type { MemberDecision, TarMember } from '../../host/tar-members.ts';
+import type { TarMember } from '../../host/tar-headers.ts';
+import type { MemberDecision } from '../../host/tar-members.ts';
 
 /**
  * Behind which of the directories a name stands is written before it, a digit at a time: `./` is 0, `.//` is 1. tar keeps both as they are, in

@@ -4,7 +4,7 @@ import { CoffreError } from '../../errors.ts';
 import type { Complaint, TarExit } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { READ_BYTES, type SftpAttributes, type SftpHandle, SftpRefusal, SftpSession } from '../../host/sftp-session.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
 import type { BytePath } from '../source.ts';
 import { MOST_HEADER_BYTES, type PaxMember, paddedBytes, writeHeaders } from './pax-header.ts';
 import { isLostConnection } from './reconnect.ts';

@@ -1,6 +1,6 @@
 // SHA-256 of a file's content from what the archive stores of it: for a sparse member that is a map, then the data regions.
 import { createHash, type Hash } from 'node:crypto';
-import type { TarMember } from '../../host/tar-members.ts';
+import type { TarMember } from '../../host/tar-headers.ts';
 
 /** Sparse files longer than this get no hash: hashing the zeros of a terabyte of holes would take ten minutes. */
 export const LONGEST_HASHED_SPARSE_BYTES = 256 * 1024 * 1024;

@@ -1,7 +1,8 @@
 // The last part of a tree: its directories' metadata, with the names each holds, so that extraction can also remove what is gone.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import { END_OF_ARCHIVE, type MemberDecision, paxRecord, type TarVisitor } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE, paxRecord } from '../../host/tar-headers.ts';
+import type { MemberDecision, TarVisitor } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
 import { entryOf, type PartDeps, warningKind } from './part.ts';
 import { headerBlocks, type PaxMember } from './pax-header.ts';

@@ -1,7 +1,7 @@
 // The facts about a machine as one part: a folder of small files, in a tar that is the same whenever they are.
 import { createHash } from 'node:crypto';
 import { CoffreError } from '../../errors.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
 import type { FileEntry, Part, PartOutcome } from '../source.ts';
 import { FACTS_FOLDER } from './excludes.ts';
 import type { FactFile, Facts } from './facts.ts';

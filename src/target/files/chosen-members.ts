@@ -1,7 +1,8 @@
 // Which members of a segment come out, and under which paths: a moved file keeps its place in its segment.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import type { Rewrite, TarMember } from '../../host/tar-members.ts';
+import type { TarMember } from '../../host/tar-headers.ts';
+import type { Rewrite } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 import type { MovedMember, WantedMember } from '../target.ts';
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { link, lstat, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CoffreError } from '../../errors.ts';
-import { END_OF_ARCHIVE, paxRecord } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE, paxRecord } from '../../host/tar-headers.ts';
 import type { ExportedArchive, ExportOptions, ExportTarget } from '../export.ts';
 import { FrameFile, writeFailure } from '../frame-file.ts';
 import type { DatabaseTarget } from '../target.ts';

@@ -1,7 +1,8 @@
 // A shop's tree as members of one plain archive: segments pass by, each member under its new name, its checksum beside.
 import { createHash, type Hash } from 'node:crypto';
 import { CoffreError } from '../../errors.ts';
-import { CAPABILITY_RECORD, type MemberDecision, type Rewrite, type TarMember, TarMembers } from '../../host/tar-members.ts';
+import { CAPABILITY_RECORD, type TarMember } from '../../host/tar-headers.ts';
+import { type MemberDecision, type Rewrite, TarMembers } from '../../host/tar-members.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { FrameFile } from '../frame-file.ts';
 import { modeWithoutPrivileges } from '../privileges.ts';

@@ -2,16 +2,8 @@
 import { CoffreError } from '../../errors.ts';
 import { isDeep } from '../../host/deep-path.ts';
 import { feed, startTar } from '../../host/gnu-tar.ts';
-import {
-  type Aside,
-  CAPABILITY_RECORD,
-  END_OF_ARCHIVE,
-  type MemberDecision,
-  type MemberType,
-  type Rewrite,
-  type TarMember,
-  TarMembers,
-} from '../../host/tar-members.ts';
+import { CAPABILITY_RECORD, END_OF_ARCHIVE, type MemberType, type TarMember } from '../../host/tar-headers.ts';
+import { type Aside, type MemberDecision, type Rewrite, TarMembers } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 import { modeWithoutPrivileges } from '../privileges.ts';
 import type { Admission, WantedMember } from '../target.ts';

@@ -1,7 +1,8 @@
 // Lands members whose path is too long for tar's system calls on another machine: a tar for each of their directories, started in there.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import { END_OF_ARCHIVE, TarMembers } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
+import { TarMembers } from '../../host/tar-members.ts';
 import type { BytePath } from '../../source/source.ts';
 import { extractArguments, type Place } from './place.ts';
 import { runOn } from './remote-program.ts';

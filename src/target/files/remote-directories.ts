@@ -1,5 +1,5 @@
 // Directories as members of an archive: a tar that gets them before what lies in them need not make them itself.
-import { paxRecord } from '../../host/tar-members.ts';
+import { paxRecord } from '../../host/tar-headers.ts';
 import type { BytePath } from '../../source/source.ts';
 import { ancestors } from './remote-scan.ts';
 
