@@ -42,7 +42,8 @@ export interface ProofResult {
 /** A vault that does not answer is unchecked. Throws E_KEY, E_STATE and the signal's reason. */
 export async function proveInVaults(deps: ProveDeps, prepared: PreparedProof, signal: AbortSignal): Promise<ProofResult> {
   const checks: Check[] = [...prepared.checks];
-  for (const [name, peaks] of Map.groupBy(prepared.peaks, ({ vault }) => vault)) {
+  for (const name of prepared.vaults) {
+    const peaks = prepared.peaks.filter(({ vault }) => vault === name);
     try {
       const config = deps.config.vaults.get(name);
       if (!config) throw new CoffreError('E_UNKNOWN_VAULT', `vault ${name} is not in ${deps.config.file} any more`);

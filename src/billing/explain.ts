@@ -7,8 +7,8 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { type LiveObject, liveAt } from './live-at.ts';
 import { calendarPeriod } from './month.ts';
+import { partDue, type Running, termText } from './period.ts';
 import { contractPeaks, scopeOf } from './period-peaks.ts';
-import type { ProvedContract } from './prepare-proof.ts';
 
 /** What an object was there for. Of those that no snapshot in its window needed: `locked` could not go yet, `expired` waited for a prune. */
 export type Purpose = 'needed' | 'locked' | 'expired' | 'upload' | 'stray' | 'foreign' | 'key' | 'own' | 'unknown';
@@ -28,7 +28,7 @@ export const PURPOSES: Readonly<Record<Purpose, string>> = {
 export interface ExplainRequest {
   /** YYYY-MM, YYYY-Qn or YYYY. */
   readonly month: string;
-  readonly contract: ProvedContract;
+  readonly contract: Running;
   /** Only this shop's objects, at the contract's peak. */
   readonly shop: string | null;
   /** Windows of the shops' plans, in milliseconds, and whether each reads everything anew (`full: fresh`). */
@@ -101,11 +101,14 @@ export function windowsOf({ shops }: Pick<Config, 'shops'>): ExplainRequest['pla
   );
 }
 
-/** Throws E_USAGE, E_UNKNOWN_SHOP (it held nothing there), E_LEDGER_PURGED. Reads the whole ledger of the vault: for a thread. */
+/** Throws E_USAGE, E_STATEMENT_NONE (it did not run then), E_UNKNOWN_SHOP (it held nothing there), E_LEDGER_PURGED. Reads the whole ledger of the vault: for a thread. */
 export async function explainPeak(catalog: Catalog, request: ExplainRequest): Promise<Explanation> {
   const { contract, month, shop } = request;
   const { db } = catalog;
-  const peaks = await contractPeaks(catalog, contract, calendarPeriod(month, contract.timezone));
+  const period = partDue(contract, calendarPeriod(month, contract.timezone));
+  if (period === null)
+    throw new CoffreError('E_STATEMENT_NONE', `contract ${contract.name} did not run in ${month}: ${termText(contract)}`);
+  const peaks = await contractPeaks(catalog, contract, period);
   const { at, peakBytes } = peaks.sum;
   const scope = scopeOf(contract);
   const covers = (name: string): boolean => scope.covers(name) && (shop === null || name === shop);

@@ -1,4 +1,4 @@
-// Where the level of a contract and the data of a shop are going until the month's end, from what is known to go and planned to come. Pure.
+// Where the level of a contract and the data of a shop are going until the period's end, from what is known to go and planned to come. Pure.
 
 /** Bytes that come or go at an instant (epoch milliseconds). */
 export interface Change {

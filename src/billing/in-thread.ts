@@ -7,6 +7,7 @@ import type { ExplainRequest, Explanation } from './explain.ts';
 import type { Period } from './month.ts';
 import type { MonthPeaks, MonthRequest } from './month-peaks.ts';
 import type { Peaks } from './peaks.ts';
+import type { Running } from './period.ts';
 import { contractPeaks } from './period-peaks.ts';
 import type { PreparedProof, ProofRequest } from './prepare-proof.ts';
 import type { Forecast, ForecastRequest } from './read-forecast.ts';
@@ -43,8 +44,10 @@ export async function readForecastInThread({ stateDir }: Pick<Catalog, 'stateDir
 }
 
 /** What crosses to a thread: nothing beside what is named. */
-const plain = (contracts: Iterable<Pick<ContractConfig, 'name' | 'shops' | 'timezone' | 'vault'>>) =>
-  [...contracts].map(({ name, shops, timezone, vault }) => ({ name, vault, shops, timezone }));
+const plain = (contracts: Iterable<Running>): Running[] =>
+  [...contracts].map(({ end, firstMonth, name, period, shops, start, timezone, vault }) => ({
+    ...{ name, vault, shops, timezone, period, firstMonth, start, end },
+  }));
 
 /** A ledger with fewer rows is read in less time than a thread takes to start. */
 const SHORT_LEDGER_ROWS = 20_000;

@@ -29,3 +29,14 @@ export function calendarPeriod(text: string, timezone: string): Period {
   const [first, last] = quarter === undefined ? [1, 12] : [Number(quarter) * 3 - 2, Number(quarter) * 3];
   return { start: monthPeriod(month(first), timezone).start, end: monthPeriod(month(last), timezone).end };
 }
+
+/**
+ * The ledger says nothing of what is to come: a peak of it would be no more than the level of now. Throws E_USAGE for a period that has
+ * begun in none of `timezones`, and for what is no month.
+ */
+export function requireBegun(month: string, timezones: Iterable<string>, now: Temporal.Instant): void {
+  for (const timezone of new Set(timezones)) if (Temporal.Instant.compare(calendarPeriod(month, timezone).start, now) <= 0) return;
+  throw new CoffreError('E_USAGE', `${month} has not begun`, {
+    hint: 'coffre billing forecast tells what the present period is going to be',
+  });
+}

@@ -2,7 +2,7 @@
 import { Temporal } from 'temporal-polyfill';
 import type { ContractConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
-import type { Period } from './month.ts';
+import { calendarPeriod, type Period } from './month.ts';
 
 /** Days are ISO dates, `to` the last one of the period. */
 export interface BillingPeriod extends Period {
@@ -28,10 +28,12 @@ export function billingPeriod(calendar: Calendar, month: string): BillingPeriod 
       hint: 'a month is written YYYY-MM, such as 2026-03, from 1970 to 2999',
     });
   }
-  const asked = Temporal.PlainDate.from(`${month}-01`);
-  const months = MONTHS[calendar.period];
-  const into = (asked.month - calendar.firstMonth + 12) % months;
-  return periodFrom(calendar, asked.subtract({ months: into }));
+  return periodOfDay(calendar, Temporal.PlainDate.from(`${month}-01`));
+}
+
+function periodOfDay(calendar: Calendar, day: Temporal.PlainDate): BillingPeriod {
+  const into = (day.month - calendar.firstMonth + 12) % MONTHS[calendar.period];
+  return periodFrom(calendar, day.with({ day: 1 }).subtract({ months: into }));
 }
 
 function periodFrom({ period, timezone }: Calendar, first: Temporal.PlainDate): BillingPeriod {
@@ -45,7 +47,7 @@ function periodFrom({ period, timezone }: Calendar, first: Temporal.PlainDate): 
 
 /** The period in which an instant lies. */
 export function periodAt(calendar: Calendar, instant: Temporal.Instant): BillingPeriod {
-  return billingPeriod(calendar, instant.toZonedDateTimeISO(calendar.timezone).toPlainDate().toString().slice(0, 7));
+  return periodOfDay(calendar, instant.toZonedDateTimeISO(calendar.timezone).toPlainDate());
 }
 
 export function periodBefore(calendar: Calendar, { from }: BillingPeriod): BillingPeriod {
@@ -59,6 +61,35 @@ export function periodAfter(calendar: Calendar, { from }: BillingPeriod): Billin
 /** Whether any day of it is of the contract: such a period is due whole. */
 export function isDue({ end, start }: Term, { from, to }: BillingPeriod): boolean {
   return (start === null || start <= to) && (end === null || end >= from);
+}
+
+/**
+ * The part of `asked` that periods of the contract are due for: those that hold its first and its last day are due whole. null: it had not
+ * begun by then, or was over.
+ */
+export function partDue(contract: Calendar & Term, asked: Period): Period | null {
+  const { end, start } = contract;
+  const periodOf = (day: string): BillingPeriod => periodOfDay(contract, Temporal.PlainDate.from(day));
+  const first = start === null ? asked.start : later(asked.start, periodOf(start).start);
+  const last = end === null ? asked.end : earlier(asked.end, periodOf(end).end);
+  return Temporal.Instant.compare(first, last) < 0 ? { start: first, end: last } : null;
+}
+
+const later = (a: Temporal.Instant, b: Temporal.Instant): Temporal.Instant => (Temporal.Instant.compare(a, b) < 0 ? b : a);
+const earlier = (a: Temporal.Instant, b: Temporal.Instant): Temporal.Instant => (Temporal.Instant.compare(a, b) < 0 ? a : b);
+
+/** When a contract runs, in words. */
+export function termText({ end, start }: Term): string {
+  if (start === null) return end === null ? 'it runs without end' : `it ran through ${end}`;
+  return end === null ? `it runs from ${start} on` : `it runs from ${start} through ${end}`;
+}
+
+/** What says in which periods a contract runs. */
+export type Running = Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone' | 'period' | 'firstMonth' | 'start' | 'end'>;
+
+/** Those of which a period was due in a month, quarter or year. Throws E_USAGE for what is none. */
+export function runningIn<T extends Running>(contracts: Iterable<T>, month: string): T[] {
+  return [...contracts].filter((contract) => partDue(contract, calendarPeriod(month, contract.timezone)) !== null);
 }
 
 /** From then on nothing of the period is billed or corrected any more. */

@@ -1,20 +1,18 @@
 // Everything of a proof that the catalog alone gives: in a thread of its own where somebody else waits for this one.
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
-import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError } from '../errors.ts';
 import { type LiveObject, liveAt } from './live-at.ts';
 import { calendarPeriod } from './month.ts';
+import { partDue, type Running } from './period.ts';
 import { contractPeaks, scopeOf } from './period-peaks.ts';
 import { type Check, proveLedger } from './prove-ledger.ts';
 import { proveStatements } from './prove-statements.ts';
 
-export type ProvedContract = Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone'>;
-
 export interface ProofRequest {
   /** YYYY-MM, YYYY-Qn or YYYY. */
   readonly month: string;
-  readonly contracts: readonly ProvedContract[];
+  readonly contracts: readonly Running[];
 }
 
 /** What the store is to be asked about one contract. */
@@ -31,6 +29,9 @@ export interface PeakToProve {
 export interface PreparedProof {
   readonly month: string;
   readonly checks: readonly Check[];
+  /** Of the contracts: each is asked for its checkpoints, whether a contract ran then or not. */
+  readonly vaults: readonly string[];
+  /** Of those contracts of which a period was due then. */
   readonly peaks: readonly PeakToProve[];
 }
 
@@ -42,9 +43,11 @@ export async function prepareProof(catalog: Catalog, { contracts, month }: Proof
   checks.push(...(await proveStatements(catalog, contracts, calendarPeriod(month, first?.timezone ?? 'UTC'))));
   for (const contract of contracts) {
     const { name, timezone, vault } = contract;
+    const period = partDue(contract, calendarPeriod(month, timezone));
+    if (period === null) continue;
     let [peakBytes, at, why]: [number, number, string | null] = [0, 0, null];
     try {
-      const { sum } = await contractPeaks(catalog, contract, calendarPeriod(month, timezone));
+      const { sum } = await contractPeaks(catalog, contract, period);
       [peakBytes, at] = [sum.peakBytes, sum.at];
     } catch (error) {
       const { code, message } = asCoffreError(error);
@@ -54,5 +57,5 @@ export async function prepareProof(catalog: Catalog, { contracts, month }: Proof
     const objects = await liveAt(catalog.db, vault, (shop) => scopeOf(contract).covers(shop), at);
     peaks.push({ contract: name, vault, peakBytes, at: Temporal.Instant.fromEpochMilliseconds(at).toString(), why, objects });
   }
-  return { month, checks, peaks };
+  return { month, checks, vaults: [...new Set(contracts.map(({ vault }) => vault))], peaks };
 }

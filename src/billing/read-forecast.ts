@@ -9,13 +9,17 @@ import type { Tables } from '../catalog/tables.ts';
 import { fromDate, toDate } from '../clock.ts';
 import type { Config, ContractConfig, PlanConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
+import { ledgerStart } from './chain.ts';
 import { type Change, type Coming, curveOf, quotaReached, reached, trend } from './forecast.ts';
 import { levels } from './level.ts';
 import { monthPeriod } from './month.ts';
-import { contractPeaks, scopeOf } from './period-peaks.ts';
+import { type BillingPeriod, isDue, periodAt } from './period.ts';
+import { scopeOf, spanPeaks } from './period-peaks.ts';
 import { variableTB } from './statement.ts';
 
-type ForecastContract = Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone' | 'subscribedTB'> & { readonly stepTB: number };
+type ForecastContract = Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone' | 'period' | 'firstMonth' | 'subscribedTB'> & {
+  readonly stepTB: number;
+};
 
 export interface ForecastShop {
   readonly name: string;
@@ -47,14 +51,14 @@ export interface Forecast {
 export interface ContractForecast {
   readonly contract: string;
   readonly vault: string;
-  /** End of the month in the contract's zone. */
+  /** End of the contract's period, whose peak is billed. */
   readonly until: string;
   readonly levelBytes: number;
   readonly peakSoFar: { readonly bytes: number; readonly at: string };
   readonly peak: { readonly bytes: number; readonly at: string };
   readonly endBytes: number;
   readonly billedTB: { readonly soFar: string; readonly forecast: string };
-  /** The volume up to which nothing more is billed, and when it is passed; null: not in this month. */
+  /** The volume up to which nothing more is billed, and when it is passed; null: not in this period. */
   readonly nextStep: { readonly bytes: number; readonly reachedAt: string | null };
   /** At the end of each day. */
   readonly days: readonly { readonly at: string; readonly bytes: number }[];
@@ -70,7 +74,7 @@ export interface QuotaForecast {
 }
 
 export interface ForecastNotice {
-  /** The same for the same thing in the same month. */
+  /** The same for the same thing in the same period of a contract, of a quota in the same month. */
   readonly id: string;
   readonly kind: 'step' | 'quota';
   /** A contract, or a shop. */
@@ -99,14 +103,20 @@ export async function readForecast(catalog: Catalog, request: ForecastRequest): 
   const notices: ForecastNotice[] = [];
   const lives = await listLives(db);
   const now = Temporal.Instant.fromEpochMilliseconds(request.nowMs);
+  const slots = slotsFrom(request.timezone, request.nowMs);
   for (const contract of request.contracts) {
-    const month = now.toZonedDateTimeISO(contract.timezone).toPlainDate().toPlainYearMonth().toString();
-    const period = monthPeriod(month, contract.timezone);
-    const one = await forecastContract(catalog, request, contract, period.end.epochMilliseconds, lives);
+    const period = periodAt(contract, now);
+    const one = await forecastContract(catalog, request, contract, period, lives, slots);
     contracts.push(one);
     const { bytes, reachedAt } = one.nextStep;
     if (reachedAt !== null)
-      notices.push({ id: `step ${contract.name} ${month} ${bytes}`, kind: 'step', name: contract.name, bytes, at: reachedAt });
+      notices.push({
+        id: `step ${contract.name} ${period.from.slice(0, 7)} ${bytes}`,
+        kind: 'step',
+        name: contract.name,
+        bytes,
+        at: reachedAt,
+      });
   }
   const quotas: QuotaForecast[] = [];
   const month = now.toZonedDateTimeISO(request.timezone).toPlainDate().toPlainYearMonth().toString();
@@ -126,31 +136,27 @@ export async function readForecast(catalog: Catalog, request: ForecastRequest): 
   return { now: text(request.nowMs), contracts, quotas, notices, limits: LIMITS };
 }
 
-const dayOf = (ms: number, timezone: string): string =>
-  Temporal.Instant.fromEpochMilliseconds(ms).toZonedDateTimeISO(timezone).toPlainDate().toString();
 const text = (ms: number): string => Temporal.Instant.fromEpochMilliseconds(ms).toString();
 
 async function forecastContract(
   catalog: Catalog,
   request: ForecastRequest,
   contract: ForecastContract,
-  endMs: number,
+  period: BillingPeriod,
   lives: Awaited<ReturnType<typeof listLives>>,
+  slots: Slots,
 ): Promise<ContractForecast> {
-  const { nowMs, timezone } = request;
+  const { nowMs } = request;
+  const endMs = period.end.epochMilliseconds;
   const { db } = catalog;
   const covers = (shop: string): boolean => scopeOf(contract).covers(shop);
-  const month = Temporal.Instant.fromEpochMilliseconds(nowMs)
-    .toZonedDateTimeISO(contract.timezone)
-    .toPlainDate()
-    .toPlainYearMonth()
-    .toString();
-  const period = monthPeriod(month, contract.timezone);
-  const { sum } = await contractPeaks(catalog, contract, period);
+  // of a machine that was made anew the rows may begin within the period
+  const known = Math.max(period.start.epochMilliseconds, (await ledgerStart(db))?.until ?? 0);
+  const { sum } = await spanPeaks(catalog, contract, known, endMs);
   const held = (await levels(catalog, { vault: contract.vault })).filter(({ shop }) => covers(shop));
   const levelBytes = held.reduce((total, one) => total + one.levelBytes, 0);
-  const prunes = slots(PRUNE_EXPRESSION, timezone, nowMs, endMs);
-  const afterPrune = (at: number): number => prunes.find((prune) => prune >= at) ?? Number.POSITIVE_INFINITY;
+  const prunes = slots(PRUNE_EXPRESSION, endMs);
+  const afterPrune = (at: number): number => prunes[firstFrom(prunes, at)] ?? Number.POSITIVE_INFINITY;
   const going = (await goingBytes(db, contract.vault, covers)).map(({ at, bytes }) => ({ at: afterPrune(at), bytes }));
   const coming: Coming[] = [];
   for (const shop of request.shops) {
@@ -158,7 +164,7 @@ async function forecastContract(
     const life = lives.get(shop.name);
     if (life?.state === 'suspended' || life?.state === 'erased') continue;
     const lastMs = Math.min(endMs, life?.endsAt ?? endMs);
-    coming.push(...(await comingBackups(db, shop, timezone, nowMs, lastMs, afterPrune)));
+    for (const one of await comingBackups(db, shop, nowMs, slots, lastMs, afterPrune)) coming.push(one);
   }
   if (covers('_coffre')) coming.push(...(await comingCheckpoints(db, contract.vault, nowMs, endMs)));
   const curve = curveOf(nowMs, endMs, levelBytes, going, coming);
@@ -168,8 +174,10 @@ async function forecastContract(
   const stepBytes = Math.round(billed(sum.peakBytes) * 1e12);
   const reachedAt = reached(curve, stepBytes);
   const days: { at: string; bytes: number }[] = [];
+  let [place, bytes] = [0, levelBytes];
   for (let at = nowMs + DAY_MS; at < endMs; at += DAY_MS) {
-    days.push({ at: text(at), bytes: curve.points.findLast((point) => point.at <= at)?.bytes ?? levelBytes });
+    for (let point = curve.points[place]; point !== undefined && point.at <= at; point = curve.points[++place]) bytes = point.bytes;
+    days.push({ at: text(at), bytes });
   }
   return {
     ...{ contract: contract.name, vault: contract.vault, until: text(endMs), levelBytes },
@@ -185,16 +193,36 @@ async function forecastContract(
 /** Six decimals of a TB are whole megabytes. */
 const decimal = (volumeTB: number): string => String(Math.round(volumeTB * 1e6) / 1e6);
 
-/** From now on, before the end. */
-function slots(expression: string, timezone: string, fromMs: number, endMs: number): number[] {
-  const cron = makeCron(expression, timezone);
-  const found: number[] = [];
-  for (let next = cron.nextRun(toDate(Temporal.Instant.fromEpochMilliseconds(fromMs))); next !== null; next = cron.nextRun(next)) {
-    const at = fromDate(next).epochMilliseconds;
-    if (at >= endMs) break;
-    found.push(at);
+/** Instants of an expression from now on, before the end. */
+type Slots = (expression: string, endMs: number) => readonly number[];
+
+/** One expression serves hundreds of shops, and a contract's period may be a year: each is worked out once. */
+function slotsFrom(timezone: string, fromMs: number): Slots {
+  const known = new Map<
+    string,
+    { readonly cron: ReturnType<typeof makeCron>; readonly found: number[]; next: ReturnType<typeof toDate> | null }
+  >();
+  return (expression, endMs) => {
+    const cron = known.get(expression)?.cron ?? makeCron(expression, timezone);
+    const one = known.get(expression) ?? { cron, found: [], next: cron.nextRun(toDate(Temporal.Instant.fromEpochMilliseconds(fromMs))) };
+    known.set(expression, one);
+    while (one.next !== null && fromDate(one.next).epochMilliseconds < endMs) {
+      one.found.push(fromDate(one.next).epochMilliseconds);
+      one.next = cron.nextRun(one.next);
+    }
+    return one.found.slice(0, firstFrom(one.found, endMs));
+  };
+}
+
+/** The first place whose instant is not before `ms`. */
+function firstFrom(instants: readonly number[], ms: number): number {
+  let [low, high] = [0, instants.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((instants[middle] as number) < ms) low = middle + 1;
+    else high = middle;
   }
-  return found;
+  return low;
 }
 
 /** What may go, by the hour from which on it may: when its lock has ended, and the window of each snapshot that uses it. */
@@ -217,8 +245,8 @@ async function goingBytes(db: Kysely<Tables>, vault: string, covers: (shop: stri
 async function comingBackups(
   db: Kysely<Tables>,
   shop: ForecastShop,
-  timezone: string,
   nowMs: number,
+  slots: Slots,
   endMs: number,
   afterPrune: (at: number) => number,
 ): Promise<Coming[]> {
@@ -234,14 +262,14 @@ async function comingBackups(
     if (expression === null || !shop.sources.includes(source)) continue;
     const expected = trend(await measured(db, shop.name, source, full, 'freshBytes', nowMs));
     if (expected === null) continue;
-    for (const at of slots(expression, timezone, nowMs, endMs)) {
+    for (const at of slots(expression, endMs)) {
       coming.push({ at, bytes: expected(at), goesAt: afterPrune(at + shop.retentionMs) });
     }
   }
   return coming;
 }
 
-/** One each day, as large as the last one; none goes within the month. */
+/** One each day, as large as the last one; none goes within a year. */
 async function comingCheckpoints(db: Kysely<Tables>, vault: string, nowMs: number, endMs: number): Promise<Coming[]> {
   const last = await db
     .selectFrom('objects')
@@ -297,24 +325,20 @@ async function forecastQuota(db: Kysely<Tables>, shop: ForecastShop, nowMs: numb
   return { shop: shop.name, usedBytes, limitBytes, endBytes, state, reachedAt: at === null ? null : text(at) };
 }
 
-/** What a forecast needs of the configuration. A contract that ended has nothing to come. */
+/** What a forecast needs of the configuration: of contracts those whose present period is due. */
 export function forecastRequest(
   config: Pick<Config, 'contracts' | 'shops' | 'timezone'>,
   nowMs: number,
   contract: string | null = null,
 ): ForecastRequest {
+  const now = Temporal.Instant.fromEpochMilliseconds(nowMs);
   return {
     nowMs,
     timezone: config.timezone,
     contracts: [...config.contracts.values()]
-      .filter(({ end, name, timezone }) => (contract === null || name === contract) && (end === null || end >= dayOf(nowMs, timezone)))
-      .map(({ name, price, shops, subscribedTB, timezone, vault }) => ({
-        name,
-        vault,
-        shops,
-        timezone,
-        subscribedTB,
-        stepTB: price.stepTB,
+      .filter((one) => (contract === null || one.name === contract) && isDue(one, periodAt(one, now)))
+      .map(({ firstMonth, name, period, price, shops, subscribedTB, timezone, vault }) => ({
+        ...{ name, vault, shops, timezone, period, firstMonth, subscribedTB, stepTB: price.stepTB },
       })),
     shops: [...config.shops.values()].map((shop) => ({
       ...{ name: shop.name, vaults: shop.vaults, retentionMs: shop.plan.retentionMs, quotaBytes: shop.plan.quotaBytes },

@@ -2,11 +2,13 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type Explanation, explainPeak, windowsOf } from '../billing/explain.ts';
+import { requireBegun } from '../billing/month.ts';
+import { runningIn } from '../billing/period.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { CoffreError } from '../errors.ts';
-import { chosenContracts } from './billing-prove.ts';
+import { chosenContracts, zonesOf } from './billing-prove.ts';
 import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
 import { knownShop } from './shop.ts';
@@ -43,7 +45,10 @@ export function registerExplanation(billing: Command, context: CliContext): void
         const windowMs = options.window === undefined ? null : parseDuration(options.window);
         if (options.window !== undefined && windowMs === null)
           throw new CoffreError('E_USAGE', `no duration: ${JSON.stringify(options.window)}`);
-        const chosen = chosenContracts(config, options.contract);
+        const all = chosenContracts(config, options.contract);
+        requireBegun(options.month, zonesOf(config, all), context.clock.now());
+        // one that is named, and did not run then, is said to be so
+        const chosen = options.contract === undefined ? runningIn(all, options.month) : all;
         await using catalog = await openCatalog(config.stateDir);
         const contracts = chosen.filter((one) => options.shop === undefined || (one.shops?.includes(options.shop) ?? true));
         if (options.shop !== undefined && contracts.length === 0) await knownShop(config, catalog, options.shop);
@@ -54,7 +59,7 @@ export function registerExplanation(billing: Command, context: CliContext): void
         }
         return {
           document: { month: options.month, contracts: explained },
-          text: explained.map((one) => describe(one, config)).join('\n\n') || 'no contract',
+          text: explained.map((one) => describe(one, config)).join('\n\n') || 'no contract ran then',
         };
       }),
     );

@@ -1,4 +1,4 @@
-// `coffre billing forecast`: level and peak to the month's end, the next step, and quotas.
+// `coffre billing forecast`: level and peak to the end of each contract's period, the next step, and quotas.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type Forecast, forecastRequest, readForecast } from '../billing/read-forecast.ts';
@@ -8,9 +8,10 @@ import { action, type CliContext } from './context.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
 
 const HELP = `
-Level and peak to the end of this month, from what is stored and until when, from what past backups stored and what the
-schedules plan; when the next step of a contract is reached, and when a shop's database and files reach its plan's quota.
-The daemon tells both beforehand, once a month each, by mail or webhook. A quota never keeps a backup from running.
+Level and peak to the end of each contract's present month, quarter or year, from what is stored and until when, from
+what past backups stored and what the schedules plan; when the next step of a contract is reached, and when a shop's
+database and files reach its plan's quota within this month. The daemon tells both beforehand, once a period each, by
+mail or webhook. A quota never keeps a backup from running. A contract whose present period is not due is left out.
 
 Example:
   coffre billing forecast
@@ -20,7 +21,7 @@ Example:
 export function registerForecast(billing: Command, context: CliContext): void {
   billing
     .command('forecast')
-    .description('level and peak to the month’s end, the next step, and quotas')
+    .description('level and peak to the end of the period, the next step, and quotas')
     .option('--contract <name>', 'only this contract')
     .addHelpText('after', HELP)
     .action(
@@ -41,6 +42,7 @@ function describe({ contracts, limits, quotas }: Forecast, timezone: string): st
     [
       { title: 'contract' },
       { title: 'now', ...right },
+      { title: 'to' },
       { title: 'peak so far', ...right },
       { title: 'peak expected', ...right },
       { title: 'at' },
@@ -50,11 +52,12 @@ function describe({ contracts, limits, quotas }: Forecast, timezone: string): st
     contracts.map((one) => [
       one.contract,
       formatBytes(one.levelBytes),
+      when(one.until),
       formatBytes(one.peakSoFar.bytes),
       formatBytes(one.peak.bytes),
       when(one.peak.at),
       one.billedTB.soFar === one.billedTB.forecast ? one.billedTB.soFar : `${one.billedTB.soFar}, then ${one.billedTB.forecast}`,
-      when(one.nextStep.reachedAt) || 'not this month',
+      when(one.nextStep.reachedAt) || 'not by then',
     ]),
     'no contract runs',
   );

@@ -1,8 +1,7 @@
 // `coffre billing prove`: chain, anchors, statements, the vaults' locked checkpoints and their own listing, against each other.
 import type { Command } from 'commander';
-import { Temporal } from 'temporal-polyfill';
 import { type ProofResult, proveInVaults } from '../backup/prove-billing.ts';
-import { calendarPeriod } from '../billing/month.ts';
+import { requireBegun } from '../billing/month.ts';
 import { prepareProof } from '../billing/prepare-proof.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Config, ContractConfig } from '../config/config.ts';
@@ -14,7 +13,8 @@ const HELP = `
 Computes the hash chain of the whole ledger again, and compares it with the anchors of each day, with what the locked
 checkpoints in the vault say in the clear (read back, signed), with the statements that were issued, and with the store's
 own listing of the objects that made up the peak and still exist. Says what it could check and what it could not; what
-was altered, removed or moved is named, and the exit status is then 6. Ten million rows take about a minute.
+was altered, removed or moved is named, and the exit status is then 6. A contract that had not begun by then or was
+over has no peak to be proved. Ten million rows take about a minute.
 
 Example:
   coffre billing prove --month 2026-03
@@ -32,7 +32,7 @@ export function registerProof(billing: Command, context: CliContext): void {
       action(context, async (invocation, options: { readonly month: string; readonly contract?: string }) => {
         const config = invocation.config();
         const contracts = chosenContracts(config, options.contract);
-        requireBegun(options.month, config.timezone, context.clock.now());
+        requireBegun(options.month, zonesOf(config, contracts), context.clock.now());
         await using catalog = await openCatalog(config.stateDir);
         const prepared = await prepareProof(catalog, { month: options.month, contracts });
         const deps = { config, catalog, clock: context.clock, openVault: context.adapters.openVault };
@@ -43,12 +43,11 @@ export function registerProof(billing: Command, context: CliContext): void {
     );
 }
 
-/** The ledger says nothing of what is to come: a peak of it would be no more than the level of now. Throws E_USAGE. */
-export function requireBegun(month: string, timezone: string, now: Temporal.Instant): void {
-  // somewhere the day has begun up to a day earlier
-  if (Temporal.Instant.compare(calendarPeriod(month, timezone).start.subtract({ hours: 24 }), now) <= 0) return;
-  throw new CoffreError('E_USAGE', `${month} has not begun`, { hint: 'coffre billing forecast tells what this month is going to be' });
-}
+/** Somewhere the month may have begun. */
+export const zonesOf = ({ timezone }: Config, contracts: Iterable<ContractConfig>): string[] => [
+  timezone,
+  ...[...contracts].map((contract) => contract.timezone),
+];
 
 /** All, or the one that was named. Throws E_UNKNOWN_CONTRACT. */
 export function chosenContracts({ contracts, file }: Config, name: string | undefined): readonly ContractConfig[] {

@@ -5,13 +5,14 @@ import { checkChain } from '../billing/chain.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { ledgerRows } from '../billing/ledger-rows.ts';
 import { levels } from '../billing/level.ts';
+import { requireBegun } from '../billing/month.ts';
 import { monthPeaks } from '../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { registerExplanation } from './billing-explain.ts';
 import { registerForecast } from './billing-forecast.ts';
-import { registerProof, requireBegun } from './billing-prove.ts';
+import { registerProof, zonesOf } from './billing-prove.ts';
 import { registerStatements } from './billing-statement.ts';
 import { action, type CliContext } from './context.ts';
 import { parseInstant } from './instant.ts';
@@ -98,7 +99,7 @@ export function registerBilling(program: Command, context: CliContext): void {
       action(context, async (invocation, options: PeaksOptions) => {
         const period = onePeriod(options);
         const config = invocation.config();
-        requireBegun(period, config.timezone, context.clock.now());
+        requireBegun(period, zonesOf(config, config.contracts.values()), context.clock.now());
         await using catalog = await openCatalog(config.stateDir);
         const document = await monthPeaks(catalog, {
           month: period,
@@ -109,7 +110,7 @@ export function registerBilling(program: Command, context: CliContext): void {
         const contracts = table(
           [{ title: 'contract' }, { title: 'vault' }, { title: 'peak', align: 'right' }, { title: 'at' }],
           document.contracts.map((row) => [row.contract, row.vault, formatBytes(row.peakBytes), when(row.at)]),
-          'no contracts declared',
+          'no contract ran then',
         );
         const shops = table(
           [{ title: 'shop' }, { title: 'vault' }, { title: 'peak', align: 'right' }, { title: 'at' }, { title: 'share', align: 'right' }],

@@ -2,6 +2,8 @@
 import * as z from 'zod';
 import { PURPOSES, type Purpose, windowsOf } from '../billing/explain.ts';
 import { explainPeakInThread } from '../billing/in-thread.ts';
+import { requireBegun } from '../billing/month.ts';
+import { runningIn } from '../billing/period.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { CoffreError } from '../errors.ts';
@@ -88,7 +90,9 @@ export function registerProof(api: Api, service: Service): void {
       },
     },
     async ({ query }) => {
-      const proof = await service.billing.prove(query.month, chosen(service, query.contract));
+      const contracts = chosen(service, query.contract);
+      begun(service, query.month, contracts);
+      const proof = await service.billing.prove(query.month, contracts);
       const checks = proof.checks.map((one) => ({ ...one, findings: [...one.findings] }));
       return { month: proof.month, ok: proof.ok, contracts: [...proof.contracts], checks };
     },
@@ -112,13 +116,15 @@ export function registerProof(api: Api, service: Service): void {
       const { month, shop = null, window } = query;
       const windowMs = window === undefined ? null : parseDuration(window);
       if (window !== undefined && windowMs === null) throw new CoffreError('E_REQUEST', 'window is no duration such as 7d');
-      const contracts: z.infer<typeof explanation>[] = [];
-      for (const contract of chosen(service, query.contract)) {
+      const explained: z.infer<typeof explanation>[] = [];
+      const all = chosen(service, query.contract);
+      begun(service, month, all);
+      for (const contract of query.contract === undefined ? runningIn(all, month) : all) {
         if (shop !== null && contract.shops !== null && !contract.shops.includes(shop)) continue;
         const request = { month, contract, shop, plans: windowsOf(service.config), windowMs };
-        contracts.push((await explainPeakInThread(service.catalog, request)) as z.infer<typeof explanation>);
+        explained.push((await explainPeakInThread(service.catalog, request)) as z.infer<typeof explanation>);
       }
-      return { contracts };
+      return { contracts: explained };
     },
   );
   api.get(
@@ -128,12 +134,17 @@ export function registerProof(api: Api, service: Service): void {
       onSend: tagged,
       schema: {
         tags: ['billing'],
-        summary: 'level and peak to the month’s end, the next step of each contract, and quotas',
+        summary: 'level and peak to the end of each contract’s period, its next step, and quotas',
         response: { 200: forecast },
       },
     },
     async () => (await service.billing.forecast()) as z.infer<typeof forecast>,
   );
+}
+
+/** Throws E_USAGE for a period that is still to come. */
+function begun({ clock, config }: Service, month: string, contracts: Iterable<ContractConfig>): void {
+  requireBegun(month, [config.timezone, ...[...contracts].map(({ timezone }) => timezone)], clock.now());
 }
 
 /** All, or the one that was named. Throws E_UNKNOWN_CONTRACT. */

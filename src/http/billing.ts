@@ -5,6 +5,7 @@ import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { monthPeaksInThread } from '../billing/in-thread.ts';
 import { levels } from '../billing/level.ts';
+import { requireBegun } from '../billing/month.ts';
 import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { bytes, instant, instantOf, shopName } from './fields.ts';
@@ -81,7 +82,7 @@ export function registerBilling(api: Api, service: Service): void {
       onSend: tagged,
       schema: {
         tags: ['billing'],
-        summary: 'highest level of a month, a quarter or a year, for each contract and each shop',
+        summary: 'highest level of a month, a quarter or a year, for each contract that ran then and each shop',
         querystring: z.strictObject({ month }),
         response: {
           200: z.object({
@@ -98,7 +99,9 @@ export function registerBilling(api: Api, service: Service): void {
       },
     },
     async (request) => {
-      const { config } = service;
+      const { clock, config } = service;
+      const zones = [...config.contracts.values()].map(({ timezone }) => timezone);
+      requireBegun(request.query.month, [config.timezone, ...zones], clock.now());
       const found = await monthPeaksInThread(catalog, {
         month: request.query.month,
         contracts: config.contracts.values(),

@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { explainPeak } from '../../src/billing/explain.ts';
+import { prepareProof } from '../../src/billing/prepare-proof.ts';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
 import { tempDir } from '../temp-dir.ts';
 import { contractC } from './contract.ts';
@@ -49,4 +50,10 @@ test('a peak of three snapshots - what is needed, what is locked and over, what 
   await expect(explainPeak(opened, { month: '2026-03', contract, shop: 'durand', plans, windowMs: null })).rejects.toMatchObject({
     code: 'E_UNKNOWN_SHOP',
   });
+  const over = contractC({ timezone: 'UTC', end: '2026-02-28' });
+  await expect(explainPeak(opened, { month: '2026-03', contract: over, shop: null, plans, windowMs: null })).rejects.toMatchObject({
+    code: 'E_STATEMENT_NONE',
+  });
+  // nothing of it to be asked of the store; its checkpoints are read all the same
+  expect(await prepareProof(opened, { month: '2026-03', contracts: [over] })).toMatchObject({ vaults: ['offsite'], peaks: [] });
 });

@@ -112,25 +112,37 @@ test('daily backups of a growing shop - the step is foreseen with its day, and t
     schedule,
     sources: ['database'],
   };
-  const contract = { name: 'csi', vault: 'offsite', shops: null, timezone: 'UTC', subscribedTB: 0.5, stepTB: 0.1 };
-  const forecast = await readForecast(catalog, { nowMs: now, timezone: 'UTC', contracts: [contract], shops: [shop] });
-  const [one] = forecast.contracts;
+  const common = { vault: 'offsite', shops: null, timezone: 'UTC', firstMonth: 1, subscribedTB: 0.5, stepTB: 0.1 };
+  const contract = { ...common, name: 'csi', period: 'month' as const };
+  const quarterly = { ...common, name: 'csi-q', period: 'quarter' as const, firstMonth: 2 };
+  const forecast = await readForecast(catalog, { nowMs: now, timezone: 'UTC', contracts: [contract, quarterly], shops: [shop] });
+  const [one, other] = forecast.contracts;
   expect(one?.levelBytes).toBe(0.445 * TB);
   // 50 GB on the 12th make 495, 51 on the 13th pass the subscribed 500
   expect(one?.nextStep).toEqual({ bytes: 0.5 * TB, reachedAt: '2026-03-13T02:30:00Z' });
   // on the 31st at 02:30 there are fifteen, of 56 to 70 GB: the oldest goes four hours later
   expect(one?.billedTB).toEqual({ soFar: '0.5', forecast: '1' });
   expect(one?.peak).toEqual({ bytes: 0.945 * TB, at: '2026-03-31T02:30:00Z' });
-  expect(forecast.notices.map(({ id }) => id)).toEqual(['step csi 2026-03 500000000000', 'quota dupont 2026-03 110000000000']);
+  expect(forecast.notices.map(({ id }) => id)).toEqual([
+    'step csi 2026-03 500000000000',
+    'step csi-q 2026-02 500000000000',
+    'quota dupont 2026-03 110000000000',
+  ]);
+  // a quarter from February on: its peak, and what is billed for it, come on its last days
+  expect(other).toMatchObject({ until: '2026-05-01T00:00:00Z', peakSoFar: one?.peakSoFar, nextStep: one?.nextStep });
+  expect(other?.peak.at).toBe('2026-04-30T02:30:00Z');
+  expect(other?.days.length).toBe(50);
   expect(forecast.quotas[0]).toMatchObject({ usedBytes: 0.098 * TB, state: 'near' });
   expect(forecast.quotas[0]?.reachedAt?.slice(0, 10)).toBe('2026-03-17');
 });
 
-test('a contract that ended - is not in a forecast from the day after on, in its zone', () => {
-  const contracts = new Map([['csi-001', contractC({ end: '2026-03-31' })]]);
-  const asked = (now: string) => {
+test('a contract that ended - is in a forecast to the end of its last period, which is due whole, in its zone', () => {
+  const asked = (now: string, other: Parameters<typeof contractC>[0]) => {
     const { epochMilliseconds } = Temporal.Instant.from(now);
+    const contracts = new Map([['csi-001', contractC(other)]]);
     return forecastRequest({ contracts, shops: new Map(), timezone: 'UTC' }, epochMilliseconds).contracts.map(({ name }) => name);
   };
-  expect([asked('2026-03-31T21:59:59Z'), asked('2026-03-31T22:00:00Z')]).toEqual([['csi-001'], []]);
+  const ended = { end: '2026-03-10' };
+  expect([asked('2026-03-31T21:59:59Z', ended), asked('2026-03-31T22:00:00Z', ended)]).toEqual([['csi-001'], []]);
+  expect(asked('2026-02-27T12:00:00Z', { start: '2026-03-01' })).toEqual([]);
 });

@@ -112,3 +112,31 @@ test('twelve thousand rows over several months, read page by page - as a replay 
   }
   expect(peaks.contracts[0]?.peakBytes).toBe(Math.max(best, sum));
 });
+
+test('one contract ended and the next began within the year - each has its own part, and a shop its own peak of the whole year', async () => {
+  const catalog = await catalogWith([
+    { at: '2026-02-05T00:00:00Z', vault: 'offsite', shop: 'dupont', bytes: 100 },
+    { at: '2026-07-06T00:00:00Z', vault: 'offsite', shop: 'dupont', bytes: 50 },
+  ]);
+  // its last quarter is due whole
+  const old = contractC({ name: 'old', end: '2026-05-02', period: 'quarter', timezone: 'UTC' });
+  const next = contractC({ name: 'next', start: '2026-07-01', timezone: 'UTC' });
+  const asked = async (month: string) => {
+    const { contracts, shops } = await monthPeaks(catalog, { month, contracts: [old, next], timezone: 'UTC' });
+    return [contracts.map((one) => [one.contract, one.peakBytes]), shops.map((one) => [one.peakBytes, one.shareAtContractPeakBytes])];
+  };
+  expect(await asked('2026-06')).toEqual([[['old', 100]], [[100, 100]]]);
+  expect(await asked('2026-07')).toEqual([[['next', 150]], [[150, 150]]]);
+  expect(await asked('2026')).toEqual([
+    [
+      ['old', 100],
+      ['next', 150],
+    ],
+    [[150, 100]],
+  ]);
+  const all = contractC({ name: 'over', end: '2025-12-31', timezone: 'UTC' });
+  expect(await monthPeaks(catalog, { month: '2026-03', contracts: [all], timezone: 'UTC' })).toMatchObject({
+    contracts: [],
+    shops: [{ shop: 'dupont', shareAtContractPeakBytes: null }],
+  });
+});

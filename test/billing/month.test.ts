@@ -1,5 +1,6 @@
+import { Temporal } from 'temporal-polyfill';
 import { expect, test } from 'vitest';
-import { monthPeriod } from '../../src/billing/month.ts';
+import { monthPeriod, requireBegun } from '../../src/billing/month.ts';
 
 const hours = (month: string, zone: string): number => {
   const { start, end } = monthPeriod(month, zone);
@@ -31,4 +32,11 @@ test('clocks that skip midnight of the first - the month begins at the first ins
 
 test.each(['2026-13', '2026-3', 'march', '2026-03-01', ''])('%j is no month - E_USAGE', (month) => {
   expect(() => monthPeriod(month, 'Europe/Paris')).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
+});
+
+test('a period is refused until it has begun in some zone that is asked about', () => {
+  const asked = (now: string, ...zones: string[]) => requireBegun('2026-Q2', zones, Temporal.Instant.from(now));
+  expect(() => asked('2026-03-31T21:59:59Z', 'UTC', 'Europe/Paris')).toThrow(/2026-Q2 has not begun/);
+  asked('2026-03-31T22:00:00Z', 'UTC', 'Europe/Paris');
+  expect(() => asked('2026-03-31T22:00:00Z', 'UTC')).toThrow(/has not begun/);
 });

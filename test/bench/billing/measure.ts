@@ -30,7 +30,9 @@ await systemClock.sleep(20);
 building.enable();
 const anchored = await timed(() => anchorLedger(catalog, new FakeClock('2025-12-31T18:00:00Z')));
 building.disable();
-const contracts = [{ name: 'csi', vault: 'offsite', shops: null, timezone: 'UTC' }];
+const contracts = [
+  { name: 'csi', vault: 'offsite', shops: null, timezone: 'UTC', period: 'month' as const, firstMonth: 1, start: null, end: null },
+];
 const loop = monitorEventLoopDelay({ resolution: 1 });
 await systemClock.sleep(20);
 loop.enable();
