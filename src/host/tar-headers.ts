@@ -1,6 +1,7 @@
-// The headers of a pax archive: what they say of a member, and headers that say something else of it. Pure over blocks of bytes.
+// What the headers of a pax archive say of a member, and headers that say something else of it. Pure over blocks of bytes (ustar.ts).
 import { CoffreError } from '../errors.ts';
 import type { BytePath } from './gnu-tar.ts';
+import { BLOCK_BYTES, LARGEST_SIZE, padding, paxRecordOf, sumOf, ustarHeader, writeSum } from './ustar.ts';
 
 export type MemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'device';
 
@@ -45,10 +46,6 @@ export interface HeaderChanges {
   readonly dropRecords?: readonly string[];
 }
 
-export const BLOCK_BYTES = 512;
-/** Two blocks of zeros end an archive. */
-export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
-
 const TYPES: Readonly<Record<string, MemberType>> = {
   '0': 'file',
   '1': 'hardlink',
@@ -63,14 +60,6 @@ const TYPES: Readonly<Record<string, MemberType>> = {
 export const CAPABILITY_RECORD = 'SCHILY.xattr.security.capability';
 
 export const damaged = (what: string): CoffreError => new CoffreError('E_FORMAT', `tar: ${what}`);
-
-/** One pax record, `LENGTH KEY=VALUE\n`, where the length counts its own digits. */
-export function paxRecord(key: string, value: Buffer): Buffer {
-  const rest = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), value, Buffer.from('\n')]);
-  let length = rest.length;
-  while (length !== rest.length + String(length).length) length = rest.length + String(length).length;
-  return Buffer.concat([Buffer.from(String(length)), rest]);
-}
 
 /** The member's headers anew: an extended one, its records, and the member's own `block`. */
 export function rewritten(block: Buffer, member: TarMember, old: Map<string, Buffer> | null, changes: HeaderChanges): Buffer[] {
@@ -100,23 +89,11 @@ export function rewritten(block: Buffer, member: TarMember, old: Map<string, Buf
   if (mtimeNs !== undefined) kept.set('mtime', Buffer.from(seconds(mtimeNs)));
   if (mode !== undefined) own.write(`${mode.toString(8).padStart(7, '0')}\0`, 100, 'latin1');
   for (const key of dropRecords ?? []) kept.delete(key);
-  writeSum(own);
-  const records = Buffer.concat([...[...kept].map(([key, value]) => paxRecord(key, value)), changes.addRecords ?? Buffer.alloc(0)]);
-  const header = Buffer.alloc(BLOCK_BYTES);
-  header.write('./PaxHeaders/member', 0, 'latin1');
-  const field = (value: number, offset: number, length: number): void => {
-    header.write(value.toString(8).padStart(length - 1, '0'), offset, 'latin1');
-  };
-  field(0o644, 100, 8);
-  field(0, 108, 8);
-  field(0, 116, 8);
-  field(records.length, 124, 12);
-  field(Math.max(0, Math.min(Number(member.mtimeNs / 1_000_000_000n), 0o77777777777)), 136, 12);
-  header.write('x', 156, 'latin1');
-  header.write('ustar\x0000', 257, 'latin1');
-  writeSum(header);
-  const padding = Buffer.alloc((BLOCK_BYTES - (records.length % BLOCK_BYTES)) % BLOCK_BYTES);
-  return [header, records, padding, own];
+  writeSum(own, 0);
+  const records = Buffer.concat([...[...kept].map(([key, value]) => paxRecordOf(key, value)), changes.addRecords ?? Buffer.alloc(0)]);
+  const wholeSeconds = Math.max(0, Math.min(Number(member.mtimeNs / 1_000_000_000n), LARGEST_SIZE));
+  const header = ustarHeader({ name: './PaxHeaders/member', flag: 'x', mode: 0o644, sizeBytes: records.length, seconds: wholeSeconds });
+  return [header, records, padding(records.length), own];
 }
 
 /** Decimal seconds with nine digits behind the point: what `nanoseconds` reads. */
@@ -216,19 +193,9 @@ function cString(block: Buffer, offset: number, length: number): string {
   return block.toString('latin1', offset, end < 0 ? offset + length : Math.min(end, offset + length));
 }
 
-function sumOf(block: Buffer): number {
-  let sum = 0;
-  for (let i = 0; i < BLOCK_BYTES; i++) sum += i >= 148 && i < 156 ? 0x20 : (block[i] as number);
-  return sum;
-}
-
-function writeSum(block: Buffer): void {
-  block.write(`${sumOf(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-}
-
 /** Throws E_FORMAT where the header does not sum up to what it says. */
 export function checkSum(block: Buffer): void {
-  if (octal(block, 148, 8) !== sumOf(block)) throw damaged('a header with a wrong checksum');
+  if (octal(block, 148, 8) !== sumOf(block, 0)) throw damaged('a header with a wrong checksum');
 }
 
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);

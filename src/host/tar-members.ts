@@ -1,16 +1,7 @@
 // Walks the members of a pax archive as its bytes pass by, and decides for each whether it passes, is left out or gets records added.
-import {
-  BLOCK_BYTES,
-  checkSum,
-  damaged,
-  describe,
-  type HeaderChanges,
-  isZero,
-  octal,
-  parseRecords,
-  rewritten,
-  type TarMember,
-} from './tar-headers.ts';
+
+import { checkSum, damaged, describe, type HeaderChanges, isZero, octal, parseRecords, rewritten, type TarMember } from './tar-headers.ts';
+import { BLOCK_BYTES } from './ustar.ts';
 
 /** Changes to a member's headers, and what comes out beside it. */
 export interface Rewrite extends HeaderChanges {

@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { END_OF_ARCHIVE, paxRecord, type TarMember } from '../../src/host/tar-headers.ts';
+import type { TarMember } from '../../src/host/tar-headers.ts';
 import { type MemberDecision, TarMembers } from '../../src/host/tar-members.ts';
+import { END_OF_ARCHIVE, paxRecordOf } from '../../src/host/ustar.ts';
 import { bash } from '../source/files/tree.ts';
 import { tempDir } from '../temp-dir.ts';
 
@@ -103,7 +104,7 @@ test('members dropped and records added - GNU tar reads what is left, for any ch
         let turn = 0;
         const { out, seen } = walk(content, sizes, () => {
           const decision = decisions[turn++];
-          return decision === 'add' ? { addRecords: paxRecord('comment', Buffer.from('added')) } : (decision as 'pass' | 'drop');
+          return decision === 'add' ? { addRecords: paxRecordOf('comment', Buffer.from('added')) } : (decision as 'pass' | 'drop');
         });
         const names = execFileSync('tar', ['-tf', '-'], {
           input: Buffer.concat([out, END_OF_ARCHIVE]),
@@ -180,7 +181,7 @@ test('any damaged header - is refused or changes nothing that matters, and never
 
 test('a pax record - counts the digits of its own length', () => {
   for (let length = 0; length < 1100; length++) {
-    const record = paxRecord('key', Buffer.alloc(length, 'v')).toString();
+    const record = paxRecordOf('key', Buffer.alloc(length, 'v')).toString();
     expect(Number.parseInt(record, 10)).toBe(record.length);
   }
 });

@@ -1,5 +1,5 @@
 // For a restore by hand: each file that was moved since its segment was made, as a hard link to the name it has there.
-import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
+import { END_OF_ARCHIVE } from '../../host/ustar.ts';
 import type { Part, PartOutcome } from '../source.ts';
 import { MOST_HEADER_BYTES, writeHeaders } from './pax-header.ts';
 import type { Scratch } from './scratch.ts';

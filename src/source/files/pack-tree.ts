@@ -1,7 +1,8 @@
 // Packs ordinary files and symbolic links of a local tree into pax members, by synchronous steps: for a thread that nobody waits for.
 import { createHash, hash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
-import { MOST_HEADER_BYTES, paddedBytes, writeHeaders } from './pax-header.ts';
+import { paddedBytes } from '../../host/ustar.ts';
+import { MOST_HEADER_BYTES, writeHeaders } from './pax-header.ts';
 
 /** Files to pack, field by field: what crosses to a thread that way costs next to nothing. */
 export interface TreeToPack {

@@ -1,11 +1,15 @@
 // Headers of pax members as GNU tar writes them for ordinary files and links, put straight into the archive's buffer.
+import {
+  BLOCK_BYTES,
+  LARGEST_ID,
+  LARGEST_SIZE,
+  NAME_BYTES,
+  PREFIX_BYTES,
+  paddedBytes,
+  paxRecord,
+  writeUstarHeader,
+} from '../../host/ustar.ts';
 
-const BLOCK_BYTES = 512;
-/** What an octal field of 8 bytes can say. */
-const LARGEST_ID = 0o7777777;
-const LARGEST_SIZE = 0o77777777777;
-const NAME_BYTES = 100;
-const PREFIX_BYTES = 155;
 const NOT_ASCII = /[\x80-\xff]/;
 
 const FLAG = { file: '0', hardlink: '1', symlink: '2', directory: '5', fifo: '6' } as const;
@@ -31,11 +35,6 @@ export const MOST_HEADER_BYTES = 2 * BLOCK_BYTES + 12 * 1024;
 
 const HEADER_BLOCK_BYTES = 256 * 1024;
 
-/** Content is padded to whole blocks. */
-export function paddedBytes(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
-}
-
 /**
  * Writes the headers of one member into `into` at `at`, at most MOST_HEADER_BYTES and what its dumpdir takes; returns where they end. POSIX
  * pax: an extended header with what the ustar header cannot say (always the mtime in nanoseconds), then the ustar header.
@@ -43,31 +42,27 @@ export function paddedBytes(sizeBytes: number): number {
 export function writeHeaders(into: Buffer, at: number, member: PaxMember): number {
   const { path } = member;
   const split = splitPath(path);
-  let records = record('mtime', decimalSeconds(member.mtimeNs));
-  if (split === null) records += record('path', path);
-  if (member.target.length > NAME_BYTES || NOT_ASCII.test(member.target)) records += record('linkpath', member.target);
-  if (member.sizeBytes > LARGEST_SIZE) records += record('size', String(member.sizeBytes));
-  if (member.uid > LARGEST_ID) records += record('uid', String(member.uid));
-  if (member.gid > LARGEST_ID) records += record('gid', String(member.gid));
-  if (member.dumpdir !== undefined) records += record('GNU.dumpdir', member.dumpdir);
+  let records = paxRecord('mtime', decimalSeconds(member.mtimeNs));
+  if (split === null) records += paxRecord('path', path);
+  if (member.target.length > NAME_BYTES || NOT_ASCII.test(member.target)) records += paxRecord('linkpath', member.target);
+  if (member.sizeBytes > LARGEST_SIZE) records += paxRecord('size', String(member.sizeBytes));
+  if (member.uid > LARGEST_ID) records += paxRecord('uid', String(member.uid));
+  if (member.gid > LARGEST_ID) records += paxRecord('gid', String(member.gid));
+  if (member.dumpdir !== undefined) records += paxRecord('GNU.dumpdir', member.dumpdir);
   const recordsEnd = at + BLOCK_BYTES + paddedBytes(records.length);
   const end = recordsEnd + BLOCK_BYTES;
   into.fill(0, at, end);
   const seconds = member.mtimeNs < 0n ? 0 : Math.min(Number(member.mtimeNs / 1_000_000_000n), LARGEST_SIZE);
   const name = member.path.slice(member.path.lastIndexOf('/') + 1).slice(0, 80);
-  writeHeader(into, at, {
+  writeUstarHeader(into, at, {
     name: `PaxHeaders/${name}`,
-    prefix: '',
     mode: 0o644,
-    uid: 0,
-    gid: 0,
     sizeBytes: records.length,
     seconds,
     flag: 'x',
-    target: '',
   });
   into.write(records, at + BLOCK_BYTES, 'latin1');
-  writeHeader(into, recordsEnd, {
+  writeUstarHeader(into, recordsEnd, {
     name: split?.name ?? path.slice(0, NAME_BYTES),
     prefix: split?.prefix ?? '',
     mode: member.mode,
@@ -95,54 +90,6 @@ export function* headerBlocks(members: Iterable<PaxMember>): Generator<Buffer> {
     end = writeHeaders(block, end, member);
   }
   if (end > 0) yield block.subarray(0, end);
-}
-
-interface Header {
-  readonly name: string;
-  readonly prefix: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly sizeBytes: number;
-  readonly seconds: number;
-  readonly flag: string;
-  readonly target: string;
-}
-
-/** Into a block of zeros. */
-function writeHeader(into: Buffer, at: number, header: Header): void {
-  into.write(header.name, at, NAME_BYTES, 'latin1');
-  writeOctal(into, at + 100, 7, header.mode);
-  writeOctal(into, at + 108, 7, header.uid);
-  writeOctal(into, at + 116, 7, header.gid);
-  writeOctal(into, at + 124, 11, header.sizeBytes);
-  writeOctal(into, at + 136, 11, header.seconds);
-  into.write(header.flag, at + 156, 'latin1');
-  if (header.target !== '') into.write(header.target, at + 157, NAME_BYTES, 'latin1');
-  into.write('ustar\x0000', at + 257, 'latin1');
-  if (header.prefix !== '') into.write(header.prefix, at + 345, PREFIX_BYTES, 'latin1');
-  // the sum is made with its own field as spaces
-  let sum = 8 * 0x20;
-  for (let i = at; i < at + BLOCK_BYTES; i++) sum += into[i] as number;
-  writeOctal(into, at + 148, 6, sum);
-  into[at + 155] = 0x20;
-}
-
-/** `digits` octal digits; what follows is left as it is, a zero. */
-function writeOctal(into: Buffer, at: number, digits: number, value: number): void {
-  let rest = value;
-  for (let i = at + digits - 1; i >= at; i--) {
-    into[i] = 0x30 + (rest % 8);
-    rest = Math.floor(rest / 8);
-  }
-}
-
-/** One pax record; its length counts its own digits. */
-function record(key: string, value: string): string {
-  const rest = ` ${key}=${value}\n`;
-  let length = rest.length + 1;
-  while (length !== rest.length + String(length).length) length = rest.length + String(length).length;
-  return `${length}${rest}`;
 }
 
 function decimalSeconds(ns: bigint): string {

@@ -1,6 +1,7 @@
 // SHA-256 of a file's content from what the archive stores of it: for a sparse member that is a map, then the data regions.
 import { createHash, type Hash } from 'node:crypto';
 import type { TarMember } from '../../host/tar-headers.ts';
+import { paddedBytes } from '../../host/ustar.ts';
 
 /** Sparse files longer than this get no hash: hashing the zeros of a terabyte of holes would take ten minutes. */
 export const LONGEST_HASHED_SPARSE_BYTES = 256 * 1024 * 1024;
@@ -20,7 +21,6 @@ export function contentHash(member: TarMember): ContentHash {
   return member.sizeBytes > LONGEST_HASHED_SPARSE_BYTES ? { update: () => {}, digest: () => null } : new SparseHash(member.sizeBytes);
 }
 
-const BLOCK_BYTES = 512;
 const ZEROS = Buffer.alloc(64 * 1024);
 
 /** GNU sparse format 1.0: lines of decimal numbers (count, then offset and length of each region), padded to a block; then the regions. */
@@ -81,7 +81,7 @@ class SparseHash implements ContentHash {
       const length = this.#numbers[i + 1] as number;
       if (length > 0) this.#regions.push({ offset: this.#numbers[i] as number, length });
     }
-    this.#paddingLeft = (BLOCK_BYTES - (this.#mapBytes % BLOCK_BYTES)) % BLOCK_BYTES;
+    this.#paddingLeft = paddedBytes(this.#mapBytes) - this.#mapBytes;
   }
 
   #zerosUpTo(offset: number): void {

@@ -1,8 +1,8 @@
 // The last part of a tree: its directories' metadata, with the names each holds, so that extraction can also remove what is gone.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import { END_OF_ARCHIVE, paxRecord } from '../../host/tar-headers.ts';
 import type { MemberDecision, TarVisitor } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE, paxRecordOf } from '../../host/ustar.ts';
 import type { BytePath, FileEntry, Part, PartOutcome, Warning } from '../source.ts';
 import { entryOf, type PartDeps, warningKind } from './part.ts';
 import { headerBlocks, type PaxMember } from './pax-header.ts';
@@ -124,7 +124,7 @@ export class TailPart implements Part {
           }
           const entry = entryOf(member, found, null, racyFromNs);
           entries.push(extended.has(found.path) ? { ...entry, extended: true } : entry);
-          return dumpdir ? { addRecords: paxRecord('GNU.dumpdir', dumpdir) } : 'pass';
+          return dumpdir ? { addRecords: paxRecordOf('GNU.dumpdir', dumpdir) } : 'pass';
         }
         throw new CoffreError('E_INTERNAL', `tar packed a directory it was not given: ${printable(member.path)}`);
       },

@@ -1,12 +1,11 @@
 // The facts about a machine as one part: a folder of small files, in a tar that is the same whenever they are.
 import { createHash } from 'node:crypto';
 import { CoffreError } from '../../errors.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
+import { BLOCK_BYTES, END_OF_ARCHIVE, padding, ustarHeader } from '../../host/ustar.ts';
 import type { FileEntry, Part, PartOutcome } from '../source.ts';
 import { FACTS_FOLDER } from './excludes.ts';
 import type { FactFile, Facts } from './facts.ts';
 
-const BLOCK_BYTES = 512;
 /** Crontabs may hold passwords. */
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
@@ -27,11 +26,11 @@ export class FactsPart implements Part {
 
   async *read(signal: AbortSignal): AsyncGenerator<Buffer> {
     signal.throwIfAborted();
-    yield header(`${FACTS_FOLDER}/`, '5', FOLDER_MODE, 0);
+    yield ustarHeader({ name: `${FACTS_FOLDER}/`, flag: '5', mode: FOLDER_MODE });
     for (const { name, content } of this.#facts.files) {
       signal.throwIfAborted();
-      yield header(`${FACTS_FOLDER}/${name}`, '0', FILE_MODE, content.length);
-      yield Buffer.concat([content, Buffer.alloc((BLOCK_BYTES - (content.length % BLOCK_BYTES)) % BLOCK_BYTES)]);
+      yield ustarHeader({ name: `${FACTS_FOLDER}/${name}`, flag: '0', mode: FILE_MODE, sizeBytes: content.length });
+      yield Buffer.concat([content, padding(content.length)]);
     }
     yield END_OF_ARCHIVE;
     this.#read = true;
@@ -57,28 +56,4 @@ function entryOf(file: FactFile | null): FileEntry {
     inode: 0n,
     ...(file ? { sha256: createHash('sha256').update(file.content).digest('hex') } : {}),
   };
-}
-
-/** A ustar header; its names fit (ASCII, below 100 bytes). */
-function header(path: string, type: '0' | '5', mode: number, sizeBytes: number): Buffer {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  const octal = (value: number, offset: number, length: number): void => {
-    block.write(value.toString(8).padStart(length - 1, '0'), offset, 'latin1');
-  };
-  block.write(path, 0, 100, 'latin1');
-  octal(mode, 100, 8);
-  octal(0, 108, 8);
-  octal(0, 116, 8);
-  octal(sizeBytes, 124, 12);
-  octal(0, 136, 12);
-  block.fill(' ', 148, 156);
-  block.write(type, 156, 'latin1');
-  block.write('ustar\x0000', 257, 'latin1');
-  octal(
-    block.reduce((sum, byte) => sum + byte, 0),
-    148,
-    7,
-  );
-  block[154] = 0;
-  return block;
 }

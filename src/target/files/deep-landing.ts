@@ -2,8 +2,8 @@
 import { closeSync, linkSync, mkdirSync, rmSync } from 'node:fs';
 import { Anchored } from '../../host/anchored.ts';
 import { type Complaint, feed, printable, startTar, type TarProcess } from '../../host/gnu-tar.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
 import { TarMembers } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE } from '../../host/ustar.ts';
 import type { BytePath } from '../../source/source.ts';
 import { complaintsOf, extractArguments, type Place, writeFailed } from './place.ts';
 

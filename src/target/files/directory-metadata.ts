@@ -3,8 +3,8 @@ import { closeSync, readFileSync } from 'node:fs';
 import { CoffreError } from '../../errors.ts';
 import { feed, printable, startTar, type TarProcess, XATTR_ARGUMENTS } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
 import { TarMembers } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE } from '../../host/ustar.ts';
 import type { BytePath } from '../../source/source.ts';
 
 /** Directories that one tar is given, held open until it has ended. */

@@ -10,6 +10,7 @@ import { isDeep } from '../../host/deep-path.ts';
 import { gnuTarVersion, printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { makeDirectory } from '../../host/make-directory.ts';
+import { END_OF_ARCHIVE, ustarHeader } from '../../host/ustar.ts';
 import type { BytePath, FileEntry } from '../../source/source.ts';
 import type { Admission, FilesTarget, IncomingSegment, ThreadedTarget, WantedMember } from '../target.ts';
 import { compareTree } from './compare.ts';
@@ -219,18 +220,8 @@ async function renameDeep(from: string, to: string, path: BytePath): Promise<voi
 
 /** One member: `./`, mode 0700. */
 function rootArchive(): Buffer {
-  const header = Buffer.alloc(512);
-  header.write('./', 0, 'latin1');
-  header.write('0000700', 100, 'latin1');
-  header.write(`${(process.geteuid?.() ?? 0).toString(8).padStart(7, '0')}`, 108, 'latin1');
-  header.write(`${(process.getegid?.() ?? 0).toString(8).padStart(7, '0')}`, 116, 'latin1');
-  header.write('00000000000', 124, 'latin1');
-  header.write('00000000000', 136, 'latin1');
-  header.write('        5', 148, 'latin1');
-  header.write('ustar\x0000', 257, 'latin1');
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return Buffer.concat([header, Buffer.alloc(1024)]);
+  const header = ustarHeader({ name: './', flag: '5', mode: 0o700, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 });
+  return Buffer.concat([header, END_OF_ARCHIVE]);
 }
 
 function at(directory: string, path: BytePath): Buffer {

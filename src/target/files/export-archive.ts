@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { link, lstat, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CoffreError } from '../../errors.ts';
-import { END_OF_ARCHIVE, paxRecord } from '../../host/tar-headers.ts';
+import { END_OF_ARCHIVE, LARGEST_SIZE, padding, paxRecord, ustarHeader } from '../../host/ustar.ts';
 import type { ExportedArchive, ExportOptions, ExportTarget } from '../export.ts';
 import { FrameFile, writeFailure } from '../frame-file.ts';
 import type { DatabaseTarget } from '../target.ts';
@@ -12,8 +12,8 @@ import { ExportFiles, sumLine } from './export-files.ts';
 const FILES_PREFIX = 'files/';
 const DATABASE_NAME = 'database.sql';
 const SUMS_NAME = 'SHA256SUMS';
-const BLOCK_BYTES = 512;
-const LARGEST_SIZE = 0o77777777777;
+/** Anybody's own account gets it when it is unpacked. */
+const MODE = 0o644;
 
 /**
  * Throws E_TARGET_NOT_EMPTY when something has that name, E_TARGET_SPACE, E_TARGET_WRITE. What an earlier attempt left beside is replaced.
@@ -69,7 +69,7 @@ class ExportArchive implements ExportTarget {
     // not a line of itself
     await this.#addHeader(SUMS_NAME, sums.plainBytes);
     for await (const chunk of sums.read()) await archive.write(chunk);
-    await this.#pad(sums.plainBytes);
+    await archive.write(padding(sums.plainBytes));
     await archive.write(END_OF_ARCHIVE);
     await archive.sync();
     const { file } = this.#options;
@@ -102,49 +102,22 @@ class ExportArchive implements ExportTarget {
       await this.#parts.archive.write(chunk);
     }
     if (added !== sizeBytes) throw new CoffreError('E_INTERNAL', `${name} has ${added} bytes in the export, ${sizeBytes} were announced`);
-    await this.#pad(sizeBytes);
+    await this.#parts.archive.write(padding(sizeBytes));
     await this.#parts.sums.write(sumLine(hash.digest('hex'), name));
   }
 
   async #addHeader(name: string, sizeBytes: number): Promise<void> {
-    const { madeAtS } = this.#options;
+    const { madeAtS: seconds } = this.#options;
     if (sizeBytes > LARGEST_SIZE) {
-      const records = paxRecord('size', Buffer.from(String(sizeBytes)));
-      await this.#parts.archive.write(header('PaxHeaders/export', records.length, madeAtS, 'x'));
+      const records = Buffer.from(paxRecord('size', String(sizeBytes)));
+      await this.#parts.archive.write(
+        ustarHeader({ name: 'PaxHeaders/export', flag: 'x', mode: MODE, sizeBytes: records.length, seconds }),
+      );
       await this.#parts.archive.write(records);
-      await this.#pad(records.length);
+      await this.#parts.archive.write(padding(records.length));
     }
-    await this.#parts.archive.write(header(name, Math.min(sizeBytes, LARGEST_SIZE), madeAtS, '0'));
+    await this.#parts.archive.write(ustarHeader({ name, flag: '0', mode: MODE, sizeBytes: Math.min(sizeBytes, LARGEST_SIZE), seconds }));
   }
-
-  async #pad(sizeBytes: number): Promise<void> {
-    const rest = sizeBytes % BLOCK_BYTES;
-    if (rest > 0) await this.#parts.archive.write(Buffer.alloc(BLOCK_BYTES - rest));
-  }
-}
-
-/** A ustar header of a file that anybody's own account gets when it is unpacked. */
-function header(name: string, sizeBytes: number, seconds: number, flag: '0' | 'x'): Buffer {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  const octal = (value: number, at: number, digits: number): void =>
-    void block.write(value.toString(8).padStart(digits, '0'), at, digits, 'latin1');
-  block.write(name, 0, 100, 'latin1');
-  octal(0o644, 100, 7);
-  octal(0, 108, 7);
-  octal(0, 116, 7);
-  octal(sizeBytes, 124, 11);
-  octal(seconds, 136, 11);
-  block.write(flag, 156, 'latin1');
-  block.write('ustar\x0000', 257, 'latin1');
-  // the sum is made with its own field as spaces
-  block.fill(0x20, 148, 156);
-  octal(
-    block.reduce((sum, byte) => sum + byte, 0),
-    148,
-    6,
-  );
-  block[154] = 0;
-  return block;
 }
 
 const taken = (file: string): CoffreError =>

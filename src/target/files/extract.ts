@@ -2,8 +2,9 @@
 import { CoffreError } from '../../errors.ts';
 import { isDeep } from '../../host/deep-path.ts';
 import { feed, startTar } from '../../host/gnu-tar.ts';
-import { CAPABILITY_RECORD, END_OF_ARCHIVE, type MemberType, type TarMember } from '../../host/tar-headers.ts';
+import { CAPABILITY_RECORD, type MemberType, type TarMember } from '../../host/tar-headers.ts';
 import { type Aside, type MemberDecision, type Rewrite, TarMembers } from '../../host/tar-members.ts';
+import { END_OF_ARCHIVE } from '../../host/ustar.ts';
 import type { BytePath } from '../../source/source.ts';
 import { modeWithoutPrivileges } from '../privileges.ts';
 import type { Admission, WantedMember } from '../target.ts';

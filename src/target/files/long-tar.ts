@@ -1,6 +1,6 @@
 // One GNU tar that extracts many archives, one after the other: starting one copies the page tables of a large process, for each of them.
 import { type Complaint, startTar, type TarExit, type TarProcess } from '../../host/gnu-tar.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
+import { END_OF_ARCHIVE } from '../../host/ustar.ts';
 import { complaintsOf, extractArguments, type Place } from './place.ts';
 
 export class LongTar {

@@ -1,13 +1,12 @@
 // Lands members whose path is too long for tar's system calls on another machine: a tar for each of their directories, started in there.
 import { CoffreError } from '../../errors.ts';
 import { printable } from '../../host/gnu-tar.ts';
-import { END_OF_ARCHIVE } from '../../host/tar-headers.ts';
 import { TarMembers } from '../../host/tar-members.ts';
+import { BLOCK_BYTES, END_OF_ARCHIVE } from '../../host/ustar.ts';
 import type { BytePath } from '../../source/source.ts';
 import { extractArguments, type Place } from './place.ts';
 import { runOn } from './remote-program.ts';
 
-const BLOCK_BYTES = 512;
 /** Of one directory's members, gathered before a tar gets them; a single one may be longer. */
 const GATHERED_BYTES = 8 * 1024 * 1024;
 

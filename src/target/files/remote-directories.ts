@@ -1,11 +1,7 @@
 // Directories as members of an archive: a tar that gets them before what lies in them need not make them itself.
-import { paxRecord } from '../../host/tar-headers.ts';
+import { NAME_BYTES, padding, paxRecord, ustarHeader } from '../../host/ustar.ts';
 import type { BytePath } from '../../source/source.ts';
 import { ancestors } from './remote-scan.ts';
-
-const BLOCK_BYTES = 512;
-/** What a header's name field holds. */
-const NAME_BYTES = 100;
 
 /**
  * For one tar process: GNU tars that make the same missing directory by themselves at once race, and the loser says `Cannot open: No such
@@ -32,28 +28,9 @@ export class DirectoriesAhead {
 
 /** Closed to others until the tail sets its mode. */
 export function directoryMember(path: BytePath): Buffer {
-  const own = header(`${path}/`, '5', 0o700, 0);
+  const own = ustarHeader({ name: `${path}/`, flag: '5', mode: 0o700 });
   if (path.length < NAME_BYTES) return own;
-  const record = paxRecord('path', Buffer.from(path, 'latin1'));
-  const padding = Buffer.alloc((BLOCK_BYTES - (record.length % BLOCK_BYTES)) % BLOCK_BYTES);
-  return Buffer.concat([header('./PaxHeaders/member', 'x', 0o644, record.length), record, padding, own]);
-}
-
-function header(name: BytePath, typeFlag: string, mode: number, sizeBytes: number): Buffer {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  block.write(name.slice(0, NAME_BYTES), 0, 'latin1');
-  const field = (value: number, offset: number, length: number): void => {
-    block.write(value.toString(8).padStart(length - 1, '0'), offset, 'latin1');
-  };
-  field(mode, 100, 8);
-  field(0, 108, 8);
-  field(0, 116, 8);
-  field(sizeBytes, 124, 12);
-  field(0, 136, 12);
-  block.write(' '.repeat(8), 148, 'latin1');
-  block.write(typeFlag, 156, 'latin1');
-  block.write('ustar\x0000', 257, 'latin1');
-  const sum = block.reduce((total, byte) => total + byte, 0);
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return block;
+  const record = Buffer.from(paxRecord('path', path), 'latin1');
+  const extended = ustarHeader({ name: './PaxHeaders/member', flag: 'x', mode: 0o644, sizeBytes: record.length });
+  return Buffer.concat([extended, record, padding(record.length), own]);
 }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import { ExtendedFiles } from '../../../src/host/extended.ts';
 import { localHost } from '../../../src/host/local.ts';
-import { END_OF_ARCHIVE } from '../../../src/host/tar-headers.ts';
+import { END_OF_ARCHIVE } from '../../../src/host/ustar.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
 import { Scratch } from '../../../src/source/files/scratch.ts';
 import { TailPart } from '../../../src/source/files/tail-part.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import { localHost } from '../../../src/host/local.ts';
-import { END_OF_ARCHIVE } from '../../../src/host/tar-headers.ts';
+import { END_OF_ARCHIVE } from '../../../src/host/ustar.ts';
 import { FilesSource } from '../../../src/source/files/files-source.ts';
 import { pack, type TreePacked } from '../../../src/source/files/pack-tree.ts';
 import { statRoot, walkSync } from '../../../src/source/files/walk.ts';
