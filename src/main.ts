@@ -56,6 +56,24 @@ const adapters: Adapters = {
       await host.close();
     }
   },
+  async tryRestoring(shop) {
+    const { refusedAccount, restoringAccount } = await import('./source/shop/restoring-account.ts');
+    const { tryRestoring } = await import('./target/mariadb/restore-rights.ts');
+    const host = await openHost(shop.host);
+    try {
+      const account = await restoringAccount(shop, host);
+      const { address, from, name } = account;
+      const end =
+        address.socketPath === null ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
+      const tunnel = host.type === 'local' ? {} : { stream: () => host.connect(end) };
+      const known = await tryRestoring({ ...address, ...tunnel }, name).catch((error: unknown) => {
+        throw refusedAccount(error, account);
+      });
+      return `${known}, from ${from}`;
+    } finally {
+      if (host !== localHost) await host.close();
+    }
+  },
 };
 
 async function openHost(config: HostConfig): Promise<Host> {

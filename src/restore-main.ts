@@ -135,12 +135,17 @@ async function openShop(shop: ShopConfig, { database: withDatabase }: { readonly
   const { SwapTarget } = await import('./target/mariadb/swap.ts');
   const { swapNames } = await import('./target/mariadb/swap-names.ts');
   const { connect } = await import('./target/mariadb/session.ts');
+  const { refusedAccount, restoringAccount } = await import('./source/shop/restoring-account.ts');
   const host = shop.host.type === 'local' ? localHost : await openSshHost(shop.host);
   try {
     const found = withDatabase ? await restoringAccount(shop, host) : null;
     const address =
       found && (host.type === 'local' ? found.address : { ...found.address, stream: () => host.connect(databaseEnd(found.address)) });
-    const session = address && (await connect(address, { localInfile: false }));
+    const session =
+      address &&
+      (await connect(address, { localInfile: false }).catch((error: unknown) => {
+        throw refusedAccount(error, found);
+      }));
     const names = found && swapNames(found.name);
     return {
       target: new RunningShop(host, shop.files ?? { root: '/nonexistent', profile: 'generic' }, systemClock),
@@ -190,28 +195,6 @@ async function freeAt(folder: string): Promise<number | null> {
   );
 }
 
-/** Who writes into the shop's database, and what its tables are called: the configured account, else the shop's own, else that of backups. */
-async function restoringAccount(shop: ShopConfig, host: Host) {
-  const { resolveDatabase } = await import('./source/shop/resolve-database.ts');
-  const { readDatabaseSettings } = await import('./source/shop/database-settings.ts');
-  const { config } = await resolveDatabase(shop, host);
-  const { files } = shop;
-  // a shop that lost its settings is restored all the same
-  const own = files && files.profile !== 'generic' ? await readDatabaseSettings(host, files).catch(() => null) : null;
-  const same = own?.name === config.name ? own : null;
-  const account = config.restore ?? (same ? { user: same.user, password: ownPassword(same) } : config);
-  const { name, host: at, port, socketPath } = config;
-  return {
-    name,
-    prefix: own?.prefix ?? (files?.profile === 'prestashop' ? 'ps_' : null),
-    address: { ...account, host: at, port, socketPath },
-  };
-}
-
-function ownPassword({ file, password }: { readonly file: string; readonly password: string | null }): Secret | null {
-  return password === null ? null : { from: file, read: () => password };
-}
-
 async function openSshHost(config: SshHostConfig): Promise<Host> {
   const { SshHost } = await import('./host/ssh.ts');
   return new SshHost(config, systemClock);
@@ -229,6 +212,14 @@ async function databaseAddress(url: string, file: string | null) {
 }
 
 await runProcess(() => ({
-  adapters: { openVault, prepareVault: notHere, openSource: notHere, previewShop: notHere, findShops: notHere, checkHost: notHere },
+  adapters: {
+    openVault,
+    prepareVault: notHere,
+    openSource: notHere,
+    previewShop: notHere,
+    findShops: notHere,
+    checkHost: notHere,
+    tryRestoring: notHere,
+  },
   restore: { here: true, adapters },
 }));

@@ -22,6 +22,11 @@ export interface Adapters {
   findShops(folders: readonly string[] | null): Promise<readonly FoundShop[]>;
   /** What doctor says about the machine that the shop lives on; nothing about this one. Never throws. */
   checkHost(shop: ShopConfig): Promise<readonly Finding[]>;
+  /**
+   * Whether the account that restores into the shop's database comes in and may do what that takes; nothing is touched. Says which account it
+   * is. Throws E_CONFIG, E_SECRET_…, E_SSH_…, E_DB_AUTH with the place where it stands, E_DB_PRIVILEGE with all statements that are missing.
+   */
+  tryRestoring(shop: ShopConfig): Promise<string>;
 }
 
 export interface FilesTargetOptions {

@@ -2,6 +2,7 @@
 import type { Catalog } from '../catalog/open.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { threeTwoOne } from '../config/three-two-one.ts';
+import { asCoffreError } from '../errors.ts';
 import { vaultFacts } from '../schedule/read-status.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext } from './context.ts';
@@ -11,7 +12,7 @@ import { type Check, redCheck } from './doctor-check.ts';
 const REACHING = ['host key', 'connection', 'login'];
 
 /** The findings of the shop's host, and of each source that the shop has; not of those on a host that is not reached. */
-export async function checkSources(context: CliContext, shop: ShopConfig): Promise<readonly Check[]> {
+export async function checkSources(context: CliContext, config: Config, shop: ShopConfig): Promise<readonly Check[]> {
   const kinds: SourceKind[] = [
     ...(shop.database ? (['database'] as const) : []),
     ...(shop.files ? (['files'] as const) : []),
@@ -29,7 +30,22 @@ export async function checkSources(context: CliContext, shop: ShopConfig): Promi
       checks.push(redCheck(`${shop.name} ${kind}`, error));
     }
   }
+  if (shop.database !== null) checks.push(await checkRestoring(context, config, shop));
   return checks;
+}
+
+/** The account that writes when the shop is restored in place. */
+async function checkRestoring({ adapters }: CliContext, { restore }: Config, shop: ShopConfig): Promise<Check> {
+  const name = `${shop.name} restore in place`;
+  try {
+    return { name, ok: true, detail: `the database takes it from ${await adapters.tryRestoring(shop)}` };
+  } catch (error) {
+    if (asCoffreError(error).code === 'E_INTERRUPTED') throw error;
+    const red = redCheck(name, error);
+    // who named that account, or lets clients' restores begin by themselves, counts on it; others may never restore so
+    const isCountedOn = restore.unattended || shop.database?.restore != null;
+    return isCountedOn ? red : { ...red, ok: true, warning: true, detail: `would be refused as things stand: ${red.detail}` };
+  }
 }
 
 /** 3-2-1 and the immutable copy, in words. */

@@ -117,7 +117,7 @@ export async function runDoctor(
       );
     }
     for (const shop of shops) {
-      checks.push(...(await guarded(`${shop.name}`, () => checkSources(context, shop))));
+      checks.push(...(await guarded(`${shop.name}`, () => checkSources(context, config, shop))));
       checks.push(...(await guarded(`${shop.name} 3-2-1`, () => checkCopies(config, catalog, shop))));
     }
   } finally {
@@ -141,7 +141,7 @@ async function guarded(name: string, work: () => Promise<readonly Check[]>): Pro
   }
 }
 
-/** One line each; hints below what is red. Colours on a terminal, unless NO_COLOR is set. */
+/** One line each; hints below what is red or unwise. Colours on a terminal, unless NO_COLOR is set. */
 export function doctorText(checks: readonly Check[], io: Pick<Io, 'stdoutIsTerminal' | 'env'>): string {
   const colours = io.stdoutIsTerminal && !io.env.NO_COLOR;
   const paint = (code: number, text: string): string => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
@@ -150,7 +150,9 @@ export function doctorText(checks: readonly Check[], io: Pick<Io, 'stdoutIsTermi
     .flatMap((check) => {
       const mark = !check.ok ? paint(31, 'RED ') : check.warning ? paint(33, 'warn') : paint(32, 'ok  ');
       const line = `${mark}  ${check.name.padEnd(width)}  ${printable(check.detail)}`;
-      return check.hint !== undefined && !check.ok ? [line, `${' '.repeat(width + 8)}HINT: ${printable(check.hint)}`] : [line];
+      return check.hint !== undefined && (!check.ok || check.warning)
+        ? [line, `${' '.repeat(width + 8)}HINT: ${printable(check.hint)}`]
+        : [line];
     })
     .join('\n');
 }

@@ -16,7 +16,15 @@ export async function helpOf(path: readonly string[]): Promise<string> {
     setExitStatus: (value: number) => void statuses.push(value),
   };
   const adapters = {
-    ...{ openVault: nothing, prepareVault: nothing, openSource: nothing, previewShop: nothing, findShops: nothing, checkHost: nothing },
+    ...{
+      openVault: nothing,
+      prepareVault: nothing,
+      openSource: nothing,
+      previewShop: nothing,
+      findShops: nothing,
+      checkHost: nothing,
+      tryRestoring: nothing,
+    },
   };
   // as in the restore unit's process, so that `restore` is told of here too
   const here = { openVault: nothing } as never;

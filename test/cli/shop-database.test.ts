@@ -68,6 +68,14 @@ describe('a shop that tells its own database', () => {
       detail: `dupont as ps at 127.0.0.1:${server.port}, read from ${join(root, 'app/config/parameters.php')}`,
     });
     expect(checks.filter((check) => check.name.startsWith('dupont database') && !check.ok)).toEqual([]);
+    // what a restore in place would stumble over, all at once
+    const beside = ['new', 'old'].map((name) => `GRANT ALL PRIVILEGES ON \`dupont\\_coffre\\_${name}\`.* TO \`ps\`@\`%\`;`);
+    expect(find(checks, 'dupont restore in place')).toMatchObject({
+      ok: true,
+      warning: true,
+      code: 'E_DB_PRIVILEGE',
+      hint: beside.join(' '),
+    });
 
     const { json, stderr, stdout } = await world.ok(['backup', 'dupont']);
     const [database, files] = json.snapshots;

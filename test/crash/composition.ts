@@ -86,6 +86,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
       previewShop: notHere,
       findShops: notHere,
       checkHost: async () => [],
+      tryRestoring: async () => '',
     },
     restore: {
       here: true,

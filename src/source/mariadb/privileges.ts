@@ -1,4 +1,5 @@
 // Which rights a dump needs, told from SHOW GRANTS: what a user may not see is not missing from a listing with an error, it is silently absent.
+import { decidingPattern, held, matches, parseGrant } from '../../target/mariadb/grants.ts';
 import { grantPattern, quoteAccount, quoteName } from '../../target/mariadb/names.ts';
 import type { ServerInfo } from './schema.ts';
 
@@ -21,17 +22,6 @@ export interface Rights {
   readonly user: string;
   readonly on: string;
 }
-
-interface Grant {
-  readonly privileges: ReadonlySet<string>;
-  /** `*` or a pattern of LIKE. */
-  readonly database: string;
-  /** `*` or a name. */
-  readonly object: string;
-}
-
-const NAME = '`((?:[^`]|``)*)`';
-const GRANT = new RegExp(`^GRANT (.+?) ON (?:TABLE )?(\\*|${NAME})\\.(\\*|${NAME}) TO `);
 
 /** `grants`: the lines of SHOW GRANTS. `account`: CURRENT_USER(). */
 export function rightsOf(grants: readonly string[], account: string, database: string, server: ServerInfo): Rights {
@@ -83,47 +73,4 @@ function routinePrivilege(user: string, pattern: string, server: ServerInfo): Mi
   if (!server.mariadb) return { privilege: 'SHOW_ROUTINE', why, grant: `GRANT SHOW_ROUTINE ON *.* TO ${user}` };
   if (server.number < 110_300) return { privilege: 'SELECT ON mysql.proc', why, grant: `GRANT SELECT ON mysql.proc TO ${user}` };
   return { privilege: 'SHOW CREATE ROUTINE', why, grant: `GRANT SHOW CREATE ROUTINE ON ${quoteName(pattern)}.* TO ${user}` };
-}
-
-function parseGrant(line: string): Grant[] {
-  const found = GRANT.exec(line);
-  if (!found) return [];
-  const plain = (whole: string | undefined, name: string | undefined): string => (whole === '*' ? '*' : (name ?? '').replaceAll('``', '`'));
-  const privileges = (found[1] as string)
-    .split(',')
-    .map((name) => name.trim().toUpperCase())
-    // Rights on single columns are not rights on the table.
-    .filter((name) => !name.includes('('));
-  return [{ privileges: new Set(privileges), database: plain(found[2], found[3]), object: plain(found[4], found[5]) }];
-}
-
-/**
- * Of the patterns that fit a database the server looks at one alone, that with the latest wildcard: a right given under
- * another one does not add to it. Without any, the name itself, its own `_` and `%` escaped.
- */
-function decidingPattern(grants: readonly Grant[], database: string): string {
-  const patterns = grants.filter((grant) => grant.object === '*' && grant.database !== '*' && matches(grant.database, database));
-  const wildcardAt = (pattern: string): number => {
-    const at = pattern.replace(/\\./g, '\0\0').search(/[%_]/);
-    return at < 0 ? Number.POSITIVE_INFINITY : at;
-  };
-  const sorted = patterns
-    .map((grant) => grant.database)
-    .sort((a, b) => (wildcardAt(a) === wildcardAt(b) ? 0 : wildcardAt(b) - wildcardAt(a)));
-  return sorted[0] ?? grantPattern(database);
-}
-
-function held(grants: readonly Grant[]): Set<string> {
-  return new Set(grants.flatMap((grant) => [...grant.privileges]));
-}
-
-/** A database in a grant is a pattern: `shop\_1` and `shop%`. */
-function matches(pattern: string, name: string): boolean {
-  if (pattern === '*' || pattern === name) return true;
-  const expression = pattern.replace(/\\(.)|[\s\S]/g, (char, escaped?: string) => {
-    if (escaped === undefined && char === '%') return '[\\s\\S]*';
-    if (escaped === undefined && char === '_') return '[\\s\\S]';
-    return (escaped ?? char).replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
-  });
-  return new RegExp(`^${expression}$`, 'i').test(name);
 }

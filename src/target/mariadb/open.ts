@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { CoffreError } from '../../errors.ts';
 import { writeError } from './errors.ts';
 import { grantPattern, quoteAccount, quoteName, quoteText } from './names.ts';
+import { askMissingGrants } from './restore-rights.ts';
 import { asServerError, connect, type ServerAddress, type Session } from './session.ts';
 
 const UNKNOWN_DATABASE = 1049;
@@ -15,14 +16,20 @@ export class TargetOpener {
   readonly #address: ServerAddress;
   readonly #database: string;
   readonly #alone: boolean;
+  readonly #beside: readonly string[];
   /** Holds the named lock for as long as it lives. */
   #keeper: Session | null = null;
 
-  /** `alone: false`: whoever opens keeps other restores out by an opener of its own. */
-  constructor(address: ServerAddress, database: string, { alone }: { readonly alone: boolean } = { alone: true }) {
+  /** `alone: false`: whoever opens keeps other restores out by an opener of its own. `beside`: databases that will be needed too. */
+  constructor(
+    address: ServerAddress,
+    database: string,
+    { alone = true, beside = [] }: { readonly alone?: boolean; readonly beside?: readonly string[] } = {},
+  ) {
     this.#address = address;
     this.#database = database;
     this.#alone = alone;
+    this.#beside = beside;
   }
 
   /** Throws E_DB_…, E_BUSY when another restore writes into the database. `create`: make it when it does not exist. */
@@ -83,6 +90,8 @@ export class TargetOpener {
 
   /** What gives the restoring user all it needs. */
   async #grant(session: Session): Promise<string> {
+    const missing = await askMissingGrants(session, [this.#database, ...this.#beside], this.#database).catch(() => []);
+    if (missing.length > 0) return missing.join(' ');
     const account = await session.text('SELECT CURRENT_USER()').catch(() => null);
     const user = account === null ? 'the user in --to-database' : quoteAccount(account);
     return `GRANT ALL PRIVILEGES ON ${quoteName(grantPattern(this.#database))}.* TO ${user};`;

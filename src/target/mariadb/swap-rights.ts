@@ -2,6 +2,7 @@
 import { CoffreError } from '../../errors.ts';
 import { writeError } from './errors.ts';
 import { grantPattern, quoteAccount, quoteName } from './names.ts';
+import { askMissingGrants } from './restore-rights.ts';
 import { accessCode, asServerError, type Session } from './session.ts';
 import { JOURNAL_TABLE, SwapJournal } from './swap-journal.ts';
 import type { SwapNames } from './swap-names.ts';
@@ -26,15 +27,27 @@ export async function makeBeside(
     await rehearse(session, names, chosen);
     return journal;
   } catch (error) {
+    const refusal = await refusalOf(error, session, names);
     if (!session.lost && !found) await removeBeside(session, names).catch(() => {});
-    if (error instanceof CoffreError || accessCode(asServerError(error).errno) !== 'E_DB_PRIVILEGE') {
-      throw writeError(error, `preparing a restore beside ${names.database}`);
-    }
-    throw new CoffreError('E_DB_PRIVILEGE', `the restoring user may not load beside ${names.database}: ${asServerError(error).message}`, {
-      cause: error,
-      hint: `nothing was touched; on the target server: ${await grants(session, names)}`,
-    });
+    throw refusal ?? writeError(error, `preparing a restore beside ${names.database}`);
   }
+}
+
+/** With all rights that are missing, so that whoever lacks three is not told of one at a time; null: it is not about rights. */
+async function refusalOf(error: unknown, session: Session, { database, old, scratch }: SwapNames): Promise<CoffreError | null> {
+  if (!(error instanceof CoffreError) && accessCode(asServerError(error).errno) !== 'E_DB_PRIVILEGE') return null;
+  if (error instanceof CoffreError && error.code !== 'E_DB_PRIVILEGE') return error;
+  const missing = await askMissingGrants(session, [database, scratch, old], database).catch(() => []);
+  const told = missing.length > 0 ? { hint: `nothing was touched; on the target server: ${missing.join(' ')}` } : {};
+  if (error instanceof CoffreError) return new CoffreError(error.code, error.message, { cause: error, hint: error.hint, ...told });
+  const account = await session.text('SELECT CURRENT_USER()').catch(() => null);
+  const user = account === null ? 'the user in --to-database' : quoteAccount(account);
+  const always = [scratch, old].map((name) => `GRANT ALL PRIVILEGES ON ${quoteName(grantPattern(name))}.* TO ${user};`).join(' ');
+  return new CoffreError('E_DB_PRIVILEGE', `the restoring user may not load beside ${database}: ${asServerError(error).message}`, {
+    cause: error,
+    hint: `nothing was touched; on the target server: ${always}`,
+    ...told,
+  });
 }
 
 /** Both databases, empty but for the journal: nobody has loaded yet. */
@@ -43,12 +56,6 @@ async function removeBeside(session: Session, names: SwapNames): Promise<void> {
   await session.run(`DROP DATABASE IF EXISTS ${quoteName(names.scratch)}`);
   await session.run(`DROP TABLE IF EXISTS ${quoteName(names.old)}.${quoteName(JOURNAL_TABLE)}`);
   await session.run(`DROP DATABASE IF EXISTS ${quoteName(names.old)}`);
-}
-
-async function grants(session: Session, names: SwapNames): Promise<string> {
-  const account = await session.text('SELECT CURRENT_USER()').catch(() => null);
-  const user = account === null ? 'the user in --to-database' : quoteAccount(account);
-  return [names.scratch, names.old].map((name) => `GRANT ALL PRIVILEGES ON ${quoteName(grantPattern(name))}.* TO ${user};`).join(' ');
 }
 
 /** What will be dropped must be one that this user can make again: bodies seen, definers settable, triggers allowed with the binary log on. */

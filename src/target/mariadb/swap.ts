@@ -266,7 +266,9 @@ export class SwapTarget implements HeldDatabase {
   }
 
   async #open(): Promise<{ opener: TargetOpener; session: Session }> {
-    const opener = new TargetOpener(this.#address, this.#names.database);
+    const { held = false, overwrite } = this.#options;
+    const { database, old, scratch } = this.#names;
+    const opener = new TargetOpener(this.#address, database, { beside: held || overwrite ? [scratch, old] : [] });
     try {
       const session = await opener.open(true);
       await holdAlone(session, this.#names).catch((error: unknown) => {

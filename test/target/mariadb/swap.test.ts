@@ -228,6 +228,18 @@ describe('rights', () => {
     expect(await look(server, 'shop')).toBe(wanted);
   });
 
+  test('an account that lacks several - told of all of them at once; run, they are enough', async () => {
+    const where = await grant('');
+    const error = await failureOf(makeSwap(where, 'shop', { held: true }).probe(null));
+    expect(error).toMatchObject({
+      code: 'E_DB_PRIVILEGE',
+      hint: expect.stringContaining('coffre\\_old`.* TO `back`@`%`; GRANT SET USER ON *.*'),
+    });
+    await server.sql(error.hint.slice(error.hint.indexOf('GRANT')));
+    await makeSwap(where, 'shop', { held: true }).probe(null);
+    expect(await beside(server, 'shop')).toBe('NULL');
+  });
+
   test('old programs whose definer could not be given back: refused before anything is loaded, with the statement', async () => {
     const where = await grant(
       "GRANT ALL PRIVILEGES ON `shop\\_coffre\\_new`.* TO 'back'@'%'; GRANT ALL PRIVILEGES ON `shop\\_coffre\\_old`.* TO 'back'@'%';",
