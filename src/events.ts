@@ -175,6 +175,7 @@ export const EVENTS = {
     'code',
     'hint',
   ]),
+  'breach.opened': event('warn', 'incidents of tampering or loss that had no case have one: their clients have to be told', []),
   'object.damaged': event('error', 'stored bytes are not what was written', ['shop', 'vault', 'key', 'code']),
 
   'http.started': event('info', 'the API answers', ['address']),

@@ -33,6 +33,8 @@ const NATURES: Readonly<Record<IncidentKind, 'tampering' | 'loss' | null>> = {
   clock: null,
 };
 
+const TOLD_KINDS = (Object.keys(NATURES) as IncidentKind[]).filter((kind) => NATURES[kind] !== null);
+
 export const natureOf = (kind: IncidentKind): 'tampering' | 'loss' | null => NATURES[kind];
 
 /** In the transaction that writes the incident down: none is ever there without its case. One that was sent or closed takes no more: what comes after it has to be told too. */
@@ -63,9 +65,33 @@ export async function openBreach(tx: Kysely<Tables>, clock: Clock, incident: Inc
       })
       .execute();
     const detail = JSON.stringify({ breach: caseId, vault, deadline: instantText(deadline), incident: incidentId });
-    await tx.insertInto('audit').values({ at, who, what: 'breach open', shop, detail }).execute();
+    await tx.insertInto('audit').values({ at: clock.nowMs(), who, what: 'breach open', shop, detail }).execute();
   }
   await tx.insertInto('breachIncidents').values({ incidentId, caseId }).execute();
+}
+
+/**
+ * Cases for incidents that are open and nobody has acknowledged, and that have none: those of before there were cases. Their 48 hours are
+ * counted from when they were found, as for any other. Returns how many there were. `tx`: a transaction.
+ */
+export async function openMissingBreaches(
+  tx: Kysely<Tables>,
+  clock: Clock,
+  who: string,
+  of?: { readonly vault: string; readonly shop: string },
+): Promise<number> {
+  let query = tx
+    .selectFrom('incidents')
+    .selectAll('incidents')
+    .leftJoin('breachIncidents', 'breachIncidents.incidentId', 'incidents.id')
+    .where('breachIncidents.caseId', 'is', null)
+    .where('incidents.goneAt', 'is', null)
+    .where('incidents.acknowledgedAt', 'is', null)
+    .where('incidents.kind', 'in', TOLD_KINDS);
+  if (of !== undefined) query = query.where('incidents.vault', '=', of.vault).where('incidents.shop', '=', of.shop);
+  const incidents = await query.orderBy('incidents.firstSeenAt').orderBy('incidents.id').execute();
+  for (const incident of incidents) await openBreach(tx, clock, incident, who);
+  return incidents.length;
 }
 
 /** Newest first; those that nobody has sent or closed, unless `all` is asked for. `db` may be a transaction. */
@@ -73,6 +99,38 @@ export async function listBreaches(db: Kysely<Tables>, { all }: { readonly all: 
   let query = db.selectFrom('breachCases').selectAll();
   if (!all) query = query.where('sentAt', 'is', null).where('closedAt', 'is', null);
   return await query.orderBy('id', 'desc').execute();
+}
+
+export interface BreachPage {
+  /** Those that were sent or closed too. */
+  readonly all: boolean;
+  /** Before this one: the last id of the page before. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+/** As listBreaches. */
+export async function pageOfBreaches(db: Kysely<Tables>, { all, before, limit }: BreachPage): Promise<BreachCase[]> {
+  let query = db.selectFrom('breachCases').selectAll();
+  if (!all) query = query.where('sentAt', 'is', null).where('closedAt', 'is', null);
+  if (before !== undefined) query = query.where('id', '<', before);
+  return await query.orderBy('id', 'desc').limit(limit).execute();
+}
+
+export interface BreachScope {
+  /** Whose objects it is about, by name. */
+  readonly shops: string[];
+  readonly incidents: number;
+}
+
+/** Of these cases, by id. */
+export async function breachScopes(db: Kysely<Tables>, rows: readonly BreachCase[]): Promise<(id: string) => BreachScope> {
+  const scopes = new Map<string, BreachScope>();
+  for (const { id } of rows) {
+    const incidents = await incidentsOfBreach(db, id);
+    scopes.set(id, { shops: [...new Set(incidents.map(({ shop }) => shop))].sort(), incidents: incidents.length });
+  }
+  return (id) => scopes.get(id) ?? { shops: [], incidents: 0 };
 }
 
 /** Cases that wait and concern the shop: its own objects, or the daemon's in a vault that it uses. */
@@ -143,8 +201,8 @@ export async function stepBreach(catalog: Catalog, clock: Clock, beginning: stri
     if (row.closedAt !== null) throw new CoffreError('E_USAGE', `case ${row.id} is closed: ${row.reason}`);
     if (step.verb === 'sent') {
       if (row.sentAt !== null) throw new CoffreError('E_USAGE', `case ${row.id} was sent already, by ${row.sentBy}`);
-      if (step.atMs > nowMs) throw new CoffreError('E_USAGE', '--at lies in the future', { hint: 'say it once it is sent' });
-      if (step.atMs < row.openedAt) throw new CoffreError('E_USAGE', `--at lies before the case was opened (${instantText(row.openedAt)})`);
+      if (step.atMs > nowMs) throw new CoffreError('E_USAGE', 'it cannot have been sent in the future', { hint: 'say it once it is sent' });
+      if (step.atMs < row.openedAt) throw new CoffreError('E_USAGE', `that lies before the case was opened (${instantText(row.openedAt)})`);
     }
     const change = step.verb === 'sent' ? { sentAt: step.atMs, sentBy: step.by } : { closedAt: nowMs, closedBy: who, reason: step.reason };
     await tx.updateTable('breachCases').set(change).where('id', '=', row.id).execute();

@@ -4,7 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
-import { openBreach } from './breaches.ts';
+import { openBreach, openMissingBreaches } from './breaches.ts';
 import type { Catalog } from './open.ts';
 import type { IncidentKind, IncidentsTable } from './tables/incidents.ts';
 import type { Tables } from './tables.ts';
@@ -87,6 +87,8 @@ export async function recordLook(catalog: Catalog, clock: Clock, look: Look): Pr
       }
       if (!known || known.acknowledgedAt === null) unacknowledged.push(sighting);
     }
+    // those of before there were cases
+    await openMissingBreaches(tx, clock, who, { vault, shop });
     for (const row of rows) {
       if (seen.has(nameOf(row)) || !kinds.includes(row.kind)) continue;
       if (STICKY.has(row.kind) && row.acknowledgedAt === null && !(row.kind === 'missing' && (await isThere(tx, row)))) continue;

@@ -1,11 +1,10 @@
 // `coffre breach`: cases of tampering or loss, the draft of what the client is told, and that it was sent.
 import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { breachDocument, breachState, findBreach, incidentsOfBreach, listBreaches, stepBreach } from '../catalog/breaches.ts';
+import { breachDocument, breachScopes, breachState, findBreach, incidentsOfBreach, listBreaches, stepBreach } from '../catalog/breaches.ts';
 import { incidentDocument } from '../catalog/incidents.ts';
 import { openCatalog } from '../catalog/open.ts';
-import { breachDraft } from '../report/breach-notice.ts';
-import { readBreachFacts } from '../report/read-breach.ts';
+import { readBreachDrafts } from '../report/read-breach.ts';
 import type { Language } from '../report/wording.ts';
 import { timeLeft } from '../schedule/status-breach.ts';
 import { action, type CliContext } from './context.ts';
@@ -29,11 +28,9 @@ export function registerBreach(program: Command, context: CliContext): void {
         await using catalog = await openCatalog(config.stateDir);
         const nowMs = context.clock.nowMs();
         const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
-        const cases = [];
-        for (const row of await listBreaches(catalog.db, { all: options.all === true })) {
-          const incidents = await incidentsOfBreach(catalog.db, row.id);
-          cases.push({ row, incidents: incidents.length, shops: [...new Set(incidents.map(({ shop }) => shop))].sort() });
-        }
+        const rows = await listBreaches(catalog.db, { all: options.all === true });
+        const scopes = await breachScopes(catalog.db, rows);
+        const cases = rows.map((row) => ({ row, ...scopes(row.id) }));
         return {
           document: { cases: cases.map(({ incidents, row, shops }) => ({ ...breachDocument(row, nowMs), shops, incidents })) },
           text: table(
@@ -69,9 +66,7 @@ export function registerBreach(program: Command, context: CliContext): void {
         const row = await findBreach(catalog.db, beginning);
         const nowMs = context.clock.nowMs();
         const incidents = await incidentsOfBreach(catalog.db, row.id);
-        const drafts = (await readBreachFacts(catalog.db, config, row)).map((facts) =>
-          breachDraft(facts, options.lang ?? config.shops.get(facts.shop)?.contact?.language ?? 'en'),
-        );
+        const drafts = await readBreachDrafts(catalog.db, config, row, options.lang ?? null);
         const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
         const state = breachState(row, nowMs);
         const head = [

@@ -9,6 +9,7 @@ import { registerAudit } from './audit.ts';
 import { type Authenticate, atSocket, byToken, GUESSES, requireAccess, tooMany } from './auth.ts';
 import { registerBilling } from './billing.ts';
 import { registerProof } from './billing-proof.ts';
+import { registerBreaches } from './breaches.ts';
 import { registerDrills } from './drills.ts';
 import { registerEstimate } from './estimate.ts';
 import { EventIds } from './event-ids.ts';
@@ -134,6 +135,7 @@ export async function buildApi(service: Service, door: Door, timeouts: Timeouts 
   registerProof(api, service);
   registerStatements(api, service);
   registerIncidents(api, service);
+  registerBreaches(api, service);
   registerHolds(api, service);
   registerTokens(api, service);
   registerAudit(api, service);

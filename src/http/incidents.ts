@@ -10,7 +10,7 @@ import type { Api } from './routes.ts';
 
 const INCIDENTS: Access = ['admin', 'monitor'];
 
-const incidentFields = z.object({
+export const incidentFields = z.object({
   ...{ id: idField, shop: z.string(), vault: z.string(), kind: z.string(), key: z.string(), versionId: z.string(), sizeBytes: bytes },
   ...{ detail: z.string().nullable(), firstSeenAt: instant, lastSeenAt: instant, goneAt: instant.nullable() },
   ...{ acknowledgedAt: instant.nullable(), acknowledgedBy: z.string().nullable(), reason: z.string().nullable() },

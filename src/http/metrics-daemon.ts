@@ -1,6 +1,7 @@
 // The metrics of the daemon itself, its vaults and contracts: read at each scrape, from memory, rows by their index and the file system.
 import { stat, statfs } from 'node:fs/promises';
 import { levels } from '../billing/level.ts';
+import { listBreaches } from '../catalog/breaches.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { listIncidents } from '../catalog/incidents.ts';
 import { shopsHeld } from '../catalog/live-objects.ts';
@@ -45,7 +46,8 @@ export async function daemonSamples(service: Service, surveys: readonly ShopSurv
   ];
 }
 
-async function vaultSamples({ catalog, config }: Service): Promise<Sample[]> {
+async function vaultSamples(service: Service): Promise<Sample[]> {
+  const { catalog, config } = service;
   const samples: Sample[] = [];
   for (const vault of config.vaults.values()) {
     const of = { vault: vault.name };
@@ -63,7 +65,21 @@ async function vaultSamples({ catalog, config }: Service): Promise<Sample[]> {
     const name = `${vault}\0${kind}`;
     open.set(name, sample('coffre_incidents_open', { vault, kind }, (open.get(name)?.value ?? 0) + 1));
   }
-  return [...samples, ...open.values()];
+  return [...samples, ...open.values(), ...(await breachSamples(service))];
+}
+
+/** Of vaults that are declared no more too, while a case waits: its clients are still to be told. */
+async function breachSamples({ catalog, clock, config }: Service): Promise<Sample[]> {
+  const waiting = Map.groupBy(await listBreaches(catalog.db, { all: false }), ({ vault }) => vault);
+  const vaults = [...new Set([...config.vaults.keys(), ...waiting.keys()])];
+  const nowMs = clock.nowMs();
+  return vaults.flatMap((vault) => {
+    const cases = waiting.get(vault) ?? [];
+    const open = sample('coffre_breaches_open', { vault }, cases.length);
+    if (cases.length === 0) return [open];
+    const leftMs = Math.min(...cases.map(({ deadline }) => deadline - nowMs));
+    return [open, sample('coffre_breach_left_seconds', { vault }, leftMs / 1000)];
+  });
 }
 
 /** What vaults hold of everybody: of declared shops as last seen, and of shops that are declared no more and the daemon itself. */

@@ -71,6 +71,11 @@ export const METRICS = {
   ),
 
   coffre_incidents_open: metric(['vault', 'kind'], 'incidents that nobody has acknowledged; zero is told for each vault, without a kind'),
+  coffre_breaches_open: metric(['vault'], 'cases of tampering or loss whose clients were not told yet'),
+  coffre_breach_left_seconds: metric(
+    ['vault'],
+    'what is left to tell them, of the case that is due first; negative: it is too late; absent: no case waits',
+  ),
   coffre_vault_probe_timestamp_seconds: metric(['vault'], 'when its lock was last probed; 0: never'),
   coffre_vault_lock_proven: metric(['vault'], '1 when that probe proved it; a folder proves what it can, and never counts as locked'),
   coffre_vault_checkpoint_timestamp_seconds: metric(['vault'], 'of when the newest checkpoint of the daemon’s state in it is; 0: none'),

@@ -48,14 +48,16 @@ export function registerShopLife(api: Api, service: Service): void {
         tags: ['shops'],
         summary: 'scheduled backups wait until then, or until the shop is resumed',
         params,
-        body: z.strictObject({ ...orReason.shape, until: instant.nullable().default(null).describe('null: until it is resumed') }),
+        body: z
+          .strictObject({ ...orReason.shape, until: instant.nullable().default(null).describe('null: until it is resumed') })
+          .nullish(),
         response: { 200: shopDocument },
       },
     },
     async (request) => {
       const principal = principalOf(request);
       const { shop } = await readShop(service, principal, request.params.shop);
-      const { reason: why, until } = request.body;
+      const { reason: why, until } = request.body ?? { reason: null, until: null };
       const untilMs = until === null ? null : Temporal.Instant.from(until).epochMilliseconds;
       await service.pause(shop, { who: principal.who, reason: why, until: untilMs });
       return await readShop(service, principal, shop);

@@ -4,7 +4,8 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import { type BreachCase, incidentsOfBreach } from '../catalog/breaches.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Config } from '../config/config.ts';
-import type { BreachFacts } from './breach-notice.ts';
+import { type BreachDraft, type BreachFacts, breachDraft } from './breach-notice.ts';
+import type { Language } from './wording.ts';
 
 /** By shop. What was found among the daemon's own objects concerns every shop that uses the vault. */
 export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: BreachCase): Promise<BreachFacts[]> {
@@ -84,6 +85,17 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
     });
   }
   return facts;
+}
+
+/** A draft for each shop, by its name: in that language, or else in the one of the shop's contact. */
+export async function readBreachDrafts(
+  db: Kysely<Tables>,
+  config: Config,
+  row: BreachCase,
+  language: Language | null,
+): Promise<BreachDraft[]> {
+  const facts = await readBreachFacts(db, config, row);
+  return facts.map((one) => breachDraft(one, language ?? config.shops.get(one.shop)?.contact?.language ?? 'en'));
 }
 
 /** Of the messages that are still kept and told of the case while it was red; null: none was sent. */

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { MemoryBudget } from '../backup/memory.ts';
 import { DAEMON_SHOP } from '../backup/prove.ts';
 import { audit } from '../catalog/audit.ts';
+import { openMissingBreaches } from '../catalog/breaches.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { shopsInRestore } from '../catalog/open-restores.ts';
@@ -22,6 +23,7 @@ import { demandExports } from './export-work.ts';
 import { RunHub } from './feed.ts';
 import { giveBackWhileIdle } from './idle-memory.ts';
 import { jobsOf } from './jobs.ts';
+import { noteTerms } from './note-terms.ts';
 import { markDeadRuns, recoverOrders, writeOrder } from './orders.ts';
 import { isUnattended } from './request-desk.ts';
 import { RequestKeeper } from './request-keeper.ts';
@@ -73,8 +75,12 @@ export class RunningService implements Service {
 
   /** Marks what a dead daemon left behind, and reads what waits. Throws E_CATALOG, E_STATE…, E_CONFIG. */
   static async start(options: ServiceOptions): Promise<RunningService> {
-    const { catalog, clock, config, log } = options;
+    const { catalog, clock, config, log, tools } = options;
     await markDeadRuns(catalog, clock);
+    // those of a catalog of before there were cases
+    const cases = await catalog.transaction((tx) => openMissingBreaches(tx, clock, 'daemon'));
+    if (cases > 0) log.warn({ event: 'breach.opened' }, `${cases} incidents of tampering or loss had no case: coffre breach list`);
+    await noteTerms(catalog, clock, config, tools);
     const orders = await recoverOrders(catalog, clock, log);
     const jobs = jobsOf(config, await undeclaredShops(config, catalog));
     return new RunningService(options, jobs, orders);
@@ -284,6 +290,7 @@ export class RunningService implements Service {
       this.#config = config;
       this.#jobs = jobs.length;
       this.#configProblem = null;
+      await noteTerms(this.catalog, this.clock, config, this.#options.tools);
       for (const warning of config.warnings) this.log.warn({ event: 'config.warning' }, warning);
       if (JSON.stringify(config.listen) !== JSON.stringify(before.listen)) {
         this.log.warn({ event: 'config.warning' }, `${config.file}: listen is in force from the next start on`);

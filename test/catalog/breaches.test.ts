@@ -6,6 +6,7 @@ import {
   incidentsOfBreach,
   listBreaches,
   openBreachesOf,
+  openMissingBreaches,
   SAME_EVENT_MS,
   stepBreach,
   TELL_WITHIN_MS,
@@ -127,4 +128,27 @@ test('a false alarm - closed with its reason, once; of the daemon’s own object
   expect(await open()).toEqual([]);
   await expect(close()).rejects.toMatchObject({ code: 'E_USAGE' });
   await expect(stepBreach(catalog, clock, 'nothing', 'op', { verb: 'close', reason: 'x' })).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+});
+
+test('incidents of before there were cases - those that are open and not acknowledged get one, late by their own day, and once', async () => {
+  const { catalog, clock, look, open } = await setting();
+  const first = clock.nowMs();
+  const { opened } = await look('missing', { keys: ['k1', 'k2', 'k3'] });
+  await look('clock', { keys: ['k4'] });
+  await look('lock', { shop: 'martin', keys: ['k5'] });
+  await acknowledgeIncident(catalog, clock, opened[1]?.id ?? '', { who: 'marie', reason: 'mine' });
+  await catalog.db.updateTable('incidents').set({ goneAt: first }).where('key', '=', 'k3').execute();
+  await catalog.db.deleteFrom('breachIncidents').execute();
+  await catalog.db.deleteFrom('breachCases').execute();
+  clock.advance(72 * HOUR);
+  const adopt = (of?: { vault: string; shop: string }) => catalog.transaction((tx) => openMissingBreaches(tx, clock, 'daemon', of));
+  expect([await adopt({ vault: 'offsite', shop: 'martin' }), await adopt(), await adopt()]).toEqual([1, 1, 0]);
+  const [row, ...more] = await open();
+  expect([row?.openedAt, row?.deadline, more]).toEqual([first, first + TELL_WITHIN_MS, []]);
+  expect(row === undefined ? null : breachState(row, clock.nowMs())).toBe('overdue');
+  expect((await incidentsOfBreach(catalog.db, row?.id ?? '')).map(({ key }) => key)).toEqual(['k1', 'k5']);
+  // a look finds them too, where no daemon runs
+  await catalog.db.deleteFrom('breachIncidents').execute();
+  await look('missing', { keys: ['k1'] });
+  expect((await incidentsOfBreach(catalog.db, row?.id ?? '')).map(({ key }) => key)).toEqual(['k1']);
 });

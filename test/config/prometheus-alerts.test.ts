@@ -124,6 +124,21 @@ const CASES: Readonly<Record<string, Case>> = {
     fires: [{ 'coffre_incidents_open{vault="nas",kind="missing"}': 2 }],
     quiet: [{ 'coffre_incidents_open{vault="nas",kind=""}': 0 }],
   },
+  CoffreBreachUntold: {
+    after: '1m',
+    fires: [{ 'coffre_breaches_open{vault="nas"}': 1 }],
+    quiet: [{ 'coffre_breaches_open{vault="nas"}': 0 }],
+  },
+  CoffreBreachDueSoon: {
+    after: '1m',
+    fires: [{ 'coffre_breach_left_seconds{vault="nas"}': 12 * HOUR - 1 }],
+    quiet: [{ 'coffre_breach_left_seconds{vault="nas"}': 12 * HOUR }, { 'coffre_breach_left_seconds{vault="nas"}': -1 }],
+  },
+  CoffreBreachOverdue: {
+    after: '1m',
+    fires: [{ 'coffre_breach_left_seconds{vault="nas"}': -1 }],
+    quiet: [{ 'coffre_breach_left_seconds{vault="nas"}': 0 }, { 'coffre_breaches_open{vault="nas"}': 0 }],
+  },
   CoffreLockUnproven: { after: '27h', fires: [probe(0, 20 * HOUR), probe(1, 0)], quiet: [probe(1, 20 * HOUR)] },
   CoffreCheckpointOld: { after: '51h', fires: [checkpoint(0, 5)], quiet: [checkpoint(40 * HOUR, 5), checkpoint(0, 0)] },
   CoffreRestoreTooSlow: {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { openMissingBreaches } from '../../src/catalog/breaches.ts';
 import { recordDrill } from '../../src/catalog/drills.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { type RatePhase, recordRates } from '../../src/catalog/rates.ts';
@@ -95,6 +96,7 @@ describe('the metrics', () => {
     const shop = shopName(0);
     await sql`insert into incidents (id, vault, shop, kind, key, versionId, sizeBytes, firstSeenAt, lastSeenAt)
       values ('i', 'nas', ${shop}, 'missing', 'k', 'v', 1, ${nowMs}, ${nowMs})`.execute(catalog.db);
+    await catalog.transaction((tx) => openMissingBreaches(tx, systemClock, 'test'));
     await sql`insert into runs (id, kind, shop, source, state, startedAt, endedAt, detail)
       values ('restored', 'restore', ${shop}, 'files', 'done', ${nowMs - 2000}, ${nowMs - 1000}, '{"bytes":50000000,"durationMs":60000}')`.execute(
       catalog.db,
@@ -146,6 +148,9 @@ describe('the metrics', () => {
       -1,
     );
     expect(series.get('coffre_incidents_open{vault="nas",kind="missing"}')).toBe(1);
+    expect(series.get('coffre_breaches_open{vault="nas"}')).toBe(1);
+    expect(series.get('coffre_breaches_open{vault="offsite"}')).toBe(0);
+    expect(series.get('coffre_breach_left_seconds{vault="nas"}')).toBeCloseTo(48 * 3600, -2);
     expect(series.get(`coffre_shop_alarms{shop="${shop}",kind="incident"}`)).toBe(1);
     expect(series.get('coffre_notifications_waiting{channel="mail"}')).toBe(1);
     expect(series.get('coffre_runs_hung')).toBe(1);

@@ -78,7 +78,7 @@ describe('pages', () => {
   test.each(['x', '%00', 'bnVsbA', 'WzFd', 'eyJhIjoxfQ', 'a'.repeat(200)])('a cursor that no page gave, %s - refused', async (cursor) => {
     const it = await startDaemon();
     const token = await it.token('admin');
-    for (const path of ['/v1/runs', '/v1/billing/ledger', '/v1/audit', '/v1/snapshots', '/v1/incidents', '/v1/holds']) {
+    for (const path of ['/v1/runs', '/v1/billing/ledger', '/v1/audit', '/v1/snapshots', '/v1/incidents', '/v1/breaches', '/v1/holds']) {
       const { status, json } = await it.ask(token, 'GET', `${path}?cursor=${cursor}`);
       expect([path, status, json.code]).toEqual([path, 400, 'E_REQUEST']);
     }
@@ -110,7 +110,7 @@ test('billing - tagged by what it says: the same is not sent twice, another is',
 test('every order that changes something stands in the audit, with who gave it', async () => {
   const it = await startDaemon();
   const token = await it.token('admin');
-  const { hold, incident, token: other } = await makeThings(it, 'martin');
+  const { breach, hold, incident, token: other } = await makeThings(it, 'martin');
   const reason = 'because';
   const orders: [method: string, path: string, body: unknown, what: string][] = [
     ['POST', '/v1/runs', { kind: 'prune', shop: 'dupont' }, 'run prune'],
@@ -121,6 +121,8 @@ test('every order that changes something stands in the audit, with who gave it',
     ['POST', '/v1/holds', { shop: 'dupont', reason }, 'hold add'],
     ['POST', `/v1/holds/${hold}/release`, { reason }, 'hold release'],
     ['POST', `/v1/incidents/${incident}/acknowledge`, { reason }, 'incident acknowledge'],
+    ['POST', `/v1/breaches/${breach}/sent`, { by: 'Marie' }, 'breach sent'],
+    ['POST', `/v1/breaches/${breach}/close`, { reason }, 'breach close'],
     ['POST', '/v1/tokens', { name: 'new', role: 'billing', expiresAt: '2099-01-01T00:00:00Z' }, 'token create'],
     ['DELETE', `/v1/tokens/${other}`, undefined, 'token revoke'],
     ['POST', '/v1/log-level', { level: 'debug' }, 'log-level'],

@@ -46,3 +46,16 @@ test('a suspension without a reason - said once more with one it is kept, of oth
   // whose order it is has not changed
   expect(await ask(billing, 'resume')).toEqual([200, 'active', null]);
 });
+
+test('a pause without a body - until the shop is resumed, and without a reason; with half a body, what is left out is so too', async () => {
+  const it = await startDaemon();
+  const admin = await it.token('admin');
+  const pause = async (body?: unknown) => {
+    const { json, status } = await it.ask(admin, 'POST', '/v1/shops/dupont/pause', body);
+    return [status, json.paused?.until, json.paused?.reason];
+  };
+  expect(await pause()).toEqual([200, null, null]);
+  expect(await pause({ reason: 'works' })).toEqual([200, null, 'works']);
+  expect((await pause({ when: 'never' }))[0]).toBe(400);
+  expect((await it.ask(admin, 'POST', '/v1/shops/dupont/resume')).json.paused).toBeNull();
+});

@@ -33,6 +33,8 @@ export interface Things {
   /** Ended long ago. */
   readonly run: string;
   readonly incident: string;
+  /** Of the incident. */
+  readonly breach: string;
   readonly hold: string;
   readonly token: string;
   /** Of the last month. */
@@ -96,6 +98,11 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     detail: SECRET_WORD,
   } as const;
   const { opened } = await recordLook(catalog, clock, { vault: 'nas', shop, kinds: ['foreign version'], sightings: [sighting], who });
+  const breach = await catalog.db
+    .selectFrom('breachIncidents')
+    .select('caseId')
+    .where('incidentId', '=', opened[0]?.id ?? '')
+    .executeTakeFirstOrThrow();
   const hold = await placeHold(catalog, clock, { id: newId(clock), shop, snapshotId: null, reason: SECRET_WORD, who });
   names += 1;
   const made = { name: `thing ${names}`, role: 'client', shops: [shop], expiresAt: null, who } as const;
@@ -137,6 +144,7 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     snapshot,
     run,
     incident: opened[0]?.id ?? '',
+    breach: breach.caseId,
     hold: hold.id,
     token: row.id,
   };
