@@ -3,7 +3,7 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { Alarm, AlarmKind } from '../schedule/alarm.ts';
 import type { Service } from '../schedule/service.ts';
-import type { SourceStatus } from '../schedule/status.ts';
+import type { SourceStatus } from '../schedule/status-source.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
 
 /** Kinds of a shop's status, and what is about the daemon or about not knowing. */

@@ -1,4 +1,4 @@
-// Instants as status tells them.
+// Instants as status tells and judges them.
 import { Temporal } from 'temporal-polyfill';
 
 /** RFC 3339 with the zone's own offset, to the second. */
@@ -7,3 +7,6 @@ export function text(epochMs: number, timezone: string): string {
     .toZonedDateTimeISO(timezone)
     .toString({ smallestUnit: 'second', timeZoneName: 'never' });
 }
+
+/** What is dated further ahead of our clock than this was written under a wrong clock, or our clock is wrong now. */
+export const FUTURE_MS = 10 * 60_000;

@@ -4,7 +4,7 @@ import { currentNotices, type Notice, noticeOf } from '../../src/notify/alarms.t
 import { decide, GROUP_REST_MS, type Known } from '../../src/notify/decide.ts';
 import { composeMessage } from '../../src/notify/message.ts';
 import type { Alarm } from '../../src/schedule/alarm.ts';
-import type { SourceStatus } from '../../src/schedule/status.ts';
+import type { SourceStatus } from '../../src/schedule/status-source.ts';
 import type { ShopSurvey } from '../../src/schedule/survey.ts';
 
 const MINUTE = 60_000;
