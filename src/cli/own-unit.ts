@@ -1,15 +1,14 @@
 // A restore unit of this command's own, for what it does as another user: the same process that systemd would start, with the same request.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { type Hearing, hearUnit } from '../restore/ask-unit.ts';
 import type { UnitRequest } from '../restore/request.ts';
+import { SCRATCH_USERS, systemUsers } from './scratch-users.ts';
 
-/** Who owns the scratch folder where no package made it, the first that the system knows: nobody's shop, and not the daemon. */
-const SCRATCH_USERS = ['coffre-restore', 'mysql', 'nobody'] as const;
 /** What it made is removed by then. */
 const LEAVE_WITHIN_MS = 60_000;
 
@@ -27,7 +26,7 @@ export async function askOwnUnit<Result extends object>(
   const { signal } = hearing;
   signal.throwIfAborted();
   const uid = process.geteuid?.() ?? 0;
-  makeScratch(config.restore.scratchDir, uid);
+  makeScratch(config.restore, uid);
   const [script = ''] = process.argv.slice(1);
   const line = JSON.stringify(request);
   const command = ['--config', config.file, 'restore-unit', `0-${process.pid}-${uid}`, ...(uid === 0 ? [] : ['--as-owner', line])];
@@ -51,12 +50,15 @@ export async function askOwnUnit<Result extends object>(
 }
 
 /** Throws E_TARGET_WRITE. */
-function makeScratch(folder: string, uid: number): void {
+function makeScratch({ scratchDir: folder, scratchUser }: Config['restore'], uid: number): void {
   if (lstatSync(folder, { throwIfNoEntry: false })) return;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     chmodSync(folder, 0o700);
-    const owner = uid === 0 ? scratchUser() : null;
+    if (uid !== 0) return;
+    const users = systemUsers();
+    const wanted = scratchUser === null ? SCRATCH_USERS : [scratchUser];
+    const owner = wanted.map((user) => users.find(({ name, uid: number }) => name === user || String(number) === user)).find(Boolean);
     if (owner) chownSync(folder, owner.uid, owner.gid);
   } catch (cause) {
     throw new CoffreError('E_TARGET_WRITE', `cannot make ${folder}: ${(cause as NodeJS.ErrnoException).code}`, {
@@ -64,13 +66,4 @@ function makeScratch(folder: string, uid: number): void {
       hint: `restore.scratchDir names another folder; or mkdir -p ${folder}`,
     });
   }
-}
-
-function scratchUser(): { readonly uid: number; readonly gid: number } | null {
-  const lines = readFileSync('/etc/passwd', 'latin1').split('\n');
-  for (const name of SCRATCH_USERS) {
-    const [, , uid, gid] = lines.find((line) => line.startsWith(`${name}:`))?.split(':') ?? [];
-    if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
-  }
-  return null;
 }

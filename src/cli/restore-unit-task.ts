@@ -6,6 +6,7 @@ import { CoffreError } from '../errors.ts';
 import type { RestoreDeps } from '../restore/execute.ts';
 import type { UnitRequest } from '../restore/request.ts';
 import type { RestoreAdapters } from './adapters.ts';
+import { strangerAs, systemUsers } from './scratch-users.ts';
 
 /** Who owns a folder, and so may write into it. */
 export interface Owner {
@@ -58,15 +59,20 @@ export function ownerOf(folder: string, hints: { readonly absent: string; readon
 }
 
 /**
- * Who serves what goes into the scratch folder (restore.scratchDir): not the daemon's user, who could look into a process of his own.
- * Throws E_RESTORE_REFUSED.
+ * Who serves what goes into the scratch folder (restore.scratchDir): not the daemon's user, who could look into a process of his own, nor anybody
+ * whose data the restored could reach. Throws E_RESTORE_REFUSED.
  */
-export function scratchOwner(config: Config): Owner {
-  const { scratchDir } = config.restore;
-  const give = `mkdir -p ${scratchDir} && chown coffre-restore: ${scratchDir} && chmod 700 ${scratchDir}`;
+export function scratchOwner({ restore: { scratchDir, scratchUser }, shops, stateDir }: Config): Owner {
+  const user = scratchUser ?? 'coffre-restore';
+  const give = `mkdir -p ${scratchDir} && chown -R ${user}: ${scratchDir} && chmod 700 ${scratchDir}`;
   const owner = ownerOf(scratchDir, { absent: give, roots: give });
-  if (owner.uid === lstatSync(config.stateDir, { throwIfNoEntry: false })?.uid) {
-    throw new CoffreError('E_RESTORE_REFUSED', `${scratchDir} belongs to the daemon’s user`, { hint: give });
-  }
+  const refuse = (what: string, hint: string): CoffreError => new CoffreError('E_RESTORE_REFUSED', `${scratchDir} ${what}`, { hint });
+  if (owner.uid === lstatSync(stateDir, { throwIfNoEntry: false })?.uid) throw refuse('belongs to the daemon’s user', give);
+  const trees = [...shops.values()].flatMap(({ files, host }) => (host.type === 'local' && files ? [files.root] : []));
+  const stranger = strangerAs(owner.uid, {
+    ...{ wanted: scratchUser, users: systemUsers() },
+    shops: trees.flatMap((root) => lstatSync(root, { throwIfNoEntry: false })?.uid ?? []),
+  });
+  if (stranger !== null) throw refuse(stranger, `${give}; or restore.scratchUser names who is meant`);
   return owner;
 }

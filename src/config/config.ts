@@ -120,6 +120,8 @@ export interface ContractConfig {
   readonly prices: readonly { readonly from: string; readonly perTBMonth: string; readonly s0: number | null }[];
   /** null: amounts are before tax alone. */
   readonly taxPercent: string | null;
+  /** Later rates, by day: the last day of what is billed says which one counts. */
+  readonly taxRates: readonly { readonly from: string; readonly percent: string }[];
   readonly index: {
     readonly s0: number;
     /** The first day on which the price is indexed; each year again. */
@@ -315,6 +317,8 @@ export interface Config {
     readonly unattended: boolean;
     /** What is restored for a look (drills, exports) comes here; its owner is who the unit becomes for that. */
     readonly scratchDir: string;
+    /** Whose it must be, by name or number; null: the package's user, nobody's, or a number that is nobody else's. */
+    readonly scratchUser: string | null;
     /** How long an export that somebody asked the daemon for can be downloaded. */
     readonly keepExportsMs: number;
     /** A server in which drills load databases, each into a schema of its own (`coffre_drill_…`), as this account; null: one of the drill's own. */

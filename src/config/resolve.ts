@@ -102,6 +102,7 @@ export function resolveConfig(
       socket: written.restore.socket === null ? null : absolute(written.restore.socket),
       unattended: written.restore.unattended,
       scratchDir: absolute(written.restore.scratchDir),
+      scratchUser: written.restore.scratchUser ?? null,
       keepExportsMs: written.restore.keepExports,
       drillDatabase: resolveDrillDatabase(reading),
     },

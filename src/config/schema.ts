@@ -121,6 +121,7 @@ export const configFileSchema = strict({
     socket: path.nullable().default('/run/coffre-restore.sock'),
     unattended: flag.default(false),
     scratchDir: path.default('/var/cache/coffre-restore'),
+    scratchUser: text('a user of this machine is expected: its name, or its number in quotes').nullish(),
     keepExports: duration.prefault('7d'),
     drillDatabase: strict({
       url: text('the address of a server is expected, such as mysql://coffre_drill@127.0.0.1:3306'),
