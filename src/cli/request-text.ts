@@ -37,6 +37,10 @@ function describeChosen(preview: RequestPreview, zone: string, isNow: boolean): 
   });
   if (tables.length > 0) lines.push(`  tables     ${tables.join(', ')}`);
   if (paths.length > 0) lines.push(`  paths      ${paths.join(', ')}`);
+  // a request of a daemon of an older version says nothing of these
+  const { emptied = [], unknown = [] } = preview;
+  if (emptied.length > 0) lines.push(`  emptied    ${emptied.join(', ')}: rows of these are left out of backups, and are lost`);
+  if (unknown.length > 0) lines.push(`  not known  whether the snapshot holds ${unknown.join(', ')}: only the restore can tell`);
   if (gapMs !== null && database && files) {
     const newer = database.asOf > files.asOf ? 'the database is newer than the files by' : 'the files are newer than the database by';
     lines.push(`  gap        ${gapMs === 0 ? 'none' : `${newer} ${formatDuration(gapMs)}`}`);

@@ -34,6 +34,12 @@ const previewFields = {
     .object({ expectedMs: z.number(), lowMs: z.number(), highMs: z.number() })
     .nullable()
     .describe('how long it takes, whole sources counted; null: nothing like it was measured'),
+  unknown: z
+    .array(z.string())
+    .describe(
+      'tables and paths of which nobody can say before the restore whether the snapshot holds them; what it does not hold is refused',
+    ),
+  emptied: z.array(z.string()).describe('tables whose rows are left out of backups: a restore leaves them empty'),
 };
 const previewDocument = z.object(previewFields);
 const previewWithPromise = z.object({
@@ -277,8 +283,17 @@ function forPrincipal(document: RequestDocument, principal: Principal): z.output
 }
 
 /** Schemas know no readonly arrays. */
-const mutablePreview = ({ lost, paths, snapshots, tables, ...rest }: RequestDocument['preview']): z.output<typeof previewDocument> => ({
+const mutablePreview = ({
+  emptied,
+  lost,
+  paths,
+  snapshots,
+  tables,
+  unknown,
+  ...rest
+}: RequestDocument['preview']): z.output<typeof previewDocument> => ({
   ...{ ...rest, paths: [...paths], tables: [...tables], snapshots: [...snapshots], lost: [...lost] },
+  ...{ emptied: [...emptied], unknown: [...unknown] },
 });
 
 const previewFor = ({ deadline, clockStarts, targetMs, unattended, ...preview }: Awaited<ReturnType<typeof previewNow>>) => ({

@@ -20,6 +20,9 @@ export const wantedSchema = z.strictObject({
 });
 export type Wanted = z.output<typeof wantedSchema>;
 
+/** Clocks of two machines may differ by so much. */
+const AHEAD_MS = 60_000;
+
 /**
  * Patterns are of paths inside the shop's tree. Throws E_USAGE for one that is absolute, goes up, or is none: such a thing would match
  * nothing, and whoever wrote it meant a place.
@@ -28,10 +31,24 @@ export function checkWanted({ paths }: Wanted): void {
   for (const path of paths) {
     const isInside = !path.startsWith('/') && !path.split('/').includes('..') && !/\p{Cc}/u.test(path);
     if (!isInside) {
-      throw new CoffreError('E_USAGE', `${JSON.stringify(path)} is no path inside the shop`, { hint: 'such as img/p, or config/*.php' });
+      throw new CoffreError('E_USAGE', `${JSON.stringify(path)} is no path inside the shop`, {
+        hint: 'from the top of the shop’s tree, without a slash before it: img/p, or config/*.php',
+      });
+    }
+    if (path.replace(/[./]/g, '') === '' && !path.includes('...')) {
+      throw new CoffreError('E_USAGE', `${JSON.stringify(path)} names no file of the shop`, {
+        hint: 'for all of them: --source files, without --path',
+      });
     }
   }
   compilePatterns(paths);
+}
+
+/** A time to come has no state of the shop. Throws E_USAGE. `tell`: of an instant, for people. */
+export function checkPast(at: Temporal.Instant | null, nowMs: number, tell: (instant: Temporal.Instant) => string): void {
+  if (at === null || at.epochMilliseconds <= nowMs + AHEAD_MS) return;
+  const now = Temporal.Instant.fromEpochMilliseconds(nowMs);
+  throw new CoffreError('E_USAGE', `${tell(at)} is still to come: it is ${tell(now)}`, { hint: 'without a time it is the newest state' });
 }
 
 /** A snapshot that is restored, as it is shown. Instants are RFC 3339, sizes bytes, durations milliseconds. */
@@ -58,7 +75,15 @@ export interface PreviewedLoss {
   readonly newerSnapshots: number;
 }
 
-export interface RequestPreview {
+/** What is known beforehand of tables and paths that are asked for by name. */
+export interface PartsKnown {
+  /** Of these nobody can say before the restore whether they are in the snapshot: coffre has no index of its own that says it. */
+  readonly unknown: readonly string[];
+  /** Tables whose rows were left out when the snapshot was taken: a restore leaves them empty. */
+  readonly emptied: readonly string[];
+}
+
+export interface RequestPreview extends PartsKnown {
   readonly shop: string;
   readonly at: string | null;
   readonly tables: readonly string[];
@@ -98,14 +123,15 @@ export function wantedSources({ paths, sources, tables }: Wanted, declared: read
   return RESTORED_SOURCES.filter((source) => chosen.includes(source));
 }
 
-/** How long it takes is not in it. `chosen`: the snapshots themselves. Throws E_UNKNOWN_SNAPSHOT, saying what there is instead; E_USAGE. */
+/** How long it takes, and whether what is named is there, is not in it. `chosen`: the snapshots themselves. Throws E_UNKNOWN_SNAPSHOT, saying what there is instead; E_USAGE. */
 export function previewRequest(
   wanted: Wanted,
   facts: PreviewFacts,
-): { readonly preview: Omit<RequestPreview, 'estimate'>; readonly chosen: readonly SnapshotWithCopies[] } {
+): { readonly preview: Omit<RequestPreview, 'estimate' | keyof PartsKnown>; readonly chosen: readonly SnapshotWithCopies[] } {
   checkWanted(wanted);
   const { declared, nowMs, shop, tell } = facts;
   const at = wanted.at === null ? null : Temporal.Instant.from(wanted.at);
+  checkPast(at, nowMs, tell);
   const chosen = wantedSources(wanted, declared).map((source) => chooseSnapshot(facts.snapshots, { shop, source, at, from: null, tell }));
   const [database, files] = RESTORED_SOURCES.map((source) => chosen.find((one) => one.source === source));
   const preview = {

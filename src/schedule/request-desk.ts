@@ -17,6 +17,7 @@ import { calendarOf } from '../restore/rto-calendar.ts';
 import { deadlineOf, type RtoCalendar, readRto } from '../restore/rto-clock.ts';
 import { newId } from '../segment/id.ts';
 import { readEstimate } from './restore-estimate.ts';
+import { lookForParts } from './wanted-parts.ts';
 
 export interface DeskDeps {
   readonly config: Config;
@@ -56,12 +57,13 @@ export const isUnattended = ({ restore }: Config): boolean => restore.unattended
 export async function previewNow({ catalog, clock, config }: DeskDeps, name: string, wanted: Wanted): Promise<PreviewNow> {
   const shop = shopOf(config, name);
   const nowMs = clock.nowMs();
+  const tell = (instant: Temporal.Instant): string =>
+    instant.toZonedDateTimeISO(config.timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' ');
   const { chosen, preview } = previewRequest(wanted, {
-    ...{ shop: name, nowMs, snapshots: await listSnapshots(catalog, name) },
+    ...{ shop: name, nowMs, snapshots: await listSnapshots(catalog, name), tell },
     declared: RESTORED_SOURCES.filter((source) => shop[source] !== null),
-    tell: (instant) =>
-      instant.toZonedDateTimeISO(config.timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' '),
   });
+  const known = await lookForParts({ stateDir: config.stateDir, clock, tell }, chosen, wanted);
   // of a part of a source as of the whole: nobody measured how long that part takes
   const part: ShopConfig = {
     ...shop,
@@ -74,7 +76,7 @@ export async function previewNow({ catalog, clock, config }: DeskDeps, name: str
   const now = Temporal.Instant.fromEpochMilliseconds(nowMs);
   const reading = readRto(calendar, { approvedAt: now, doneAt: null, targetMs: rto.targetMs }, now);
   return {
-    ...preview,
+    ...{ ...preview, ...known },
     estimate: estimate && { expectedMs: estimate.expectedMs, lowMs: estimate.lowMs, highMs: estimate.highMs },
     ...{ targetMs: rto.targetMs, deadline: reading.deadline.toString(), clockStarts: reading.resumesAt?.toString() ?? null },
     unattended: isUnattended(config),

@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { RequestEventRow, RequestRow } from '../catalog/requests.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { RequestState } from '../restore/request-life.ts';
-import type { RequestPreview, Wanted } from '../restore/request-preview.ts';
+import type { PartsKnown, RequestPreview, Wanted } from '../restore/request-preview.ts';
 import { calendarOf, parsePromise } from '../restore/rto-calendar.ts';
 import { type RtoCalendar, readRto } from '../restore/rto-clock.ts';
 
@@ -103,8 +103,10 @@ export async function requestDocument(row: RequestRow, nowMs: number, calendars:
 
 /** What was kept of it beside what is promised now, which is a thing of the moment. */
 function previewOf({ preview }: RequestRow): RequestPreview {
-  const { at, estimate, gapMs, lost, paths, shop, snapshots, tables } = JSON.parse(preview) as RequestPreview;
-  return { at, estimate, gapMs, lost, paths, shop, snapshots, tables };
+  // one that an older version showed says nothing of the last two
+  const told = JSON.parse(preview) as Omit<RequestPreview, keyof PartsKnown> & Partial<PartsKnown>;
+  const { at, emptied = [], estimate, gapMs, lost, paths, shop, snapshots, tables, unknown = [] } = told;
+  return { at, emptied, estimate, gapMs, lost, paths, shop, snapshots, tables, unknown };
 }
 
 /** How long it was held after its approval: the clock went on meanwhile. `events`: oldest first. */
