@@ -37,24 +37,27 @@ export const systemClock: Clock = {
     arm(Math.max(0, delayMs));
     return { cancel: () => clearTimeout(handle) };
   },
-  sleep(delayMs, signal) {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason);
-      };
-      const timer = systemClock.after(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
-  },
+  sleep: (delayMs, signal) => sleepOn(systemClock, delayMs, signal),
 };
+
+/** `Clock.sleep` of a clock that has timers. */
+export function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = (): void => {
+      timer.cancel();
+      reject(signal?.reason);
+    };
+    const timer = clock.after(delayMs, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
 
 /**
  * Runs `work` with a signal that aborts after `limitMs` (with `makeError`'s error) or when `parent` does. `uncountedMs` tells how many

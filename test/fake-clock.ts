@@ -1,6 +1,6 @@
 // A clock that moves only when a test says so: wall time, monotonic time and timers together.
 import { Temporal } from 'temporal-polyfill';
-import type { Clock, Timer } from '../src/clock.ts';
+import { type Clock, sleepOn, type Timer } from '../src/clock.ts';
 
 interface Pending {
   readonly dueMs: number;
@@ -38,21 +38,7 @@ export class FakeClock implements Clock {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason);
-      };
-      const timer = this.after(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return sleepOn(this, delayMs, signal);
   }
 
   /** Moves time on, firing what comes due in its order, each at its own time; timers set meanwhile count too. */

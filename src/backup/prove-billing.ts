@@ -6,6 +6,7 @@ import { BEFORE_FIRST } from '../billing/ledger-page.ts';
 import { billingMark } from '../billing/mark.ts';
 import type { PeakToProve, PreparedProof } from '../billing/prepare-proof.ts';
 import type { Check } from '../billing/prove-ledger.ts';
+import { versionRow } from '../catalog/object-version.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, VaultConfig } from '../config/config.ts';
@@ -238,13 +239,7 @@ const contractOf = ({ contract }: PeakToProve): string => contract;
 
 /** It may have been released since the ledger was read. */
 async function isLive({ db }: Catalog, vault: Vault, key: string, versionId: string): Promise<boolean> {
-  const row = await db
-    .selectFrom('objects')
-    .select('state')
-    .where('vault', '=', vault.name)
-    .where('key', '=', key)
-    .where('versionId', '=', versionId)
-    .executeTakeFirst();
+  const row = await versionRow(db, { vault: vault.name, key, versionId });
   return row === undefined || row.state === 'stored';
 }
 

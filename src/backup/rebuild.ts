@@ -5,6 +5,7 @@ import { lockColumns, uploadVersion } from '../billing/entries.ts';
 import { BEFORE_FIRST, type ChainPlace } from '../billing/ledger-page.ts';
 import { addPage, compareLedger, type ListedBytes, openLedger, sayLost, settleLedger, type Unsaid } from '../billing/recovered.ts';
 import { type CopyHint, copyHints, insertTables, type PlainTables, snapshotHints } from '../catalog/checkpoint-tables.ts';
+import { versionRow } from '../catalog/object-version.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
@@ -203,13 +204,7 @@ async function recordOwn(request: RebuildRequest): Promise<RebuildFinding[]> {
     const object = await vault.stat(key, versionId);
     if (object === null) continue;
     await catalog.transaction(async (tx) => {
-      const known = await tx
-        .selectFrom('objects')
-        .select('id')
-        .where('vault', '=', vault.name)
-        .where('key', '=', key)
-        .where('versionId', '=', versionId)
-        .executeTakeFirst();
+      const known = await versionRow(tx, { vault: vault.name, key, versionId });
       const refId = checkpoint?.time ?? null;
       if (known) {
         await tx.updateTable('objects').set({ kind, refId }).where('id', '=', known.id).execute();
@@ -261,13 +256,7 @@ async function recordUploads({ catalog, vault, clock }: RebuildRequest, shop: st
   for (const { key, uploadId, sizeBytes } of uploads) {
     await catalog.transaction(async (tx) => {
       const versionId = uploadVersion(uploadId);
-      const known = await tx
-        .selectFrom('objects')
-        .select('id')
-        .where('vault', '=', vault.name)
-        .where('key', '=', key)
-        .where('versionId', '=', versionId)
-        .executeTakeFirst();
+      const known = await versionRow(tx, { vault: vault.name, key, versionId });
       if (known) return;
       // a key of our layout whose object never came to be: parts of a run that died with the machine
       const kind = parseKey(key) === null ? 'foreign' : 'upload';

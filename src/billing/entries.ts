@@ -1,6 +1,7 @@
 // What one event does to a row of `objects` and to the ledger, always both in the caller's transaction.
 import type { Insertable, Kysely, Selectable } from 'kysely';
 import type { Temporal } from 'temporal-polyfill';
+import { versionRow } from '../catalog/object-version.ts';
 import type { LedgerTable } from '../catalog/tables/ledger.ts';
 import type { ObjectsTable } from '../catalog/tables/objects.ts';
 import type { Tables } from '../catalog/tables.ts';
@@ -93,13 +94,7 @@ export async function uploadRow(
   object: Pick<ObjectRow, 'vault' | 'key'>,
   uploadId: string,
 ): Promise<ObjectRow | undefined> {
-  return await tx
-    .selectFrom('objects')
-    .selectAll()
-    .where('vault', '=', object.vault)
-    .where('key', '=', object.key)
-    .where('versionId', '=', uploadVersion(uploadId))
-    .executeTakeFirst();
+  return await versionRow(tx, { ...object, versionId: uploadVersion(uploadId) });
 }
 
 export function lockColumns(lock: Lock | null, nowMs: number) {
@@ -236,13 +231,7 @@ export async function insertFoundUpload(tx: Kysely<Tables>, clock: Clock, found:
 
 export async function insertFound(tx: Kysely<Tables>, clock: Clock, found: FoundVersion): Promise<number> {
   const { object } = found;
-  const known = await tx
-    .selectFrom('objects')
-    .select('id')
-    .where('vault', '=', found.vault)
-    .where('key', '=', object.key)
-    .where('versionId', '=', object.versionId)
-    .executeTakeFirst();
+  const known = await versionRow(tx, { vault: found.vault, key: object.key, versionId: object.versionId });
   if (known) return known.id;
   const nowMs = clock.nowMs();
   const id = await insertObject(tx, {

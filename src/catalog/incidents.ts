@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import { openBreach, openMissingBreaches } from './breaches.ts';
+import { versionRow } from './object-version.ts';
 import type { Catalog } from './open.ts';
 import type { IncidentKind, IncidentsTable } from './tables/incidents.ts';
 import type { Tables } from './tables.ts';
@@ -100,16 +101,8 @@ export async function recordLook(catalog: Catalog, clock: Clock, look: Look): Pr
 }
 
 /** A lost version that the store holds after all. */
-async function isThere(tx: Kysely<Tables>, { vault, key, versionId }: IncidentRow): Promise<boolean> {
-  const row = await tx
-    .selectFrom('objects')
-    .select('id')
-    .where('vault', '=', vault)
-    .where('key', '=', key)
-    .where('versionId', '=', versionId)
-    .where('state', '=', 'stored')
-    .executeTakeFirst();
-  return row !== undefined;
+async function isThere(tx: Kysely<Tables>, row: IncidentRow): Promise<boolean> {
+  return (await versionRow(tx, row))?.state === 'stored';
 }
 
 async function tell(

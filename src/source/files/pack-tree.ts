@@ -2,6 +2,7 @@
 import { createHash, hash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { paddedBytes } from '../../host/ustar.ts';
+import type { FileEntry } from '../source.ts';
 import { MOST_HEADER_BYTES, writeHeaders } from './pax-header.ts';
 
 /** Files to pack, field by field: what crosses to a thread that way costs next to nothing. */
@@ -24,15 +25,7 @@ export interface TreeToPack {
 }
 
 /** What lstat said of a file that was not, when it was read, what the scan had seen. */
-export interface SeenAnew {
-  readonly sizeBytes: number;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly inode: bigint;
-}
+export type SeenAnew = Pick<FileEntry, 'sizeBytes' | 'mode' | 'uid' | 'gid' | 'mtimeNs' | 'ctimeNs' | 'inode'>;
 
 export interface TreePacked {
   /** By number of the file: hex SHA-256 of its content as packed; '' for what was not packed, and for symbolic links. */
