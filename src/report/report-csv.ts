@@ -1,5 +1,6 @@
 // A report as one table: a row for each thing that was done or happened, in the order of time. Decimals as people of the language write them.
 import { csvOf, freeText, type Separator } from '../billing/csv.ts';
+import { causeIn } from './causes.ts';
 import type { Report } from './report-schema.ts';
 import type { Language } from './wording.ts';
 
@@ -12,13 +13,14 @@ type Cells = Partial<Record<(typeof COLUMNS)[number], string | null>>;
 
 /**
  * `row` is the kind of a run (backup, verify …), drill, request, incident, breach, hold, change or volume (a day: gigabytes is its peak). Of drills
- * and requests hours is what was counted, target_hours the promise.
+ * and requests hours is what was counted, target_hours the promise. `note`: why it failed, or what operators said.
  */
 export function reportCsv(report: Report, language: Language, separator: Separator = ','): string {
   const decimal = (value: number | null): string | null =>
     value === null ? null : language === 'fr' ? String(value).replace('.', ',') : String(value);
   const gigabytes = (bytes: number | null): string | null => decimal(bytes === null ? null : Number((bytes / 1e9).toFixed(6)));
   const hours = (ms: number | null): string | null => decimal(ms === null ? null : Number((ms / 3_600_000).toFixed(4)));
+  const cause = (code: string | null): string | null => (code === null ? null : causeIn(language, code));
   const note = (said: string | null): string | null => (said === null ? null : freeText(said));
   const rows: Cells[] = [
     ...report.runs
@@ -26,6 +28,7 @@ export function reportCsv(report: Report, language: Language, separator: Separat
       .filter(({ kind }) => kind !== 'drill')
       .map(({ bytes, code, endedAt, kind, run, source, startedAt, state }) => ({
         ...{ row: kind, id: run, at: startedAt, ended_at: endedAt, source, outcome: state, code, gigabytes: gigabytes(bytes) },
+        note: cause(code),
       })),
     ...report.drills.map(({ code, drill, endedAt, outcome, restoreMs, startedAt, targetMs, vault }) => ({
       ...{
@@ -38,6 +41,7 @@ export function reportCsv(report: Report, language: Language, separator: Separat
         code,
         hours: hours(restoreMs),
         target_hours: hours(targetMs),
+        note: cause(code),
       },
     })),
     ...report.requests.map(({ countedMs, createdAt, deadline, endedAt, leftMs, outcome, request, state }) => ({

@@ -1,9 +1,11 @@
 // A report as one page that needs nothing else and prints on A4, for the shop's owner.
 import { Temporal } from 'temporal-polyfill';
 import { type Html, html, htmlPage } from '../billing/html.ts';
+import { causeIn } from './causes.ts';
 import { calendarPlot, volumePlot } from './report-plots.ts';
 import type { Report } from './report-schema.ts';
 import { changeName, type ReportWords, reportWords } from './report-words.ts';
+import { termIn } from './terms.ts';
 import { bytesIn, dayIn, durationIn, type Language, momentIn, shortMomentIn, wholeNumber } from './wording.ts';
 
 const STYLE = `
@@ -36,7 +38,15 @@ footer { margin-top: 8mm; padding-top: 2mm; border-top: 1px solid #9aa4af; color
 `;
 
 /** A cell: text, or what it is beside that. */
-type Cell = string | { readonly text: string; readonly as: 'n' | 't' | 'red' | 'code' };
+type Plain = string | { readonly text: string; readonly as: 'n' | 't' | 'red' | 'code' };
+type Cell = Plain | Coded;
+
+/** Words, and behind them in small what stands for them in records. */
+interface Coded {
+  readonly text: string;
+  readonly code: string;
+  readonly as?: 'red';
+}
 
 /** Whole, as HTML. Nothing is fetched, nothing is run. */
 export function reportPage(report: Report, language: Language): string {
@@ -170,7 +180,7 @@ class Sections {
     };
   }
 
-  #section(title: string, heads: readonly Cell[], rows: readonly (readonly Cell[])[], isAlways = false): Html | null {
+  #section(title: string, heads: readonly Plain[], rows: readonly (readonly Cell[])[], isAlways = false): Html | null {
     if (rows.length === 0) return isAlways ? html`<h2>${title}</h2>\n<p>${this.#words.nothing}</p>\n` : null;
     return html`<h2>${title}</h2>\n${table(heads, rows)}`;
   }
@@ -182,7 +192,7 @@ class Sections {
     const number = (value: number): Cell => ({ text: wholeNumber(value, this.#language), as: 'n' });
     return this.#section(
       words.sourcesTitle,
-      [words.source, ...[words.done, words.failed, words.other, words.stored].map((text): Cell => ({ text, as: 'n' })), words.last],
+      [words.source, ...[words.done, words.failed, words.other, words.stored].map((text): Plain => ({ text, as: 'n' })), words.last],
       groups.map(([source, rows]) => {
         const good = rows.filter(({ state }) => state === 'done');
         const failed = rows.filter(({ state }) => state === 'failed').length;
@@ -200,10 +210,10 @@ class Sections {
     const failed = this.#report.runs.filter(({ kind, state }) => state === 'failed' && kind !== 'drill');
     return this.#section(
       words.failuresTitle,
-      [words.when, words.what, words.source, words.code],
+      [words.when, words.what, words.source, words.cause],
       failed.map(({ code, kind, source, startedAt }) => [
         ...[this.#when(startedAt), words.kinds[kind], source === null ? '' : words.sources[source]],
-        { text: code ?? '', as: 'code' } as const,
+        code === null ? '–' : { text: causeIn(this.#language, code), code },
       ]),
     );
   }
@@ -220,7 +230,7 @@ class Sections {
       const read = kind === 'verify' ? this.#report.totals.verifiedBytes : null;
       return [[words.kinds[kind], number(done), number(failed), number(own.length - done - failed), this.#bytes(read)]];
     });
-    const heads = [words.done, words.failed, words.other, words.volume].map((text): Cell => ({ text, as: 'n' }));
+    const heads = [words.done, words.failed, words.other, words.volume].map((text): Plain => ({ text, as: 'n' }));
     return this.#section(words.upkeepTitle, [words.what, ...heads], rows, true);
   }
 
@@ -233,7 +243,9 @@ class Sections {
         ...[this.#when(startedAt), vault],
         outcome === 'passed'
           ? words.results.passed
-          : ({ text: `${words.results.failed}${code === null ? '' : ` [${code}]`}`, as: 'red' } as const),
+          : code === null
+            ? ({ text: words.results.failed, as: 'red' } as const)
+            : ({ text: words.failedBy(causeIn(this.#language, code)), code, as: 'red' } as const),
         { text: durationIn(this.#language, restoreMs), as: 'n' } as const,
         { text: durationIn(this.#language, targetMs), as: 'n' } as const,
         { text: drill, as: 'code' } as const,
@@ -283,7 +295,8 @@ class Sections {
           acknowledgedAt === null ? null : `${words.acknowledged(this.#said(acknowledgedAt))}${reason === null ? '' : ` (${reason})`}`,
         ].filter((text) => text !== null);
         const end: Cell = ends.length === 0 ? { text: words.open, as: 'red' } : ends.join(', ');
-        return [this.#when(firstSeenAt), vault, words.incidentKinds[kind] ?? kind, this.#bytes(sizeBytes), end];
+        const nature: Cell = { text: words.incidentKinds[kind] ?? kind, code: kind };
+        return [this.#when(firstSeenAt), vault, nature, this.#bytes(sizeBytes), end];
       }),
       true,
     );
@@ -319,16 +332,16 @@ class Sections {
 
   #changes(): Html | null {
     const words = this.#words;
-    const shown = (text: string | null): string => {
+    const shown = (what: string, text: string | null): string => {
       if (text === null) return '–';
       if (Object.hasOwn(words.states, text)) return words.states[text as keyof ReportWords['states']];
-      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#end(text) : termIn(text, this.#language);
+      return /^\d{4}-\d\d-\d\dT.*Z$/.test(text) ? this.#end(text) : termIn(this.#language, what, text);
     };
     return this.#section(
       words.changesTitle,
       [words.when, words.what, words.before, words.after, ...(this.#report.holds === null ? [] : [words.reason])],
       this.#report.changes.map(({ at, from, reason, to, what }) => [
-        ...[this.#when(at), changeName(what, words), shown(from), shown(to)],
+        ...[this.#when(at), changeName(what, words), shown(what, from), shown(what, to)],
         ...(this.#report.holds === null ? [] : [reason ?? '']),
       ]),
       true,
@@ -337,7 +350,10 @@ class Sections {
 
   #versions(): Html | null {
     const words = this.#words;
-    const rows = Object.entries(this.#report.versions).map(([name, value]) => [changeName(name, words), termIn(value, this.#language)]);
+    const rows = Object.entries(this.#report.versions).map(([name, value]) => [
+      changeName(name, words),
+      termIn(this.#language, name, value),
+    ]);
     return this.#section(words.versionsTitle, [words.term, ''], rows);
   }
 
@@ -357,24 +373,15 @@ class Sections {
   }
 }
 
-/** `14d` as people write it; `off` as such. */
-function termIn(text: string, language: Language): string {
-  if (text === 'off') return '–';
-  if (language === 'en') return text.replace(/^(\d+)d\b/, '$1\u00a0days');
-  return text
-    .replace(/^(\d+)d\b/, '$1\u00a0jours')
-    .replace(/^(\d+)h\b/, '$1\u00a0h')
-    .replace('(business)', '(heures ouvrées)')
-    .replace('(24x7)', '(24\u00a0h/24, 7\u00a0j/7)');
-}
-
 const result = (state: Report['runs'][number]['state'], words: ReportWords): Cell =>
   state === 'failed' ? { text: words.results.failed, as: 'red' } : words.results[state];
 
-function table(heads: readonly Cell[], rows: readonly (readonly Cell[])[]): Html {
-  const head = (cell: Cell): Html => (typeof cell === 'string' ? html`<th>${cell}</th>` : html`<th class="${cell.as}">${cell.text}</th>`);
+function table(heads: readonly Plain[], rows: readonly (readonly Cell[])[]): Html {
+  const head = (cell: Plain): Html => (typeof cell === 'string' ? html`<th>${cell}</th>` : html`<th class="${cell.as}">${cell.text}</th>`);
   const cell = (value: Cell): Html => {
     if (typeof value === 'string') return html`<td>${value}</td>`;
+    if ('code' in value)
+      return html`<td${value.as === undefined ? null : html` class="${value.as}"`}>${value.text} <small class="code">${value.code}</small></td>`;
     return value.as === 'code' ? html`<td><code>${value.text}</code></td>` : html`<td class="${value.as}">${value.text}</td>`;
   };
   return html`<table>

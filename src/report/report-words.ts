@@ -78,6 +78,7 @@ const FRENCH = {
   drillsTitle: 'Exercices de restauration',
   when: 'Date',
   result: 'Résultat',
+  failedBy: (cause: string) => `échec\u00a0: ${cause}`,
   results: {
     ...{ done: 'réussie', failed: 'échec', interrupted: 'interrompue', cancelled: 'annulée', running: 'en cours', queued: 'en attente' },
     passed: 'réussi',
@@ -101,9 +102,16 @@ const FRENCH = {
   found: 'Constaté le',
   over: 'Fin',
   incidentKinds: {
-    ...{ missing: 'objet disparu', altered: 'objet altéré', lock: 'verrou affaibli', 'delete marker': 'marqueur de suppression' },
-    ...{ 'foreign version': 'version étrangère', 'foreign upload': 'dépôt étranger', 'foreign prefix': 'dossier étranger' },
-    ...{ reappeared: 'objet réapparu', drift: 'écart de volume', clock: 'horloge incertaine' },
+    missing: 'un objet sauvegardé a disparu du stockage',
+    altered: 'un objet sauvegardé ne contient plus ce qui avait été enregistré',
+    lock: 'la protection d’un objet contre l’effacement a été affaiblie',
+    'delete marker': 'un objet sauvegardé a été marqué comme supprimé par un tiers',
+    'foreign version': 'un contenu qui n’est pas le nôtre a été déposé à la place d’un objet sauvegardé',
+    'foreign upload': 'un dépôt inachevé n’est pas le nôtre',
+    'foreign prefix': 'un contenu qui n’est pas le nôtre se trouve à côté des sauvegardes',
+    reappeared: 'un objet supprimé est réapparu',
+    drift: 'le volume relevé n’est pas celui du stockage',
+    clock: 'une horloge n’était pas sûre',
   } as Readonly<Record<string, string>>,
   gone: (when: string) => `disparu le ${when}`,
   acknowledged: (when: string) => `examiné le ${when}`,
@@ -142,7 +150,7 @@ const FRENCH = {
   increment: 'incrémentale',
   nothing: 'Néant.',
   reference: 'Référence',
-  code: 'Code',
+  cause: 'Cause',
   footer: 'Ce document est établi automatiquement par coffre à partir de ses propres relevés. 1\u00a0Go vaut 10⁹ octets.',
 } as const;
 
@@ -222,6 +230,7 @@ const ENGLISH: ReportWords = {
   drillsTitle: 'Restore drills',
   when: 'When',
   result: 'Result',
+  failedBy: (cause) => `failed: ${cause}`,
   results: {
     ...{ done: 'done', failed: 'failed', interrupted: 'interrupted', cancelled: 'cancelled', running: 'running', queued: 'queued' },
     passed: 'passed',
@@ -245,9 +254,16 @@ const ENGLISH: ReportWords = {
   found: 'Found',
   over: 'End',
   incidentKinds: {
-    ...{ missing: 'object gone', altered: 'object altered', lock: 'lock weakened', 'delete marker': 'delete marker' },
-    ...{ 'foreign version': 'foreign version', 'foreign upload': 'foreign upload', 'foreign prefix': 'foreign folder' },
-    ...{ reappeared: 'object there again', drift: 'volumes disagree', clock: 'clock not certain' },
+    missing: 'a stored object has disappeared from the storage',
+    altered: 'a stored object no longer holds what was stored',
+    lock: 'the protection of an object against deletion was weakened',
+    'delete marker': 'a stored object was marked as deleted by somebody else',
+    'foreign version': 'content that is not ours was put in the place of a stored object',
+    'foreign upload': 'an unfinished upload is not ours',
+    'foreign prefix': 'content that is not ours lies beside the backups',
+    reappeared: 'a deleted object is there again',
+    drift: 'the volume in our records is not that of the storage',
+    clock: 'a clock was not certain',
   },
   gone: (when) => `gone on ${when}`,
   acknowledged: (when) => `looked into on ${when}`,
@@ -282,7 +298,7 @@ const ENGLISH: ReportWords = {
   increment: 'increment',
   nothing: 'None.',
   reference: 'Reference',
-  code: 'Code',
+  cause: 'Cause',
   footer: 'This document was made by coffre from its own records. 1 GB is 10⁹ bytes.',
 };
 

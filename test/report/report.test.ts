@@ -5,6 +5,8 @@ import { Temporal } from 'temporal-polyfill';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import { ERRORS } from '../../src/errors.ts';
+import { causeIn } from '../../src/report/causes.ts';
 import { readReport, requirePeriod } from '../../src/report/read-report.ts';
 import { reportCsv } from '../../src/report/report-csv.ts';
 import { reportPage } from '../../src/report/report-page.ts';
@@ -158,6 +160,39 @@ describe('documents of a month', () => {
     expect(reportPage(told, lang)).toContain('litige 2026-113');
     expect(page.match(/<svg /g)).toHaveLength(2);
     expect(page).not.toMatch(/NaN|undefined|\[object/);
+  });
+
+  test('schedules, terms, what failed and what was found - in words of the client; codes stand behind them alone', () => {
+    const changes = [
+      ['plan.database', '30 2 * * *', '0 3 * * 1-6'],
+      ['plan.rto', '4h (business)', '1d12h (24x7)'],
+      ['plan.drill', 'off', '0 11 1 */3 *'],
+    ].map(([what = '', from = '', to = '']) => ({ at: client.madeAt, what, from, to, reason: null }));
+    const drills = client.drills.map((drill) => ({ ...drill, outcome: 'failed' as const, code: 'E_SHOP_HTTP' }));
+    const page = reportPage({ ...client, changes, drills, versions: { 'plan.files': '0 3 * * 0', 'plan.retention': '14d' } }, 'fr');
+    const bare = page.replaceAll(/<small class="code">[^<]*<\/small>|<style>[\s\S]*<\/style>/g, '');
+    expect(bare).not.toMatch(/\bE_[A-Z]|\* \*|foreign|\b\d+[dh]\b/);
+    for (const said of [
+      ...['tous les jours à 02:30', 'du lundi au samedi à 03:00', '4\u00a0heures (heures ouvrées)', 'non planifié', 'le dimanche à 03:00'],
+      ...[
+        'le 1er du mois à 11:00, en janvier, avril, juillet et octobre',
+        '1\u00a0jour 12\u00a0heures (24\u00a0h/24, 7\u00a0j/7)',
+        '14\u00a0jours',
+      ],
+      ...['la base de données de la boutique ne répondait pas', 'échec\u00a0: la boutique restaurée n’a pas passé tous les contrôles'],
+      'un contenu qui n’est pas le nôtre a été déposé à la place d’un objet sauvegardé',
+    ])
+      expect(bare).toContain(said);
+    expect(page).toContain('<small class="code">E_DB_CONNECT</small>');
+    const failed = reportCsv(client, 'fr')
+      .split('\r\n')
+      .filter((row) => row.includes('E_DB_CONNECT'));
+    expect(failed.every((row) => row.endsWith('la base de données de la boutique ne répondait pas'))).toBe(failed.length === 2);
+  });
+
+  test('every code of the error table - has a cause in both languages, which tells no code', () => {
+    for (const code of Object.keys(ERRORS))
+      for (const language of ['fr', 'en'] as const) expect(causeIn(language, code)).toMatch(/^[a-zà-ü][^A-Z_]{8,}[^.]$/);
   });
 
   test('an end at midnight - is told as the end of the day before', () => {
