@@ -74,6 +74,14 @@ const adapters: Adapters = {
       if (host !== localHost) await host.close();
     }
   },
+  async tryDrillDatabase(url, password) {
+    const { tryDrills } = await import('./target/mariadb/restore-rights.ts');
+    const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
+    const { DATABASE_PREFIX } = await import('./restore/drill/place.ts');
+    const { refuseEvents, withDatabase } = await import('./restore/drill/run.ts');
+    const { database: _, ...address } = parseDatabaseUrl(withDatabase(url, 'information_schema'));
+    return await tryDrills({ ...address, password }, DATABASE_PREFIX, refuseEvents);
+  },
 };
 
 async function openHost(config: HostConfig): Promise<Host> {

@@ -220,6 +220,7 @@ await runProcess(() => ({
     findShops: notHere,
     checkHost: notHere,
     tryRestoring: notHere,
+    tryDrillDatabase: notHere,
   },
   restore: { here: true, adapters },
 }));

@@ -27,6 +27,8 @@ export interface Adapters {
    * is. Throws E_CONFIG, E_SECRET_…, E_SSH_…, E_DB_AUTH with the place where it stands, E_DB_PRIVILEGE with all statements that are missing.
    */
   tryRestoring(shop: ShopConfig): Promise<string>;
+  /** The same of the server of restore.drillDatabase. Throws as tryRestoring, and E_CONFIG for one that runs events. */
+  tryDrillDatabase(url: string, password: Secret | null): Promise<string>;
 }
 
 export interface FilesTargetOptions {

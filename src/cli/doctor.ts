@@ -11,6 +11,7 @@ import { type Check, redCheck } from './doctor-check.ts';
 import { checkKeys } from './doctor-keys.ts';
 import { checkNotify } from './doctor-notify.ts';
 import { checkPromises } from './doctor-promises.ts';
+import { checkRestores } from './doctor-restore.ts';
 import { checkCopies, checkSources } from './doctor-shops.ts';
 import { checkState } from './doctor-state.ts';
 import { checkVault } from './doctor-vaults.ts';
@@ -29,7 +30,7 @@ export function registerDoctor(program: Command, context: CliContext): void {
   program
     .command('doctor')
     .description(
-      'check configuration, keys, state, vaults (with the lock probe), hosts, shops and 3-2-1; exit status 1 when anything is red',
+      'check configuration, keys, state, vaults (with the lock probe), hosts, shops, what restores would need and 3-2-1; exit status 1 when anything is red',
     )
     .argument('[shop]', 'only this shop and what it uses')
     .option('--wait', 'wait until the lock probe has seen its own locks end (about a minute)')
@@ -91,6 +92,7 @@ export async function runDoctor(
   checks.push(...(await guarded('keys', () => checkKeys(config, shops))));
   checks.push(...(await guarded('state', () => checkState(config.stateDir))));
   checks.push(...checkNotify(config.notify));
+  checks.push(...(await guarded('restores', () => checkRestores(context, config, shops))));
   checks.push(...(await checkPromises(shops, context.clock)));
   let catalog: Catalog | null = null;
   try {

@@ -55,7 +55,7 @@ export async function askRestoreUnit<Result extends object>(
         hint:
           code === 'EACCES'
             ? 'run it as root'
-            : 'systemctl enable --now coffre-restore.socket; without systemd, as root: coffre restore --to-dir DIR --overwrite',
+            : 'systemctl enable --now coffre-restore.socket; without systemd, as root: coffre request run ID, coffre drill SHOP, coffre export SHOP --to FILE',
       });
     });
     signal.addEventListener('abort', stop, { once: true });

@@ -24,6 +24,7 @@ export async function helpOf(path: readonly string[]): Promise<string> {
       findShops: nothing,
       checkHost: nothing,
       tryRestoring: nothing,
+      tryDrillDatabase: nothing,
     },
   };
   // as in the restore unit's process, so that `restore` is told of here too

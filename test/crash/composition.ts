@@ -87,6 +87,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
       findShops: notHere,
       checkHost: async () => [],
       tryRestoring: async () => '',
+      tryDrillDatabase: async () => '',
     },
     restore: {
       here: true,

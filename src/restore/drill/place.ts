@@ -6,7 +6,8 @@ import { acquireLock, type StateLock } from '../../catalog/state-lock.ts';
 import { asCoffreError, CoffreError } from '../../errors.ts';
 
 const PREFIX = 'drill-';
-const DATABASE_PREFIX = 'coffre_drill_';
+/** How each database begins that a drill makes in a configured server. */
+export const DATABASE_PREFIX = 'coffre_drill_';
 /** Beyond what is restored: what a file takes beside its content, and what a folder does. */
 const BYTES_PER_FILE = 4096;
 /** Rows with their keys, what sorts them, and the log: of the text that was dumped. */

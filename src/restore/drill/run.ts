@@ -302,12 +302,7 @@ class Drill {
     try {
       const [[version, scheduler] = [null, null]] = await session.texts('SELECT VERSION(), @@event_scheduler');
       this.#databaseVersion = version ?? null;
-      // they would do there what they do in the shop
-      if (scheduler === 'ON' || scheduler === '1') {
-        throw new CoffreError('E_CONFIG', 'the server of restore.drillDatabase runs events: those of a restored shop would run too', {
-          hint: 'SET GLOBAL event_scheduler=OFF there, and in its configuration; or leave restore.drillDatabase out',
-        });
-      }
+      refuseEvents(scheduler ?? null);
     } finally {
       await session.close();
     }
@@ -345,6 +340,14 @@ export async function dropDatabase(
   } finally {
     await session.close();
   }
+}
+
+/** `scheduler`: @@event_scheduler of the server: a restored shop's events would do there what they do in the shop. Throws E_CONFIG. */
+export function refuseEvents(scheduler: string | null): void {
+  if (scheduler !== 'ON' && scheduler !== '1') return;
+  throw new CoffreError('E_CONFIG', 'the server of restore.drillDatabase runs events: those of a restored shop would run too', {
+    hint: 'SET GLOBAL event_scheduler=OFF there, and in its configuration; or leave restore.drillDatabase out',
+  });
 }
 
 export function withDatabase(url: string, database: string): string {

@@ -103,3 +103,25 @@ export async function tryRestoring(address: ServerAddress, database: string): Pr
     await session.end();
   }
 }
+
+/**
+ * The same for a server of drills, whose databases all begin in one way and belong to the account. `refuse` is told its
+ * @@event_scheduler. Throws as tryRestoring, and what `refuse` throws.
+ */
+export async function tryDrills(address: ServerAddress, beginning: string, refuse: (scheduler: string | null) => void): Promise<string> {
+  const session = await connect(address, { localInfile: false });
+  try {
+    const [[version, scheduler, account] = [null, null, null]] = await session.texts('SELECT VERSION(), @@event_scheduler, CURRENT_USER()');
+    refuse(scheduler ?? null);
+    const grants = (await session.texts('SHOW GRANTS')).map(([line]) => line ?? '');
+    const facts = { account: account ?? '', version: version ?? '', grants, programs: [] };
+    if (missingGrants([`${beginning}x`], facts).length === 0) return `${account} on ${version}`;
+    throw new CoffreError('E_DB_PRIVILEGE', `${account} may not make databases of drills`, {
+      hint: `GRANT ALL PRIVILEGES ON ${quoteName(`${grantPattern(beginning)}%`)}.* TO ${quoteAccount(account ?? '')};`,
+    });
+  } catch (error) {
+    throw writeError(error, 'the rights that a drill takes');
+  } finally {
+    await session.end();
+  }
+}
