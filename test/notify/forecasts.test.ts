@@ -1,13 +1,11 @@
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
-import { openCatalog } from '../../src/catalog/open.ts';
-import { parseConfig } from '../../src/config/load.ts';
+import { expect, test } from 'vitest';
 import { Notifier } from '../../src/notify/notifier.ts';
 import { BillingBoard } from '../../src/schedule/billing-board.ts';
 import { store } from '../billing/stored.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
 import { startReceiver } from './receivers.ts';
+import { notifiedService } from './service.ts';
 
 const DAY = 86_400_000;
 
@@ -15,22 +13,15 @@ test('a step and a quota ahead - told once each, before, after a restart too, an
   const receiver = await startReceiver();
   const dir = await tempDir();
   const clock = new FakeClock('2026-03-11T12:00:00Z');
-  const config = parseConfig(
-    [
-      'timezone: UTC',
-      `stateDir: ${dir}/state`,
-      'encryption: none',
-      `vaults: { offsite: { type: filesystem, path: ${dir}/offsite } }`,
-      'plans: { plan: { retention: 14d, quota: 0.2TB, schedule: { files: "0 3 * * *", increments: off } } }',
-      'contracts: { csi: { vault: offsite, subscribedTB: 1, price: { perTBMonth: "23.00" } } }',
-      `shops: { dupont: { plan: plan, vaults: [offsite], files: { root: ${dir}/a } } }`,
-      `notify: { webhook: { url: "${receiver.url}" } }`,
-    ].join('\n'),
-    join(dir, 'coffre.yaml'),
-    {},
-  );
-  const catalog = await openCatalog(config.stateDir);
-  onTestFinished(() => catalog.close());
+  const daemon = await notifiedService(clock, dir, [
+    'timezone: UTC',
+    `vaults: { offsite: { type: filesystem, path: ${dir}/offsite } }`,
+    'plans: { plan: { retention: 14d, quota: 0.2TB, schedule: { files: "0 3 * * *", increments: off } } }',
+    'contracts: { csi: { vault: offsite, subscribedTB: 1, price: { perTBMonth: "23.00" } } }',
+    `shops: { dupont: { plan: plan, vaults: [offsite], files: { root: ${dir}/a } } }`,
+    `notify: { webhook: { url: "${receiver.url}" } }`,
+  ]);
+  const { catalog, config } = daemon;
   // 95 GB a night, whose live data (twice that in the rows) grows
   for (let day = 8; day > 0; day--) {
     const bytes = 100_000_000_000 - day * 600_000_000;
@@ -42,13 +33,10 @@ test('a step and a quota ahead - told once each, before, after a restart too, an
       segments: [{ bytes, content: `${day}` }],
     });
   }
-  const log = { level: 'info' as const, debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const openVault = () => Promise.reject(new Error('no vault is asked'));
   const service = {
-    ...{ catalog, config, clock, log },
+    ...daemon,
     billing: new BillingBoard({ config: () => config, catalog, clock, ports: { openVault } }),
-    state: { startedAt: 0, running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
-    survey: { isComplete: true, shops: () => [] },
   };
   for (const notifier of [await Notifier.open(service, 'backup1'), await Notifier.open(service, 'backup1')]) {
     await notifier.tick();

@@ -2,10 +2,8 @@ import { createHmac } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sql } from 'kysely';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { channelTroubles, waitingMessages } from '../../src/catalog/messages.ts';
-import { openCatalog } from '../../src/catalog/open.ts';
-import { parseConfig } from '../../src/config/load.ts';
 import { CoffreError } from '../../src/errors.ts';
 import { declaredFields, type LevelLog } from '../../src/events.ts';
 import { Notifier } from '../../src/notify/notifier.ts';
@@ -15,6 +13,7 @@ import type { ShopSurvey } from '../../src/schedule/survey.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
 import { LOGIN, startMailServer, startReceiver } from './receivers.ts';
+import { notifiedService } from './service.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -32,21 +31,14 @@ interface Red {
 async function setting(notify: readonly string[]) {
   const dir = await tempDir();
   const clock = new FakeClock();
-  const config = parseConfig(
-    [
-      `stateDir: ${dir}/state`,
-      'encryption: none',
-      `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
-      'plans: { plan: { retention: 14d } }',
-      `shops: { a: { plan: plan, vaults: [nas], files: { root: ${dir}/a } }, b: { plan: plan, vaults: [nas], files: { root: ${dir}/b } } }`,
-      'notify:',
-      ...notify.map((line) => `  ${line}`),
-    ].join('\n'),
-    join(dir, 'coffre.yaml'),
-    {},
-  );
-  const catalog = await openCatalog(config.stateDir);
-  onTestFinished(() => catalog.close());
+  const daemon = await notifiedService(clock, dir, [
+    `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
+    'plans: { plan: { retention: 14d } }',
+    `shops: { a: { plan: plan, vaults: [nas], files: { root: ${dir}/a } }, b: { plan: plan, vaults: [nas], files: { root: ${dir}/b } } }`,
+    'notify:',
+    ...notify.map((line) => `  ${line}`),
+  ]);
+  const { catalog, config } = daemon;
   const red = new Map<string, readonly Red[] | CoffreError>([
     ['a', []],
     ['b', []],
@@ -55,8 +47,8 @@ async function setting(notify: readonly string[]) {
   const write = (fields: object): void => void lines.push(declaredFields(fields as Record<string, unknown>));
   const log: LevelLog = { level: 'info', debug: write, info: write, warn: write, error: write };
   const service: NotifierService = {
-    ...{ catalog, config, clock, log },
-    state: { startedAt: 0, running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
+    ...daemon,
+    log,
     survey: { isComplete: true, shops: () => [...red].map(([shop, alarms]) => surveyOf(shop, alarms)) },
   };
   let notifier = await Notifier.open(service, 'backup1');

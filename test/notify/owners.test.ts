@@ -1,9 +1,6 @@
-import { join } from 'node:path';
 import { Temporal } from 'temporal-polyfill';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { openCatalog } from '../../src/catalog/open.ts';
+import { describe, expect, test } from 'vitest';
 import { changeLife, type ShopLife } from '../../src/catalog/shop-life.ts';
-import { parseConfig } from '../../src/config/load.ts';
 import { clientLetter, lifeNotice } from '../../src/notify/life-letters.ts';
 import type { Message } from '../../src/notify/message.ts';
 import { monthToReport } from '../../src/notify/month-reports.ts';
@@ -12,6 +9,7 @@ import { FakeClock } from '../fake-clock.ts';
 import { october } from '../report/history.ts';
 import { tempDir } from '../temp-dir.ts';
 import { startMailServer } from './receivers.ts';
+import { notifiedService } from './service.ts';
 
 const DAY = 86_400_000;
 const ms = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
@@ -73,29 +71,16 @@ test.each<[string, string | null]>([
 async function setting(now: string, keys: string, port = 9) {
   const dir = await tempDir();
   const clock = new FakeClock(now);
-  const config = parseConfig(
-    [
-      'timezone: Europe/Paris',
-      `stateDir: ${dir}/state`,
-      'encryption: none',
-      `vaults: { nas: { type: filesystem, path: ${dir}/nas }, offsite: { type: filesystem, path: ${dir}/offsite } }`,
-      'plans: { boutique: { retention: 14d, report: { monthly: true } } }',
-      'shops:',
-      `  dupont: { plan: boutique, vaults: [nas, offsite], files: { root: ${dir}/a }, contact: { email: marie@dupont.example, language: fr }${keys} }`,
-      `  martin: { plan: boutique, vaults: [nas], files: { root: ${dir}/b } }`,
-      `notify: { mail: { host: 127.0.0.1, port: ${port}, security: none, from: coffre@host.example, to: [ops@host.example] } }`,
-    ].join('\n'),
-    join(dir, 'coffre.yaml'),
-    {},
-  );
-  const catalog = await openCatalog(config.stateDir);
-  onTestFinished(() => catalog.close());
-  const log = { level: 'info' as const, debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-  const service = {
-    ...{ catalog, config, clock, log },
-    state: { startedAt: 0, running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
-    survey: { isComplete: true, shops: () => [] },
-  };
+  const service = await notifiedService(clock, dir, [
+    'timezone: Europe/Paris',
+    `vaults: { nas: { type: filesystem, path: ${dir}/nas }, offsite: { type: filesystem, path: ${dir}/offsite } }`,
+    'plans: { boutique: { retention: 14d, report: { monthly: true } } }',
+    'shops:',
+    `  dupont: { plan: boutique, vaults: [nas, offsite], files: { root: ${dir}/a }, contact: { email: marie@dupont.example, language: fr }${keys} }`,
+    `  martin: { plan: boutique, vaults: [nas], files: { root: ${dir}/b } }`,
+    `notify: { mail: { host: 127.0.0.1, port: ${port}, security: none, from: coffre@host.example, to: [ops@host.example] } }`,
+  ]);
+  const { catalog } = service;
   /** Nobody takes mail there: it waits, and what waits can be counted. */
   const messages = async (): Promise<readonly Message[]> => {
     for (let look = 0; look < 2; look++) await (await Notifier.open(service, 'backup1')).tick();

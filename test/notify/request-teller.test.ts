@@ -1,16 +1,13 @@
 // What happens to a restore request, told once by a real mail server and a real webhook, over a restart of the notifier too.
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
-import { openCatalog } from '../../src/catalog/open.ts';
+import { expect, test } from 'vitest';
 import { insertRequest } from '../../src/catalog/requests.ts';
-import { parseConfig } from '../../src/config/load.ts';
 import { Notifier } from '../../src/notify/notifier.ts';
-import type { NotifierService } from '../../src/notify/notifier-service.ts';
 import { actOnRequest } from '../../src/schedule/request-desk.ts';
 import { newId } from '../../src/segment/id.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
 import { startMailServer, startReceiver } from './receivers.ts';
+import { notifiedService } from './service.ts';
 
 const NOTHING = { approvedAt: null, approvedBy: null, approvedRole: null, promise: null, deadline: null, startedAt: null } as const;
 const PREVIEW = { shop: 'dupont', at: null, tables: [], paths: [], gapMs: null, lost: [], estimate: null, snapshots: [] };
@@ -20,31 +17,16 @@ async function setting() {
   const mail = await startMailServer('none');
   const hook = await startReceiver();
   const clock = new FakeClock('2026-06-05T15:59:00Z');
-  const config = parseConfig(
-    [
-      ...[
-        `stateDir: ${dir}/state`,
-        'timezone: Europe/Paris',
-        'encryption: none',
-        `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
-      ],
-      'plans: { plan: { retention: 14d, rto: { target: 4h, calendar: business, country: FR } } }',
-      `shops: { dupont: { plan: plan, vaults: [nas], files: { root: ${dir}/a }, contact: { email: marie@dupont.example, language: fr, name: Marie } } }`,
-      'notify:',
-      `  mail: { host: localhost, port: ${mail.port}, security: none, from: coffre@example.net, to: [nuit@example.net] }`,
-      `  webhook: { url: "${hook.url}/hook" }`,
-    ].join('\n'),
-    join(dir, 'coffre.yaml'),
-    {},
-  );
-  const catalog = await openCatalog(config.stateDir);
-  onTestFinished(() => catalog.close());
-  const quiet = () => {};
-  const service: NotifierService = {
-    ...{ catalog, config, clock, log: { level: 'info', debug: quiet, info: quiet, warn: quiet, error: quiet } },
-    state: { startedAt: 0, running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
-    survey: { isComplete: true, shops: () => [] },
-  };
+  const service = await notifiedService(clock, dir, [
+    'timezone: Europe/Paris',
+    `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
+    'plans: { plan: { retention: 14d, rto: { target: 4h, calendar: business, country: FR } } }',
+    `shops: { dupont: { plan: plan, vaults: [nas], files: { root: ${dir}/a }, contact: { email: marie@dupont.example, language: fr, name: Marie } } }`,
+    'notify:',
+    `  mail: { host: localhost, port: ${mail.port}, security: none, from: coffre@example.net, to: [nuit@example.net] }`,
+    `  webhook: { url: "${hook.url}/hook" }`,
+  ]);
+  const { catalog, config } = service;
   const id = newId(clock);
   const row = {
     ...({ id, shop: 'dupont', state: 'requested', wanted: '{}', preview: JSON.stringify(PREVIEW), createdAt: clock.nowMs() } as const),

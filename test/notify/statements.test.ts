@@ -1,41 +1,26 @@
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { issueDue } from '../../src/billing/due-statements.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
-import { openCatalog } from '../../src/catalog/open.ts';
-import { parseConfig } from '../../src/config/load.ts';
 import { Notifier } from '../../src/notify/notifier.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
 import { startReceiver } from './receivers.ts';
+import { notifiedService } from './service.ts';
 
 /** One contract that the daemon bills, with more keys of it, and a webhook. */
 async function setting(keys: string) {
   const receiver = await startReceiver();
   const dir = await tempDir();
   const clock = new FakeClock('2026-04-01T08:00:00Z');
-  const config = parseConfig(
-    [
-      'timezone: Europe/Paris',
-      `stateDir: ${dir}/state`,
-      'encryption: none',
-      `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
-      'plans: { plan: { retention: 14d } }',
-      `contracts: { csi: { vault: nas, subscribedTB: 1, price: { perTBMonth: "23.00" }, issue: auto, taxPercent: "20"${keys} } }`,
-      `shops: { a: { plan: plan, vaults: [nas], files: { root: ${dir}/a } } }`,
-      `notify: { webhook: { url: "${receiver.url}" } }`,
-    ].join('\n'),
-    join(dir, 'coffre.yaml'),
-    {},
-  );
-  const catalog = await openCatalog(config.stateDir);
-  onTestFinished(() => catalog.close());
-  const log = { level: 'info' as const, debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-  const service = {
-    ...{ catalog, config, clock, log },
-    state: { startedAt: 0, running: [], queued: 0, due: 0, loading: false, stopping: false, configProblem: null },
-    survey: { isComplete: true, shops: () => [] },
-  };
+  const service = await notifiedService(clock, dir, [
+    'timezone: Europe/Paris',
+    `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
+    'plans: { plan: { retention: 14d } }',
+    `contracts: { csi: { vault: nas, subscribedTB: 1, price: { perTBMonth: "23.00" }, issue: auto, taxPercent: "20"${keys} } }`,
+    `shops: { a: { plan: plan, vaults: [nas], files: { root: ${dir}/a } } }`,
+    `notify: { webhook: { url: "${receiver.url}" } }`,
+  ]);
+  const { catalog, config } = service;
   return { catalog, clock, config, receiver, service };
 }
 
