@@ -2,11 +2,12 @@
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { pageOfRequests, readRequest, requestHistory } from '../catalog/requests.ts';
 import type { Clock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RequestState } from '../restore/request-life.ts';
 import type { Wanted } from '../restore/request-preview.ts';
 import type { RunProgress } from '../schedule/feed.ts';
-import { actOnRequest, type DeskVerb, openRequest, type PreviewNow, previewNow } from '../schedule/request-desk.ts';
+import { actOnRequest, beginsByItself, type DeskVerb, openRequest, type PreviewNow, previewNow } from '../schedule/request-desk.ts';
 import {
   type HistoryDocument,
   heldMs,
@@ -20,7 +21,15 @@ import type { CliContext, Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';
 
-export interface RequestInFull extends RequestDocument {
+/** Of a daemon of an older version nobody knows; as of one that begins by itself. */
+interface Begun {
+  /** false: once it is approved, somebody with root's rights has to begin it. */
+  readonly unattended?: boolean;
+}
+
+export type RequestInList = RequestDocument & Begun;
+
+export interface RequestInFull extends RequestDocument, Begun {
   /** How long it was held after its approval: the clock went on meanwhile. */
   readonly heldMs: number;
   /** What is done now; null: nobody says, or nothing is. */
@@ -52,7 +61,7 @@ export interface Desk extends AsyncDisposable {
   open(order: RequestOrder): Promise<RequestInFull>;
   act(id: string, verb: DeskVerb, reason: string | null): Promise<RequestInFull>;
   show(id: string): Promise<RequestInFull>;
-  list(query: RequestQuery): Promise<readonly RequestDocument[]>;
+  list(query: RequestQuery): Promise<readonly RequestInList[]>;
 }
 
 export async function openDesk(context: CliContext, invocation: Invocation): Promise<Desk> {
@@ -81,7 +90,7 @@ async function deskOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<
     async list(query) {
       const asked = new URLSearchParams();
       for (const [key, value] of Object.entries(query)) if (value !== undefined) asked.set(key, String(value));
-      return ((await daemon.read(`/requests?${asked}`, signal)) as { requests: RequestDocument[] }).requests;
+      return ((await daemon.read(`/requests?${asked}`, signal)) as { requests: RequestInList[] }).requests;
     },
     [Symbol.asyncDispose]: async () => {},
   };
@@ -91,12 +100,13 @@ const unknownRequest = (id: string, cause?: unknown): CoffreError =>
   new CoffreError('E_UNKNOWN_REQUEST', `no request ${JSON.stringify(id)}`, { cause });
 
 /** From the catalog: what nobody tells how far it is. Throws E_UNKNOWN_REQUEST. */
-export async function requestInFull(catalog: Catalog, clock: Clock, id: string): Promise<RequestInFull> {
+export async function requestInFull(catalog: Catalog, clock: Clock, config: Config, id: string): Promise<RequestInFull> {
   const row = await readRequest(catalog, id);
   const events = await requestHistory(catalog, id);
   const nowMs = clock.nowMs();
   return {
     ...(await requestDocument(row, nowMs, new PromiseCalendars())),
+    unattended: beginsByItself(config),
     ...{ heldMs: heldMs(events, row.approvedAt, nowMs), step: null, progress: null, history: events.map(historyDocument) },
   };
 }
@@ -107,7 +117,7 @@ async function deskHere(context: CliContext, invocation: Invocation): Promise<De
   const catalog = await openCatalog(config.stateDir);
   const deps = { config, catalog, clock };
   const by = { who: operatorName(context.io), role: 'operator' } as const;
-  const inFull = (id: string): Promise<RequestInFull> => requestInFull(catalog, clock, id);
+  const inFull = (id: string): Promise<RequestInFull> => requestInFull(catalog, clock, config, id);
   return {
     ...{ role: 'operator', hasDaemon: false },
     preview: (shop, wanted) => previewNow(deps, shop, wanted),
@@ -121,7 +131,8 @@ async function deskHere(context: CliContext, invocation: Invocation): Promise<De
         ...(state === undefined ? {} : { states: [state] }),
         limit,
       });
-      return await Promise.all(rows.map((row) => requestDocument(row, clock.nowMs(), calendars)));
+      const unattended = beginsByItself(config);
+      return await Promise.all(rows.map(async (row) => ({ ...(await requestDocument(row, clock.nowMs(), calendars)), unattended })));
     },
     [Symbol.asyncDispose]: () => catalog.close(),
   };

@@ -1,9 +1,10 @@
 // `coffre request run`: root begins what is approved, where the daemon may not.
 import { openCatalog } from '../catalog/open.ts';
 import { readRequest } from '../catalog/requests.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import type { UnitRequest } from '../restore/request.ts';
 import { actOnRequest } from '../schedule/request-desk.ts';
+import { failRequest, type ProgressDeps } from '../schedule/request-progress.ts';
 import { runRequest } from '../schedule/request-run.ts';
 import { newId } from '../segment/id.ts';
 import type { CliContext, Invocation } from './context.ts';
@@ -25,7 +26,7 @@ export async function runApproved(context: CliContext, invocation: Invocation, i
     });
   }
   const bar = invocation.progress(`restore ${shop}`);
-  await runRequest(
+  const running = runRequest(
     {
       ...{ config, catalog, clock, log: invocation.log },
       ask: (request, hearing) => askUnit(config, context, request as UnitRequest, hearing as Parameters<typeof askUnit>[3]),
@@ -39,5 +40,26 @@ export async function runApproved(context: CliContext, invocation: Invocation, i
     },
     id,
   );
-  return await requestInFull(catalog, clock, id);
+  try {
+    await running;
+  } catch (error) {
+    await endStopped({ catalog, clock }, id, who, asCoffreError(error));
+    throw error;
+  }
+  return await requestInFull(catalog, clock, config, id);
+}
+
+/**
+ * The daemon goes on with what it was stopped at; with ^C nobody does, whatever may begin by itself: whoever pressed it has a reason. It is not to
+ * look as if somebody worked on it.
+ */
+async function endStopped(deps: ProgressDeps, id: string, who: string, failure: CoffreError): Promise<void> {
+  const { state } = await readRequest(deps.catalog, id);
+  if (failure.code !== 'E_INTERRUPTED' || (state !== 'running' && state !== 'verifying')) return;
+  try {
+    await failRequest(deps, id, who, failure);
+  } catch (error) {
+    // the daemon saw that its run had ended, and was first
+    if (asCoffreError(error).code !== 'E_REQUEST_STATE') throw error;
+  }
 }

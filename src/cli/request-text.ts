@@ -4,7 +4,7 @@ import type { RequestPreview } from '../restore/request-preview.ts';
 import type { PreviewNow } from '../schedule/request-desk.ts';
 import type { RequestClock, RequestDocument } from '../schedule/request-document.ts';
 import { formatBytes, formatDuration, formatInstant, table } from './output.ts';
-import type { RequestInFull } from './request-desk.ts';
+import type { RequestInFull, RequestInList } from './request-desk.ts';
 
 const at = (instant: string, zone: string): string => formatInstant(Temporal.Instant.from(instant), zone);
 
@@ -72,8 +72,10 @@ export function clockText({ deadline, holiday, leftMs, resumesAt, state }: Reque
   return `${left}; paused until ${at(resumesAt, zone)}${holiday === null ? '' : ` (${holiday})`}`;
 }
 
-export function listText(requests: readonly RequestDocument[], zone: string): string {
-  return table(
+/** `role`: of whoever reads it. */
+export function listText(requests: readonly RequestInList[], zone: string, role: 'client' | 'operator'): string {
+  const waiting = role === 'operator' ? requests.filter(({ state, unattended = true }) => state === 'approved' && !unattended) : [];
+  const listed = table(
     ['request', 'shop', 'state', 'what', 'asked for', 'by', 'clock'].map((title) => ({ title })),
     requests.map((one) => [
       ...[one.id, one.shop, one.state, whatText(one), at(one.createdAt, zone), one.createdBy ?? one.createdRole],
@@ -81,6 +83,7 @@ export function listText(requests: readonly RequestDocument[], zone: string): st
     ]),
     'no restore was asked for',
   );
+  return [listed, ...waiting.map(({ id }) => `nothing begins ${id} by itself: coffre request run ${id}, as root`)].join('\n');
 }
 
 function whatText({ preview }: RequestDocument): string {
@@ -111,22 +114,33 @@ export function describeRequest(request: RequestInFull, zone: string): string {
 
 /** What is to be done next, and by whom; null: nothing. */
 export function nextText(
-  { id, state, shop }: Pick<RequestDocument, 'id' | 'state' | 'shop'>,
-  { role, hasDaemon, unattended }: { readonly role: 'client' | 'operator'; readonly hasDaemon: boolean; readonly unattended: boolean },
+  { id, shop, state, unattended = true }: Pick<RequestInFull, 'id' | 'state' | 'shop' | 'unattended'>,
+  { role, hasDaemon }: { readonly role: 'client' | 'operator'; readonly hasDaemon: boolean },
 ): string | null {
+  const run = `coffre request run ${id}`;
   if (state === 'requested') {
-    return role === 'client'
-      ? `coffre request approve ${id} starts it; until then nothing happens`
-      : `it waits for the approval of ${shop}’s owner; in an emergency: coffre request approve ${id} --reason TEXT`;
+    if (role === 'client')
+      return `coffre request approve ${id} ${unattended ? 'starts it' : 'lets it be begun'}; until then nothing happens`;
+    const then = unattended ? '' : `; nothing begins by itself, so after it, as root: ${run}`;
+    return `it waits for the approval of ${shop}’s owner; in an emergency: coffre request approve ${id} --reason TEXT${then}`;
   }
-  if (state === 'held') return 'it waits until an operator releases it; the clock of what is approved goes on';
-  if (state === 'failed')
-    return role === 'client' ? 'those who look after the backups were told' : `once the cause is mended: coffre request retry ${id}`;
+  if (state === 'held') {
+    const release = role === 'client' ? 'it waits until an operator releases it' : `coffre request release ${id} ends the hold`;
+    return `${release}; the clock of what is approved goes on`;
+  }
+  if (state === 'failed') {
+    if (role === 'client') return 'those who look after the backups were told';
+    return `once the cause is mended: ${unattended ? `coffre request retry ${id}` : `${run}, as root`}`;
+  }
   if (state !== 'approved') return null;
-  if (role === 'client') return `coffre request show ${id} --follow shows how it goes`;
-  if (!unattended)
-    return `nothing begins by itself (restore.unattended is not true), and the clock runs; as root: coffre request run ${id}`;
+  if (role === 'client') {
+    const begun = unattended ? '' : 'those who look after the backups begin it; ';
+    return `${begun}coffre request show ${id} --follow shows how it goes`;
+  }
+  if (!unattended) {
+    return `nothing begins by itself (restore.unattended is not true, or no restore unit is there to be asked), and the clock runs; as root: ${run}`;
+  }
   return hasDaemon
     ? `coffre request show ${id} --follow shows how it goes`
-    : 'no daemon runs: it begins once one does (systemctl start coffre), and the clock runs';
+    : `no daemon runs: it begins once one does (systemctl start coffre), and the clock runs; at once, as root: ${run}`;
 }

@@ -64,7 +64,7 @@ export function registerRequest(program: Command, context: CliContext): void {
       action(context, async (invocation, shop: string | undefined, options: Omit<RequestQuery, 'shop'>) => {
         await using desk = await openDesk(context, invocation);
         const requests = await desk.list({ shop, state: options.state, limit: options.limit });
-        return { document: { requests }, text: listText(requests, invocation.timezone()) };
+        return { document: { requests }, text: listText(requests, invocation.timezone(), desk.role) };
       }),
     );
   request
@@ -185,9 +185,7 @@ async function isApproved({ io }: CliContext, desk: Desk, shop: string): Promise
 
 function shown(invocation: Invocation, desk: Desk, request: RequestInFull): Result {
   const { hasDaemon, role } = desk;
-  // what only the machine's own configuration knows; a client need not
-  const unattended = invocation.isRemote || invocation.config().restore.unattended;
-  const next = nextText(request, { hasDaemon, role, unattended });
+  const next = nextText(request, { hasDaemon, role });
   return {
     document: { request },
     text: [describeRequest(request, invocation.timezone()), ...(next === null ? [] : [next])].join('\n'),

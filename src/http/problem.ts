@@ -1,6 +1,6 @@
 // Errors as the API tells them: RFC 9457 problem documents, with the codes of the error table.
 import * as z from 'zod';
-import { type CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
+import { CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { STATUS_CODES } from '../vault/node-http.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
@@ -78,7 +78,7 @@ export function statusOf(code: ErrorCode): number {
 export function problemOf(error: CoffreError, told: boolean, status: number = statusOf(error.code)): Problem {
   const { code } = error;
   const { means, retry } = ERRORS[code];
-  const mayTell = told || ERRORS[code].exit === ERRORS.E_REQUEST.exit;
+  const mayTell = told || error instanceof OwnWords || ERRORS[code].exit === ERRORS.E_REQUEST.exit;
   return {
     type: `urn:coffre:error:${code}`,
     title: means,
@@ -88,6 +88,24 @@ export function problemOf(error: CoffreError, told: boolean, status: number = st
     hint: mayTell ? error.hint : '',
     retry,
   };
+}
+
+/** Its words are of what its reader asked for himself: they name his shop, his requests, tables and paths, and no host, vault or place. */
+export class OwnWords extends CoffreError {}
+
+/** What is wrong with what an owner asks for: not how coffre fares with it. */
+const OF_THE_ASKER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['E_USAGE', 'E_REQUEST_STATE', 'E_SHOP_STATE', 'E_UNKNOWN_SNAPSHOT', 'E_EXPORTS'] as const),
+]);
+
+/** What `work` throws about the asker's own wish, to be told to him as it is. For desks where clients stand: they say nothing else with these codes. */
+export async function inOwnWords<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof CoffreError) || !OF_THE_ASKER.has(error.code)) throw error;
+    throw new OwnWords(error.code, error.message, { hint: error.hint, cause: error });
+  }
 }
 
 /** A whole response of HTTP/1.1, for a connection on which nothing could be read. */

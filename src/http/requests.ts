@@ -4,15 +4,25 @@ import { pageOfRequests, type RequestRow, readRequest, requestHistory } from '..
 import { asCoffreError } from '../errors.ts';
 import { REQUEST_ROLES, REQUEST_STATES, REQUEST_VERBS } from '../restore/request-life.ts';
 import { RESTORED_SOURCES, wantedSchema } from '../restore/request-preview.ts';
-import { actOnRequest, type DeskCaller, type DeskVerb, isUnattended, openRequest, previewNow } from '../schedule/request-desk.ts';
+import {
+  actOnRequest,
+  beginsByItself,
+  type DeskCaller,
+  type DeskVerb,
+  isUnattended,
+  openRequest,
+  previewNow,
+} from '../schedule/request-desk.ts';
 import { heldMs, historyDocument, PromiseCalendars, type RequestDocument, requestDocument } from '../schedule/request-document.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
 import { bytes, idField, instant, reason, shopName } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
 import { ADMIN, isTold, maySee, notFound, OWNER, type Principal, requireShop, unknownShop } from './principal.ts';
+import { inOwnWords } from './problem.ts';
 import type { Api } from './routes.ts';
 import { errorFor, progressDocument, progressOf, runError } from './runs.ts';
+import { Turns } from './turns.ts';
 
 const previewFields = {
   shop: shopName,
@@ -68,6 +78,7 @@ const requestFields = {
   run: idField.nullable().describe('the last run that worked on it: its events show how it goes'),
   error: runError.nullable(),
   outcome: z.enum(['kept', 'broken']).nullable().describe('whether the promise was kept; null: not decided, or never given'),
+  unattended: z.boolean().describe('false: once it is approved, an operator has to begin it, as root: coffre request run'),
 };
 const requestBrief = z.object(requestFields);
 const requestInFull = z.object({
@@ -108,6 +119,7 @@ const ACTS = [
 const callerOf = ({ role, who }: Principal): DeskCaller => ({ who, role: role === 'client' ? 'client' : 'operator' });
 
 export function registerRequests(api: Api, service: Service): void {
+  const turns = new Turns();
   api.post(
     '/v1/requests/preview',
     {
@@ -123,7 +135,7 @@ export function registerRequests(api: Api, service: Service): void {
     async (request) => {
       const { shop, ...wanted } = request.body;
       mustBeOwn(service, principalOf(request), shop);
-      return previewFor(await previewNow(service, shop, wanted));
+      return previewFor(await turns.take(shop, () => inOwnWords(previewNow(service, shop, wanted))));
     },
   );
   api.post(
@@ -145,7 +157,8 @@ export function registerRequests(api: Api, service: Service): void {
       const principal = principalOf(request);
       const { approve, reason: why, shop, ...wanted } = request.body;
       mustBeOwn(service, principal, shop);
-      const row = await openRequest(service, { shop, wanted, approve, reason: why }, callerOf(principal));
+      const order = { shop, wanted, approve, reason: why };
+      const row = await turns.take(shop, () => inOwnWords(openRequest(service, order, callerOf(principal))));
       await begin(service, row, principal);
       return reply
         .code(201)
@@ -179,7 +192,10 @@ export function registerRequests(api: Api, service: Service): void {
       const { rows, next } = pageOf(found, limit, ({ id }) => id);
       const calendars = new PromiseCalendars();
       const nowMs = service.clock.nowMs();
-      const requests = await Promise.all(rows.map(async (row) => forPrincipal(await requestDocument(row, nowMs, calendars), principal)));
+      const unattended = beginsByItself(service.config);
+      const requests = await Promise.all(
+        rows.map(async (row) => forPrincipal({ ...(await requestDocument(row, nowMs, calendars)), unattended }, principal)),
+      );
       return { requests, next };
     },
   );
@@ -212,7 +228,7 @@ export function registerRequests(api: Api, service: Service): void {
       async (request) => {
         const principal = principalOf(request);
         const { id } = await visibleRequest(service, principal, request.params.request);
-        const row = await actOnRequest(service, id, verb, callerOf(principal), request.body.reason);
+        const row = await inOwnWords(actOnRequest(service, id, verb, callerOf(principal), request.body.reason));
         await begin(service, row, principal);
         return await inFull(service, principal, id);
       },
@@ -256,7 +272,8 @@ async function tagOf({ catalog, feed }: Service, { id, runId }: RequestRow): Pro
 async function inFull(service: Service, principal: Principal, id: string): Promise<z.output<typeof requestInFull>> {
   const { catalog, clock, feed } = service;
   const row = await readRequest(catalog, id);
-  const document = forPrincipal(await requestDocument(row, clock.nowMs(), new PromiseCalendars()), principal);
+  const unattended = beginsByItself(service.config);
+  const document = forPrincipal({ ...(await requestDocument(row, clock.nowMs(), new PromiseCalendars())), unattended }, principal);
   const isUnderWay = row.state === 'running' || row.state === 'verifying';
   const latest = isUnderWay && row.runId !== null ? feed.latest(row.runId) : null;
   const events = await requestHistory(catalog, id);
@@ -270,7 +287,7 @@ async function inFull(service: Service, principal: Principal, id: string): Promi
 }
 
 /** Who of the operators did it, and the words of an error, are theirs. */
-function forPrincipal(document: RequestDocument, principal: Principal): z.output<typeof requestBrief> {
+function forPrincipal(document: RequestDocument & { readonly unattended: boolean }, principal: Principal): z.output<typeof requestBrief> {
   const told = isTold(principal);
   const { approvedBy, approvedRole, createdBy, createdRole, error, preview } = document;
   return {

@@ -36,6 +36,8 @@ export const isOpen = (state: RequestState): boolean => (OPEN_STATES as readonly
 
 /** What counts of a request for what may follow. */
 export interface RequestStanding {
+  /** To name it where it is refused. */
+  readonly id?: string;
   readonly state: RequestState;
   /** Its clock runs since; null: nobody approved it. */
   readonly approvedAt: number | null;
@@ -87,15 +89,18 @@ export function follow(
 ): RequestState {
   const rule = RULES[verb];
   if (!rule.by.includes(by)) throw new CoffreError('E_FORBIDDEN', `only ${rule.by.join(' or ')} may ${verb} a restore request`);
+  const { id = 'ID', state } = standing;
   const approvedTwice = verb === 'approve' && standing.approvedAt !== null;
-  if (!rule.from.includes(standing.state) || approvedTwice) {
-    throw new CoffreError(
-      'E_REQUEST_STATE',
-      `the request is ${approvedTwice ? 'approved' : standing.state}: it cannot be ${DONE[verb]} now`,
-    );
+  if (approvedTwice && isOpen(state)) {
+    throw new CoffreError('E_REQUEST_STATE', `request ${id} is approved already, and its clock runs`, {
+      hint: `coffre request show ${id} --follow shows how it goes`,
+    });
   }
-  if (verb === 'approve' && by === 'operator' && standing.state === 'held') {
-    throw new CoffreError('E_REQUEST_STATE', 'the request is held: release it first');
+  if (!rule.from.includes(state) || approvedTwice) {
+    throw new CoffreError('E_REQUEST_STATE', `request ${id} is ${state}: it cannot be ${DONE[verb]} now`, { hint: hintOf(id, state, by) });
+  }
+  if (verb === 'approve' && by === 'operator' && state === 'held') {
+    throw new CoffreError('E_REQUEST_STATE', `request ${id} is held: release it first`, { hint: `coffre request release ${id}` });
   }
   if (rule.reasonOf.includes(by) && reason === null) {
     throw new CoffreError('E_USAGE', `a reason is needed to ${verb} it: it is told to the shop’s owner, and kept`, {
@@ -103,6 +108,16 @@ export function follow(
     });
   }
   return rule.to(standing);
+}
+
+/** What can be done instead. */
+function hintOf(id: string, state: RequestState, by: RequestRole): string {
+  if (state === 'running' || state === 'verifying') return `it has begun: coffre request show ${id} --follow shows how it goes`;
+  if (state === 'failed') {
+    return by === 'client' ? 'those who look after the backups try it again; or call it off' : `coffre request retry ${id} tries it again`;
+  }
+  if (!isOpen(state)) return 'it is over: coffre request restore asks for another';
+  return `coffre request show ${id} says how it stands`;
 }
 
 const DONE: Readonly<Record<Exclude<RequestVerb, 'request'>, string>> = {

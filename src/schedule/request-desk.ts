@@ -1,16 +1,17 @@
 // The desk where restores are asked for: shown beforehand, opened, approved, held, refused, called off; by the daemon or by a command beside none.
+import { existsSync } from 'node:fs';
 import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { readOpenRestore } from '../catalog/open-restores.ts';
-import { changeRequest, insertRequest, openRequests, type RequestRow } from '../catalog/requests.ts';
+import { changeRequest, insertRequest, openRequests, type RequestRow, readRequest } from '../catalog/requests.ts';
 import { pinSegments, unpinRun } from '../catalog/segments.ts';
 import { readLife } from '../catalog/shop-life.ts';
 import { listSnapshots, snapshotSegments } from '../catalog/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
 import type { Config, RtoPromise, ShopConfig } from '../config/config.ts';
-import { CoffreError } from '../errors.ts';
+import { asCoffreError, CoffreError } from '../errors.ts';
 import { follow, isOpen, type RequestRole, type RequestVerb } from '../restore/request-life.ts';
 import { previewRequest, RESTORED_SOURCES, type RequestPreview, type Wanted } from '../restore/request-preview.ts';
 import { calendarOf } from '../restore/rto-calendar.ts';
@@ -43,6 +44,9 @@ export interface PreviewNow extends RequestPreview {
 
 /** Of a shop's owner: more are no help to anybody. */
 const MOST_OPEN = 5;
+/** Each is kept for ever, and people are told of it. */
+const MOST_A_DAY = 30;
+const DAY_MS = 86_400_000;
 
 function shopOf(config: Config, name: string): ShopConfig {
   const shop = config.shops.get(name);
@@ -52,6 +56,9 @@ function shopOf(config: Config, name: string): ShopConfig {
 
 /** The daemon may begin it by itself. */
 export const isUnattended = ({ restore }: Config): boolean => restore.unattended && restore.socket !== null;
+
+/** And somebody is there to be asked for it: else root has to begin it. */
+export const beginsByItself = (config: Config): boolean => isUnattended(config) && existsSync(config.restore.socket as string);
 
 /** What it would mean. Throws E_UNKNOWN_SHOP, E_UNKNOWN_SNAPSHOT, E_USAGE, E_CONFIG (the plan's calendar). */
 export async function previewNow({ catalog, clock, config }: DeskDeps, name: string, wanted: Wanted): Promise<PreviewNow> {
@@ -79,7 +86,7 @@ export async function previewNow({ catalog, clock, config }: DeskDeps, name: str
     ...{ ...preview, ...known },
     estimate: estimate && { expectedMs: estimate.expectedMs, lowMs: estimate.lowMs, highMs: estimate.highMs },
     ...{ targetMs: rto.targetMs, deadline: reading.deadline.toString(), clockStarts: reading.resumesAt?.toString() ?? null },
-    unattended: isUnattended(config),
+    unattended: beginsByItself(config),
   };
 }
 
@@ -93,7 +100,7 @@ export interface NewRequest {
 
 /**
  * Opens a request, and approves it when that is wanted. The same that is open already is that one, not a second. Throws what `previewNow`
- * does, E_SHOP_STATE, E_REQUEST_STATE (too many are open), and what approving throws.
+ * does, E_SHOP_STATE, E_REQUEST_STATE (too many are open), E_RATE (too many in a day), and what approving throws.
  */
 export async function openRequest(deps: DeskDeps, order: NewRequest, by: DeskCaller): Promise<RequestRow> {
   const { catalog, clock, config } = deps;
@@ -102,7 +109,9 @@ export async function openRequest(deps: DeskDeps, order: NewRequest, by: DeskCal
   const { state } = await readLife(catalog.db, shop);
   // what a suspended shop owes is between its owner and the operators
   if (state === 'erased' || (state === 'suspended' && by.role === 'client')) {
-    throw new CoffreError('E_SHOP_STATE', `${shop} is ${state}: nothing of it is restored`);
+    throw new CoffreError('E_SHOP_STATE', `${shop} is ${state}: nothing of it is restored`, {
+      hint: by.role === 'client' ? 'those who look after the backups know why' : 'coffre shop list shows the state of every shop',
+    });
   }
   const promised = await promisedTo(shopOf(config, shop));
   const row = await catalog.transaction(async (tx) => {
@@ -111,7 +120,14 @@ export async function openRequest(deps: DeskDeps, order: NewRequest, by: DeskCal
     const same = open.find((other) => other.wanted === text && snapshotIds(other).join() === preview.snapshots.map(({ id }) => id).join());
     if (same) return same;
     if (by.role === 'client' && open.filter(({ createdRole }) => createdRole === 'client').length >= MOST_OPEN) {
-      throw new CoffreError('E_REQUEST_STATE', `${shop} has ${MOST_OPEN} open requests of its owner`, { hint: 'coffre request cancel ID' });
+      throw new CoffreError('E_REQUEST_STATE', `${shop} has ${MOST_OPEN} open requests of its owner`, {
+        hint: 'coffre request list shows them, coffre request cancel ID calls one off',
+      });
+    }
+    if (by.role === 'client' && (await madeSince(tx, shop, clock.nowMs() - DAY_MS)) >= MOST_A_DAY) {
+      throw new CoffreError('E_RATE', `the owner of ${shop} made ${MOST_A_DAY} requests within a day`, {
+        hint: 'one of tomorrow is taken; until then those who look after the backups may ask in the owner’s name',
+      });
     }
     const made: RequestRow = {
       ...{ id: newId(clock), shop, state: 'requested', wanted: text, preview: JSON.stringify(preview) },
@@ -126,7 +142,25 @@ export async function openRequest(deps: DeskDeps, order: NewRequest, by: DeskCal
     return made;
   });
   if (!approve || row.approvedAt !== null) return row;
-  return await approveRow(deps, row.id, by, reason, promised);
+  try {
+    return await approveRow(deps, row.id, by, reason, promised);
+  } catch (error) {
+    // the same order came twice at once: the other one has approved it
+    const now = asCoffreError(error).code === 'E_REQUEST_STATE' ? await readRequest(catalog, row.id) : null;
+    if (now === null || now.approvedAt === null || !isOpen(now.state)) throw error;
+    return now;
+  }
+}
+
+async function madeSince(tx: Kysely<Tables>, shop: string, since: number): Promise<number> {
+  const { made } = await tx
+    .selectFrom('requests')
+    .select((eb) => eb.fn.countAll<number>().as('made'))
+    .where('shop', '=', shop)
+    .where('createdRole', '=', 'client')
+    .where('createdAt', '>', since)
+    .executeTakeFirstOrThrow();
+  return Number(made);
 }
 
 /** What a plan promises, with its calendar at hand: the deadline counts from the very instant that is written down. */

@@ -56,7 +56,7 @@ function componentSource(component: string): string {
 const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
 
 /** Any number of items, none too. */
-const MANY = Symbol('many');
+const MANY: unique symbol = Symbol('many');
 type Step<T> = typeof MANY | ((item: T) => boolean);
 
 /** As the regular expression, within the product of both lengths: of several stars only the last one is ever taken back. */
@@ -69,7 +69,7 @@ function boundedTest(components: readonly string[], anchored: boolean): (path: B
     // the last one stands for what is below, not for the folder itself
     return index === components.length - 1 ? [() => true, MANY] : [MANY];
   });
-  const all = anchored ? steps : [MANY, ...steps];
+  const all: readonly Step<string>[] = anchored ? steps : [MANY, ...steps];
   return (path) => matchSteps(all, path.split('/'));
 }
 

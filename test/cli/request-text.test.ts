@@ -22,7 +22,7 @@ const preview: PreviewNow = {
     { source: 'files', since: '2026-11-23T03:00:00Z', spanMs: 6.5 * HOUR, newerSnapshots: 2 },
   ],
   estimate: { expectedMs: 370_000, lowMs: 240_000, highMs: 580_000 },
-  ...{ deadline: '2026-11-23T13:30:00Z', clockStarts: null },
+  ...{ deadline: '2026-11-23T13:30:00Z', clockStarts: null, unknown: [], emptied: [] },
 };
 
 describe('what it would mean', () => {
@@ -48,6 +48,7 @@ describe('what it would mean', () => {
       estimate: null,
       unattended: false,
       clockStarts: '2026-11-24T08:00:00Z',
+      ...{ unknown: ['ps_merged'], emptied: ['ps_connections'] },
     };
     const said = describePreview(part, 'Europe/Paris', 'client');
     expect(said).toContain('  tables     ps_cart_rule\n');
@@ -55,6 +56,8 @@ describe('what it would mean', () => {
     expect(said).toContain('takes      not known: no restore of this shop or host was measured');
     expect(said).toContain('if it is approved now; the clock starts at 2026-11-24 09:00:00+01:00');
     expect(said).toContain('begun      by those who look after the backups, once it is approved');
+    expect(said).toContain('  emptied    ps_connections: rows of these are left out of backups, and are lost\n');
+    expect(said).toContain('  not known  whether the snapshot holds ps_merged: only the restore can tell\n');
     expect(said).not.toContain('gap');
   });
 });
@@ -93,13 +96,29 @@ test.each([
     'operator',
     true,
     false,
-    'nothing begins by itself (restore.unattended is not true), and the clock runs; as root: coffre request run ID',
+    'nothing begins by itself (restore.unattended is not true, or no restore unit is there to be asked), and the clock runs; as root: coffre request run ID',
   ],
-  ['approved', 'operator', false, true, 'no daemon runs: it begins once one does (systemctl start coffre), and the clock runs'],
+  [
+    'requested',
+    'operator',
+    true,
+    false,
+    'it waits for the approval of dupont’s owner; in an emergency: coffre request approve ID --reason TEXT; nothing begins by itself, so after it, as root: coffre request run ID',
+  ],
+  [
+    'approved',
+    'operator',
+    false,
+    true,
+    'no daemon runs: it begins once one does (systemctl start coffre), and the clock runs; at once, as root: coffre request run ID',
+  ],
+  ['failed', 'operator', true, false, 'once the cause is mended: coffre request run ID, as root'],
+  ['approved', 'client', true, false, 'those who look after the backups begin it; coffre request show ID --follow shows how it goes'],
+  ['held', 'operator', true, true, 'coffre request release ID ends the hold; the clock of what is approved goes on'],
   ['approved', 'client', true, true, 'coffre request show ID --follow shows how it goes'],
   ['failed', 'operator', true, true, 'once the cause is mended: coffre request retry ID'],
   ['failed', 'client', true, true, 'those who look after the backups were told'],
   ['done', 'operator', true, true, null],
 ] as const)('%s, to the %s, daemon %s, unattended %s - what is next', (state, role, hasDaemon, unattended, said) => {
-  expect(nextText({ id: 'ID', shop: 'dupont', state }, { role, hasDaemon, unattended })).toBe(said);
+  expect(nextText({ id: 'ID', shop: 'dupont', state, unattended }, { role, hasDaemon })).toBe(said);
 });

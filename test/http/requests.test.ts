@@ -20,7 +20,7 @@ async function setting() {
 test('an owner asks, looks, approves - the clock runs; whoever of the operators did something is not named to them', async () => {
   const it = await setting();
   const preview = (await it.ask(it.client, 'POST', '/preview', { shop: 'dupont' })).json;
-  expect(preview).toMatchObject({ snapshots: [{ source: 'files', files: 3 }], gapMs: null, unattended: true, targetMs: 14_400_000 });
+  expect(preview).toMatchObject({ snapshots: [{ source: 'files', files: 3 }], gapMs: null, targetMs: 14_400_000 });
   const made = await it.ask(it.client, 'POST', '', { shop: 'dupont', paths: ['img/p'] });
   expect([made.status, made.headers.get('location')]).toEqual([201, `/v1/requests/${made.json.id}`]);
   expect(made.json).toMatchObject({ state: 'requested', createdRole: 'client', createdBy: expect.stringMatching(/^token:/), clock: null });
@@ -42,8 +42,41 @@ test('an owner asks, looks, approves - the clock runs; whoever of the operators 
   expect(queued).toMatchObject([{ kind: 'restore', shop: 'dupont' }]);
 });
 
+test('an owner asks for what cannot be, or does a thing twice - told what is wrong, and what to do, in plain words', async () => {
+  const it = await setting();
+  const refused = async (path: string, body: object) => {
+    const { status, json } = await it.ask(it.client, 'POST', path, body);
+    return [status, json.code, json.detail, json.hint];
+  };
+  expect(await refused('', { shop: 'dupont', paths: ['../martin'] })).toEqual([
+    ...[400, 'E_USAGE', '"../martin" is no path inside the shop'],
+    expect.stringContaining('img/p'),
+  ]);
+  expect(await refused('/preview', { shop: 'dupont', at: '2999-01-01T00:00:00Z' })).toEqual([
+    ...[400, 'E_USAGE', expect.stringMatching(/^2999-01-01 .* is still to come: it is 20/)],
+    'without a time it is the newest state',
+  ]);
+  expect(await refused('/preview', { shop: 'dupont', at: '1999-01-01T00:00:00Z' })).toEqual([
+    ...[404, 'E_UNKNOWN_SNAPSHOT', expect.stringContaining('dupont: no snapshot of files at or before 1999-01-01')],
+    expect.stringContaining('the oldest is of '),
+  ]);
+  // the same order twice at once: one request, approved once
+  const both = await Promise.all([1, 2].map(() => it.ask(it.client, 'POST', '', { shop: 'dupont', approve: true })));
+  expect(both.map(({ status, json }) => [status, json.state, json.id])).toEqual(both.map(() => [201, 'approved', both[0]?.json.id]));
+  const { id } = both[0]?.json ?? {};
+  const twice = [
+    409,
+    'E_REQUEST_STATE',
+    `request ${id} is approved already, and its clock runs`,
+    `coffre request show ${id} --follow shows how it goes`,
+  ];
+  expect(await refused(`/${id}/approve`, {})).toEqual(twice);
+  expect((await it.ask(it.admin, 'GET', '?state=approved')).json.requests).toMatchObject([{ id, unattended: false }]);
+});
+
 test.each([
   { paths: ['/etc'] },
+  { paths: ['.'] },
   { paths: ['../../etc/passwd'] },
   { tables: ['a`b'] },
   { tables: ['../x'] },

@@ -1,4 +1,5 @@
 // The desk over a real catalog: what is shown, opened, approved and pinned; and the keeper that looks after what is open.
+import { rmSync, writeFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -45,6 +46,8 @@ async function setting(options: { readonly start?: string; readonly unattended?:
     `${dir}/coffre.yaml`,
     {},
   );
+  // what listens is there
+  writeFileSync(`${dir}/restore.sock`, '');
   const catalog = await openCatalog(config.stateDir);
   onTestFinished(() => catalog.close());
   const take = async (source: 'database' | 'files', at: string, state: 'committed' | 'removed' = 'committed'): Promise<string> => {
@@ -127,6 +130,9 @@ describe('what would be restored', () => {
       // Friday 17:59 in Paris: a minute counts, the rest on Monday
       deadline: '2026-06-08T10:59:00Z',
     });
+    // nobody listens: root has to begin it
+    rmSync(it.config.restore.socket ?? '');
+    expect(await previewNow(it.deps, 'dupont', ALL)).toMatchObject({ unattended: false });
   });
 
   test('as it was at a time, one table - that source alone, with what is newer and lost', async () => {
@@ -147,7 +153,9 @@ describe('what would be restored', () => {
     [{ paths: ['img/../../x'] }, 'E_USAGE'],
     [{ tables: ['a'], sources: ['files'] }, 'E_USAGE'],
     [{ paths: ['a'], sources: ['database'] }, 'E_USAGE'],
+    [{ paths: ['./'] }, 'E_USAGE'],
     [{ at: '2026-01-01T00:00:00Z' }, 'E_UNKNOWN_SNAPSHOT'],
+    [{ at: '2026-06-05T18:02:00+02:00' }, 'E_USAGE'],
   ])('%j - %s', async (wanted, code) => {
     const it = await setting();
     await it.take('database', '2026-06-05T00:30:00Z');
@@ -170,6 +178,18 @@ describe('at the desk', () => {
     expect((await it.catalog.db.selectFrom('requests').select('id').execute()).length).toBe(5);
     const emergency = await it.open({ wanted: { ...ALL, tables: ['a'] }, approve: true, reason: 'owner called' }, OPERATOR);
     expect(emergency).toMatchObject({ state: 'approved', approvedRole: 'operator', approvedBy: 'marc' });
+  });
+
+  test('an owner who asks and calls off without end - refused after thirty of a day; an operator is not', async () => {
+    const it = await setting();
+    await it.take('database', '2026-06-05T00:30:00Z');
+    await it.take('files', '2026-06-05T00:30:00Z');
+    const one = (at: number, by?: typeof OPERATOR) => it.open({ wanted: { ...ALL, paths: [`img/${at}`] } }, by);
+    for (let at = 0; at < 30; at++) await actOnRequest(it.deps, (await one(at)).id, 'cancel', CLIENT, null);
+    expect(await refusal(one(30))).toBe('E_RATE');
+    expect((await one(30, OPERATOR)).state).toBe('requested');
+    it.clock.advance(DAY);
+    expect((await one(31)).state).toBe('requested');
   });
 
   test('approved - the clock runs from that very instant, what was shown is kept from prune until it is over', async () => {
