@@ -1,5 +1,5 @@
 // Cases of tampering or loss: opened by the incidents of one event, and red until their clients were told, or somebody closes them.
-import type { Kysely, Selectable } from 'kysely';
+import type { ExpressionBuilder, Kysely, Selectable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
@@ -133,6 +133,32 @@ export async function breachScopes(db: Kysely<Tables>, rows: readonly BreachCase
   return (id) => scopes.get(id) ?? { shops: [], incidents: 0 };
 }
 
+const incidentsOfCase = (eb: ExpressionBuilder<Tables, 'breachCases'>) =>
+  eb
+    .selectFrom('breachIncidents')
+    .innerJoin('incidents', 'incidents.id', 'breachIncidents.incidentId')
+    .select('incidents.id')
+    .whereRef('breachIncidents.caseId', '=', 'breachCases.id');
+
+/** Cases of the shop's own objects that were opened before the end of that time (epoch milliseconds, not in it), and waited in it. */
+export async function breachesOfPeriod(db: Kysely<Tables>, shop: string, fromMs: number, toMs: number): Promise<BreachCase[]> {
+  return await db
+    .selectFrom('breachCases')
+    .selectAll()
+    .where('openedAt', '<', toMs)
+    .where((eb) =>
+      eb.or([
+        eb('openedAt', '>=', fromMs),
+        eb('sentAt', '>=', fromMs),
+        eb('closedAt', '>=', fromMs),
+        eb.and([eb('sentAt', 'is', null), eb('closedAt', 'is', null)]),
+      ]),
+    )
+    .where((eb) => eb.exists(incidentsOfCase(eb).where('incidents.shop', '=', shop)))
+    .orderBy('id')
+    .execute();
+}
+
 /** Cases that wait and concern the shop: its own objects, or the daemon's in a vault that it uses. */
 export async function openBreachesOf(
   db: Kysely<Tables>,
@@ -146,17 +172,12 @@ export async function openBreachesOf(
     .where('closedAt', 'is', null)
     .where((eb) =>
       eb.exists(
-        eb
-          .selectFrom('breachIncidents')
-          .innerJoin('incidents', 'incidents.id', 'breachIncidents.incidentId')
-          .select('incidents.id')
-          .whereRef('breachIncidents.caseId', '=', 'breachCases.id')
-          .where((own) =>
-            own.or([
-              own('incidents.shop', '=', name),
-              own.and([own('incidents.shop', '=', daemonShop), own('incidents.vault', 'in', vaults)]),
-            ]),
-          ),
+        incidentsOfCase(eb).where((own) =>
+          own.or([
+            own('incidents.shop', '=', name),
+            own.and([own('incidents.shop', '=', daemonShop), own('incidents.vault', 'in', vaults)]),
+          ]),
+        ),
       ),
     )
     .orderBy('id')

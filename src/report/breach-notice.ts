@@ -50,7 +50,6 @@ const SEMICOLON = '\u202f;';
 /** `replaced`: of one key both, what was stored is gone and something else stands there. */
 type FindingKind = IncidentKind | 'replaced';
 type Told = Readonly<Partial<Record<FindingKind, (count: string, isMany: boolean) => string>>>;
-type Incident = BreachFacts['incidents'][number];
 
 /** What is told of one object, however many incidents say it. */
 interface Finding {
@@ -142,7 +141,6 @@ function contentsIn(language: Language, { sources }: BreachFacts): string {
 
 const volumeOf = (findings: readonly Finding[]): number => findings.reduce((sum, { bytes }) => sum + bytes, 0);
 const hasLock = ({ incidents }: BreachFacts): boolean => incidents.some(({ kind }) => kind === 'lock');
-const isLossOf = ({ incidents }: BreachFacts): boolean => incidents.some(({ kind }: Incident) => natureOf(kind) === 'loss');
 
 function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; readonly to: number } {
   const seen = incidents.map(({ firstSeenAt }) => firstSeenAt);
@@ -150,15 +148,24 @@ function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; 
   return { from: Math.min(openedAt, ...seen), to: Math.max(openedAt, ...last) };
 }
 
-function french(facts: BreachFacts): string {
-  const { alertedAt, deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
-  const when = (atMs: number): string => momentIn('fr', atMs, zone);
-  const span = spanOf(facts);
+/** What both languages tell of. */
+function lookOf(facts: BreachFacts) {
+  const { incidents } = facts;
   const findings = findingsOf(facts);
-  const own = findings.filter(({ isOwn }) => !isOwn).length;
-  const ended = findings.filter(({ isGone }) => isGone).length;
-  const reasons = [...new Set(incidents.flatMap(({ reason }) => reason ?? []))];
-  const isLoss = isLossOf(facts);
+  return {
+    findings,
+    span: spanOf(facts),
+    own: findings.filter(({ isOwn }) => !isOwn).length,
+    ended: findings.filter(({ isGone }) => isGone).length,
+    reasons: [...new Set(incidents.flatMap(({ reason }) => reason ?? []))],
+    isLoss: incidents.some(({ kind }) => natureOf(kind) === 'loss'),
+  };
+}
+
+function french(facts: BreachFacts): string {
+  const { alertedAt, deadline, elsewhere, id, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { ended, findings, isLoss, own, reasons, span } = lookOf(facts);
+  const when = (atMs: number): string => momentIn('fr', atMs, zone);
   return lines([
     `[BROUILLON – à relire et à compléter avant envoi, au plus tard le ${when(deadline)} (${zone})]`,
     '',
@@ -202,14 +209,9 @@ function french(facts: BreachFacts): string {
 }
 
 function english(facts: BreachFacts): string {
-  const { alertedAt, deadline, elsewhere, id, incidents, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { alertedAt, deadline, elsewhere, id, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { ended, findings, isLoss, own, reasons, span } = lookOf(facts);
   const when = (atMs: number): string => momentIn('en', atMs, zone);
-  const span = spanOf(facts);
-  const findings = findingsOf(facts);
-  const own = findings.filter(({ isOwn }) => !isOwn).length;
-  const ended = findings.filter(({ isGone }) => isGone).length;
-  const reasons = [...new Set(incidents.flatMap(({ reason }) => reason ?? []))];
-  const isLoss = isLossOf(facts);
   return lines([
     `[DRAFT – to be read and completed before it is sent, by ${when(deadline)} (${zone})]`,
     '',

@@ -14,6 +14,9 @@ export interface PlannedBackups {
 /** A schedule of every few minutes over years: nobody reads such a figure, and it takes seconds to find. */
 const MOST_SLOTS = 10_000;
 
+/** As the audit calls changes of a shop's state. */
+export const STATE_CHANGES = ['suspend', 'resume', 'close', 'erase', 'pause', 'unpause'].map((verb) => `shop ${verb}`);
+
 interface Span {
   readonly fromMs: number;
   readonly toMs: number;
@@ -107,11 +110,7 @@ async function readOff(db: Catalog['db'], shop: string): Promise<Span[]> {
     .selectFrom('audit')
     .select(['at', 'what', 'detail'])
     .where('shop', '=', shop)
-    .where(
-      'what',
-      'in',
-      ['suspend', 'resume', 'close', 'erase', 'pause', 'unpause'].map((verb) => `shop ${verb}`),
-    )
+    .where('what', 'in', STATE_CHANGES)
     .orderBy('id')
     .execute();
   const off: Span[] = [];

@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import { ledgerStart } from '../billing/chain.ts';
 import { levels } from '../billing/level.ts';
+import { breachesOfPeriod } from '../catalog/breaches.ts';
 import { vaultsHolding } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { readLife } from '../catalog/shop-life.ts';
@@ -11,7 +12,7 @@ import type { RunsTable } from '../catalog/tables/runs.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { dailyLevels, type Move } from './daily-levels.ts';
-import { readPlanned } from './planned-backups.ts';
+import { readPlanned, STATE_CHANGES } from './planned-backups.ts';
 import type { Report } from './report-schema.ts';
 import { verifiedBy } from './verified.ts';
 
@@ -85,23 +86,7 @@ export async function readReport(config: Config, catalog: Catalog, options: Repo
     .orderBy('firstSeenAt')
     .orderBy('id')
     .execute();
-  const breaches = await db
-    .selectFrom('breachCases')
-    .selectAll()
-    .where('openedAt', '<', toMs)
-    .where((eb) => eb.or([eb('openedAt', '>=', fromMs), eb.and([eb('sentAt', 'is', null), eb('closedAt', 'is', null)])]))
-    .where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('breachIncidents')
-          .innerJoin('incidents', 'incidents.id', 'breachIncidents.incidentId')
-          .select('incidents.id')
-          .whereRef('breachIncidents.caseId', '=', 'breachCases.id')
-          .where('incidents.shop', '=', shop),
-      ),
-    )
-    .orderBy('id')
-    .execute();
+  const breaches = await breachesOfPeriod(db, shop, fromMs, toMs);
   const holds = await db
     .selectFrom('holds')
     .selectAll()
@@ -223,8 +208,6 @@ function runRow(run: RunRow): Report['runs'][number] {
     ...{ bytes: typeof bytes === 'number' ? bytes : null, full: kind === 'backup' ? (detail.full ?? null) : null },
   };
 }
-
-const STATE_CHANGES = ['suspend', 'resume', 'close', 'erase', 'pause', 'unpause'].map((verb) => `shop ${verb}`);
 
 /** Of the shop's state from the audit; of terms and versions from the facts that backups noted. */
 async function readChanges({ db }: Catalog, { isTold, shop }: ReportOptions, fromMs: number, toMs: number) {

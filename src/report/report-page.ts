@@ -99,7 +99,8 @@ function figures({ period, totals, volume }: Report, words: ReportWords, languag
   const missed = planned?.missed ?? 0;
   const told = [
     planned === null ? '' : words.planned(n(planned.expected), missed > 0 ? n(missed) : null),
-    words.ofWhich(backups.failed, backups.other),
+    backups.failed > 0 ? words.failedRuns(backups.failed) : '',
+    backups.other > 0 ? words.otherRuns(backups.other) : '',
   ].filter((part) => part !== '');
   return html`<div class="figures">
 ${box(n(backups.done), words.backups, told.join(language === 'fr' ? '\u202f; ' : '; '), backups.failed > 0 || missed > 0)}${box(bytes(storedBytes), words.stored, '')}${box(
@@ -110,7 +111,7 @@ ${box(n(backups.done), words.backups, told.join(language === 'fr' ? '\u202f; ' :
 )}${box(n(drills.passed), words.drills, drills.failed > 0 ? words.failedDrills(drills.failed) : '', drills.failed > 0)}${box(
   n(restores.done),
   words.restores,
-  restores.failed > 0 ? words.ofWhich(restores.failed, 0) : '',
+  restores.failed > 0 ? words.failedRuns(restores.failed) : '',
   restores.failed > 0,
 )}${box(n(incidents.found), words.incidents, incidents.open > 0 ? words.openIncidents(incidents.open) : '', incidents.open > 0)}${box(
   bytes(volume.peakBytes),

@@ -20,13 +20,8 @@ const FRENCH = {
   unfinished: 'La période n’est pas terminée\u202f: ce rapport s’arrête à la date de son établissement.',
   summary: 'En résumé',
   backups: 'Sauvegardes réussies',
-  ofWhich: (failed: number, other: number) =>
-    [
-      failed > 0 ? `${failed} en échec` : '',
-      other > 0 ? `${other} interrompue${other > 1 ? 's' : ''} ou annulée${other > 1 ? 's' : ''}` : '',
-    ]
-      .filter(Boolean)
-      .join(', '),
+  failedRuns: (count: number) => `${count} en échec`,
+  otherRuns: (count: number) => `${count} interrompue${count > 1 ? 's' : ''} ou annulée${count > 1 ? 's' : ''}`,
   planned: (expected: string, missed: string | null) =>
     `${expected} ${several('prévue', expected)}${missed === null ? '' : `, dont ${missed} ${several('manquée', missed)}`}`,
   stored: 'Nouvelles données enregistrées',
@@ -178,8 +173,8 @@ const ENGLISH: ReportWords = {
   unfinished: 'The period is not over: this report ends when it was made.',
   summary: 'In short',
   backups: 'Backups that went well',
-  ofWhich: (failed, other) =>
-    [failed > 0 ? `${failed} failed` : '', other > 0 ? `${other} interrupted or cancelled` : ''].filter(Boolean).join(', '),
+  failedRuns: (count) => `${count} failed`,
+  otherRuns: (count) => `${count} interrupted or cancelled`,
   planned: (expected, missed) => `${expected} planned${missed === null ? '' : `, ${missed} of them missed`}`,
   stored: 'New data stored',
   verified: 'Data read back and compared',

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { DAEMON_SHOP } from '../../src/backup/prove.ts';
 import {
+  breachesOfPeriod,
   breachState,
   incidentsOfBreach,
   listBreaches,
@@ -151,4 +152,17 @@ test('incidents of before there were cases - those that are open and not acknowl
   await catalog.db.deleteFrom('breachIncidents').execute();
   await look('missing', { keys: ['k1'] });
   expect((await incidentsOfBreach(catalog.db, row?.id ?? '')).map(({ key }) => key)).toEqual(['k1']);
+});
+
+test('cases of a period - those that waited in it, not those that were sent before it or opened after it', async () => {
+  const { catalog, clock, look } = await setting();
+  const first = clock.nowMs();
+  await look('missing');
+  const [row] = await listBreaches(catalog.db, { all: true });
+  clock.advance(10 * HOUR);
+  const of = async (fromMs: number, toMs: number, shop = 'dupont') => (await breachesOfPeriod(catalog.db, shop, fromMs, toMs)).length;
+  expect([await of(first, first + 1), await of(first - HOUR, first), await of(first + HOUR, first + 2 * HOUR)]).toEqual([1, 0, 1]);
+  await stepBreach(catalog, clock, row?.id ?? '', 'op', { verb: 'sent', by: 'Marie', atMs: first + 5 * HOUR });
+  expect([await of(first + HOUR, first + 9 * HOUR), await of(first + 6 * HOUR, first + 9 * HOUR)]).toEqual([1, 0]);
+  expect(await of(first, first + HOUR, 'martin')).toBe(0);
 });
