@@ -22,6 +22,7 @@ export const ORDER: readonly string[] = [
   'target',
   'host',
   'config',
+  'document',
   'clock.ts',
   'events.ts',
   'errors.ts',

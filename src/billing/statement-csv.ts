@@ -1,8 +1,8 @@
 // Statements as one table: a row for each line, for the tax and for each shop's part. Decimals as people of the language write them.
-import { csvOf, freeText, type Separator } from './csv.ts';
+import { csvOf, freeText, type Separator } from '../document/csv.ts';
+import type { Language } from '../document/wording.ts';
 import type { Months } from './period.ts';
 import type { Statement } from './statement-schema.ts';
-import type { Language } from './statement-words.ts';
 
 /** Names of columns are the same in every language: programs read them. */
 const COLUMNS = [

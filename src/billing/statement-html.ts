@@ -1,8 +1,9 @@
 // Statements as a page that prints on A4: nothing is loaded from anywhere, and everything that people wrote is text.
 import { Temporal } from 'temporal-polyfill';
-import { type Html, html, htmlPage } from './html.ts';
+import { type Html, html, htmlPage } from '../document/html.ts';
+import type { Language } from '../document/wording.ts';
 import type { Statement, StatementLine } from './statement-schema.ts';
-import { day, type Language, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
+import { day, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
 
 const STYLE = `
 @page { size: A4; margin: 16mm 15mm 18mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt Arial, "Liberation Sans", sans-serif; color: #555e68; } }

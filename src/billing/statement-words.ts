@@ -1,10 +1,8 @@
 // Statements in French and English: words, and how numbers, money, days and instants are written.
 import { Temporal } from 'temporal-polyfill';
+import { dayIn, type Language } from '../document/wording.ts';
 import { type Months, monthsBetween } from './period.ts';
 import type { Statement } from './statement-schema.ts';
-
-export type Language = 'fr' | 'en';
-export const LANGUAGES = ['en', 'fr'] as const satisfies Language[];
 
 const FRENCH = {
   locale: 'fr-FR',
@@ -166,8 +164,7 @@ export function volume(bytes: number, language: Language): string {
 
 /** `1er avril 2026`, `1 April 2026`. */
 export function day(text: string, language: Language): string {
-  const written = Temporal.PlainDate.from(text).toLocaleString(wordsOf(language).locale, { dateStyle: 'long' });
-  return language === 'fr' ? written.replace(/^1 /, '1er ') : written;
+  return dayIn(language, Temporal.PlainDate.from(text));
 }
 
 /** `1er avril 2026 à 04:00:00`, in the contract's zone. */

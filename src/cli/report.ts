@@ -1,11 +1,11 @@
 // `coffre report`: everything that was done for a shop in a period, for its owner.
 import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import type { Separator } from '../billing/csv.ts';
 import { openCatalog } from '../catalog/open.ts';
+import type { Separator } from '../document/csv.ts';
+import type { Language } from '../document/wording.ts';
 import { CoffreError } from '../errors.ts';
 import { readReport, requirePeriod } from '../report/read-report.ts';
-import type { Language } from '../report/wording.ts';
 import { action, type CliContext } from './context.ts';
 import type { Result } from './output.ts';
 import { knownShop } from './shop.ts';

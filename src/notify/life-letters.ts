@@ -1,6 +1,6 @@
 // Reminders of a shop's end, to its owner in their language and to the operators: what goes when, and that the data can be had before. Pure.
 import type { ShopLife } from '../catalog/shop-life.ts';
-import { type Language, momentIn } from '../report/wording.ts';
+import { type Language, momentIn } from '../document/wording.ts';
 import { lifeEnd } from '../retention/policy.ts';
 
 const DAY_MS = 86_400_000;

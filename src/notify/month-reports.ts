@@ -3,10 +3,10 @@ import { Temporal } from 'temporal-polyfill';
 import type { MessageRow } from '../catalog/messages.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config, ContactConfig, ShopConfig } from '../config/config.ts';
+import { bytesIn, monthIn, wholeNumber } from '../document/wording.ts';
 import { readReport } from '../report/read-report.ts';
 import { reportPage } from '../report/report-page.ts';
 import type { Report } from '../report/report-schema.ts';
-import { bytesIn, monthIn, wholeNumber } from '../report/wording.ts';
 import type { Channel } from './channels.ts';
 import type { Message, MessageOptions } from './message.ts';
 

@@ -1,9 +1,8 @@
 // What a notice about a restore request is made of, whatever its language, and how instants and durations are written in each. Pure.
 import { Temporal } from 'temporal-polyfill';
 import type { RequestRow } from '../catalog/requests.ts';
+import { type Language, LOCALES } from '../document/wording.ts';
 import type { RestoredKind } from '../restore/request-preview.ts';
-
-export type Language = 'fr' | 'en';
 
 /** Instants are epoch milliseconds. */
 export interface RequestFacts {
@@ -41,8 +40,6 @@ export interface Written {
   readonly subject: string;
   readonly text: string;
 }
-
-const LOCALES: Readonly<Record<Language, string>> = { fr: 'fr-FR', en: 'en-GB' };
 
 /** `lundi 23 novembre 2026 à 16:00 (Europe/Paris)`, `Monday 23 November 2026 at 16:00 (Europe/Paris)`. */
 export function instantIn(language: Language, atMs: number, zone: string): string {

@@ -1,6 +1,7 @@
 // What a webhook hears of a restore request beside words.
 import type { RequestEventRow, RequestRow } from '../catalog/requests.ts';
-import type { Language, Written } from './request-facts.ts';
+import type { Language } from '../document/wording.ts';
+import type { Written } from './request-facts.ts';
 
 export interface RequestSummary {
   readonly id: string;

@@ -1,7 +1,7 @@
 // What a client is told of tampering or loss, as a draft: nature, what of theirs, how much, since when, and what was done. Pure.
 import { natureOf } from '../catalog/breaches.ts';
 import type { IncidentKind } from '../catalog/tables/incidents.ts';
-import { bytesIn, type Language, momentIn, wholeNumber } from './wording.ts';
+import { bytesIn, type Language, momentIn, wholeNumber } from '../document/wording.ts';
 
 /** Instants are epoch milliseconds. */
 export interface BreachFacts {

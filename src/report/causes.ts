@@ -1,6 +1,7 @@
 // Why something failed, as a client reads it, in French and English: what it was about, and nothing of paths, hosts and people. Pure.
+
+import type { Language } from '../document/wording.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
-import type { Language } from './wording.ts';
 
 type Words = readonly [french: string, english: string];
 

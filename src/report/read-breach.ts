@@ -4,8 +4,8 @@ import { DAEMON_SHOP } from '../backup/prove.ts';
 import { type BreachCase, incidentsOfBreach } from '../catalog/breaches.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Config } from '../config/config.ts';
+import type { Language } from '../document/wording.ts';
 import { type BreachDraft, type BreachFacts, breachDraft } from './breach-notice.ts';
-import type { Language } from './wording.ts';
 
 /** By shop. What was found among the daemon's own objects concerns every shop that uses the vault. */
 export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: BreachCase): Promise<BreachFacts[]> {

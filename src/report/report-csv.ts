@@ -1,8 +1,8 @@
 // A report as one table: a row for each thing that was done or happened, in the order of time. Decimals as people of the language write them.
-import { csvOf, freeText, type Separator } from '../billing/csv.ts';
+import { csvOf, freeText, type Separator } from '../document/csv.ts';
+import type { Language } from '../document/wording.ts';
 import { causeIn } from './causes.ts';
 import type { Report } from './report-schema.ts';
-import type { Language } from './wording.ts';
 
 /** Names of columns are the same in every language: programs read them. */
 const COLUMNS = [

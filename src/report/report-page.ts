@@ -1,12 +1,12 @@
 // A report as one page that needs nothing else and prints on A4, for the shop's owner.
 import { Temporal } from 'temporal-polyfill';
-import { type Html, html, htmlPage } from '../billing/html.ts';
+import { type Html, html, htmlPage } from '../document/html.ts';
+import { bytesIn, dayIn, durationIn, type Language, momentIn, shortMomentIn, wholeNumber } from '../document/wording.ts';
 import { causeIn } from './causes.ts';
 import { calendarPlot, volumePlot } from './report-plots.ts';
 import type { Report } from './report-schema.ts';
 import { changeName, type ReportWords, reportWords } from './report-words.ts';
 import { termIn } from './terms.ts';
-import { bytesIn, dayIn, durationIn, type Language, momentIn, shortMomentIn, wholeNumber } from './wording.ts';
 
 const STYLE = `
 @page { size: A4; margin: 16mm 15mm 18mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt Arial, "Liberation Sans", sans-serif; color: #555e68; } }

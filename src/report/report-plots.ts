@@ -1,9 +1,9 @@
 // Plots of a report as inline SVG: the stored volume day by day, and a calendar of backups. Readable in black and white too.
 import { Temporal } from 'temporal-polyfill';
-import { type Html, html } from '../billing/html.ts';
+import { type Html, html } from '../document/html.ts';
+import { bytesIn, dayIn, type Language } from '../document/wording.ts';
 import type { Report } from './report-schema.ts';
 import { dayColour, type ReportWords } from './report-words.ts';
-import { bytesIn, dayIn, type Language } from './wording.ts';
 
 const WIDTH = 680;
 const HEIGHT = 190;

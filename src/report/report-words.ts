@@ -1,6 +1,7 @@
 // What the page of a report says, in French and English.
+
+import type { Language } from '../document/wording.ts';
 import type { Report } from './report-schema.ts';
-import type { Language } from './wording.ts';
 
 const several = (word: string, count: string): string => (count === '0' || count === '1' ? word : `${word}s`);
 

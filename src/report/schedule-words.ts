@@ -1,5 +1,5 @@
 // A cron expression as people say it, in French and English: `30 2 * * *` is every day at 02:30. Pure.
-import type { Language } from './wording.ts';
+import type { Language } from '../document/wording.ts';
 
 /** Smallest and largest value of each field, in their order. */
 const FIELDS = [

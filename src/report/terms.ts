@@ -1,6 +1,7 @@
 // Terms of a plan as a client reads them: `14d` is 14 days, `4h (business)` four business hours, `30 2 * * *` every day at 02:30. Pure.
+
+import type { Language } from '../document/wording.ts';
 import { scheduleIn } from './schedule-words.ts';
-import type { Language } from './wording.ts';
 
 const UNITS: Readonly<Record<Language, Readonly<Record<string, readonly [one: string, many: string]>>>> = {
   fr: { d: ['jour', 'jours'], h: ['heure', 'heures'], m: ['minute', 'minutes'], s: ['seconde', 'secondes'] },

@@ -1,4 +1,5 @@
 // The words of the page that an auditor is handed, in French and in English.
+import type { Language } from '../../document/wording.ts';
 
 export interface PageWords {
   readonly title: string;
@@ -275,4 +276,4 @@ const FR: PageWords = {
   detailsNote: 'Ce qui a été signé, en entier',
 };
 
-export const PAGE_WORDS: Readonly<Record<'fr' | 'en', PageWords>> = { fr: FR, en: EN };
+export const PAGE_WORDS: Readonly<Record<Language, PageWords>> = { fr: FR, en: EN };

@@ -1,10 +1,8 @@
 // The evidence of a drill as a page that needs nothing else, and prints well: for the client, and for the auditor.
 import { Temporal } from 'temporal-polyfill';
+import { bytesIn, type Language, LOCALES, wholeNumber } from '../../document/wording.ts';
 import { type DrillCheck, type Evidence, evidenceText, type SignedEvidence, signerOf } from './evidence.ts';
 import { PAGE_WORDS, type PageWords } from './page-words.ts';
-
-type Language = 'fr' | 'en';
-const LOCALES: Readonly<Record<Language, string>> = { fr: 'fr-FR', en: 'en-GB' };
 
 /** Whole, as HTML. Nothing is fetched, nothing is run. */
 export function evidencePage(signed: SignedEvidence, language: Language): string {
@@ -156,19 +154,16 @@ class Wording {
   }
 
   bytes(bytes: number): string {
-    const units = this.#language === 'fr' ? ['o', 'ko', 'Mo', 'Go', 'To'] : ['B', 'kB', 'MB', 'GB', 'TB'];
-    let [value, unit] = [bytes, 0];
-    for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
-    return `${this.#number(value, unit === 0 ? 0 : 1)}\u00a0${units[unit]}`;
+    return bytesIn(this.#language, bytes);
   }
 
   count(count: number): string {
-    return this.#number(count, 0);
+    return wholeNumber(count, this.#language);
   }
 
   /** With seconds, and tenths of them below ten. */
   duration(ms: number): string {
-    if (ms < 10_000) return `${this.#number(ms / 1000, 1)}\u00a0s`;
+    if (ms < 10_000) return `${this.#tenths(ms / 1000)}\u00a0s`;
     const seconds = Math.round(ms / 1000);
     const parts = [
       [Math.floor(seconds / 86_400), this.#language === 'fr' ? 'j' : 'd'],
@@ -179,8 +174,8 @@ class Wording {
     return parts.flatMap(([count, unit]) => (count > 0 ? [`${count}\u00a0${unit}`] : [])).join(' ');
   }
 
-  #number(value: number, digits: number): string {
-    return value.toLocaleString(LOCALES[this.#language], { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  #tenths(value: number): string {
+    return value.toLocaleString(LOCALES[this.#language], { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   }
 }
 

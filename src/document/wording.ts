@@ -1,8 +1,9 @@
-// How instants, days, volumes and counts are written in French and English in what a client reads. Pure.
+// The languages of documents, and how instants, days, volumes and counts are written in them. Pure.
 import { Temporal } from 'temporal-polyfill';
 
 export type Language = 'fr' | 'en';
-const LOCALES: Readonly<Record<Language, string>> = { fr: 'fr-FR', en: 'en-GB' };
+export const LANGUAGES = ['en', 'fr'] as const satisfies Language[];
+export const LOCALES: Readonly<Record<Language, string>> = { fr: 'fr-FR', en: 'en-GB' };
 const UNITS: Readonly<Record<Language, readonly string[]>> = { fr: ['o', 'ko', 'Mo', 'Go', 'To'], en: ['B', 'kB', 'MB', 'GB', 'TB'] };
 
 export const wholeNumber = (value: number, language: Language): string => value.toLocaleString(LOCALES[language]);
