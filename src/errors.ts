@@ -68,6 +68,7 @@ export const ERRORS = {
   E_UNKNOWN_TOKEN: kind(2, 'never', 'no such token in force', 'coffre token list shows them'),
   E_UNKNOWN_CONTRACT: kind(2, 'never', 'no such contract', 'contracts are declared under contracts:'),
   E_UNKNOWN_STATEMENT: kind(2, 'never', 'no such statement was issued', 'coffre billing statements lists those that were'),
+  E_UNKNOWN_CORRECTION: kind(2, 'never', 'no such correction was made', 'coffre billing statements lists those that wait'),
   E_STATEMENT_INDEX: kind(
     2,
     'operator',
@@ -76,6 +77,7 @@ export const ERRORS = {
   ),
   E_UNKNOWN_RUN: kind(2, 'never', 'no such run', 'coffre run list shows them'),
   E_UNKNOWN_REQUEST: kind(2, 'never', 'no such restore request', 'coffre request list shows them'),
+  E_NOT_FOUND: kind(2, 'never', 'there is no such thing', 'the list of its kind (drill, hold, incident, breach …) shows what there is'),
   // 3: the source cannot be read
   E_DB_CONNECT: kind(3, 'backoff', 'the database server does not answer', 'check host, port or socketPath, and that the server runs'),
   E_DB_AUTH: kind(3, 'operator', 'the database refused the user or password', 'check user and passwordFile of the shop'),
@@ -329,10 +331,15 @@ export const ERRORS = {
     'statements are issued and corrected until six months after their period',
     'what is owed beyond that is for the parties to agree upon',
   ),
+  E_CORRECTION_STATE: kind(
+    12,
+    'never',
+    'a correction that a statement carries stays, and one that was withdrawn is gone',
+    'what a statement carries is put right by another correction: coffre billing correct',
+  ),
   // 13: the daemon's API refuses the request
   E_RANGE: kind(13, 'never', 'the part of a download that was asked for is beyond its end', 'ask for all of it'),
   E_REQUEST: kind(13, 'never', 'the request is not one that the API understands', '/openapi.json says what it understands'),
-  E_NOT_FOUND: kind(13, 'never', 'there is no such thing', '/openapi.json lists what can be asked for'),
   E_TOKEN: kind(13, 'operator', 'a valid token is missing', 'send Authorization: Bearer TOKEN; coffre token create makes one'),
   E_FORBIDDEN: kind(13, 'operator', 'this token may not do that', 'ask an administrator for a token with another role'),
   E_RATE: kind(13, 'backoff', 'too many requests', 'wait as long as Retry-After says'),

@@ -7,6 +7,7 @@ import { anchorLedger } from '../billing/anchors.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { BEFORE_FIRST, ledgerPage } from '../billing/ledger-page.ts';
 import { billingMark } from '../billing/mark.ts';
+import { billingEnd, untoldVaults } from '../billing/untold.ts';
 import { lastCheckpoint, type Positions, readTables } from '../catalog/checkpoint-tables.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { lockShop } from '../catalog/shop-lock.ts';
@@ -63,18 +64,24 @@ export function checkpointVaults(config: Config): string[] {
   return [...new Set([...config.shops.values()].flatMap((shop) => shop.vaults))].sort();
 }
 
-/** Those of `vaults` whose last checkpoint is a day old, or tells of another configuration or other keys. Throws E_KEY, E_STATE. */
+/**
+ * Those of `vaults` whose last checkpoint is a day old, tells of another configuration or other keys, or not of every statement and
+ * correction. Throws E_KEY, E_STATE.
+ */
 export async function dueCheckpoints(
   deps: Pick<CheckpointDeps, 'config' | 'catalog' | 'clock'>,
   vaults: readonly string[],
 ): Promise<string[]> {
   const { setting } = await settingOf(deps.config);
+  const { db } = deps.catalog;
+  const untold = await untoldVaults(db, vaults, await billingEnd(db));
   const due: string[] = [];
   for (const vault of vaults) {
-    const last = await lastCheckpoint(deps.catalog.db, vault);
+    const last = await lastCheckpoint(db, vault);
     const ageMs = last === null ? Number.POSITIVE_INFINITY : deps.clock.nowMs() - last.at;
     // one from the future was written under a wrong clock
-    if (last === null || last.setting !== setting || ageMs >= CHECKPOINT_EVERY_MS || ageMs < -CHECKPOINT_EVERY_MS) due.push(vault);
+    if (last === null || last.setting !== setting || ageMs >= CHECKPOINT_EVERY_MS || ageMs < -CHECKPOINT_EVERY_MS || untold.includes(vault))
+      due.push(vault);
   }
   return due;
 }

@@ -6,6 +6,7 @@ import type { CorrectionsTable } from '../catalog/tables/statements.ts';
 import type { Tables } from '../catalog/tables.ts';
 import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
+import { decimalOf } from './money.ts';
 import type { CorrectionLine, Statement } from './statement-schema.ts';
 
 export interface StatementFinding {
@@ -21,8 +22,11 @@ type CorrectionRow = Selectable<CorrectionsTable>;
 export const CORRECTED = 'billing correct';
 
 /** Where a correction stands: its own fields and all before it. Kept in the audit and in the checkpoints' marks, not beside the row. */
-function correctionHash(previous: string, { amount, at, contract, correction, id, reason, shop, statement, who }: CorrectionRow): string {
-  const text = canonicalJson({ previous, amount, at, contract, correction, id, reason, shop, statement, who });
+function correctionHash(previous: string, row: CorrectionRow): string {
+  const { amount, at, contract, correction, id, reason, recomputed, shop, statement, who, withdraws } = row;
+  // an older coffre hashed them without what it did not know
+  const later = { ...(recomputed === null ? {} : { recomputed }), ...(withdraws === null ? {} : { withdraws }) };
+  const text = canonicalJson({ previous, amount, at, contract, correction, id, reason, shop, statement, who, ...later });
   return createHash('sha256').update(text).digest('hex');
 }
 
@@ -67,11 +71,21 @@ export async function checkCorrections(db: Kysely<Tables>, documents: readonly S
   const found = (of: string, correction: string, what: string): void => {
     findings.push({ statement: of, what: `its correction ${correction} ${what}` });
   };
+  const withdrawn = new Set<string>();
+  for (const { amount, correction, statement, withdraws } of rows) {
+    if (withdraws === null) continue;
+    withdrawn.add(withdraws);
+    const taken = known.get(withdraws)?.row;
+    if (taken === undefined) found(statement, correction, `withdraws ${withdraws}, which is missing`);
+    else if (taken.statement !== statement || !decimalOf(taken.amount).plus(amount).isZero())
+      found(statement, correction, `withdraws ${withdraws}, and is not its opposite`);
+  }
   for (const { lines, number } of documents) {
     for (const line of lines) {
       if (line.kind !== 'correction') continue;
       const row = known.get(line.id)?.row;
       if (row === undefined) found(line.of, line.id, `is on ${number}, and is missing`);
+      else if (row.withdraws !== null || withdrawn.has(line.id)) found(line.of, line.id, `is on ${number}, and was withdrawn`);
       else if (!isSame(line, { ...row, of: row.statement, at: at(row.at) })) found(line.of, line.id, `is not what ${number} says`);
     }
   }

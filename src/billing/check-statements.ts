@@ -1,15 +1,17 @@
 // Whether every statement is as it was issued, in its place, and none is missing; and whether its figures give its amounts.
 import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
+import type { Catalog } from '../catalog/open.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
 import { checkCorrections, type StatementFinding } from './check-corrections.ts';
+import { type Measure, measureFor } from './measure.ts';
 import { decimalOf } from './money.ts';
-import type { Peaks } from './peaks.ts';
+import { contractPeaks } from './period-peaks.ts';
 import { type CorrectionInput, correctionStatementOf, statementOf } from './statement.ts';
-import { documentOf, periodOfStatement, type StatementRow, statementHash } from './statement-rows.ts';
+import { billedPeriod, documentOf, periodOfStatement, type StatementRow, statementHash } from './statement-rows.ts';
 import type { Statement, StatementBody } from './statement-schema.ts';
 import { ISSUED } from './statements.ts';
 
@@ -89,7 +91,8 @@ function contradictions(row: StatementRow, document: Statement): string[] {
   const corrections = document.lines.flatMap((line) => (line.kind === 'correction' ? [line.id] : []));
   const said = {
     ...{ number: document.number, contract: document.contract, kind: document.kind, currency: document.currency, net: document.net },
-    ...{ period: document.period.from.slice(0, 7), issuedAt: document.issuedAt, corrections: JSON.stringify(corrections) },
+    ...{ period: (document.period?.from ?? dayOfIssue(document)).slice(0, 7), issuedAt: document.issuedAt },
+    corrections: JSON.stringify(corrections),
   };
   for (const [key, value] of Object.entries(listed)) {
     if (value !== said[key as keyof typeof said])
@@ -98,7 +101,9 @@ function contradictions(row: StatementRow, document: Statement): string[] {
   const sum = (amounts: readonly string[]): string =>
     amounts.reduce((total, amount) => total.plus(amount), decimalOf(0)).toFixed(document.decimals);
   if (sum(document.lines.map((line) => line.amount)) !== document.net) found.push('its lines do not add up to its net amount');
-  const { rebilling } = document;
+  const { rebilling, tax, taxes, total } = document;
+  if (sum([document.net, ...(tax ? [tax.amount] : [])]) !== total) found.push('its net amount and its tax do not add up to its total');
+  if (taxes && sum(taxes.map(({ amount }) => amount)) !== sum(tax ? [tax.amount] : [])) found.push('its taxes do not add up to its tax');
   if (rebilling && sum([...rebilling.shops.map((shop) => shop.amount), rebilling.unassigned]) !== document.net) {
     found.push('its shops’ parts do not add up to its net amount');
   }
@@ -128,21 +133,47 @@ async function againstAudit(db: Kysely<Tables>, rows: readonly StatementRow[]): 
 }
 
 /**
- * The statement computed again from its own terms. `peaks`: of the measured period, as the ledger says now; null: as the statement itself
- * says. `weightsOf`: how a corrected statement was divided.
+ * The statement computed again from its own terms. `measure`: of its period, as the ledger says now; null: as the statement itself says.
+ * `weightsOf`: how a corrected statement was divided.
  */
 export function recomputed(
   statement: Statement,
-  peaks: Pick<Peaks, 'sum' | 'shops'> | null,
+  measure: Measure | null,
   weightsOf: (number: string) => CorrectionInput['weights'],
 ): StatementBody {
   const contract = contractOf(statement);
-  const corrections = statement.lines.flatMap((line) => (line.kind === 'correction' ? [{ line, weights: weightsOf(line.of) }] : []));
-  const input = { contract, period: periodOfStatement(statement.period), corrections, shops: statement.terms.shops };
-  if (statement.kind === 'correction') return correctionStatementOf(input);
-  const { measured } = statement;
-  return statementOf({ ...input, measured: measured && { period: periodOfStatement(measured), peaks: peaks ?? peaksOf(measured) } });
+  const { kind, lines, period, terms, version } = statement;
+  const corrections = lines.flatMap((line) => (line.kind === 'correction' ? [{ line, weights: weightsOf(line.of) }] : []));
+  const input = { contract, corrections, shops: terms.shops };
+  const body =
+    kind === 'correction'
+      ? correctionStatementOf({ ...input, day: period?.to ?? dayOfIssue(statement) })
+      : statementOf({ ...input, period: billedPeriod(statement), ...(measure ?? measureIn(statement)) });
+  return version === 1 ? asVersion1(body, period) : body;
 }
+
+/** Its measured period as the ledger says now. Throws E_LEDGER_PURGED. */
+export async function measureAgain(catalog: Catalog, statement: Statement): Promise<Measure> {
+  const { kind, measured, version } = statement;
+  const contract = contractOf(statement);
+  if (kind === 'correction') return { measured: null, unmeasured: null };
+  if (version > 1) return await measureFor({ catalog, peaks: contractPeaks }, contract, billedPeriod(statement));
+  const period = measured && periodOfStatement(measured);
+  return { measured: period && { period, peaks: await contractPeaks(catalog, contract, period) }, unmeasured: null };
+}
+
+/** Without what an older coffre did not know. */
+function asVersion1(body: StatementBody, period: Statement['period']): StatementBody {
+  const { taxes, ...rest } = body;
+  const { taxRates, ...terms } = body.terms;
+  return { ...rest, version: 1, terms, period, notices: body.notices.filter(({ code }) => code === 'index-unknown') };
+}
+
+const dayOfIssue = ({ issuedAt, timezone }: Pick<Statement, 'issuedAt' | 'timezone'>): string =>
+  Temporal.Instant.from(issuedAt ?? '')
+    .toZonedDateTimeISO(timezone)
+    .toPlainDate()
+    .toString();
 
 /** What a statement says, without who issued it and when: the same ledger and terms always give the same text. */
 export function bodyText(statement: Statement | StatementBody): string {
@@ -150,15 +181,27 @@ export function bodyText(statement: Statement | StatementBody): string {
   return canonicalJson(body);
 }
 
-function peaksOf({ peakAt, peakBytes, shops }: NonNullable<Statement['measured']>): Pick<Peaks, 'sum' | 'shops'> {
+function measureIn({ measured, notices }: Statement): Measure {
   const at = (text: string): number => Temporal.Instant.from(text).epochMilliseconds;
-  return { sum: { peakBytes, at: at(peakAt) }, shops: shops.map((one) => ({ ...one, at: at(one.peakAt) })) };
+  return {
+    measured: measured && {
+      period: periodOfStatement(measured),
+      peaks: {
+        sum: { peakBytes: measured.peakBytes, at: at(measured.peakAt) },
+        shops: measured.shops.map((one) => ({ ...one, at: at(one.peakAt) })),
+      },
+    },
+    unmeasured: notices.find(({ code }) => code === 'unmeasured')?.day ?? null,
+  };
 }
 
 function contractOf({ contract, currency, terms, timezone, title, vault }: Statement): ContractConfig {
-  const { covers, end, firstMonth, index, paid, perTBMonth, period, prices, rebill, start, stepTB, subscribedTB, taxPercent } = terms;
+  const { covers, end, firstMonth, index, paid, perTBMonth, period, prices, rebill, start, stepTB, subscribedTB } = terms;
+  const rates = terms.taxRates ?? (terms.taxPercent === null ? [] : [{ from: null, percent: terms.taxPercent }]);
   return {
-    ...{ name: contract, vault, title, timezone, period, paid, firstMonth, start, end, rebill, taxPercent, shops: covers, issue: 'manual' },
+    ...{ name: contract, vault, title, timezone, period, paid, firstMonth, start, end, rebill, shops: covers, issue: 'manual' },
+    taxPercent: rates.find(({ from }) => from === null)?.percent ?? null,
+    taxRates: rates.flatMap(({ from, percent }) => (from === null ? [] : [{ from, percent }])),
     ...{ subscribedTB: Number(subscribedTB), price: { perTBMonth, currency, stepTB: Number(stepTB) } },
     prices: prices.map(({ from, perTBMonth: price, s0 }) => ({ from, perTBMonth: price, s0: s0 === null ? null : Number(s0) })),
     index: index && {

@@ -3,22 +3,33 @@ import type { Kysely, Selectable } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { CorrectionsTable } from '../catalog/tables/statements.ts';
 import type { Tables } from '../catalog/tables.ts';
+import type { Clock } from '../clock.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
 import { CORRECTED, correctionsEnd } from './check-corrections.ts';
+import { measureFor } from './measure.ts';
 import { Decimal, decimalOf } from './money.ts';
 import { closedFrom } from './period.ts';
-import { type CorrectionInput, measuredPeriod, statementOf } from './statement.ts';
-import { type BillingDeps, declaredShops, documentOf, periodOfStatement, statementRow } from './statement-rows.ts';
+import { type CorrectionInput, statementOf } from './statement.ts';
+import { type BillingDeps, billedPeriod, declaredShops, documentOf, statementRow } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
 
 export type CorrectionRow = Selectable<CorrectionsTable>;
 
+export interface MadeCorrection {
+  readonly made: CorrectionRow;
+  /** Of a recomputed one: what was given for the statement before, a goodwill credit mostly. It stays, and is not reckoned with. */
+  readonly apart: readonly CorrectionRow[];
+}
+
 export interface CorrectionOrder {
   /** Number of the statement. */
   readonly statement: string;
-  /** Decimal text, before tax, negative for a credit; null: what the statement would be by the ledger and the configuration as they are now. */
+  /**
+   * Decimal text, before tax, negative for a credit; null: what the lines of subscribed volume and variable use would be by the ledger and
+   * the configuration as they are now, less what they were and what was recomputed before. Amounts that were given stay.
+   */
   readonly amount: string | null;
   /** null: divided as the statement was. */
   readonly shop: string | null;
@@ -30,7 +41,7 @@ export interface CorrectionOrder {
  * Writes one down; the next statement of the contract carries it. Throws E_UNKNOWN_STATEMENT, E_STATEMENT_LATE from the seventh month after
  * the period on, E_USAGE (no amount of the currency, nothing to correct, a correction itself), E_UNKNOWN_SHOP.
  */
-export async function correctStatement(deps: BillingDeps, contract: ContractConfig, order: CorrectionOrder): Promise<CorrectionRow> {
+export async function correctStatement(deps: BillingDeps, contract: ContractConfig, order: CorrectionOrder): Promise<MadeCorrection> {
   const { catalog, clock, config } = deps;
   const row = await statementRow(catalog.db, order.statement);
   const statement = documentOf(row);
@@ -38,7 +49,8 @@ export async function correctStatement(deps: BillingDeps, contract: ContractConf
   if (row.kind === 'correction') {
     throw new CoffreError('E_USAGE', `${row.number} is a correction itself`, { hint: 'correct the statement of the period once more' });
   }
-  const closed = closedFrom(statement.period, statement.timezone);
+  const period = billedPeriod(statement);
+  const closed = closedFrom(period, statement.timezone);
   if (Temporal.Instant.compare(clock.now(), closed) >= 0) {
     throw new CoffreError('E_STATEMENT_LATE', `${row.number} could be corrected until ${closed}`);
   }
@@ -49,20 +61,54 @@ export async function correctStatement(deps: BillingDeps, contract: ContractConf
   const given = order.amount === null ? null : amountIn(statement, order.amount);
   const now = given === null ? await chargesNow(deps, contract, statement) : null;
   return await catalog.transaction(async (tx) => {
-    const amount = given ?? (await missing(tx, statement, now ?? new Decimal(0)));
+    const before = await inForce(tx, row.number);
+    const amount = given ?? missing(statement, before, now ?? new Decimal(0));
     if (amount.isZero()) throw new CoffreError('E_USAGE', `${row.number}: there is nothing to correct`);
-    const at = clock.nowMs();
-    const values = {
-      ...{ correction: newId(clock), contract: contract.name, statement: row.number, at, who: order.who, shop },
-      ...{ amount: amount.toFixed(statement.decimals), reason: order.reason },
-    };
-    const { id } = await tx.insertInto('corrections').values(values).returning('id').executeTakeFirstOrThrow();
-    const { hash } = await correctionsEnd(tx);
-    const { amount: written, correction } = values;
-    const detail = JSON.stringify({ correction, statement: row.number, amount: written, reason: order.reason, hash });
-    await tx.insertInto('audit').values({ at, who: order.who, what: CORRECTED, shop, detail }).execute();
-    return { id, ...values };
+    const made = await insertCorrection(tx, clock, {
+      ...{ correction: newId(clock), contract: contract.name, statement: row.number, who: order.who, shop, reason: order.reason },
+      ...{ amount: amount.toFixed(statement.decimals), recomputed: given === null ? 1 : 0, withdraws: null },
+    });
+    return { made, apart: given === null ? before.filter(({ recomputed }) => recomputed === 0) : [] };
   });
+}
+
+/**
+ * Takes one back that no statement carries yet, by its opposite: neither is carried by any. Throws E_UNKNOWN_CORRECTION,
+ * E_CORRECTION_STATE (a statement carries it, or it was withdrawn).
+ */
+export async function withdrawCorrection(
+  { catalog, clock }: Pick<BillingDeps, 'catalog' | 'clock'>,
+  { correction, reason, who }: { readonly correction: string; readonly reason: string; readonly who: string },
+): Promise<CorrectionRow> {
+  return await catalog.transaction(async (tx) => {
+    const row = await tx.selectFrom('corrections').selectAll().where('correction', '=', correction).executeTakeFirst();
+    if (!row) throw new CoffreError('E_UNKNOWN_CORRECTION', `no correction ${JSON.stringify(correction)}`);
+    const waiting = await waitingCorrections(tx, row.contract);
+    if (!waiting.some(({ id }) => id === row.id)) {
+      const carried = (await carriedCorrections(tx)).get(correction);
+      const why = carried === undefined ? 'it was withdrawn' : `${carried} carries it`;
+      throw new CoffreError('E_CORRECTION_STATE', `correction ${correction} does not wait any more: ${why}`);
+    }
+    const { contract, recomputed, shop, statement } = row;
+    const amount = row.amount.startsWith('-') ? row.amount.slice(1) : `-${row.amount}`;
+    return await insertCorrection(tx, clock, {
+      ...{ correction: newId(clock), contract, statement, who, shop, reason, amount, recomputed, withdraws: correction },
+    });
+  });
+}
+
+async function insertCorrection(tx: Kysely<Tables>, clock: Clock, row: Omit<CorrectionRow, 'id' | 'at'>): Promise<CorrectionRow> {
+  const at = clock.nowMs();
+  const { amount, correction, reason, shop, statement, who, withdraws } = row;
+  const { id } = await tx
+    .insertInto('corrections')
+    .values({ ...row, at })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  const { hash } = await correctionsEnd(tx);
+  const detail = JSON.stringify({ correction, statement, amount, reason, ...(withdraws === null ? {} : { withdraws }), hash });
+  await tx.insertInto('audit').values({ at, who, what: CORRECTED, shop, detail }).execute();
+  return { id, at, ...row };
 }
 
 /** Throws E_USAGE. */
@@ -77,37 +123,50 @@ function amountIn({ currency, decimals }: Statement, text: string): Decimal {
 }
 
 /** What the period would cost now, without corrections. */
-async function chargesNow({ catalog, config, peaks }: BillingDeps, contract: ContractConfig, statement: Statement): Promise<Decimal> {
+async function chargesNow(deps: BillingDeps, contract: ContractConfig, statement: Statement): Promise<Decimal> {
   if (statement.currency !== contract.price.currency) {
     throw new CoffreError('E_USAGE', `${statement.number} is in ${statement.currency}, the contract is in ${contract.price.currency} now`);
   }
-  const period = periodOfStatement(statement.period);
-  const measured = measuredPeriod(contract, period);
-  const body = statementOf({
-    ...{ contract, period, shops: declaredShops(config, contract) },
-    measured: measured && { period: measured, peaks: await peaks(catalog, contract, measured) },
-  });
+  const period = billedPeriod(statement);
+  const measure = await measureFor(deps, contract, period);
+  const body = statementOf({ contract, period, shops: declaredShops(deps.config, contract), ...measure });
+  const unknown = body.notices.find(({ code }) => code === 'index-unknown');
+  if (unknown) {
+    throw new CoffreError('E_STATEMENT_INDEX', `${statement.number}: no index value of the year up to ${unknown.day} is known`, {
+      hint: `add it under contracts.${contract.name}.index.values, with the day from which it counts`,
+    });
+  }
   return decimalOf(body.net);
 }
 
-/** What is still missing after all that was billed and corrected before. */
-async function missing(tx: Kysely<Tables>, statement: Statement, charges: Decimal): Promise<Decimal> {
-  const rows = await tx
-    .selectFrom('corrections')
-    .select('amount')
-    .where('statement', '=', statement.number ?? '')
-    .execute();
-  const billed = [...statement.lines.filter((line) => line.kind !== 'correction'), ...rows];
+/** What the measured part is still short of: what it is now, less what was billed for it and recomputed before. */
+function missing(statement: Statement, before: readonly CorrectionRow[], charges: Decimal): Decimal {
+  if (before.some(({ recomputed }) => recomputed === null)) {
+    throw new CoffreError('E_USAGE', `${statement.number} has corrections of an older coffre, of which nobody knows what they were for`, {
+      hint: 'work out what is missing by hand, and give it as an amount',
+    });
+  }
+  const billed = [...statement.lines.filter((line) => line.kind !== 'correction'), ...before.filter(({ recomputed }) => recomputed === 1)];
   return billed.reduce((left, { amount }) => left.minus(amount), charges);
+}
+
+/** Corrections of a statement, carried or not, without those that were withdrawn. */
+async function inForce(tx: Kysely<Tables>, statement: string): Promise<CorrectionRow[]> {
+  return withoutWithdrawn(await tx.selectFrom('corrections').selectAll().where('statement', '=', statement).orderBy('id').execute());
+}
+
+function withoutWithdrawn(rows: readonly CorrectionRow[]): CorrectionRow[] {
+  const withdrawn = new Set(rows.map(({ withdraws }) => withdraws));
+  return rows.filter(({ correction, withdraws }) => withdraws === null && !withdrawn.has(correction));
 }
 
 /** Those that no statement carries yet, oldest first; of one contract, or of all. */
 export async function waitingCorrections(db: Kysely<Tables>, contract?: string): Promise<CorrectionRow[]> {
   let query = db.selectFrom('corrections').selectAll().orderBy('id');
   if (contract !== undefined) query = query.where('contract', '=', contract);
-  const rows = await query.execute();
+  const rows = withoutWithdrawn(await query.execute());
   if (rows.length === 0) return [];
-  const carried = new Set(await carriedCorrections(db));
+  const carried = await carriedCorrections(db);
   return rows.filter(({ correction }) => !carried.has(correction));
 }
 
@@ -121,20 +180,22 @@ export interface PendingCorrection extends CorrectionInput {
 export async function pendingCorrections(db: Kysely<Tables>, contract: string): Promise<PendingCorrection[]> {
   const found: PendingCorrection[] = [];
   for (const row of await waitingCorrections(db, contract)) {
-    const { currency, rebilling, terms } = documentOf(await statementRow(db, row.statement));
+    const { currency, rebilling, tax, terms } = documentOf(await statementRow(db, row.statement));
     found.push({
       line: {
         ...{ kind: 'correction', id: row.correction, of: row.statement, reason: row.reason, shop: row.shop, amount: row.amount },
         at: Temporal.Instant.fromEpochMilliseconds(row.at).toString(),
       },
-      ...{ taxPercent: terms.taxPercent, currency },
+      // of one with several rates that of its own period
+      ...{ taxPercent: tax === null ? null : (tax.percent ?? terms.taxPercent), currency },
       weights: (rebilling?.shops ?? []).map(({ shop, weight }) => ({ name: shop, weight })),
     });
   }
   return found;
 }
 
-async function carriedCorrections(db: Kysely<Tables>): Promise<string[]> {
-  const rows = await db.selectFrom('statements').select('corrections').where('corrections', '!=', '[]').execute();
-  return rows.flatMap(({ corrections }) => JSON.parse(corrections) as string[]);
+/** Number of the statement that carries each. */
+async function carriedCorrections(db: Kysely<Tables>): Promise<Map<string, string>> {
+  const rows = await db.selectFrom('statements').select(['number', 'corrections']).where('corrections', '!=', '[]').execute();
+  return new Map(rows.flatMap(({ corrections, number }) => (JSON.parse(corrections) as string[]).map((one) => [one, number] as const)));
 }

@@ -4,6 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
+import { ledgerSince } from './measure.ts';
 import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAfter, periodAt, periodBefore } from './period.ts';
 import { measuredPeriod } from './statement.ts';
 import type { BillingDeps } from './statement-rows.ts';
@@ -15,15 +16,24 @@ const GRACE_MS = 300_000;
 
 /**
  * Periods of which something is due and whose time has come, oldest first: those after the last one that was issued (its first day; null:
- * none was), and of a contract that has none yet the newest alone. Pure.
+ * none was), and of a contract that has none yet the newest alone, unless nothing of it was measured: what was before coffre came somebody
+ * billed otherwise. `sinceMs`: when the ledger began, null: it has not. Pure.
  */
-export function periodsToIssue(contract: ContractConfig, last: string | null, now: Temporal.Instant): BillingPeriod[] {
+export function periodsToIssue(
+  contract: ContractConfig,
+  last: string | null,
+  now: Temporal.Instant,
+  sinceMs: number | null,
+): BillingPeriod[] {
   const found: BillingPeriod[] = [];
   const before = now.subtract({ milliseconds: GRACE_MS });
   for (let period = periodAt(contract, now); ; period = periodBefore(contract, period)) {
     if (last !== null && period.from <= last) break;
     if (Temporal.Instant.compare(now, closedFrom(period, contract.timezone)) >= 0) break;
     if (Temporal.Instant.compare(before, readyFrom(contract, period)) < 0) continue;
+    // what is paid in advance owes nothing to what was measured
+    const isBefore = contract.paid === 'arrears' && period.end.epochMilliseconds <= (sinceMs ?? Number.POSITIVE_INFINITY);
+    if (last === null && isBefore) break;
     if (isDue(contract, period) || measuredPeriod(contract, period) !== null) found.unshift(period);
     else if (contract.start !== null && period.to < contract.start) break;
     if (last === null && found.length > 0) break;
@@ -55,7 +65,7 @@ export async function issueDue(deps: BillingDeps, who: string): Promise<DueIssue
     if (contract.issue !== 'auto') continue;
     try {
       const last = await lastPeriod(deps.catalog.db, contract.name);
-      for (const { from } of periodsToIssue(contract, last, deps.clock.now())) {
+      for (const { from } of periodsToIssue(contract, last, deps.clock.now(), await ledgerSince(deps.catalog.db))) {
         const { isNew, statement } = await issueStatement(deps, contract, from.slice(0, 7), who);
         if (isNew) issued.push(statement);
       }
@@ -77,7 +87,7 @@ export async function overdueContracts(db: Kysely<Tables>, contracts: Iterable<C
     const last = await lastPeriod(db, contract.name);
     const before = now.subtract({ milliseconds: OVERDUE_MS });
     const isOverdue = (period: BillingPeriod): boolean => Temporal.Instant.compare(before, readyFrom(contract, period)) >= 0;
-    if (periodsToIssue(contract, last, now).some(isOverdue)) found.push(contract.name);
+    if (periodsToIssue(contract, last, now, await ledgerSince(db)).some(isOverdue)) found.push(contract.name);
   }
   return found;
 }

@@ -2,9 +2,8 @@
 import type { Catalog } from '../catalog/open.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError } from '../errors.ts';
-import { bodyText, checkStatements, recomputed } from './check-statements.ts';
+import { bodyText, checkStatements, measureAgain, recomputed } from './check-statements.ts';
 import type { Period } from './month.ts';
-import { contractPeaks } from './period-peaks.ts';
 import type { Check } from './prove-ledger.ts';
 import { documentOf, periodOfStatement, type StatementRow } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
@@ -40,7 +39,7 @@ function readable(row: StatementRow): Statement | null {
 }
 
 function touches({ kind, measured, period }: Statement, { end, start }: Period): boolean {
-  const spans = [periodOfStatement(period), ...(measured ? [periodOfStatement(measured)] : [])];
+  const spans = [period, measured].flatMap((one) => (one === null ? [] : [periodOfStatement(one)]));
   return (
     kind === 'period' &&
     spans.some((one) => one.start.epochMilliseconds < end.epochMilliseconds && one.end.epochMilliseconds > start.epochMilliseconds)
@@ -51,16 +50,15 @@ async function again(catalog: Catalog, statement: Statement): Promise<Check> {
   const named = { name: 'peaks', vault: statement.vault } as const;
   const { number } = statement;
   try {
-    const measured = statement.measured && periodOfStatement(statement.measured);
-    const peaks = measured && (await contractPeaks(catalog, { vault: statement.vault, shops: statement.terms.covers }, measured));
+    const measure = await measureAgain(catalog, statement);
     const weights = await weightsOf(catalog);
-    const same = bodyText(recomputed(statement, peaks, (of) => weights.get(of) ?? [])) === bodyText(statement);
+    const same = bodyText(recomputed(statement, measure, (of) => weights.get(of) ?? [])) === bodyText(statement);
     const detail = `statement ${number}: computed again from the ledger`;
     if (same) return { ...named, outcome: 'proven', detail, findings: [] };
     const said = statement.measured?.peakBytes;
-    const now = peaks?.sum.peakBytes;
+    const now = measure.measured?.peaks.sum.peakBytes;
     const why =
-      said === now ? 'its peak is the same, something else of it is not' : `it says a peak of ${said} bytes, the ledger gives ${now}`;
+      said === now ? 'its peak is the same, something else of it is not' : `it says ${peakText(said)}, the ledger gives ${peakText(now)}`;
     return { ...named, outcome: 'broken', detail, findings: [`statement ${number}: ${why}`] };
   } catch (error) {
     const { code, message } = asCoffreError(error);
@@ -68,6 +66,8 @@ async function again(catalog: Catalog, statement: Statement): Promise<Check> {
     return { ...named, outcome: 'unchecked', detail: `statement ${number}: ${message}`, findings: [] };
   }
 }
+
+const peakText = (bytes: number | undefined): string => (bytes === undefined ? 'no peak' : `a peak of ${bytes} bytes`);
 
 /** How each statement was divided among shops, by its number. */
 async function weightsOf({ db }: Catalog): Promise<Map<string, { readonly name: string; readonly weight: number }[]>> {

@@ -7,24 +7,29 @@ import type { Statement } from './statement-schema.ts';
 /** Names of columns are the same in every language: programs read them. */
 const COLUMNS = [
   ...['statement', 'contract', 'state', 'row', 'from', 'to', 'quantity_tb', 'months', 'unit_price', 'index_s', 'index_s0', 'index_date'],
-  ...['shop', 'weight', 'tax_percent', 'amount', 'currency', 'corrects', 'reason'],
+  ...['shop', 'weight', 'tax_percent', 'amount', 'currency', 'corrects', 'reason', 'months_numerator', 'months_denominator'],
 ] as const;
 type Cells = Partial<Record<(typeof COLUMNS)[number], string | null>>;
 
-/** `row` is subscribed, variable, correction, tax, shop or unassigned. The first three add up to the amount before tax; so do the last two. */
+/**
+ * `row` is subscribed, variable, correction, net, tax, total, shop or unassigned. The first three add up to net, and so do the last two; net
+ * and tax, of which there is one for each rate, add up to total.
+ */
 export function statementsCsv(statements: readonly Statement[], language: Language, separator: Separator = ','): string {
   const rows = statements.flatMap((statement) => rowsOf(statement, language));
   return csvOf([COLUMNS, ...rows.map((cells) => COLUMNS.map((column) => cells[column] ?? null))], separator);
 }
 
 function rowsOf(statement: Statement, language: Language): Cells[] {
-  const { contract, currency, period, rebilling, state, tax } = statement;
+  const { contract, currency, kind, net, rebilling, state, tax, total } = statement;
+  // of corrections a period means nothing
+  const period = kind === 'correction' ? null : statement.period;
   const decimal = (text: string): string => (language === 'fr' ? text.replace('.', ',') : text);
-  const common = { statement: statement.number, contract, state, from: period.from, to: period.to, currency };
+  const common = { statement: statement.number, contract, state, from: period?.from ?? null, to: period?.to ?? null, currency };
   const lines = statement.lines.map((line): Cells => {
     const amount = decimal(line.amount);
     if (line.kind === 'correction')
-      return { ...common, row: line.kind, shop: line.shop, amount, corrects: line.of, reason: freeText(line.reason) };
+      return { ...common, row: line.kind, from: null, to: null, shop: line.shop, amount, corrects: line.of, reason: freeText(line.reason) };
     const { index } = line;
     return {
       ...{
@@ -36,15 +41,19 @@ function rowsOf(statement: Statement, language: Language): Cells[] {
         months: fraction(line.months),
       },
       ...{ unit_price: decimal(line.unitPrice), amount },
+      ...{ months_numerator: String(line.months.numerator), months_denominator: String(line.months.denominator) },
       ...(index ? { index_s: decimal(index.s), index_s0: decimal(index.s0), index_date: index.date } : {}),
     };
   });
   const shops = (rebilling?.shops ?? []).map(
     ({ amount, shop, weight }): Cells => ({ ...common, row: 'shop', shop, weight: String(weight), amount: decimal(amount) }),
   );
+  const taxes = statement.taxes ?? (tax?.percent ? [{ percent: tax.percent, amount: tax.amount }] : []);
   return [
     ...lines,
-    ...(tax ? [{ ...common, row: 'tax', tax_percent: decimal(tax.percent), amount: decimal(tax.amount) }] : []),
+    { ...common, row: 'net', amount: decimal(net) },
+    ...taxes.map(({ amount, percent }): Cells => ({ ...common, row: 'tax', tax_percent: decimal(percent), amount: decimal(amount) })),
+    { ...common, row: 'total', amount: decimal(total) },
     ...shops,
     ...(rebilling && Number(rebilling.unassigned) !== 0 ? [{ ...common, row: 'unassigned', amount: decimal(rebilling.unassigned) }] : []),
   ];

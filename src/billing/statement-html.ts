@@ -62,7 +62,7 @@ ${state}
 <p><strong>${title ?? contract}</strong></p>
 ${title === null ? null : html`<p>${words.contract} ${contract}</p>`}
 <p>${words.vault} ${vault}</p>
-${kind === 'correction' ? null : html`<p>${words.period} ${periodText(period, language)}</p>`}
+${kind === 'correction' || period === null ? null : html`<p>${words.period} ${periodText(period, language)}</p>`}
 ${issuedAt === null ? null : html`<p>${words.issued} ${day(dayOf(issuedAt, timezone), language)}</p>`}
 </div>
 </header>
@@ -90,7 +90,7 @@ function measured({ measured: it, period, terms, timezone }: Statement, language
   const row = (name: string, value: Html | string): Html => html`<dt>${name}</dt><dd>${value}</dd>\n`;
   return html`<h2>${words.use}</h2>
 <dl>
-${it.from === period.from ? null : row(words.measuredPeriod, periodText(it, language))}
+${it.from === period?.from ? null : row(words.measuredPeriod, periodText(it, language))}
 ${row(words.peak, html`<strong>${volume(it.peakBytes, language)}</strong> <small>(${number(String(it.peakBytes), language)} ${words.bytes(it.peakBytes)})</small>`)}
 ${row(words.peakAt, moment(it.peakAt, timezone, language))}
 ${row(words.subscribedVolume, tb(it.subscribedTB))}
@@ -103,6 +103,7 @@ ${row(words.billedVolume, html`<strong>${tb(it.billedTB)}</strong>`)}
 function lines(statement: Statement, language: Language): Html {
   const words = wordsOf(language);
   const { currency, decimals, net, tax, total } = statement;
+  const taxes = statement.taxes ?? (tax?.percent ? [{ percent: tax.percent, net, amount: tax.amount }] : []);
   const amount = (text: string): string => money(text, currency, language, decimals);
   const sum = (name: string, value: string, isLast: boolean): Html =>
     html`<tr${isLast ? html` class="total"` : null}><td colspan="5">${name}</td><td class="n">${amount(value)}</td></tr>\n`;
@@ -113,7 +114,7 @@ function lines(statement: Statement, language: Language): Html {
 ${statement.lines.map((line) => lineRow(line, statement, language))}
 </tbody>
 <tfoot>
-${sum(words.net, net, tax === null)}${tax === null ? null : sum(words.tax(number(tax.percent, language)), tax.amount, false)}${tax === null ? null : sum(words.total, total, true)}
+${sum(words.net, net, tax === null)}${taxes.map((one) => sum(`${words.tax(number(one.percent, language))}${tax?.percent ? '' : words.taxOn(amount(one.net))}`, one.amount, false))}${tax === null ? null : sum(words.total, total, true)}
 </tfoot>
 </table>
 `;
@@ -149,10 +150,15 @@ function indexes({ currency, decimals, lines: all }: Statement, language: Langua
   return found.size === 0 ? null : html`<h2>${words.index}</h2>\n${[...found.values()]}`;
 }
 
-function notices({ notices: all }: Statement, language: Language): Html | null {
+function notices({ measured, notices: all }: Statement, language: Language): Html | null {
   const words = wordsOf(language);
   if (all.length === 0) return null;
-  return html`<h2>${words.notes}</h2>\n${all.map((notice) => html`<p class="note">${words.unknownIndex(day(notice.day, language))}</p>\n`)}`;
+  const text = (notice: Statement['notices'][number]): string => {
+    if (notice.code === 'index-unknown') return words.unknownIndex(day(notice.day, language));
+    if (measured === null) return words.unmeasured(day(notice.day, language));
+    return words.measuredFrom(day(Temporal.PlainDate.from(notice.day).add({ days: 1 }).toString(), language));
+  };
+  return html`<h2>${words.notes}</h2>\n${all.map((notice) => html`<p class="note">${text(notice)}</p>\n`)}`;
 }
 
 function rebilling({ currency, decimals, kind, net, rebilling: it }: Statement, language: Language): Html | null {

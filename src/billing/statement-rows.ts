@@ -43,9 +43,15 @@ export const documentOf = ({ document, hash }: Pick<StatementRow, 'document' | '
   hash,
 });
 
-export const periodOfStatement = ({ end, from, months, start, to }: Statement['period']): BillingPeriod => ({
+export const periodOfStatement = ({ end, from, months, start, to }: NonNullable<Statement['period']>): BillingPeriod => ({
   ...{ from, to, months, start: Temporal.Instant.from(start), end: Temporal.Instant.from(end) },
 });
+
+/** Of one that is no statement of corrections. Throws E_INTERNAL. */
+export function billedPeriod({ number, period }: Pick<Statement, 'number' | 'period'>): BillingPeriod {
+  if (period === null) throw new CoffreError('E_INTERNAL', `${number} has no period`);
+  return periodOfStatement(period);
+}
 
 /** Throws E_UNKNOWN_STATEMENT. */
 export async function statementRow(db: Kysely<Tables>, number: string): Promise<StatementRow> {

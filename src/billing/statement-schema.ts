@@ -78,7 +78,11 @@ const terms = z
     ...{ firstMonth: z.int().min(1).max(12), start: day.nullable(), end: day.nullable(), perTBMonth: decimal },
     prices: z.array(z.strictObject({ from: day, perTBMonth: decimal, s0: decimal.nullable() })),
     index: z.strictObject({ s0: decimal, anniversary: day, values: z.array(z.strictObject({ date: day, value: decimal })) }).nullable(),
-    taxPercent: decimal.nullable(),
+    taxPercent: decimal.nullable().describe('on the last day of the period'),
+    taxRates: z
+      .array(z.strictObject({ from: day.nullable().describe('null: from the beginning'), percent: decimal }))
+      .optional()
+      .describe('up to the period’s end; not in version 1'),
     rebill: z.enum(['share', 'peak', 'flat', 'none']),
     covers: z.array(shop).nullable().describe('shops whose bytes are measured; null: everything in its vault'),
     shops: z.array(shop).describe('shops of the configuration that it covered: they pay the same each where nothing was stored'),
@@ -87,21 +91,33 @@ const terms = z
 
 export const statementSchema = z
   .strictObject({
-    version: z.literal(1),
+    version: z.union([z.literal(1), z.literal(2)]).describe('1: issued by an older coffre'),
     kind: z.enum(['period', 'correction']).describe('correction: nothing but corrections of other statements'),
     state: z.enum(['issued', 'draft', 'provisional']).describe('draft: it may be issued; provisional: what it tells of is not over'),
     number: number.nullable().describe('null: not issued'),
     issuedAt: instant.nullable(),
     previous: hash.nullable().describe('hash of the statement issued before this one, of whatever contract; of the first: zeros'),
     ...{ contract: z.string(), title: z.string().nullable(), vault: z.string(), timezone: z.string() },
-    period: z.strictObject(periodFields),
-    measured: measured.nullable().describe('what variable use is counted from; paid in advance: the period before. null: nothing'),
+    period: z
+      .strictObject(periodFields)
+      .nullable()
+      .describe('null: of corrections, which are of the periods of what they correct; in version 1 that in which they were issued'),
+    measured: measured
+      .nullable()
+      .describe('what variable use is counted from; paid in advance: the period before. null: nothing was due, or nothing is known of it'),
     terms,
     currency: z.string().regex(/^[A-Z]{3}$/),
     decimals: z.int().min(0).max(4).describe('of amounts'),
     lines: z.array(statementLine),
     net: money.describe('before tax: the sum of the lines'),
-    tax: z.strictObject({ percent: decimal, amount: money }).nullable(),
+    tax: z
+      .strictObject({ percent: decimal.nullable().describe('null: several, in taxes'), amount: money })
+      .nullable()
+      .describe('of all lines together'),
+    taxes: z
+      .array(z.strictObject({ percent: decimal, net: money, amount: money.describe('net x percent, rounded half up') }))
+      .optional()
+      .describe('of each rate; a line has that of the last day of what it bills, a correction that of what it corrects; not in version 1'),
     total: money.describe('with tax'),
     rebilling: z
       .strictObject({
@@ -110,7 +126,11 @@ export const statementSchema = z
         unassigned: money.describe('what no shop is there for; with the shops’ amounts it is net, to the smallest unit'),
       })
       .nullable(),
-    notices: z.array(z.strictObject({ code: z.literal('index-unknown'), day })),
+    notices: z
+      .array(z.strictObject({ code: z.enum(['index-unknown', 'unmeasured']), day }))
+      .describe(
+        'index-unknown: of that anniversary, the price before goes on. unmeasured (not in version 1): the ledger knows nothing of the measured period through that day; through its last one: variable use is not billed',
+      ),
     hash: hash.nullable().describe('hex SHA-256 of the document without this key, as jq -cjS prints it; null: not issued'),
   })
   .describe('What a contract costs for a period');
@@ -124,5 +144,5 @@ export type StatementBody = Omit<Statement, 'state' | 'number' | 'issuedAt' | 'p
 /** For whoever reads statements: JSON Schema, draft 2020-12. */
 export function statementJsonSchema(): object {
   const { $schema, ...schema } = z.toJSONSchema(statementSchema, { target: 'draft-2020-12' });
-  return { $schema, $id: 'urn:coffre:statement:1', title: 'statement', ...schema };
+  return { $schema, $id: 'urn:coffre:statement:2', title: 'statement', ...schema };
 }

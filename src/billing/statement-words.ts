@@ -36,12 +36,16 @@ const FRENCH = {
   correctionFor: (shop: string) => `, boutique ${shop}`,
   net: 'Total HT',
   tax: (percent: string) => `TVA ${percent}\u202f%`,
+  taxOn: (net: string) => ` sur ${net}`,
   total: 'Total TTC',
   index: 'Indexation du prix',
   indexLine: ({ anniversary, date }: { anniversary: string; date: string }) =>
     `à compter du ${anniversary}, indice en vigueur depuis le ${date}`,
   unknownIndex: (day: string) =>
     `L’indice applicable au ${day} n’est pas renseigné\u202f: le prix précédent est maintenu. Le relevé ne peut pas être émis en l’état.`,
+  unmeasured: (day: string) =>
+    `Aucune mesure n’est disponible pour la période à facturer, jusqu’au ${day}\u202f: l’utilisation variable n’est pas connue et n’est pas facturée.`,
+  measuredFrom: (day: string) => `Les mesures commencent le ${day}\u202f: l’occupation antérieure n’est pas connue.`,
   notes: 'À noter',
   rebilling: 'Répartition entre les boutiques',
   by: {
@@ -107,11 +111,14 @@ const ENGLISH: Words = {
   correctionFor: (shop) => `, shop ${shop}`,
   net: 'Total before tax',
   tax: (percent) => `Tax ${percent}%`,
+  taxOn: (net) => ` on ${net}`,
   total: 'Total with tax',
   index: 'Indexation of the price',
   indexLine: ({ anniversary, date }) => `from ${anniversary} on, by the index in force since ${date}`,
   unknownIndex: (day) =>
     `The index that applies on ${day} is not known: the price before goes on. The statement cannot be issued as it is.`,
+  unmeasured: (day) => `Nothing was measured in the period to be billed, through ${day}: variable use is not known and not billed.`,
+  measuredFrom: (day) => `Measured from ${day} on: what was held before is not known.`,
   notes: 'Notes',
   rebilling: 'Divided among the shops',
   by: { share: 'by what each held at the instant of the peak', peak: 'by each shop’s own peak', flat: 'in equal parts' },
@@ -183,7 +190,7 @@ export function monthsText({ denominator, numerator }: Months): string {
 }
 
 /** A calendar month by its name, a whole year as that; else its days. */
-export function periodText({ from, to }: Pick<Statement['period'], 'from' | 'to'>, language: Language): string {
+export function periodText({ from, to }: Pick<NonNullable<Statement['period']>, 'from' | 'to'>, language: Language): string {
   const first = Temporal.PlainDate.from(from);
   const { denominator, numerator } = monthsBetween(from, to);
   if (denominator === 1 && numerator === 1) {

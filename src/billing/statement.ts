@@ -27,8 +27,10 @@ export interface CorrectionInput {
 export interface StatementInput {
   readonly contract: ContractConfig;
   readonly period: BillingPeriod;
-  /** Of `measuredPeriod(contract, period)`; null when that is. */
+  /** Of `measuredPeriod(contract, period)`; null when that is, or when nothing is known of it. */
   readonly measured: Measured | null;
+  /** The last day of that period of which the ledger knows nothing yet; null or left out: it knows all of it. */
+  readonly unmeasured?: string | null;
   /** In the order in which they were made. */
   readonly corrections?: readonly CorrectionInput[];
   /** Shops that the contract covers by the configuration: where nothing is stored they pay the same each. */
@@ -76,42 +78,91 @@ export function statementOf(input: StatementInput): StatementBody {
   const indexedUntil = contract.paid === 'advance' ? period.from : period.to;
   if (isDue(contract, period)) use('subscribed', period, plain(decimalOf(contract.subscribedTB)), indexedUntil);
   if (measured) use('variable', measured.period, variableTB(contract, measured.peaks.sum.peakBytes));
-  return bodyOf('period', input, lines, unknown);
+  const taxOf = ({ kind }: StatementLine): string | null =>
+    taxPercentOn(contract, kind === 'variable' && measured ? measured.period.to : period.to);
+  return {
+    ...bodyOf('period', input, lines, taxOf),
+    period: periodFields(period),
+    measured: measured && measuredFields(contract, measured),
+    notices: [
+      ...[...unknown].sort().map((day) => ({ code: 'index-unknown' as const, day })),
+      ...(input.unmeasured ? [{ code: 'unmeasured' as const, day: input.unmeasured }] : []),
+    ],
+  };
+}
+
+/**
+ * The rate in force on a day, null: none is agreed. For services that go on and are billed by periods it is the last day of the period that
+ * counts: then they count as supplied (directive 2006/112/EC, article 64; in France article 269, 1, a bis of the CGI).
+ */
+export function taxPercentOn({ taxPercent, taxRates }: Pick<ContractConfig, 'taxPercent' | 'taxRates'>, day: string): string | null {
+  return taxRates.findLast(({ from }) => from <= day)?.percent ?? taxPercent;
+}
+
+export interface CorrectionsInput {
+  /** With the tax rate and the currency of what they correct. */
+  readonly contract: ContractConfig;
+  readonly corrections: readonly CorrectionInput[];
+  readonly shops: readonly string[];
+  /** Day of issue. */
+  readonly day: string;
 }
 
 /** A statement of nothing but corrections, for a contract that may have no other statement to put them on. */
-export function correctionStatementOf(input: Omit<StatementInput, 'measured'>): StatementBody {
-  return bodyOf('correction', { ...input, measured: null }, [], new Set());
+export function correctionStatementOf({ contract, corrections, day, shops }: CorrectionsInput): StatementBody {
+  const input = { contract, corrections, shops, measured: null, period: { to: day } };
+  return bodyOf('correction', input, [], () => contract.taxPercent);
 }
+
+type BodyInput = Omit<StatementInput, 'period'> & { readonly period: Pick<BillingPeriod, 'to'> };
 
 function bodyOf(
   kind: StatementBody['kind'],
-  input: StatementInput,
+  input: BodyInput,
   charges: readonly StatementLine[],
-  unknown: Set<string>,
+  taxOf: (line: StatementLine) => string | null,
 ): StatementBody {
-  const { contract, period } = input;
+  const { contract } = input;
   const { currency } = contract.price;
   const decimals = decimalsOf(currency);
   const corrections = input.corrections ?? [];
   const lines = [...charges, ...corrections.map(({ line }) => line)];
   const net = sumOf(lines);
-  const tax = contract.taxPercent === null ? null : rounded(net.times(contract.taxPercent).div(100), decimals);
+  const taxes = taxesOf(lines, taxOf, taxPercentOn(contract, input.period.to), decimals);
+  const isOne = taxes.length === 1 && lines.every((line) => taxOf(line) !== null);
+  const tax = sumOf(taxes);
   return {
-    ...{ version: 1, kind, contract: contract.name, title: contract.title, vault: contract.vault, timezone: contract.timezone },
-    period: periodFields(period),
-    measured: input.measured && measuredFields(contract, input.measured),
+    ...{ version: 2, kind, contract: contract.name, title: contract.title, vault: contract.vault, timezone: contract.timezone },
+    period: null,
+    measured: null,
     terms: termsOf(input),
     ...{ currency, decimals, lines, net: net.toFixed(decimals) },
-    tax:
-      tax === null || contract.taxPercent === null
-        ? null
-        : { percent: plain(decimalOf(contract.taxPercent)), amount: tax.toFixed(decimals) },
-    total: net.plus(tax ?? 0).toFixed(decimals),
+    tax: taxes.length === 0 ? null : { percent: isOne ? (taxes[0]?.percent ?? null) : null, amount: tax.toFixed(decimals) },
+    taxes,
+    total: net.plus(tax).toFixed(decimals),
     rebilling: rebillingOf(kind, input, sumOf(charges), decimals),
-    notices: [...unknown].sort().map((day) => ({ code: 'index-unknown' as const, day })),
+    notices: [],
   };
 }
+
+/** By rate, the highest first. Without any line: nothing at the rate of the period. */
+function taxesOf(
+  lines: readonly StatementLine[],
+  taxOf: (line: StatementLine) => string | null,
+  ofPeriod: string | null,
+  decimals: number,
+): NonNullable<StatementBody['taxes']> {
+  const rates = Map.groupBy(lines, (line) => rateText(taxOf(line)));
+  if (lines.length === 0) rates.set(rateText(ofPeriod), []);
+  const found = [...rates].flatMap(([percent, some]) => (percent === null ? [] : [{ percent, net: sumOf(some) }]));
+  found.sort((a, b) => decimalOf(b.percent).cmp(a.percent));
+  return found.map(({ net, percent }) => ({
+    ...{ percent, net: net.toFixed(decimals) },
+    amount: rounded(net.times(percent).div(100), decimals).toFixed(decimals),
+  }));
+}
+
+const rateText = (percent: string | null): string | null => (percent === null ? null : plain(decimalOf(percent)));
 
 const sumOf = (lines: readonly { readonly amount: string }[]): Decimal =>
   lines.reduce((sum, { amount }) => sum.plus(amount), new DecimalClass(0));
@@ -134,9 +185,9 @@ function measuredFields(contract: ContractConfig, { peaks, period }: Measured): 
 }
 
 /** What counts for this period alone: an index value that is entered later changes nothing. */
-function termsOf({ contract, period, shops }: StatementInput): StatementBody['terms'] {
+function termsOf({ contract, period, shops }: BodyInput): StatementBody['terms'] {
   const text = (value: number | string): string => plain(decimalOf(value));
-  const { end, firstMonth, index, paid, price, rebill, start, subscribedTB, taxPercent } = contract;
+  const { end, firstMonth, index, paid, price, rebill, start, subscribedTB, taxPercent, taxRates } = contract;
   return {
     ...{ subscribedTB: text(subscribedTB), stepTB: text(price.stepTB), period: contract.period, paid, firstMonth, start, end },
     perTBMonth: text(price.perTBMonth),
@@ -147,14 +198,19 @@ function termsOf({ contract, period, shops }: StatementInput): StatementBody['te
       ...{ s0: text(index.s0), anniversary: index.anniversary },
       values: index.values.filter(({ date }) => date <= period.to).map(({ date, value }) => ({ date, value: text(value) })),
     },
-    ...{ taxPercent: taxPercent === null ? null : text(taxPercent), rebill },
+    taxPercent: rateText(taxPercentOn(contract, period.to)),
+    taxRates: [
+      ...(taxPercent === null ? [] : [{ from: null, percent: text(taxPercent) }]),
+      ...taxRates.filter(({ from }) => from <= period.to).map(({ from, percent }) => ({ from, percent: text(percent) })),
+    ],
+    rebill,
     covers: contract.shops === null ? null : [...contract.shops].sort(),
     shops: [...shops].sort(),
   };
 }
 
 /** Charges by the measured weights; each correction to its shop, or as the statement that it corrects. */
-function rebillingOf(kind: StatementBody['kind'], input: StatementInput, charges: Decimal, decimals: number): StatementBody['rebilling'] {
+function rebillingOf(kind: StatementBody['kind'], input: BodyInput, charges: Decimal, decimals: number): StatementBody['rebilling'] {
   const { contract, measured } = input;
   if (contract.rebill === 'none') return null;
   const by = contract.rebill;

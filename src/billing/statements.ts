@@ -8,10 +8,11 @@ import { CoffreError } from '../errors.ts';
 import { canonicalJson } from '../segment/canonical-json.ts';
 import { CHAIN_START } from './chain.ts';
 import { type PendingCorrection, pendingCorrections } from './corrections.ts';
+import { type Measure, measureFor } from './measure.ts';
 import { decimalOf, plain } from './money.ts';
-import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAt } from './period.ts';
-import { correctionStatementOf, type Measured, measuredPeriod, statementOf } from './statement.ts';
-import { type BillingDeps, declaredShops, documentOf, type StatementRow, statementHash } from './statement-rows.ts';
+import { type BillingPeriod, billingPeriod, closedFrom, isDue } from './period.ts';
+import { correctionStatementOf, measuredPeriod, statementOf, taxPercentOn } from './statement.ts';
+import { type BillingDeps, billedPeriod, declaredShops, documentOf, type StatementRow, statementHash } from './statement-rows.ts';
 import type { Statement, StatementBody } from './statement-schema.ts';
 
 /** From then on the statement of a period may be issued. */
@@ -27,8 +28,9 @@ export async function readStatement(deps: BillingDeps, contract: ContractConfig,
   const period = billingPeriod(contract, month);
   const issued = await rowOfPeriod(catalog.db, contract.name, period);
   if (issued !== null) return documentOf(issued);
-  const measured = await measure(deps, contract, period);
-  const body = await bodyNow(catalog.db, deps, contract, period, measured);
+  requireDue(contract, period);
+  const measure = await measureFor(deps, contract, period);
+  const body = await bodyNow(catalog.db, deps, contract, period, measure);
   const state = Temporal.Instant.compare(clock.now(), readyFrom(contract, period)) < 0 ? 'provisional' : 'draft';
   return { ...body, state, number: null, issuedAt: null, previous: null, hash: null };
 }
@@ -48,6 +50,7 @@ export async function issueStatement(deps: BillingDeps, contract: ContractConfig
   const period = billingPeriod(contract, month);
   const before = await rowOfPeriod(catalog.db, contract.name, period);
   if (before !== null) return { statement: documentOf(before), isNew: false };
+  requireDue(contract, period);
   const name = `the statement of ${contract.name} for ${period.from} to ${period.to}`;
   const ready = readyFrom(contract, period);
   if (Temporal.Instant.compare(clock.now(), ready) < 0) {
@@ -57,70 +60,74 @@ export async function issueStatement(deps: BillingDeps, contract: ContractConfig
   if (Temporal.Instant.compare(clock.now(), closed) >= 0)
     throw new CoffreError('E_STATEMENT_LATE', `${name} could be issued until ${closed}`);
   // the period that it measures is over: its peak does not change any more
-  const measured = await measure(deps, contract, period);
+  const measure = await measureFor(deps, contract, period);
   return await catalog.transaction(async (tx) => {
     const meanwhile = await rowOfPeriod(tx, contract.name, period);
     if (meanwhile !== null) return { statement: documentOf(meanwhile), isNew: false };
     await refuseOverlap(tx, contract, period);
-    const body = await bodyNow(tx, deps, contract, period, measured);
-    const [unknown] = body.notices;
+    const body = await bodyNow(tx, deps, contract, period, measure);
+    const unknown = body.notices.find(({ code }) => code === 'index-unknown');
     if (unknown) {
       throw new CoffreError('E_STATEMENT_INDEX', `${name}: no index value of the year up to ${unknown.day} is known`, {
         hint: `add it under contracts.${contract.name}.index.values, with the day from which it counts`,
       });
     }
-    const statement = await insert(tx, clock, contract, body, period, who);
+    const statement = await insert(tx, clock, contract, body, who);
     // what has another tax or currency cannot stand on it
-    await insertCorrections(tx, deps, contract, period, who);
+    await insertCorrections(tx, deps, contract, who);
     return { statement, isNew: true };
   });
 }
 
 /**
- * A statement of the corrections that wait, for who does not want to wait for the next period's; one for each tax rate and currency of what
- * they correct, and that with the newest is given back. Throws E_USAGE when none waits.
+ * Statements of the corrections that wait, for who does not want to wait for the next period's: one for each tax rate and currency of what
+ * they correct. Throws E_USAGE when none waits.
  */
-export async function issueCorrections(deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement> {
-  const period = periodAt(contract, deps.clock.now());
+export async function issueCorrections(deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement[]> {
   return await deps.catalog.transaction(async (tx) => {
-    const statement = await insertCorrections(tx, deps, contract, period, who);
-    if (statement === null) throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`);
-    return statement;
+    const statements = await insertCorrections(tx, deps, contract, who);
+    if (statements.length === 0) throw noneWaits(contract);
+    return statements;
   });
 }
 
-async function insertCorrections(
-  tx: Kysely<Tables>,
-  { clock, config }: BillingDeps,
-  contract: ContractConfig,
-  period: BillingPeriod,
-  who: string,
-): Promise<Statement | null> {
-  const waiting = await pendingCorrections(tx, contract.name);
-  const newest = waiting.at(-1);
-  let found: Statement | null = null;
-  for (const corrections of Map.groupBy(waiting, chargedAs).values()) {
-    const { currency, taxPercent } = corrections[0] as PendingCorrection;
-    const terms = { ...contract, taxPercent, price: { ...contract.price, currency } };
-    const body = correctionStatementOf({ contract: terms, period, corrections, shops: declaredShops(config, contract) });
-    const statement = await insert(tx, clock, contract, body, period, who);
-    if (newest !== undefined && corrections.includes(newest)) found = statement;
-  }
+/** The same as they would be now. Throws E_USAGE when none waits. */
+export async function draftCorrections(deps: BillingDeps, contract: ContractConfig): Promise<Statement[]> {
+  const bodies = await correctionBodies(deps.catalog.db, deps, contract);
+  if (bodies.length === 0) throw noneWaits(contract);
+  return bodies.map((body) => ({ ...body, state: 'draft', number: null, issuedAt: null, previous: null, hash: null }));
+}
+
+const noneWaits = ({ name }: ContractConfig): CoffreError => new CoffreError('E_USAGE', `no correction of ${name} waits`);
+
+async function insertCorrections(tx: Kysely<Tables>, deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement[]> {
+  const found: Statement[] = [];
+  for (const body of await correctionBodies(tx, deps, contract)) found.push(await insert(tx, deps.clock, contract, body, who));
   return found;
 }
+
+async function correctionBodies(db: Kysely<Tables>, { clock, config }: BillingDeps, contract: ContractConfig): Promise<StatementBody[]> {
+  const waiting = await pendingCorrections(db, contract.name);
+  const day = dayIn(clock.now(), contract.timezone);
+  return [...Map.groupBy(waiting, chargedAs).values()].map((corrections) => {
+    const { currency, taxPercent } = corrections[0] as PendingCorrection;
+    const terms = { ...contract, taxPercent, taxRates: [], price: { ...contract.price, currency } };
+    return correctionStatementOf({ contract: terms, day, corrections, shops: declaredShops(config, contract) });
+  });
+}
+
+const dayIn = (instant: Temporal.Instant, timezone: string): string => instant.toZonedDateTimeISO(timezone).toPlainDate().toString();
 
 /** What has to be one on a whole statement. */
 const chargedAs = ({ currency, taxPercent }: Pick<PendingCorrection, 'currency' | 'taxPercent'>): string =>
   `${currency} ${taxPercent === null ? 'without tax' : plain(decimalOf(taxPercent))}`;
 
-async function measure({ catalog, peaks }: BillingDeps, contract: ContractConfig, period: BillingPeriod): Promise<Measured | null> {
-  const measured = measuredPeriod(contract, period);
-  if (measured === null && !isDue(contract, period)) {
-    throw new CoffreError('E_STATEMENT_NONE', `contract ${contract.name} owes nothing for ${period.from} to ${period.to}`, {
-      hint: `it runs ${contract.start === null ? '' : `from ${contract.start} `}${contract.end === null ? 'without end' : `through ${contract.end}`}`,
-    });
-  }
-  return measured && { period: measured, peaks: await peaks(catalog, contract, measured) };
+/** Throws E_STATEMENT_NONE. */
+function requireDue(contract: ContractConfig, period: BillingPeriod): void {
+  if (isDue(contract, period) || measuredPeriod(contract, period) !== null) return;
+  const { end, name, start } = contract;
+  const when = start !== null && period.to < start ? `begins on ${start}` : `ended on ${end}`;
+  throw new CoffreError('E_STATEMENT_NONE', `contract ${name} ${when}: it owes nothing for ${period.from} to ${period.to}`);
 }
 
 async function bodyNow(
@@ -128,11 +135,11 @@ async function bodyNow(
   { config }: BillingDeps,
   contract: ContractConfig,
   period: BillingPeriod,
-  measured: Measured | null,
+  measure: Measure,
 ): Promise<StatementBody> {
-  const own = chargedAs({ currency: contract.price.currency, taxPercent: contract.taxPercent });
+  const own = chargedAs({ currency: contract.price.currency, taxPercent: taxPercentOn(contract, period.to) });
   const corrections = (await pendingCorrections(db, contract.name)).filter((one) => chargedAs(one) === own);
-  return statementOf({ contract, period, measured, corrections, shops: declaredShops(config, contract) });
+  return statementOf({ contract, period, ...measure, corrections, shops: declaredShops(config, contract) });
 }
 
 const periodKey = ({ from }: Pick<BillingPeriod, 'from'>): string => from.slice(0, 7);
@@ -146,14 +153,14 @@ async function rowOfPeriod(db: Kysely<Tables>, contract: string, period: Billing
     .where('period', '=', periodKey(period))
     .executeTakeFirst();
   // of another length: the contract's period was changed since, and this one is not what was asked for
-  return row === undefined || documentOf(row).period.to !== period.to ? null : row;
+  return row === undefined || billedPeriod(documentOf(row)).to !== period.to ? null : row;
 }
 
 /** Months that were billed as part of another period are not billed again. */
 async function refuseOverlap(tx: Kysely<Tables>, contract: ContractConfig, period: BillingPeriod): Promise<void> {
   const rows = await tx.selectFrom('statements').selectAll().where('contract', '=', contract.name).where('kind', '=', 'period').execute();
   for (const row of rows) {
-    const { from, to } = documentOf(row).period;
+    const { from, to } = billedPeriod(documentOf(row));
     if (from > period.to || to < period.from) continue;
     throw new CoffreError('E_CONFIG', `contract ${contract.name}: ${row.number} covers ${from} to ${to} already`, {
       hint: 'to change the period of a contract give it an end, and declare another one from the next day on',
@@ -161,25 +168,27 @@ async function refuseOverlap(tx: Kysely<Tables>, contract: ContractConfig, perio
   }
 }
 
-async function insert(
-  tx: Kysely<Tables>,
-  clock: Clock,
-  contract: ContractConfig,
-  body: StatementBody,
-  period: BillingPeriod,
-  who: string,
-): Promise<Statement> {
+async function insert(tx: Kysely<Tables>, clock: Clock, contract: ContractConfig, body: StatementBody, who: string): Promise<Statement> {
   const now = clock.now();
   const last = await tx.selectFrom('statements').select('hash').orderBy('id', 'desc').limit(1).executeTakeFirst();
   const number = await nextNumber(tx, contract, now);
   const issued = { ...body, state: 'issued' as const, number, issuedAt: now.toString(), previous: last?.hash ?? CHAIN_START };
   const document = canonicalJson(issued);
   const hash = statementHash(document);
-  const { currency, kind, lines, net } = body;
+  const { currency, kind, lines, net, period } = body;
   await tx
     .insertInto('statements')
     .values({
-      ...{ number, contract: contract.name, kind, period: periodKey(period), currency, net, hash, document },
+      ...{
+        number,
+        contract: contract.name,
+        kind,
+        period: (period?.from ?? dayIn(now, contract.timezone)).slice(0, 7),
+        currency,
+        net,
+        hash,
+        document,
+      },
       ...{ issuedAt: now.epochMilliseconds, issuedBy: who },
       corrections: JSON.stringify(lines.flatMap((line) => (line.kind === 'correction' ? [line.id] : []))),
     })

@@ -1,14 +1,13 @@
-// `coffre billing statement`, `statements` and `correct`: what a contract costs, as it would be, and as it was issued.
+// `coffre billing statement` and `statements`: what a contract costs, as it would be, and as it was issued.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { checkStatements } from '../billing/check-statements.ts';
-import { correctStatement, waitingCorrections } from '../billing/corrections.ts';
-import { isLastIssued } from '../billing/due-statements.ts';
+import { waitingCorrections } from '../billing/corrections.ts';
 import { contractPeaks } from '../billing/period-peaks.ts';
 import { type BillingDeps, documentOf, requireContract, statementRow } from '../billing/statement-rows.ts';
 import type { Statement } from '../billing/statement-schema.ts';
 import { monthsText } from '../billing/statement-words.ts';
-import { issueCorrections, issueStatement, pageOfStatements, readStatement, statementOfPeriod } from '../billing/statements.ts';
+import { draftCorrections, issueCorrections, issueStatement, pageOfStatements, readStatement } from '../billing/statements.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Separator } from '../document/csv.ts';
 import { LANGUAGES, type Language } from '../document/wording.ts';
@@ -16,9 +15,9 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { action, type CliContext } from './context.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
-import { keptWords } from './reason.ts';
+import { sayUntold } from './untold.ts';
 
-interface PeriodOptions {
+export interface PeriodOptions {
   readonly month?: string;
   readonly quarter?: string;
   readonly year?: string;
@@ -27,40 +26,25 @@ interface PeriodOptions {
 interface StatementOptions extends PeriodOptions {
   readonly contract?: string;
   readonly number?: string;
+  readonly corrections?: boolean;
   readonly format: 'text' | 'json' | 'csv' | 'html';
   readonly lang: Language;
   readonly separator: Separator;
   readonly issue?: boolean;
 }
 
-interface CorrectOptions extends PeriodOptions {
-  readonly statement?: string;
-  readonly contract?: string;
-  readonly amount?: string;
-  readonly recompute?: boolean;
-  readonly shop?: string;
-  readonly reason: string;
-  readonly issue?: boolean;
-}
-
 const STATEMENT_HELP = `
 The period is the one of the contract in which the month lies. Without --issue nothing is kept: the figures are those of the ledger and of
 the configuration as they are. With it the statement gets its number and stays as it is for ever; who asks again gets the same one.
-What is wrong with it later becomes a line of a later one: coffre billing correct.
+What is wrong with it later becomes a line of a later one: coffre billing correct. With --corrections it is about the corrections that
+wait for the next statement: a statement of nothing but them, for one contract or for all. A period before the ledger began has no peak
+that anybody knows: the statement says so, and bills the subscribed volume alone.
 
 Example:
   coffre billing statement --month 2026-03
   coffre billing statement --month 2026-03 --contract csi-001 --issue
+  coffre billing statement --corrections --contract csi-001 --issue
   coffre billing statement --number csi-001-2026-0003 --format html --lang fr > releve.html
-`;
-
-const CORRECT_HELP = `
-The statement stays as it is. The next one of its contract carries the correction as a line with its reason; with --issue a statement of
-corrections is issued at once. Until six months after the statement's period. A negative amount is a credit.
-
-Example:
-  coffre billing correct --statement csi-001-2026-0003 --amount=-12.50 --reason "two days of outage"
-  coffre billing correct --contract csi-001 --month 2026-06 --recompute --reason "index of May published late"
 `;
 
 export function registerStatements(billing: Command, context: CliContext): void {
@@ -72,6 +56,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
     .option('--year <YYYY>', 'the period in which this year begins')
     .option('--contract <name>', 'only this contract')
     .option('--number <number>', 'one that was issued, as it was')
+    .option('--corrections', 'of the corrections that wait, instead of a period')
     .addOption(new Option('--format <format>', 'how it is written').choices(['text', 'json', 'csv', 'html']).default('text'))
     .addOption(new Option('--lang <language>', 'of html, and of the decimals in csv').choices(LANGUAGES).default('en'))
     .option('--separator <character>', 'of csv: , or ;', separator, ',')
@@ -83,7 +68,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
         await using catalog = await openCatalog(config.stateDir);
         const deps: BillingDeps = { catalog, clock: context.clock, config, peaks: contractPeaks };
         if (options.number !== undefined) {
-          if (options.issue || options.contract !== undefined || hasPeriod(options)) {
+          if (options.issue || options.corrections || options.contract !== undefined || hasPeriod(options)) {
             throw new CoffreError(
               'E_USAGE',
               '--number names a statement that was issued: it goes with --format, --lang and --separator alone',
@@ -91,7 +76,8 @@ export function registerStatements(billing: Command, context: CliContext): void 
           }
           return await printed([documentOf(await statementRow(catalog.db, options.number))], options, null);
         }
-        const month = monthOf(options);
+        if (options.corrections && hasPeriod(options)) throw new CoffreError('E_USAGE', 'either --corrections or a period');
+        const month = options.corrections ? null : monthOf(options);
         const contracts = options.contract === undefined ? [...config.contracts.values()] : [requireContract(config, options.contract)];
         if (contracts.length === 0)
           throw new CoffreError('E_USAGE', 'no contracts are declared', { hint: 'declare them under contracts:' });
@@ -100,7 +86,12 @@ export function registerStatements(billing: Command, context: CliContext): void 
         const open: CoffreError[] = [];
         for (const contract of contracts) {
           try {
-            if (options.issue) statements.push((await issueStatement(deps, contract, month, operatorName(context.io))).statement);
+            if (month === null) {
+              // of all contracts those of which something waits
+              if (options.contract === undefined && (await waitingCorrections(catalog.db, contract.name)).length === 0) continue;
+              const who = operatorName(context.io);
+              statements.push(...(await (options.issue ? issueCorrections(deps, contract, who) : draftCorrections(deps, contract))));
+            } else if (options.issue) statements.push((await issueStatement(deps, contract, month, operatorName(context.io))).statement);
             else statements.push(await readStatement(deps, contract, month));
           } catch (error) {
             const failure = asCoffreError(error);
@@ -113,6 +104,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
         if (statements.length === 0) failures.push(...open);
         const [failure] = failures;
         if (failure && statements.length === 0) throw failure;
+        if (options.issue) await sayUntold(context, invocation, catalog);
         return await printed(statements, options, failure ?? null);
       }),
     );
@@ -143,13 +135,13 @@ export function registerStatements(billing: Command, context: CliContext): void 
             ],
             rows.map((row) => {
               const { period, kind } = documentOf(row);
-              const days = kind === 'correction' ? ['corrections', ''] : [period.from, period.to];
+              const days = kind === 'correction' || period === null ? ['corrections', ''] : [period.from, period.to];
               return [row.number, row.contract, ...days, `${row.net} ${row.currency}`, when(row.issuedAt), row.issuedBy];
             }),
             'no statement was issued',
           ),
           ...(waiting.length === 0 ? [] : [`\nwaiting for the next statement:`]),
-          ...waiting.map((row) => `  ${row.statement}  ${row.amount}  ${row.reason} (${when(row.at)}, ${row.who})`),
+          ...waiting.map((row) => `  ${row.correction}  ${row.statement}  ${row.amount}  ${row.reason} (${when(row.at)}, ${row.who})`),
           ...(check === null ? [] : [`\n${verdict(check)}`]),
         ];
         return {
@@ -165,50 +157,12 @@ export function registerStatements(billing: Command, context: CliContext): void 
         };
       }),
     );
-
-  billing
-    .command('correct')
-    .description('correct a statement that was issued, by a line of a later one')
-    .option('--statement <number>', 'which one')
-    .option('--contract <name>', 'or by its contract, and')
-    .option('--month <YYYY-MM>', 'a month of its period')
-    .option('--quarter <YYYY-QN>', 'or the period in which this quarter begins')
-    .option('--year <YYYY>', 'or this year')
-    .option('--amount <amount>', 'before tax, with a point; negative for a credit: --amount=-12.50')
-    .option('--recompute', 'what it would be by ledger and configuration as they are now, less what was billed and corrected')
-    .option('--shop <name>', 'whose it is; else it is divided as the statement was')
-    .requiredOption('--reason <text>', 'stands on the line', keptWords)
-    .option('--issue', 'issue a statement of the corrections that wait, now')
-    .addHelpText('after', CORRECT_HELP)
-    .action(
-      action(context, async (invocation, options: CorrectOptions) => {
-        const { amount, reason, recompute, shop } = options;
-        if ((amount === undefined) === (recompute !== true)) throw new CoffreError('E_USAGE', 'either --amount or --recompute is needed');
-        const config = invocation.config();
-        await using catalog = await openCatalog(config.stateDir);
-        const deps: BillingDeps = { catalog, clock: context.clock, config, peaks: contractPeaks };
-        const who = operatorName(context.io);
-        const row = await namedStatement(deps, options);
-        const contract = requireContract(config, row.contract);
-        const order = { statement: row.number, amount: amount ?? null, shop: shop ?? null, reason, who };
-        const { id, at, ...made } = await correctStatement(deps, contract, order);
-        const issued = options.issue ? await issueCorrections(deps, contract, who) : null;
-        const waits = (await isLastIssued(catalog.db, contract))
-          ? `${row.contract} ended and has no statement more: --issue with a correction issues those that wait`
-          : `the next statement of ${row.contract} carries it`;
-        const carried = issued === null ? waits : `issued as ${issued.number}`;
-        return {
-          document: { correction: { ...made, at: Temporal.Instant.fromEpochMilliseconds(at).toString() }, statement: issued },
-          text: `${row.number} is corrected by ${made.amount} ${row.currency}: ${carried}`,
-        };
-      }),
-    );
 }
 
-const hasPeriod = ({ month, quarter, year: whole }: PeriodOptions): boolean => (month ?? quarter ?? whole) !== undefined;
+export const hasPeriod = ({ month, quarter, year: whole }: PeriodOptions): boolean => (month ?? quarter ?? whole) !== undefined;
 
 /** First month of what was asked for. Throws E_USAGE. */
-function monthOf({ month, quarter, year: whole }: PeriodOptions): string {
+export function monthOf({ month, quarter, year: whole }: PeriodOptions): string {
   const given = [month, quarter, whole].filter((text) => text !== undefined);
   if (given.length !== 1) throw new CoffreError('E_USAGE', 'one of --month, --quarter and --year is needed');
   if (month !== undefined) return month;
@@ -222,25 +176,19 @@ function monthOf({ month, quarter, year: whole }: PeriodOptions): string {
   return `${whole}-01`;
 }
 
-async function namedStatement(deps: BillingDeps, options: CorrectOptions) {
-  const { contract, statement } = options;
-  if (statement !== undefined && (contract !== undefined || hasPeriod(options))) {
-    throw new CoffreError('E_USAGE', 'either --statement, or --contract and a period');
-  }
-  if (statement !== undefined) return await statementRow(deps.catalog.db, statement);
-  if (contract === undefined) throw new CoffreError('E_USAGE', 'which statement? --statement, or --contract and --month');
-  return await statementOfPeriod(deps.catalog.db, requireContract(deps.config, contract), monthOf(options));
-}
+/** Of corrections a period means nothing. */
+const daysOf = ({ kind, period }: Pick<Statement, 'kind' | 'period'>) =>
+  kind === 'correction' || period === null ? { from: null, to: null } : { from: period.from, to: period.to };
 
 /** What a list tells of each. */
 export function summary({ contract, currency, hash, issuedAt, kind, measured, net, number, period, tax, total }: Statement) {
   return {
-    ...{ number, contract, kind, from: period.from, to: period.to, billedTB: measured?.billedTB ?? null, currency, net },
+    ...{ number, contract, kind, ...daysOf({ kind, period }), billedTB: measured?.billedTB ?? null, currency, net },
     ...{ tax: tax?.amount ?? null, total, issuedAt, hash },
   };
 }
 
-async function printed(statements: readonly Statement[], options: StatementOptions, failure: CoffreError | null): Promise<Result> {
+export async function printed(statements: readonly Statement[], options: StatementOptions, failure: CoffreError | null): Promise<Result> {
   const document = { statements };
   const failed = failure === null ? {} : { failure };
   switch (options.format) {
@@ -260,7 +208,9 @@ async function printed(statements: readonly Statement[], options: StatementOptio
 }
 
 function described(statement: Statement): string {
-  const { contract, currency, lines, measured, net, notices, number, period, rebilling, state, tax, timezone, total } = statement;
+  const { contract, currency, lines, measured, net, notices, number, rebilling, state, tax, timezone, total } = statement;
+  const { from, to } = daysOf(statement);
+  const taxes = statement.taxes ?? (tax?.percent ? [{ percent: tax.percent, net, amount: tax.amount }] : []);
   const amount = (text: string): string => `${text} ${currency}`;
   const at = (instant: string): string => formatInstant(Temporal.Instant.from(instant), timezone);
   const peak =
@@ -276,7 +226,7 @@ function described(statement: Statement): string {
   });
   const right = { align: 'right' as const };
   return [
-    `${number ?? contract}  ${period.from} to ${period.to}  ${state}${statement.issuedAt === null ? '' : ` ${at(statement.issuedAt)}`}`,
+    `${number ?? contract}  ${from === null ? 'corrections' : `${from} to ${to}`}  ${state}${statement.issuedAt === null ? '' : ` ${at(statement.issuedAt)}`}`,
     ...peak,
     '',
     table(
@@ -290,7 +240,14 @@ function described(statement: Statement): string {
         ...(tax === null
           ? []
           : [
-              [`tax ${tax.percent} %`, '', '', '', '', amount(tax.amount)],
+              ...taxes.map((one) => [
+                `tax ${one.percent} %${tax.percent === null ? ` on ${one.net}` : ''}`,
+                '',
+                '',
+                '',
+                '',
+                amount(one.amount),
+              ]),
               ['total', '', '', '', '', amount(total)],
             ]),
       ],
@@ -304,7 +261,11 @@ function described(statement: Statement): string {
             rebilling.shops.map((row) => [row.shop, rebilling.by === 'flat' ? '' : String(row.weight), amount(row.amount)]),
           ),
         ]),
-    ...notices.map((notice) => `the index of ${notice.day} is not known: the price before goes on, and nothing can be issued`),
+    ...notices.map(({ code, day }) => {
+      if (code === 'index-unknown') return `the index of ${day} is not known: the price before goes on, and nothing can be issued`;
+      if (measured === null) return `nothing was measured through ${day}: variable use is not known, and not billed`;
+      return `nothing was measured through ${day}: what was held by then is not known`;
+    }),
   ].join('\n');
 }
 

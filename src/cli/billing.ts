@@ -10,6 +10,7 @@ import { monthPeaks } from '../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { registerCorrections } from './billing-correct.ts';
 import { registerExplanation } from './billing-explain.ts';
 import { registerForecast } from './billing-forecast.ts';
 import { registerProof, zonesOf } from './billing-prove.ts';
@@ -182,6 +183,7 @@ export function registerBilling(program: Command, context: CliContext): void {
   registerForecast(billing, context);
   registerProof(billing, context);
   registerStatements(billing, context);
+  registerCorrections(billing, context);
 }
 
 /** The one that was given. Throws E_USAGE. */

@@ -1,7 +1,7 @@
 // Statements for the billing module: as they would be, as they were issued, and the orders to issue and to correct them.
 import type { FastifyReply } from 'fastify';
 import * as z from 'zod';
-import { correctStatement, waitingCorrections } from '../billing/corrections.ts';
+import { type CorrectionRow, correctStatement, waitingCorrections, withdrawCorrection } from '../billing/corrections.ts';
 import { contractPeaksInThread } from '../billing/in-thread.ts';
 import { statementsCsv } from '../billing/statement-csv.ts';
 import { statementsHtml } from '../billing/statement-html.ts';
@@ -119,9 +119,7 @@ export function registerStatements(api: Api, service: Service): void {
       const told = isTold(principalOf(request));
       return {
         statements: rows.map((row) => listedFields(row, told)),
-        corrections: waiting.map(({ amount, at, correction, reason: why, shop, statement }) => ({
-          ...{ correction, statement, amount, shop, reason: why, at: instantOf(at) },
-        })),
+        corrections: waiting.map(correctionDocument),
         next,
       };
     },
@@ -175,12 +173,20 @@ export function registerStatements(api: Api, service: Service): void {
             .string()
             .regex(/^-?\d{1,9}(\.\d{1,4})?$/)
             .nullable()
-            .describe('before tax, negative for a credit; null: what it would be now, less what was billed and corrected'),
+            .describe(
+              'before tax, negative for a credit; null: what volume and use would be now, less what was billed and recomputed for them',
+            ),
           shop: shopName.nullable().default(null).describe('whose it is; null: divided as the statement was'),
           reason,
           issue: z.boolean().default(false).describe('issue a statement of the corrections that wait, now'),
         }),
-        response: { 201: z.object({ correction: correctionFields, statement: statementSchema.nullable() }) },
+        response: {
+          201: z.object({
+            correction: correctionFields,
+            apart: z.array(correctionFields).describe('of a recomputed one: amounts that were given before, which stay'),
+            statement: statementSchema.nullable(),
+          }),
+        },
       },
     },
     async (request, reply) => {
@@ -188,16 +194,61 @@ export function registerStatements(api: Api, service: Service): void {
       const { who } = principalOf(request);
       const row = await statementRow(catalog.db, request.params.statement);
       const contract = requireContract(service.config, row.contract);
-      const made = await correctStatement(deps(), contract, { statement: row.number, amount, shop, reason: why, who });
-      const statement = issue ? await issueCorrections(deps(), contract, who) : null;
-      const { at, correction } = made;
-      return await reply.code(201).send({
-        correction: { correction, statement: row.number, amount: made.amount, shop, reason: why, at: instantOf(at) },
-        statement,
-      });
+      const { apart, made } = await correctStatement(deps(), contract, { statement: row.number, amount, shop, reason: why, who });
+      const issued = issue ? await issueCorrections(deps(), contract, who) : [];
+      const carries = ({ lines }: Statement): boolean => lines.some((line) => line.kind === 'correction' && line.id === made.correction);
+      const statement = issued.find(carries) ?? null;
+      return await reply.code(201).send({ correction: correctionDocument(made), apart: apart.map(correctionDocument), statement });
+    },
+  );
+  api.post(
+    '/v1/billing/corrections/issue',
+    {
+      config: { access: ADMIN },
+      schema: {
+        tags: ['billing'],
+        summary: 'issue statements of the corrections that wait: one for each tax rate and currency of what they correct',
+        body: z.strictObject({ contract: contractName }),
+        response: { 201: z.object({ statements: z.array(statementSchema) }) },
+      },
+    },
+    async (request, reply) => {
+      const contract = requireContract(service.config, request.body.contract);
+      return await reply.code(201).send({ statements: await issueCorrections(deps(), contract, principalOf(request).who) });
+    },
+  );
+  api.post(
+    '/v1/billing/corrections/:correction/withdraw',
+    {
+      config: { access: ADMIN },
+      schema: {
+        tags: ['billing'],
+        summary: 'take back a correction that no statement carries yet',
+        params: z.object({ correction: idField }),
+        body: z.strictObject({ reason }),
+        response: {
+          201: z.object({ withdrawn: idField, correction: correctionFields.describe('its opposite, which no statement carries') }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { correction } = request.params;
+      const made = await withdrawCorrection(deps(), { correction, reason: request.body.reason, who: principalOf(request).who });
+      return await reply.code(201).send({ withdrawn: correction, correction: correctionDocument(made) });
     },
   );
 }
+
+const correctionDocument = ({
+  amount,
+  at,
+  correction,
+  reason: why,
+  shop,
+  statement,
+}: CorrectionRow): z.output<typeof correctionFields> => ({
+  ...{ correction, statement, amount, shop, reason: why, at: instantOf(at) },
+});
 
 interface Form {
   readonly format: 'json' | 'csv' | 'html';
@@ -208,7 +259,7 @@ async function sendAs(reply: FastifyReply, statement: Statement, { format, lang 
   // what a route answers with is one of several forms: the type of it is of no use here
   const sent = reply as unknown as { send(payload: unknown): Promise<never> };
   if (format === 'json') return await sent.send(statement);
-  const name = `${statement.number ?? `${statement.contract}-${statement.period.from.slice(0, 7)}`}.${format}`;
+  const name = `${statement.number ?? `${statement.contract}-${statement.period?.from.slice(0, 7) ?? 'corrections'}`}.${format}`;
   reply.header('content-disposition', `${format === 'csv' ? 'attachment' : 'inline'}; filename="${name}"`);
   if (format === 'html') reply.header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'");
   reply.type(`text/${format}; charset=utf-8`).serializer(String);

@@ -69,8 +69,8 @@ export interface IssuedStatement {
   readonly number: string;
   readonly contract: string;
   /** First and last day of its period. */
-  readonly from: string;
-  readonly to: string;
+  readonly from: string | null;
+  readonly to: string | null;
   readonly net: string;
   readonly total: string;
   readonly currency: string;
@@ -134,9 +134,18 @@ export function forecastMessage(notice: ForecastNotice, options: MessageOptions)
 /** It is fetched at `/v1/billing/statements/NUMBER`. */
 export function statementMessage(statement: Statement, options: MessageOptions): Message {
   const { contract, currency, hash, net, number, period, total } = statement;
-  const told = { contract, from: period.from, to: period.to, net, total, currency, number: number ?? '', hash: hash ?? '' };
+  const told = {
+    contract,
+    from: period?.from ?? null,
+    to: period?.to ?? null,
+    net,
+    total,
+    currency,
+    number: number ?? '',
+    hash: hash ?? '',
+  };
   const subject = `coffre on ${options.host}: statement ${number} of ${contract}: ${net} ${currency} before tax`;
-  const text = `Statement ${number} of contract ${contract} was issued on ${options.host}: ${period.from} to ${period.to}, ${net} ${currency} before tax, ${total} ${currency} with it.\ncoffre billing statement --number ${number} shows it.\n`;
+  const text = `Statement ${number} of contract ${contract} was issued on ${options.host}: ${period === null ? 'corrections' : `${period.from} to ${period.to}`}, ${net} ${currency} before tax, ${total} ${currency} with it.\ncoffre billing statement --number ${number} shows it.\n`;
   return { ...head(options), kind: 'statement', subject, raised: [], reminded: [], recovered: [], statement: told, text };
 }
 

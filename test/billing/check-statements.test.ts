@@ -123,8 +123,8 @@ test('the tax rate changes - a correction keeps that of what it corrects, on a s
   expect([statement.net, statement.total]).toEqual(['23.00', '27.60']);
   const order = { statement: statement.number ?? '', amount: '-10', shop: null, reason: 'z', who: 'marie' };
   await correctStatement(deps, contract, order);
-  const last = await issueCorrections(deps, contract, 'marie');
-  expect([last.kind, last.total, last.tax]).toEqual(['correction', '-12.00', { percent: '20', amount: '-2.00' }]);
+  const last = (await issueCorrections(deps, contract, 'marie')).at(-1);
+  expect([last?.kind, last?.total, last?.tax]).toEqual(['correction', '-12.00', { percent: '20', amount: '-2.00' }]);
   const untaxed = documentOf((await pageOfStatements(catalog.db, { limit: 2 }))[1] ?? { document: '{}', hash: '' });
   expect(untaxed).toMatchObject({ number: 'csi-001-2026-0005', kind: 'correction', total: '-10.00', tax: null });
   expect(await findings()).toEqual([]);
@@ -140,7 +140,7 @@ async function twoThatWait() {
   const order = { statement: 'csi-001-2026-0002', shop: null, who: 'marie' };
   const first = await correctStatement(deps, contract, { ...order, amount: '-2', reason: 'y' });
   const second = await correctStatement(deps, contract, { ...order, amount: '-3', reason: 'z' });
-  return { first: first.correction, second: second.correction };
+  return { first: first.made.correction, second: second.made.correction };
 }
 
 test('corrections as they were made - nothing is found; the mark of a checkpoint counts them', async () => {

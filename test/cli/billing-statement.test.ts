@@ -92,10 +92,22 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
     total: '-1.80',
   });
   expect(corrected.json.statement.rebilling.shops).toEqual([{ shop: 'martin', weight: 0, amount: '-1.50' }]);
-  const found = await run('correct', '--contract', 'csi-001', ...month, '--recompute', '--reason', 'x');
-  expect(found.json.correction).toMatchObject({ statement: number, amount: '1.50' });
+  // a credit that was given stays: nothing is missing of what was measured
   const none = await run('correct', '--contract', 'csi-001', ...month, '--recompute', '--reason', 'x');
   expect([none.status, none.json.error.code]).toEqual([2, 'E_USAGE']);
+
+  const wrong = await run('correct', '--statement', number, '--amount', '99', '--reason', 'faux');
+  const { correction } = wrong.json.correction;
+  const withdrawn = await coffre([...config, 'billing', 'withdraw', correction, '--reason', 'une erreur']);
+  expect([withdrawn.status, withdrawn.stderr]).toEqual([
+    0,
+    expect.stringMatching(/^No checkpoint in nas knows of it yet; no daemon runs: .*\n$/),
+  ]);
+  const nothing = await run('statement', '--corrections', '--contract', 'csi-001');
+  expect([nothing.status, nothing.json.error.code]).toEqual([2, 'E_USAGE']);
+  await run('correct', '--statement', number, '--amount', '1.50', '--reason', 'x');
+  const draft2 = await coffre([...config, 'billing', 'statement', '--corrections']);
+  expect(draft2.stdout).toMatch(/^csi-001 {2}corrections {2}draft\n[\s\S]*\ncorrection .* 1\.50 EUR/);
 
   const list = await run('statements', '--check');
   expect(list.json).toMatchObject({
@@ -107,7 +119,7 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
   // nothing outside of this catalog knows of them yet
   const proof = await run('prove', '--month', LAST);
   const marks = proof.json.checks.find(({ name }: { readonly name: string }) => name === 'checkpoint');
-  expect(marks.detail).toContain('2 statements and 2 corrections in no checkpoint yet: their removal would not be seen');
+  expect(marks.detail).toContain('2 statements and 4 corrections in no checkpoint yet: their removal would not be seen');
 });
 
 test('what cannot be meant - exit 2, each with its code', { timeout: 60_000 }, async () => {

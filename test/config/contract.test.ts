@@ -31,6 +31,10 @@ test.each([
     'index.values[1].date is 2026-01-01, not later than 2026-01-01 before it',
   ],
   [', taxPercent: 20', 'taxPercent is 20: a decimal number in quotes is expected, such as "23.00"'],
+  [
+    ', taxRates: [{ from: 2027-01-01, percent: "21" }, { from: 2027-01-01, percent: "22" }]',
+    'taxRates[1].from is 2027-01-01, not later than 2027-01-01 before it',
+  ],
   [', start: 2026-02-30', 'start is "2026-02-30": a date is expected, such as 2026-06-02'],
   [', rebill: fair', 'rebill is "fair": share, peak, flat or none is expected'],
   [

@@ -60,9 +60,20 @@ test('corrected - it waits for the next statement, or is issued at once', async 
   const waits = await it.ask(admin, 'POST', path, { amount: '-2.50', reason: 'outage' });
   expect([waits.status, waits.json.correction.amount, waits.json.statement]).toEqual([201, '-2.50', null]);
   expect((await it.ask(billing, 'GET', STATEMENTS)).json.corrections).toMatchObject([{ amount: '-2.50', reason: 'outage' }]);
-  const issued = await it.ask(admin, 'POST', path, { amount: null, reason: 'back', issue: true });
-  expect(issued.json.correction.amount).toBe('2.50');
-  expect(issued.json.statement).toMatchObject({ kind: 'correction', net: '0.00', lines: [{ amount: '-2.50' }, { amount: '2.50' }] });
+  // what was given stays: nothing is missing of what was measured
+  const nothing = await it.ask(admin, 'POST', path, { amount: null, reason: 'back' });
+  expect([nothing.status, nothing.json.code]).toEqual([400, 'E_USAGE']);
+  const { correction } = waits.json.correction;
+  const withdraw = async () => await it.ask(admin, 'POST', `/v1/billing/corrections/${correction}/withdraw`, { reason: 'no' });
+  expect((await withdraw()).json).toMatchObject({ withdrawn: correction, correction: { amount: '2.50' } });
+  const again = await withdraw();
+  expect([again.status, again.json.code]).toEqual([409, 'E_CORRECTION_STATE']);
+  expect((await it.ask(billing, 'GET', STATEMENTS)).json.corrections).toEqual([]);
+  const issued = await it.ask(admin, 'POST', path, { amount: '-3', reason: 'outage', issue: true });
+  expect(issued.json.statement).toMatchObject({ kind: 'correction', period: null, net: '-3.00', lines: [{ amount: '-3.00' }] });
+  await it.ask(admin, 'POST', path, { amount: '-4', reason: 'once more' });
+  const alone = await it.ask(admin, 'POST', '/v1/billing/corrections/issue', { contract: 'csi-001' });
+  expect([alone.status, alone.json.statements]).toMatchObject([201, [{ net: '-4.00', state: 'issued' }]]);
   expect((await it.ask(billing, 'GET', STATEMENTS)).json.corrections).toEqual([]);
 });
 
@@ -72,6 +83,9 @@ test.each([
   ['POST', STATEMENTS, { contract: 'nobody', month: '2026-02' }, 404, 'E_UNKNOWN_CONTRACT'],
   ['GET', `${STATEMENTS}/csi-001-2026-0099`, undefined, 404, 'E_UNKNOWN_STATEMENT'],
   ['GET', '/v1/billing/statement?contract=csi-001&month=9999-12', undefined, 400, 'E_USAGE'],
+  ['GET', '/v1/billing/peaks?month=2026-04', undefined, 400, 'E_USAGE'],
+  ['GET', '/v1/billing/prove?month=2027', undefined, 400, 'E_USAGE'],
+  ['GET', '/v1/billing/explain?month=2026-Q2', undefined, 400, 'E_USAGE'],
   ['POST', `${STATEMENTS}/csi-001-2026-0001/corrections`, { amount: '0.005', reason: 'x' }, 400, 'E_USAGE'],
 ] as const)('%s %s %j - %i %s', async (method, path, body, status, code) => {
   const answer = await it.ask(admin, method, path, body);

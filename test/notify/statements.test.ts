@@ -21,6 +21,21 @@ async function setting(keys: string) {
     `notify: { webhook: { url: "${receiver.url}" } }`,
   ]);
   const { catalog, config } = service;
+  // something was measured before the month
+  const row = {
+    at: Date.parse('2026-02-01T00:00:00Z'),
+    vault: 'nas',
+    shop: 'a',
+    key: 'k',
+    versionId: 'v',
+    bytes: 1,
+    cause: null,
+    hash: '',
+  };
+  await catalog.db
+    .insertInto('ledger')
+    .values({ ...row, event: 'put' })
+    .execute();
   return { catalog, clock, config, receiver, service };
 }
 

@@ -23,6 +23,7 @@ import { breaches } from './020-breaches.ts';
 import { shopFacts } from './021-shop-facts.ts';
 import { openRestores } from './022-open-restores.ts';
 import { safetySnapshots } from './023-safety-snapshots.ts';
+import { withdrawnCorrections } from './024-withdrawn-corrections.ts';
 
 export const MIGRATIONS: Record<string, Migration> = {
   '001-first': first,
@@ -48,4 +49,5 @@ export const MIGRATIONS: Record<string, Migration> = {
   '021-shop-facts': shopFacts,
   '022-open-restores': openRestores,
   '023-safety-snapshots': safetySnapshots,
+  '024-withdrawn-corrections': withdrawnCorrections,
 };

@@ -39,4 +39,8 @@ export interface CorrectionsTable {
   /** Before tax, decimal text; negative: a credit. */
   amount: string;
   reason: string;
+  /** 1: what the measured part was short of; 0: an amount that somebody gave; null: made by an older coffre, nobody knows. */
+  recomputed: 0 | 1 | null;
+  /** The correction that this one takes back before any statement carried it, with its amount negated; null: it is one itself. */
+  withdraws: string | null;
 }

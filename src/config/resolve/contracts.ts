@@ -17,13 +17,14 @@ export function resolveContract(name: string, value: ConfigFile['contracts'][str
     ...{ start: value.start ?? null, end: value.end ?? null, timezone: value.timezone ?? written.timezone },
     prices: value.prices.map(({ from, perTBMonth, s0 }) => ({ from, perTBMonth, s0: s0 ?? null })),
     taxPercent: value.taxPercent ?? null,
+    taxRates: value.taxRates,
     index: value.index ?? null,
     shops: value.shops ?? null,
   };
 }
 
 function checkContract(
-  { end, firstMonth, index, period, prices, start }: ConfigFile['contracts'][string],
+  { end, firstMonth, index, period, prices, start, taxRates }: ConfigFile['contracts'][string],
   at: KeyPath,
   report: (path: KeyPath, message: string) => void,
 ): void {
@@ -38,6 +39,12 @@ function checkContract(
   prices.forEach((price, position) => {
     if (price.s0 && !index) report([...at, 'prices', position, 's0'], 'means nothing without index');
   });
+  inOrder(
+    taxRates.map((rate) => rate.from),
+    [...at, 'taxRates'],
+    'from',
+    report,
+  );
   inOrder(index?.values.map((value) => value.date) ?? [], [...at, 'index', 'values'], 'date', report);
 }
 

@@ -38,6 +38,7 @@ export const contract = strict({
   }),
   prices: listOf(strict({ from: date, perTBMonth: decimal, s0: positiveNumber.nullish() }), 'a list of prices is expected').default([]),
   taxPercent: decimal.nullish(),
+  taxRates: listOf(strict({ from: date, percent: decimal }), 'a list of tax rates is expected').default([]),
   index: strict({
     s0: positiveNumber,
     anniversary: date,
