@@ -114,6 +114,6 @@ function digitsAt(line: string, at: number): number | null {
     const code = line.charCodeAt(i);
     if (code === 0x2c && i > at) return Number.isSafeInteger(value) ? value : null;
     if (!(code >= 0x30 && code <= 0x39)) return null;
-    value = value * 10 + code - 0x30;
+    value = value * 10 + (code - 0x30);
   }
 }

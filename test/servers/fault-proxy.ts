@@ -53,6 +53,8 @@ export async function startFaultProxy(target: number | string): Promise<FaultPro
   let accepted = 0;
   const bytes: Record<Direction, number> = { toServer: 0, toClient: 0 };
   const pairs = new Set<Pair>();
+  /** Those of pairs that ended too: what a server that does not read was still to get is never gone by itself. */
+  const upstreams = new Set<Socket>();
   /** Bytes that may still pass before the cut. */
   let left = 0;
   let cut = Promise.withResolvers<void>();
@@ -155,6 +157,8 @@ export async function startFaultProxy(target: number | string): Promise<FaultPro
       typeof target === 'number'
         ? connect({ port: target, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
         : connect({ path: target, allowHalfOpen: true });
+    upstreams.add(upstream);
+    upstream.once('close', () => upstreams.delete(upstream));
     const pair: Pair = {
       break(how) {
         if (!pairs.delete(pair)) return;
@@ -201,6 +205,7 @@ export async function startFaultProxy(target: number | string): Promise<FaultPro
       new Promise((resolve) => {
         server.close(() => resolve());
         set({ mode: 'reset' });
+        for (const upstream of upstreams) upstream.destroy();
       }),
   };
 }
