@@ -65,11 +65,12 @@ const FRENCH_KINDS: Told = {
   missing: (count, isMany) => `${count} ${isMany ? 'objets sauvegardés ont disparu' : 'objet sauvegardé a disparu'} du stockage (perte)`,
   altered: (count, isMany) =>
     `${count} ${isMany ? 'objets ne contiennent plus' : 'objet ne contient plus'} ce qui avait été enregistré (altération)`,
-  lock: (count, isMany) => `la protection contre l’effacement de ${count} ${isMany ? 'objets' : 'objet'} a été affaiblie ou raccourcie`,
+  lock: (count, isMany) =>
+    `la protection ${isMany ? `de ${count} objets` : 'd’un objet'} contre l’effacement a été affaiblie ou raccourcie`,
   'delete marker': (count, isMany) =>
     `${count} ${isMany ? 'objets ont été marqués' : 'objet a été marqué'} comme supprimé${isMany ? 's' : ''} par un tiers`,
   'foreign version': (count, isMany) =>
-    `${count} ${isMany ? 'versions étrangères ont été déposées' : 'version étrangère a été déposée'} à la place d’objets sauvegardés`,
+    `${count} ${isMany ? 'contenus étrangers ont été déposés' : 'contenu étranger a été déposé'} à la place d’objets sauvegardés`,
 };
 const ENGLISH_KINDS: Told = {
   replaced: (count, isMany) => `${count} stored ${isMany ? 'objects were' : 'object was'} replaced by other content (alteration)`,
@@ -77,7 +78,7 @@ const ENGLISH_KINDS: Told = {
   altered: (count, isMany) => `${count} ${isMany ? 'objects no longer hold' : 'object no longer holds'} what was stored (alteration)`,
   lock: (count, isMany) => `the protection against deletion of ${count} ${isMany ? 'objects' : 'object'} was weakened or shortened`,
   'delete marker': (count, isMany) => `${count} ${isMany ? 'objects were' : 'object was'} marked as deleted by somebody else`,
-  'foreign version': (count, isMany) => `${count} foreign ${isMany ? 'versions were' : 'version was'} put in the place of stored objects`,
+  'foreign version': (count, isMany) => `foreign content was put in the place of ${count} stored ${isMany ? 'objects' : 'object'}`,
 };
 
 /** A draft: whoever sends it completes what only people know. */
@@ -130,7 +131,7 @@ function contentsIn(language: Language, { sources }: BreachFacts): string {
   const people = has('database')
     ? isFrench
       ? ', donc des données de vos clients'
-      : ', and with it data of your customers'
+      : ', and therefore data of your customers'
     : has('files')
       ? isFrench
         ? ', qui peuvent comprendre des données de vos clients'
@@ -180,31 +181,34 @@ function french(facts: BreachFacts): string {
       : `  – ${contentsIn('fr', facts)}`,
     '',
     `Étendue${COLON} ${wholeNumber(findings.length, 'fr')} constat${findings.length > 1 ? 's' : ''} portant sur ${bytesIn('fr', volumeOf(findings))}, dans l’espace de stockage «\u00a0${vault}\u00a0».`,
-    `Période${COLON} ${lastGoodLookAt === null ? '' : `dernier contrôle sans anomalie le ${when(lastGoodLookAt)}${SEMICOLON} `}premier constat le ${when(span.from)}, dernier constat le ${when(span.to)} (heures ${zone}).`,
+    `Période${COLON} ${lastGoodLookAt === null ? '' : `dernier contrôle sans anomalie le ${when(lastGoodLookAt)}${SEMICOLON} `}premier constat le ${when(span.from)}, dernier constat le ${when(span.to)} (fuseau ${zone}).`,
     '',
     `Mesures prises${COLON}`,
-    alertedAt === null
-      ? `  – [à compléter${COLON} quand et comment les personnes qui exploitent vos sauvegardes l’ont appris]${SEMICOLON}`
-      : `  – les personnes qui exploitent vos sauvegardes ont été alertées le ${when(alertedAt)}${SEMICOLON}`,
-    `  – rien de ce qui a été trouvé n’a été effacé, afin de conserver les éléments de preuve${SEMICOLON}`,
-    ...(hasLock(facts) ? [`  – la protection affaiblie est rétablie à chaque contrôle, dès que le stockage le permet${SEMICOLON}`] : []),
-    ...(ended > 0
-      ? [
-          `  – ${wholeNumber(ended, 'fr')} des anomalies constatées ${ended > 1 ? 'ont' : 'a'} disparu depuis, lors d’un contrôle ultérieur${SEMICOLON}`,
-        ]
-      : []),
-    ...reasons.map((reason) => `  – constat examiné${COLON} ${reason}${SEMICOLON}`),
+    ...bullets(
+      [
+        alertedAt === null
+          ? `[à compléter${COLON} quand et comment les personnes qui exploitent vos sauvegardes l’ont appris]`
+          : `les personnes qui exploitent vos sauvegardes ont été alertées le ${when(alertedAt)}`,
+        'rien de ce qui a été trouvé n’a été effacé, afin de conserver les éléments de preuve',
+        ...(hasLock(facts) ? ['la protection affaiblie est rétablie à chaque contrôle, dès que le stockage le permet'] : []),
+        ...(ended > 0
+          ? [
+              `${ended > 1 ? `${wholeNumber(ended, 'fr')} des anomalies constatées ont` : 'l’une des anomalies constatées a'} disparu depuis, lors d’un contrôle ultérieur`,
+            ]
+          : []),
+        ...reasons.map((reason) => `constat examiné${COLON} ${reason}`),
+      ],
+      SEMICOLON,
+    ),
     '',
     elsewhere.count > 0
       ? `Copies disponibles${COLON} ${wholeNumber(elsewhere.count, 'fr')} sauvegarde${elsewhere.count > 1 ? 's' : ''} de votre boutique ${elsewhere.count > 1 ? 'sont conservées' : 'est conservée'} dans d’autres espaces de stockage${elsewhere.newestAt === null ? '' : `, la plus récente du ${when(elsewhere.newestAt)}`}.`
       : `Copies disponibles${COLON} aucune autre copie complète de vos sauvegardes n’est connue dans un autre espace de stockage.`,
     '',
-    `À compléter${COLON} cause probable, conséquences pour vous et pour vos clients, mesures à venir, interlocuteur.`,
+    `À compléter${COLON} cause probable, catégories et nombre approximatif de personnes concernées, conséquences pour vous et pour vos clients, mesures à venir, interlocuteur.`,
     ...(isLoss ? ['', 'Une nouvelle sauvegarde complète de votre boutique est recommandée sans attendre.'] : []),
     '',
-    'Si l’incident concerne des données à caractère personnel, il vous appartient, en tant que responsable de traitement, d’apprécier',
-    'la nécessité d’une notification à la CNIL dans les 72 heures (articles 33 et 34 du RGPD). Nous restons à votre disposition pour',
-    'vous fournir tout élément utile.',
+    'Si l’incident concerne des données à caractère personnel, il vous appartient, en tant que responsable de traitement, d’apprécier la nécessité d’une notification à la CNIL dans les 72\u00a0heures (articles 33 et 34 du RGPD). Nous restons à votre disposition pour vous fournir tout élément utile.',
   ]);
 }
 
@@ -217,34 +221,43 @@ function english(facts: BreachFacts): string {
     '',
     name === null ? 'Hello,' : `Dear ${name},`,
     '',
-    `We inform you of an incident that was found in the storage of the backups of your shop ${shop} (case ${id}).`,
+    `We write to inform you of an incident that was found in the storage of the backups of your shop ${shop} (case ${id}).`,
     '',
     'Nature of the incident:',
     ...kindsOf(findings, 'en').map((kind) => `  – ${kind};`),
     own === 0 ? '  – these objects belong to the backup system itself, and hold no data of your shop.' : `  – ${contentsIn('en', facts)}`,
     '',
-    `Extent: ${wholeNumber(findings.length, 'en')} finding${findings.length > 1 ? 's' : ''} about ${bytesIn('en', volumeOf(findings))}, in the storage “${vault}”.`,
-    `Time: ${lastGoodLookAt === null ? '' : `last look without a finding on ${when(lastGoodLookAt)}; `}first finding on ${when(span.from)}, last finding on ${when(span.to)} (${zone}).`,
+    `Extent: ${wholeNumber(findings.length, 'en')} finding${findings.length > 1 ? 's' : ''} concerning ${bytesIn('en', volumeOf(findings))}, in the storage “${vault}”.`,
+    `Time: ${lastGoodLookAt === null ? '' : `last check without a finding on ${when(lastGoodLookAt)}; `}first finding on ${when(span.from)}, last finding on ${when(span.to)} (${zone}).`,
     '',
     'Measures taken:',
-    alertedAt === null
-      ? '  – [to be completed: when and how the people who operate your backups heard of it];'
-      : `  – the people who operate your backups were alerted on ${when(alertedAt)};`,
-    '  – nothing of what was found was deleted, so that it can serve as evidence;',
-    ...(hasLock(facts) ? ['  – protection that was weakened is given again at each look, as soon as the storage allows it;'] : []),
-    ...(ended > 0 ? [`  – ${wholeNumber(ended, 'en')} of the findings ${ended > 1 ? 'were' : 'was'} gone at a later look;`] : []),
-    ...reasons.map((reason) => `  – looked into: ${reason};`),
+    ...bullets(
+      [
+        alertedAt === null
+          ? '[to be completed: when and how the people who operate your backups heard of it]'
+          : `the people who operate your backups were alerted on ${when(alertedAt)}`,
+        'nothing of what was found was deleted, so that it can serve as evidence',
+        ...(hasLock(facts) ? ['protection that was weakened is given again at every check, as soon as the storage allows it'] : []),
+        ...(ended > 0
+          ? [`${ended > 1 ? `${wholeNumber(ended, 'en')} of the findings were` : 'one of the findings was'} gone at a later check`]
+          : []),
+        ...reasons.map((reason) => `looked into: ${reason}`),
+      ],
+      ';',
+    ),
     '',
     elsewhere.count > 0
-      ? `Copies that are there: ${wholeNumber(elsewhere.count, 'en')} backup${elsewhere.count > 1 ? 's' : ''} of your shop ${elsewhere.count > 1 ? 'are' : 'is'} kept in other storages${elsewhere.newestAt === null ? '' : `, the newest of ${when(elsewhere.newestAt)}`}.`
-      : 'Copies that are there: no other complete copy of your backups is known in another storage.',
+      ? `Copies available: ${wholeNumber(elsewhere.count, 'en')} backup${elsewhere.count > 1 ? 's' : ''} of your shop ${elsewhere.count > 1 ? 'are' : 'is'} kept in other storages${elsewhere.newestAt === null ? '' : `, the newest of ${when(elsewhere.newestAt)}`}.`
+      : 'Copies available: no other complete copy of your backups is known in another storage.',
     '',
-    'To be completed: probable cause, consequences for you and for your customers, further measures, whom to ask.',
+    'To be completed: probable cause, categories and approximate number of the people concerned, consequences for you and for your customers, further measures, contact.',
     ...(isLoss ? ['', 'A new full backup of your shop is recommended without delay.'] : []),
     '',
-    'If personal data are concerned it is for you, as their controller, to judge whether the supervisory authority has to be notified',
-    'within 72 hours (articles 33 and 34 of the GDPR). We are at your disposal for whatever you need.',
+    'If personal data are concerned it is for you, as their controller, to judge whether the supervisory authority has to be notified within 72 hours (articles 33 and 34 of the GDPR). We are at your disposal for whatever you need.',
   ]);
 }
 
+/** All but the last end in the separator. */
+const bullets = (items: readonly string[], separator: string): string[] =>
+  items.map((item, at) => `  – ${item}${at === items.length - 1 ? '.' : separator}`);
 const lines = (all: readonly string[]): string => `${all.join('\n')}\n`;

@@ -17,8 +17,8 @@ header { display: flex; justify-content: space-between; align-items: flex-start;
 h1 { font-size: 19pt; line-height: 1.15; margin: 0 0 1mm; color: #1f4e79; }
 h2 { font-size: 11.5pt; margin: 7mm 0 2mm; color: #1f4e79; break-after: avoid; }
 p { margin: 0 0 2mm; } header p { margin: 0; } .right { text-align: right; }
-.figures { display: grid; grid-template-columns: repeat(3, 1fr); gap: 3mm; margin: 3mm 0; }
-.figures div { border: 1px solid #d5dae0; border-left: 3px solid #1f4e79; padding: 2mm 3mm; break-inside: avoid; }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2.5mm; margin: 3mm 0; }
+.figures div { border: 1px solid #d5dae0; border-left: 3px solid #1f4e79; padding: 2mm 2.5mm; break-inside: avoid; }
 .figures div.red { border-left-color: #a11616; color: inherit; } .figures div.red small { color: #a11616; font-weight: 600; }
 .figures b { display: block; font-size: 14pt; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .figures span { color: #39424c; } .figures small { display: block; }
@@ -32,9 +32,10 @@ td.t { white-space: nowrap; font-variant-numeric: tabular-nums; }
 small { color: #555e68; font-size: 8.5pt; }
 .note { border-left: 3px solid #9a3412; padding-left: 3mm; margin: 3mm 0; }
 code { font-family: "Liberation Mono", Consolas, monospace; font-size: 7.5pt; overflow-wrap: anywhere; }
-figure { margin: 0; break-inside: avoid; } svg { width: 100%; height: auto; } svg text { font: 9.5px Arial, "Liberation Sans", sans-serif; fill: #39424c; }
+figure { margin: 0; break-inside: avoid; } figure + table { margin-top: 3mm; } svg { width: 100%; height: auto; } svg text { font: 9.5px Arial, "Liberation Sans", sans-serif; fill: #39424c; }
 footer { margin-top: 8mm; padding-top: 2mm; border-top: 1px solid #9aa4af; color: #555e68; font-size: 8pt; }
 @media screen { body { background: #eef1f4; } main { background: #fff; max-width: 210mm; padding: 14mm 15mm; margin: 8mm auto; } }
+@media screen and (max-width: 640px) { main { padding: 5mm; margin: 0; overflow-x: auto; } .figures { grid-template-columns: repeat(2, 1fr); } }
 `;
 
 /** A cell: text, or what it is beside that. */
@@ -154,8 +155,11 @@ class Sections {
 
   #when(text: string | null): Cell {
     if (text === null) return '–';
-    const at = Temporal.Instant.from(text).epochMilliseconds;
-    return { text: shortMomentIn(this.#language, at, this.#report.period.timezone), as: 't' };
+    return { text: this.#short(text), as: 't' };
+  }
+
+  #short(text: string): string {
+    return shortMomentIn(this.#language, Temporal.Instant.from(text).epochMilliseconds, this.#report.period.timezone);
   }
 
   #said(text: string): string {
@@ -165,8 +169,8 @@ class Sections {
   /** An end at midnight is that of the day before, as it was ordered. */
   #end(text: string): string {
     const there = Temporal.Instant.from(text).toZonedDateTimeISO(this.#report.period.timezone);
-    if (!there.equals(there.startOfDay())) return this.#said(text);
-    return this.#words.endOf(dayIn(this.#language, there.toPlainDate().subtract({ days: 1 })));
+    if (!there.equals(there.startOfDay())) return this.#words.until(this.#said(text));
+    return this.#words.untilEndOf(dayIn(this.#language, there.toPlainDate().subtract({ days: 1 })));
   }
 
   #bytes(bytes: number | null): Cell {
@@ -259,7 +263,7 @@ class Sections {
     const words = this.#words;
     return this.#section(
       words.requestsTitle,
-      [words.asked, '', words.state, words.due, words.ended, words.rto],
+      [words.asked, words.by, words.state, words.due, words.ended, words.rto],
       this.#report.requests.map(({ askedBy, createdAt, deadline, endedAt, leftMs, outcome, state }) => {
         const left = durationIn(this.#language, leftMs ?? 0);
         const promise: Cell = outcome === null ? '–' : outcome === 'kept' ? words.kept(left) : { text: words.broken(left), as: 'red' };
@@ -292,8 +296,8 @@ class Sections {
       [words.found, words.vault, words.nature, { text: words.volume, as: 'n' }, words.over],
       this.#report.incidents.map(({ acknowledgedAt, firstSeenAt, goneAt, kind, reason, sizeBytes, vault }) => {
         const ends = [
-          goneAt === null ? null : words.gone(this.#said(goneAt)),
-          acknowledgedAt === null ? null : `${words.acknowledged(this.#said(acknowledgedAt))}${reason === null ? '' : ` (${reason})`}`,
+          goneAt === null ? null : words.gone(this.#short(goneAt)),
+          acknowledgedAt === null ? null : `${words.acknowledged(this.#short(acknowledgedAt))}${reason === null ? '' : ` (${reason})`}`,
         ].filter((text) => text !== null);
         const end: Cell = ends.length === 0 ? { text: words.open, as: 'red' } : ends.join(', ');
         const nature: Cell = { text: words.incidentKinds[kind] ?? kind, code: kind };
@@ -312,9 +316,9 @@ class Sections {
         const why = reason === null ? '' : ` (${reason})`;
         const end: Cell =
           sentAt !== null
-            ? words.sent(this.#said(sentAt))
+            ? words.sent(this.#short(sentAt))
             : closedAt !== null
-              ? `${words.closed(this.#said(closedAt))}${why}`
+              ? `${words.closed(this.#short(closedAt))}${why}`
               : { text: words.open, as: 'red' };
         return [this.#when(openedAt), vault, this.#when(deadline), end, { text: breach, as: 'code' }];
       }),
@@ -355,7 +359,7 @@ class Sections {
       changeName(name, words),
       termIn(this.#language, name, value),
     ]);
-    return this.#section(words.versionsTitle, [words.term, ''], rows);
+    return this.#section(words.versionsTitle, [words.term, words.value], rows);
   }
 
   #backups(): Html | null {

@@ -70,6 +70,8 @@ const FILLS: Readonly<Record<keyof ReportWords['legend'], string>> = {
 /** Beside the colour, for print without it. */
 const SIGNS: Readonly<Record<keyof ReportWords['legend'], string>> = { good: '', mixed: '!', bad: '×', none: '–', future: '' };
 
+const weeksOf = (first: Temporal.PlainDate): number => Math.ceil((first.dayOfWeek - 1 + first.daysInMonth) / 7);
+
 /** A month beside the other, weeks from Monday. */
 export function calendarPlot(
   { days, madeAt, period }: Pick<Report, 'days' | 'madeAt' | 'period'>,
@@ -79,8 +81,11 @@ export function calendarPlot(
   const today = Temporal.Instant.from(madeAt).toZonedDateTimeISO(period.timezone).toPlainDate();
   const months = [...Map.groupBy(days, ({ day }) => day.slice(0, 7))];
   const rows = Math.ceil(months.length / MONTHS_A_ROW);
-  const monthHeight = 6 * (CELL + GAP) + 42;
-  const height = rows * monthHeight + 26;
+  const weeks = Math.max(...months.map(([month]) => weeksOf(Temporal.PlainDate.from(`${month}-01`))));
+  const monthHeight = weeks * (CELL + GAP) + 42;
+  // beside few months there is room for it
+  const isBeside = months.length < MONTHS_A_ROW - 1;
+  const height = rows * monthHeight + (isBeside ? 0 : 26);
   const square = (x: number, y: number, colour: keyof ReportWords['legend'], title: string | null, label: string): Html => html`<g>${
     title === null ? null : html`<title>${title}</title>`
   }<rect x="${x}" y="${y}" width="${CELL}" height="${CELL}" rx="2.5" fill="${FILLS[colour]}" stroke="${colour === 'future' ? '#c3cad2' : FILLS[colour]}"/><text x="${x + CELL / 2}" y="${y + 12}" text-anchor="middle" style="fill:${colour === 'good' || colour === 'bad' ? '#fff' : '#39424c'};font-size:8px">${label}</text></g>
@@ -111,9 +116,9 @@ ${words.weekdays.map(
   });
   let x = 0;
   const legend = (Object.keys(FILLS) as (keyof ReportWords['legend'])[]).map((colour) => {
-    const at = x;
-    x += CELL + 16 + words.legend[colour].length * 6;
-    return html`${square(at, height - 20, colour, null, SIGNS[colour])}<text x="${at + CELL + 5}" y="${height - 7.5}">${words.legend[colour]}</text>
+    const [at, y] = isBeside ? [months.length * MONTH_WIDTH + 12, 33 + x] : [x, height - 20];
+    x += isBeside ? CELL + GAP : CELL + 16 + words.legend[colour].length * 6;
+    return html`${square(at, y, colour, null, SIGNS[colour])}<text x="${at + CELL + 5}" y="${y + 12.5}">${words.legend[colour]}</text>
 `;
   });
   return html`<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${words.calendarAlt}">

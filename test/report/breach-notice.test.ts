@@ -36,9 +36,9 @@ test.each<['fr' | 'en', readonly string[]]>([
     [
       'by 25 November 2026 at 09:00',
       '2 stored objects have disappeared from the storage (loss)',
-      '3 findings about 18.0\u00a0GB',
-      'last look without a finding on 22 November 2026 at 07:00; first finding on 23 November 2026 at 09:00, last finding on 24 November 2026 at 09:00',
-      'hold the database of the shop and the files of the shop, and with it data of your customers',
+      '3 findings concerning 18.0\u00a0GB',
+      'last check without a finding on 22 November 2026 at 07:00; first finding on 23 November 2026 at 09:00, last finding on 24 November 2026 at 09:00',
+      'hold the database of the shop and the files of the shop, and therefore data of your customers',
       'were alerted on 23 November 2026 at 09:02',
       '12 backups of your shop are kept in other storages',
     ],
@@ -74,7 +74,7 @@ test.each([
     'en',
     [
       '1 stored object was replaced by other content (alteration)',
-      '1 finding about 6.0\u00a0GB',
+      '1 finding concerning 6.0\u00a0GB',
       'hold the files of the shop, which may hold data of your customers',
       '[to be completed: when and how',
     ],

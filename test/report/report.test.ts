@@ -196,8 +196,8 @@ describe('documents of a month', () => {
   });
 
   test('an end at midnight - is told as the end of the day before', () => {
-    expect(reportPage(client, 'fr')).toContain('fin du 13 octobre 2026');
-    expect(reportPage(client, 'en')).toContain('end of 13 October 2026');
+    expect(reportPage(client, 'fr')).toContain('jusqu’au 13 octobre 2026 inclus');
+    expect(reportPage(client, 'en')).toContain('until the end of 13 October 2026');
   });
 
   test('French - spaces that do not break before double signs', () => {

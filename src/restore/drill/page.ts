@@ -99,10 +99,9 @@ function factsTable(evidence: Evidence, words: PageWords, said: Wording): string
     [
       'coffre',
       [
-        'coffre',
-        evidence.coffre,
+        `coffre ${evidence.coffre}`,
         ...Object.entries(evidence.tools).flatMap(([name, version]) => (name === 'coffre' ? [] : [`${name} ${version}`])),
-      ].join(' '),
+      ].join(', '),
     ],
     ['signedBy', words.signedBy[evidence.signedBy]],
   ];
@@ -171,7 +170,7 @@ class Wording {
       [Math.floor(seconds / 60) % 60, 'min'],
       [seconds % 60, 's'],
     ] as const;
-    return parts.flatMap(([count, unit]) => (count > 0 ? [`${count}\u00a0${unit}`] : [])).join(' ');
+    return parts.flatMap(([count, unit]) => (count > 0 ? [`${count}\u00a0${unit}`] : [])).join('\u00a0');
   }
 
   #tenths(value: number): string {
@@ -210,6 +209,6 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:1re
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0;border-bottom:1px solid #ccc}
 thead{display:table-header-group}tr{break-inside:avoid}
 code,pre{font:9pt/1.4 ui-monospace,monospace;overflow-wrap:anywhere}pre{background:#f4f4f4;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.objects code{font-size:7.5pt}.note{color:#555;font-size:.9em}.signed{font-size:7pt}
+.objects code{font-size:7.5pt}.objects td{font-size:8pt}.note{color:#555;font-size:.9em}.signed{font-size:7pt}
 @media print{body{margin:0;max-width:none;font-size:9.5pt}h2{break-after:avoid}pre{border:1px solid #ccc;background:none}}
-@page{margin:15mm}`;
+@page{size:A4;margin:15mm 15mm 18mm;@bottom-right{content:counter(page) " / " counter(pages);font:8pt sans-serif;color:#555}}`;
