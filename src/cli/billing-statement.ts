@@ -274,7 +274,7 @@ function verdict({ findings, head, statements }: Awaited<ReturnType<typeof check
   return findings.map(({ statement, what }) => `RED   ${statement === null ? '' : `${statement}: `}${what}`).join('\n');
 }
 
-function separator(text: string): Separator {
+export function separator(text: string): Separator {
   if (text !== ',' && text !== ';') throw new InvalidArgumentError('a comma or a semicolon is needed');
   return text;
 }

@@ -1,5 +1,5 @@
 // `coffre billing`: what the vaults hold for us, now or then; the peaks of a month; the rows that prove them.
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { checkChain } from '../billing/chain.ts';
 import { Ledger } from '../billing/ledger.ts';
@@ -9,12 +9,14 @@ import { requireBegun } from '../billing/month.ts';
 import { monthPeaks } from '../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
+import type { Separator } from '../document/csv.ts';
+import { LANGUAGES, type Language } from '../document/wording.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
 import { registerCorrections } from './billing-correct.ts';
 import { registerExplanation } from './billing-explain.ts';
 import { registerForecast } from './billing-forecast.ts';
 import { registerProof, zonesOf } from './billing-prove.ts';
-import { registerStatements } from './billing-statement.ts';
+import { registerStatements, separator } from './billing-statement.ts';
 import { action, type CliContext } from './context.ts';
 import { parseInstant } from './instant.ts';
 import { formatBytes, formatInstant, table } from './output.ts';
@@ -25,7 +27,12 @@ interface LevelOptions {
   readonly shop?: string;
 }
 
+type Format = 'text' | 'json' | 'csv';
+
 interface PeaksOptions {
+  readonly format: Format;
+  readonly lang: Language;
+  readonly separator: Separator;
   readonly month?: string;
   readonly quarter?: string;
   readonly year?: string;
@@ -38,6 +45,8 @@ interface LedgerOptions {
   readonly to?: string;
   readonly limit: number;
   readonly check?: boolean;
+  readonly format: Format;
+  readonly separator: Separator;
 }
 
 export function registerBilling(program: Command, context: CliContext): void {
@@ -95,7 +104,10 @@ export function registerBilling(program: Command, context: CliContext): void {
     .option('--month <YYYY-MM>', 'calendar month in the time zone of each contract')
     .option('--quarter <YYYY-Qn>', 'calendar quarter instead')
     .option('--year <YYYY>', 'calendar year instead')
-    .addHelpText('after', '\nExample:\n  coffre billing peaks --month 2026-03\n  coffre --json billing peaks --quarter 2026-Q1\n')
+    .addOption(formatOption())
+    .addOption(new Option('--lang <language>', 'of the decimals in csv').choices(LANGUAGES).default('en'))
+    .option('--separator <character>', 'of csv: , or ;', separator, ',')
+    .addHelpText('after', PEAKS_HELP)
     .action(
       action(context, async (invocation, options: PeaksOptions) => {
         const period = onePeriod(options);
@@ -121,7 +133,16 @@ export function registerBilling(program: Command, context: CliContext): void {
           }),
           'nothing stored in this period',
         );
-        return { document, text: `${contracts}\n\n${shops}` };
+        const { format, lang, separator: between } = options;
+        return {
+          document,
+          text: await printed(
+            format,
+            document,
+            () => `${contracts}\n\n${shops}`,
+            (csv) => csv.peaksCsv(document, lang, between),
+          ),
+        };
       }),
     );
 
@@ -134,6 +155,8 @@ export function registerBilling(program: Command, context: CliContext): void {
     .option('--to <time>', 'before this instant')
     .option('--limit <rows>', 'at most so many, the newest of them', positive, 1000)
     .option('--check', 'recompute the hash chain over the whole ledger')
+    .addOption(formatOption())
+    .option('--separator <character>', 'of csv: , or ;', separator, ',')
     .addHelpText('after', '\nExample:\n  coffre billing ledger --shop dupont --from 2026-03-01\n  coffre --json billing ledger --check\n')
     .action(
       action(context, async (invocation, options: LedgerOptions) => {
@@ -166,12 +189,15 @@ export function registerBilling(program: Command, context: CliContext): void {
         );
         const verdict =
           broken === null ? `the chain holds over ${chain?.rows} rows, head ${chain?.head}` : `the chain breaks at row ${broken}`;
+        const document = {
+          rows: rows.map((row) => ({ ...row, at: Temporal.Instant.fromEpochMilliseconds(row.at).toString() })),
+          ...(chain ? { chain } : {}),
+        };
+        if (chain && options.format === 'csv') context.io.err(`${verdict}\n`);
+        const shown = (): string => (chain ? `${text}\n\n${verdict}` : text);
         return {
-          document: {
-            rows: rows.map((row) => ({ ...row, at: Temporal.Instant.fromEpochMilliseconds(row.at).toString() })),
-            ...(chain ? { chain } : {}),
-          },
-          text: chain ? `${text}\n\n${verdict}` : text,
+          document,
+          text: await printed(options.format, document, shown, (csv) => csv.ledgerCsv(rows, options.separator)),
           ...(broken === null
             ? {}
             : { failure: new CoffreError('E_RED', `the ledger was altered: its hash chain breaks at row ${broken}`) }),
@@ -184,6 +210,28 @@ export function registerBilling(program: Command, context: CliContext): void {
   registerProof(billing, context);
   registerStatements(billing, context);
   registerCorrections(billing, context);
+}
+
+const PEAKS_HELP = `
+Contracts of which a period was due then; of one that began or ended within what is asked for those periods alone. A shop's peak is its own,
+of all of the time; its share is what it held at the instant of its contract's peak.
+
+Example:
+  coffre billing peaks --month 2026-03
+  coffre --json billing peaks --quarter 2026-Q1
+  coffre billing peaks --year 2026 --format csv --lang fr --separator ';' > pics.csv
+`;
+
+const formatOption = (): Option => new Option('--format <format>', 'how it is written').choices(['text', 'json', 'csv']).default('text');
+
+async function printed(
+  format: Format,
+  document: object,
+  text: () => string,
+  csv: (module: typeof import('../billing/ledger-csv.ts')) => string,
+): Promise<string> {
+  if (format === 'text') return text();
+  return format === 'json' ? JSON.stringify(document, null, 2) : csv(await import('../billing/ledger-csv.ts'));
 }
 
 /** The one that was given. Throws E_USAGE. */
