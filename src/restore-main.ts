@@ -81,7 +81,7 @@ const adapters: RestoreAdapters = {
     return await createExport(options, (sql) => new SqlFileTarget(sql));
   },
   async describeDatabase(url, { passwordFile: file, host }) {
-    const { describeContents } = await import('./target/mariadb/swap-contents.ts');
+    const { describeContents } = await import('./target/mariadb/look.ts');
     const { database, ...address } = await databaseAddress(url, file);
     if (host.type === 'local') return describeContents(address, database);
     const remote = await openSshHost(host);

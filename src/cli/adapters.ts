@@ -6,7 +6,7 @@ import type { ShopPreview } from '../source/shop/preview.ts';
 import type { BytePath, FileEntry, Finding, Source, SourceKind } from '../source/source.ts';
 import type { ExportOptions, ExportTarget } from '../target/export.ts';
 import type { HttpCheck, ShopSession, ShopTables, ShopTarget } from '../target/shop.ts';
-import type { DatabaseTarget, FilesTarget, HeldDatabase } from '../target/target.ts';
+import type { DatabaseContents, DatabaseTarget, FilesTarget, HeldDatabase } from '../target/target.ts';
 import type { Vault } from '../vault/vault.ts';
 
 export interface Adapters {
@@ -119,16 +119,6 @@ export interface OpenShop {
   /** Bytes free where the tree and the database's files are; null: not known from here. */
   free(): Promise<{ readonly files: number | null; readonly database: number | null }>;
   close(): Promise<void>;
-}
-
-/** What a database holds; rows and bytes are the server's estimates. */
-export interface DatabaseContents {
-  readonly database: string;
-  readonly tables: readonly { readonly table: string; readonly rows: number; readonly bytes: number }[];
-  readonly views: number;
-  readonly routines: number;
-  readonly triggers: number;
-  readonly events: number;
 }
 
 /** What only the restore unit has: where a restore writes. */

@@ -2,7 +2,8 @@
 import type { HostConfig, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RestoredSource } from '../restore/execute.ts';
-import type { DatabaseContents, LandingDatabase, RestoreAdapters } from './adapters.ts';
+import type { DatabaseContents } from '../target/target.ts';
+import type { LandingDatabase, RestoreAdapters } from './adapters.ts';
 import { formatBytes } from './output.ts';
 
 export interface DatabaseOptions {

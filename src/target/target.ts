@@ -191,3 +191,13 @@ export interface HeldDatabase extends DatabaseTarget {
   /** Whether a restore could be loaded beside and undone; what is made to find out is gone again. Throws E_DB_…, E_TARGET_NOT_EMPTY, E_BUSY. */
   probe(tables: readonly string[] | null): Promise<void>;
 }
+
+/** What a database holds; rows and bytes are the server's estimates. */
+export interface DatabaseContents {
+  readonly database: string;
+  readonly tables: readonly { readonly table: string; readonly rows: number; readonly bytes: number }[];
+  readonly views: number;
+  readonly routines: number;
+  readonly triggers: number;
+  readonly events: number;
+}

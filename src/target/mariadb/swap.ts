@@ -1,20 +1,19 @@
 // Restores over a database that is not empty: loads beside it, then swaps, so that a restore that fails leaves the old data as it was.
 import { createHash } from 'node:crypto';
 import { asCoffreError, CoffreError } from '../../errors.ts';
-import type { LoadInstruction, Phase } from '../../source/source.ts';
+import type { LoadInstruction } from '../../source/source.ts';
 import type { HeldDatabase, IncomingSegment, LoadedTable, RestoreScope, TableChoice } from '../target.ts';
 import { listContents } from './contents.ts';
 import { MariadbTarget, type MariadbTargetOptions } from './database.ts';
 import { writeError } from './errors.ts';
-import { JOURNAL_TABLE as LOAD_JOURNAL } from './journal.ts';
 import { quoteName, quoteText } from './names.ts';
 import { TargetOpener } from './open.ts';
 import type { ServerAddress, Session } from './session.ts';
-import { type StagedSegment, SwapJournal, type SwapPlan } from './swap-journal.ts';
+import { SwapJournal, type SwapPlan } from './swap-journal.ts';
 import { type SwapNames, swapNames } from './swap-names.ts';
-import { readPrograms, readProperties } from './swap-programs.ts';
-import { readInbound } from './swap-references.ts';
+import { planSwap } from './swap-plan.ts';
 import { makeBeside, refuseOtherKinds } from './swap-rights.ts';
+import { bytesOf, once, runStaged } from './swap-staged.ts';
 import { clearAway, PATIENCE, type Patience, putBack, repair, type SwapDeps, settle, swapIn } from './swap-steps.ts';
 
 export interface SwapTargetOptions extends Omit<MariadbTargetOptions, 'adopt'> {
@@ -45,7 +44,6 @@ interface Beside {
 
 /** Longer than any statement of a swap waits for tables. */
 const SWAP_WAIT_SECONDS = 120;
-const never = new AbortController().signal;
 
 export class SwapTarget implements HeldDatabase {
   readonly connections: number;
@@ -151,7 +149,7 @@ export class SwapTarget implements HeldDatabase {
     if (!beside || this.#published) return;
     let plan: SwapPlan;
     try {
-      plan = await this.#plan(beside.session);
+      plan = await planSwap(beside.session, this.#names, { tables: this.#scope?.tables ?? null, keepOld: this.#options.keepOld === true });
       await beside.journal.writePlan(plan);
     } catch (error) {
       throw writeError(error, `planning the swap of ${this.#names.database}`);
@@ -324,27 +322,6 @@ export class SwapTarget implements HeldDatabase {
     }
   }
 
-  async #plan(session: Session): Promise<SwapPlan> {
-    const { database, scratch } = this.#names;
-    const tables = this.#scope?.tables ?? null;
-    const old = await listContents(session, database);
-    const loaded = await listContents(session, scratch);
-    const wanted = (name: string): boolean => name !== LOAD_JOURNAL && (tables === null || tables.includes(name));
-    const away = [...old.tables, ...old.sequences].filter((name) => tables === null || tables.includes(name));
-    const into = [...loaded.tables, ...loaded.sequences].filter(wanted);
-    const inbound = await readInbound(session, this.#names, new Set(away));
-    return {
-      keepOld: this.#options.keepOld === true,
-      tables,
-      away,
-      into,
-      programs: await readPrograms(session, database, tables && new Set(tables)),
-      oldProperties: await readProperties(session, database),
-      newProperties: await readProperties(session, scratch),
-      foreignKeys: inbound.filter((key) => into.includes(key.toTable)),
-    };
-  }
-
   async #stage(beside: Beside, segment: IncomingSegment, choice: TableChoice | undefined): Promise<void> {
     const text = await bytesOf(segment.plaintext);
     const { id, phase } = segment;
@@ -395,29 +372,4 @@ async function holdAlone(session: Session, names: SwapNames): Promise<void> {
   const name = `coffre-swap/${createHash('sha256').update(names.database).digest('hex').slice(0, 40)}`;
   if ((await session.text(`SELECT GET_LOCK(${quoteText(name)}, ${SWAP_WAIT_SECONDS})`)) === '1') return;
   throw new CoffreError('E_BUSY', `a swap of ${names.database} that was cut off still runs on the server`);
-}
-
-async function runStaged(target: MariadbTarget, segments: readonly StagedSegment[]): Promise<void> {
-  const inPhase = (phase: Phase): readonly StagedSegment[] => segments.filter((segment) => segment.phase === phase);
-  for (const segment of inPhase('keys')) {
-    await target.holdKeys({ ...segment, plaintext: once(segment.text), unverified: false });
-    await target.addForeignKeys(never, choiceOf(segment));
-  }
-  for (const segment of inPhase('post')) {
-    await target.loadSql({ ...segment, plaintext: once(segment.text), unverified: false }, never, choiceOf(segment));
-  }
-}
-
-function choiceOf({ only, except }: StagedSegment): TableChoice {
-  return { only: only && new Set(only), except: new Set(except) };
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-async function bytesOf(plaintext: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of plaintext) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }

@@ -1,20 +1,11 @@
-// What a database holds now, for whoever is about to overwrite it.
+// What a database holds now, nothing touched, for whoever is about to overwrite it.
+import type { DatabaseContents } from '../target.ts';
 import { writeError } from './errors.ts';
 import { quoteText } from './names.ts';
 import { connect, type ServerAddress } from './session.ts';
 
-export interface DescribedContents {
-  readonly database: string;
-  /** Rows and bytes are the server's estimates. */
-  readonly tables: readonly { readonly table: string; readonly rows: number; readonly bytes: number }[];
-  readonly views: number;
-  readonly routines: number;
-  readonly triggers: number;
-  readonly events: number;
-}
-
 /** Touches nothing. Null when the database does not exist (or this user may not see it). Throws E_DB_CONNECT, E_DB_AUTH, E_DB_PRIVILEGE. */
-export async function describeContents(address: ServerAddress, database: string): Promise<DescribedContents | null> {
+export async function describeContents(address: ServerAddress, database: string): Promise<DatabaseContents | null> {
   const session = await connect(address, { localInfile: false });
   try {
     const schema = quoteText(database);
