@@ -110,9 +110,11 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
         subject: 'restore failed',
         lines: [
           `The restore of your shop ${shop} did not succeed. Those who look after its backups were told, and are seeing to it.`,
-          ...(facts.isClosed === null
-            ? []
-            : [facts.isClosed ? 'Your shop keeps its maintenance page until then.' : 'Your shop is as it was before, and open.']),
+          facts.isClosed === null
+            ? 'Your shop may still show its maintenance page; this is being checked.'
+            : facts.isClosed
+              ? 'Your shop keeps its maintenance page until then.'
+              : 'Your shop is as it was before, and open.',
           ...deadline(facts),
         ],
       };
@@ -138,7 +140,8 @@ function contents(facts: RequestFacts, wouldBe = false): string[] {
   return [title, ...sources, `What was changed since (orders, customers, files) ${is} lost.`];
 }
 
-const reason = ({ reason: said }: RequestFacts): string[] => (said === null ? [] : [`Reason: ${said}`]);
+/** Quoted: whoever gave it wrote it in a language of his own. */
+const reason = ({ reason: said }: RequestFacts): string[] => (said === null ? [] : [`Reason given: “${said}”`]);
 
 const deadline = (facts: RequestFacts): string[] =>
   facts.deadline === null ? [] : [`Promised: by ${when(facts.deadline, facts)} at the latest.`];

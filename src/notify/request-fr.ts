@@ -130,13 +130,11 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
         subject: 'échec de la restauration',
         lines: [
           `La restauration de votre boutique ${shop} n’a pas abouti. Les personnes qui gèrent vos sauvegardes sont prévenues et s’en occupent.`,
-          ...(facts.isClosed === null
-            ? []
-            : [
-                facts.isClosed
-                  ? 'Votre boutique garde sa page de maintenance jusque-là.'
-                  : 'Votre boutique est restée comme elle était, et ouverte.',
-              ]),
+          facts.isClosed === null
+            ? `Il est possible que votre boutique affiche encore sa page de maintenance${SEMICOLON} c’est en cours de vérification.`
+            : facts.isClosed
+              ? 'Votre boutique garde sa page de maintenance jusque-là.'
+              : 'Votre boutique est restée comme elle était, et ouverte.',
           ...deadline(facts),
         ],
       };
@@ -162,7 +160,8 @@ function contents(facts: RequestFacts, wouldBe = false): string[] {
   return [title, ...sources, `Ce qui a été modifié depuis (commandes, clients, fichiers) ${is} perdu.`];
 }
 
-const reason = ({ reason: said }: RequestFacts): string[] => (said === null ? [] : [`Motif${COLON} ${said}`]);
+/** Quoted: whoever gave it wrote it in a language of his own. */
+const reason = ({ reason: said }: RequestFacts): string[] => (said === null ? [] : [`Motif indiqué${COLON} «\u00a0${said}\u00a0»`]);
 
 const deadline = (facts: RequestFacts): string[] =>
   facts.deadline === null ? [] : [`Délai garanti${COLON} au plus tard le ${when(facts.deadline, facts)}.`];

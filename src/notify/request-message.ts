@@ -20,6 +20,8 @@ export interface RequestContext {
   readonly contact: ContactConfig | null;
   /** The daemon begins what is approved. */
   readonly unattended: boolean;
+  /** A restore in place of the shop has begun, and nobody knows it to be over. */
+  readonly isOpen: boolean;
   /** For each message one. */
   readonly newId: () => string;
 }
@@ -40,7 +42,9 @@ export function requestMessages(event: RequestEventRow, request: RequestRow, con
   const summary: RequestSummary = {
     ...{ id: request.id, shop: request.shop, verb: event.verb, state: event.state, by: event.role, reason: event.reason },
     deadline: request.deadline === null ? null : Temporal.Instant.fromEpochMilliseconds(request.deadline).toString(),
-    ...{ outcome: request.outcome, leftMs: request.leftMs, code: request.errorCode, client: { language, ...client } },
+    ...{ outcome: request.outcome, leftMs: request.leftMs, code: request.errorCode },
+    shopState: event.verb === 'fail' ? shopState(facts) : null,
+    client: { language, ...client },
   };
   const at = Temporal.Instant.fromEpochMilliseconds(event.at)
     .toZonedDateTimeISO(context.timezone)
@@ -57,7 +61,7 @@ export function requestMessages(event: RequestEventRow, request: RequestRow, con
   ];
 }
 
-function factsOf(event: RequestEventRow, request: RequestRow, { contact, host, timezone }: RequestContext): RequestFacts {
+function factsOf(event: RequestEventRow, request: RequestRow, { contact, host, isOpen, timezone }: RequestContext): RequestFacts {
   const { paths, snapshots, tables } = JSON.parse(request.preview) as RequestPreview;
   return {
     ...{ id: request.id, shop: request.shop, name: contact?.name ?? null, host },
@@ -65,13 +69,22 @@ function factsOf(event: RequestEventRow, request: RequestRow, { contact, host, t
     isPart: paths.length > 0 || tables.length > 0,
     ...{ askedBy: request.createdRole, doneBy: event.role, reason: event.reason },
     ...{ deadline: request.deadline, endedAt: request.endedAt, outcome: request.outcome, leftMs: request.leftMs },
-    // the sequence in place leaves a shop as it was, and open, unless it says so
-    isClosed: request.errorCode === null || request.errorCode === 'E_INTERRUPTED' ? null : request.errorCode === 'E_SHOP_CLOSED',
+    // the sequence in place leaves a shop as it was, and open, unless it says so, or came to no end
+    isClosed: request.errorCode === 'E_SHOP_CLOSED' ? true : isOpen ? null : false,
     wasBegun: request.startedAt !== null,
     isApproved: request.approvedAt !== null,
     zone: request.promise === null ? timezone : parsePromise(request.promise).zone,
   };
 }
+
+const shopState = ({ isClosed }: RequestFacts): 'closed' | 'open' | 'unknown' =>
+  isClosed === null ? 'unknown' : isClosed ? 'closed' : 'open';
+
+const SHOP_STATES = {
+  closed: 'closed: it keeps its maintenance page',
+  open: 'open, and as it was before',
+  unknown: 'perhaps closed: the restore came to no end, its maintenance page may be on',
+} as const;
 
 /** In the words of all that is for operators, with who, which and the command that is next. */
 function writeOperator(
@@ -93,7 +106,8 @@ function writeOperator(
       ? []
       : [`promise   ${outcome}, ${outcome === 'kept' ? `${durationIn('en', leftMs)} to spare` : `by ${durationIn('en', leftMs)}`}`]),
     ...(event.verb === 'fail' && errorCode !== null ? [`error     ${meaningOf(errorCode) ?? 'it failed'} [${errorCode}]`] : []),
-    ...nextSteps(event, id, unattended).map((step) => `next      ${step}`),
+    ...(event.verb === 'fail' ? [`now       ${SHOP_STATES[shopState(facts)]}`] : []),
+    ...nextSteps(event, facts, unattended).map((step) => `next      ${step}`),
   ];
   return { subject: `coffre on ${host}: ${shop}: ${HEADLINES[event.verb]}`, text: `${lines.join('\n')}\n` };
 }
@@ -105,12 +119,16 @@ const HEADLINES: Readonly<Record<RequestEventRow['verb'], string>> = {
   late: 'RED: a restore is later than promised',
 };
 
-function nextSteps({ state, verb }: RequestEventRow, id: string, unattended: boolean): string[] {
+function nextSteps({ state, verb }: RequestEventRow, { id, isClosed, shop }: RequestFacts, unattended: boolean): string[] {
   if (verb === 'request')
     return ['its owner has to approve it', `coffre request hold ${id} --reason TEXT, or refuse, keeps it from beginning`];
   if (state === 'approved' && !unattended) return [`nothing begins by itself, and the clock runs; as root: coffre request run ${id}`];
   if (verb === 'hold') return [`coffre request release ${id}; the clock of what is approved goes on`];
-  if (verb === 'fail') return [`coffre request show ${id} says why; once that is mended: coffre request retry ${id}`];
+  if (verb === 'fail') {
+    const back = `or back to the shop as it was, as root: coffre restore ${shop} --in-place --rollback`;
+    const again = unattended ? `coffre request retry ${id}` : `coffre request run ${id}, as root`;
+    return [`coffre request show ${id} says why; once that is mended: ${again}`, ...(isClosed === false ? [] : [back])];
+  }
   if (verb === 'late') return [`coffre request show ${id} --follow`];
   return [];
 }

@@ -14,6 +14,8 @@ export interface RequestSummary {
   readonly outcome: RequestRow['outcome'];
   readonly leftMs: number | null;
   readonly code: string | null;
+  /** After a failure: whether the shop shows its maintenance page, as far as is known; null: nothing failed. */
+  readonly shopState: 'closed' | 'open' | 'unknown' | null;
   /** What its owner is told, in their language. */
   readonly client: Written & { readonly language: Language };
 }

@@ -2,6 +2,7 @@
 
 import type { MessageRow } from '../catalog/messages.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { shopsInRestore } from '../catalog/open-restores.ts';
 import { markTold, type RequestEventRow, type RequestRow, untoldEvents } from '../catalog/requests.ts';
 import { newId } from '../segment/id.ts';
 import type { Channel } from './channels.ts';
@@ -25,7 +26,8 @@ export class RequestTeller {
   async collect(channels: readonly Channel[]): Promise<readonly MessageRow[]> {
     const { catalog } = this.#service;
     const news = await untoldEvents(catalog.db, this.#upTo, AT_ONCE);
-    const rows = news.filter(({ event }) => !isSaidByNext(event, news)).flatMap((one) => this.#rowsOf(one, channels));
+    const open = news.some(({ event }) => event.verb === 'fail') ? await shopsInRestore(catalog.db) : [];
+    const rows = news.filter(({ event }) => !isSaidByNext(event, news)).flatMap((one) => this.#rowsOf(one, channels, open));
     await save(catalog, rows, news);
     this.#upTo = news.at(-1)?.event.id ?? this.#upTo;
     return rows;
@@ -34,6 +36,7 @@ export class RequestTeller {
   #rowsOf(
     { event, request }: { readonly event: RequestEventRow; readonly request: RequestRow },
     channels: readonly Channel[],
+    open: readonly string[],
   ): readonly MessageRow[] {
     const { clock, config } = this.#service;
     const at = clock.nowMs();
@@ -41,6 +44,7 @@ export class RequestTeller {
       ...{ nowMs: at, host: this.#host, timezone: config.timezone },
       contact: config.shops.get(request.shop)?.contact ?? null,
       unattended: config.restore.unattended && config.restore.socket !== null,
+      isOpen: open.includes(request.shop),
       newId: () => newId(clock),
     });
     return messages

@@ -38,6 +38,7 @@ interface Case {
   readonly reason?: string | null;
   readonly row?: Partial<RequestRow>;
   readonly unattended?: boolean;
+  readonly isOpen?: boolean;
 }
 
 const CLIENT = { role: 'client', who: 'token:dupont' } as const;
@@ -68,20 +69,24 @@ const CASES: Readonly<Record<string, Case>> = {
   'done too late': { verb: 'finish', state: 'done', ...DAEMON, row: { ...DONE, outcome: 'broken', leftMs: -26 * 3_600_000 } },
   failed: { verb: 'fail', state: 'failed', ...DAEMON, row: { errorCode: 'E_TARGET_SPACE', errorMessage: '/var/www/dupont: hunter2' } },
   'failed, and the shop is closed': { verb: 'fail', state: 'failed', ...DAEMON, row: { errorCode: 'E_SHOP_CLOSED', errorMessage: 'x' } },
+  'failed, and nobody knows how the shop stands': {
+    ...{ verb: 'fail', state: 'failed', ...DAEMON, isOpen: true },
+    row: { errorCode: 'E_RESTORE_UNIT', errorMessage: 'x' },
+  },
   late: { verb: 'late', state: 'running', ...DAEMON, row: { outcome: 'broken' } },
 };
 
 const context = (language: 'fr' | 'en', more: Partial<RequestContext> = {}): RequestContext => ({
-  ...{ nowMs: 0, host: 'backup1', timezone: 'Europe/Paris', unattended: true, newId: () => 'm1' },
+  ...{ nowMs: 0, host: 'backup1', timezone: 'Europe/Paris', unattended: true, isOpen: false, newId: () => 'm1' },
   contact: { emails: ['marie@dupont.example'], language, name: 'Marie Dupont' },
   ...more,
 });
 
-function messagesOf({ verb, state, role, who, reason = null, row = {}, unattended = true }: Case, language: 'fr' | 'en') {
+function messagesOf({ verb, state, role, who, reason = null, row = {}, unattended = true, isOpen = false }: Case, language: 'fr' | 'en') {
   const event: RequestEventRow = {
     ...{ id: 1, requestId: ID, shop: 'dupont', at: at('2026-11-01T10:00:00Z'), verb, state, role, who, reason, detail: null },
   };
-  return requestMessages(event, request(row), context(language, { unattended }));
+  return requestMessages(event, request(row), context(language, { unattended, isOpen }));
 }
 
 const page = (name: string, { subject, text }: { readonly subject: string; readonly text: string }): string =>
@@ -115,9 +120,15 @@ describe('notices', () => {
     const [, , hook] = messagesOf(CASES['done too late'] as Case, 'fr');
     expect(hook?.message.request).toEqual({
       ...{ id: ID, shop: 'dupont', verb: 'finish', state: 'done', by: 'daemon', reason: null, deadline: '2026-11-02T12:00:00Z' },
-      ...{ outcome: 'broken', leftMs: -26 * 3_600_000, code: null },
+      ...{ outcome: 'broken', leftMs: -26 * 3_600_000, code: null, shopState: null },
       client: { language: 'fr', subject: expect.stringContaining('hors délai'), text: expect.stringContaining('Bonjour Marie Dupont') },
     });
+  });
+
+  test('a failure as data - closed, open, or nobody knows', () => {
+    const names = ['failed, and the shop is closed', 'failed', 'failed, and nobody knows how the shop stands'];
+    const states = names.map((name) => messagesOf(CASES[name] as Case, 'fr')[2]?.message.request?.shopState);
+    expect(states).toEqual(['closed', 'open', 'unknown']);
   });
 
   test('no word of an error’s own text, no name of an operator - to the owner', () => {
