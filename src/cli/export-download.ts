@@ -1,6 +1,6 @@
 // `coffre --url … export SHOP`: has the daemon make an export, waits for it, and downloads it; cut off, the same command goes on with both.
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, open, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { access, type FileHandle, link, lstat, open, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Clock } from '../clock.ts';
@@ -18,6 +18,8 @@ const ASK_EVERY_MS = 2_000;
 /** A connection that is cut is opened again; without a byte between two of so many cuts nobody goes on. */
 const MOST_CUTS = 8;
 const AGAIN_MS = 2_000;
+/** What was interrupted is queued anew at once, or when its daemon is there again. */
+const TAKEN_UP_WITHIN_MS = 30_000;
 /** A line that is silent for so long is taken for dead. */
 const SILENT_MS = 60_000;
 
@@ -36,6 +38,8 @@ interface ExportTold {
   readonly expiresAt: string | null;
   readonly progress: { readonly doneBytes: number; readonly totalBytes: number | null } | null;
   readonly error: { readonly code: string; readonly message: string; readonly hint: string } | null;
+  /** The export that makes it anew; a daemon of an older version does not say it. */
+  readonly continuedBy?: string | null;
 }
 
 export async function downloadExport(context: CliContext, invocation: Invocation, shop: string, options: ExportCommandOptions) {
@@ -47,6 +51,7 @@ export async function downloadExport(context: CliContext, invocation: Invocation
   if (await isThere(file)) {
     throw new CoffreError('E_TARGET_NOT_EMPTY', `${file} is there already`, { hint: 'an export never replaces a file: give another name' });
   }
+  await demandFolder(file);
   const daemon = await neededDaemon(invocation);
   const { signal } = invocation;
   const at = options.at === undefined ? null : parseInstant(options.at, invocation.timezone()).toString();
@@ -54,10 +59,12 @@ export async function downloadExport(context: CliContext, invocation: Invocation
   const bar = invocation.progress(`export ${shop}`);
   const path = `/shops/${encodeURIComponent(shop)}/exports`;
   const begun = await part.begun();
-  const known = begun === null ? null : await stillThere(daemon, `${path}/${begun}`, signal);
-  const id = known?.id ?? ((await daemon.order(path, { at }, signal)) as { readonly export: string }).export;
-  if (known === null) await part.begin(id);
-  const made = await untilMade(daemon, context.clock, `${path}/${id}`, bar, signal);
+  const known = begun === null ? null : await stillThere(daemon, path, begun, signal);
+  const asked = known ?? ((await daemon.order(path, { at }, signal)) as { readonly export: string }).export;
+  if (asked !== begun) await part.begin(asked);
+  const made = await untilMade(daemon, context.clock, path, asked, bar, signal);
+  const { id } = made;
+  if (id !== asked) await part.begin(id);
   bar.title(`download ${shop}`);
   const sizeBytes = made.sizeBytes ?? 0;
   await download({ daemon, clock: context.clock, path: `${path}/${id}/content`, sizeBytes, part, bar, signal });
@@ -69,23 +76,43 @@ export async function downloadExport(context: CliContext, invocation: Invocation
   };
 }
 
-/** An export that was begun for this very file, and can still be had; null: a new one is needed. */
-async function stillThere(daemon: DaemonClient, path: string, signal: AbortSignal): Promise<ExportTold | null> {
+/** An export that was begun for this very file, or the one that makes it anew, and can still be had; null: a new one is needed. */
+async function stillThere(daemon: DaemonClient, path: string, begun: string, signal: AbortSignal): Promise<string | null> {
   try {
-    const told = (await daemon.read(path, signal)) as ExportTold;
-    return told.state === 'queued' || told.state === 'running' || told.state === 'done' ? told : null;
+    for (let id = begun; ; ) {
+      const { continuedBy = null, state } = (await daemon.read(`${path}/${id}`, signal)) as ExportTold;
+      if (state === 'queued' || state === 'running' || state === 'done') return id;
+      if (continuedBy === null) return null;
+      id = continuedBy;
+    }
   } catch (error) {
     if (error instanceof CoffreError && error.code === 'E_NOT_FOUND') return null;
     throw error;
   }
 }
 
-/** Throws what made it fail. */
-async function untilMade(daemon: DaemonClient, clock: Clock, path: string, bar: Progress, signal: AbortSignal): Promise<ExportTold> {
+/** What gives way to a restore, or ends with its daemon, is made anew under another id. Throws what made it fail. */
+async function untilMade(
+  daemon: DaemonClient,
+  clock: Clock,
+  path: string,
+  asked: string,
+  bar: Progress,
+  signal: AbortSignal,
+): Promise<ExportTold> {
+  let id = asked;
+  let interruptedAtMs: number | null = null;
   for (;;) {
-    const told = (await daemon.untilAnswered(() => daemon.read(path, signal), signal)) as ExportTold;
+    const told = (await daemon.untilAnswered(() => daemon.read(`${path}/${id}`, signal), signal)) as ExportTold;
     if (told.state === 'done') return told;
-    if (told.state !== 'queued' && told.state !== 'running') {
+    if (told.continuedBy) {
+      id = told.continuedBy;
+      interruptedAtMs = null;
+      continue;
+    }
+    interruptedAtMs = told.state === 'interrupted' ? (interruptedAtMs ?? clock.monotonicMs()) : null;
+    const isTakenUp = interruptedAtMs !== null && clock.monotonicMs() - interruptedAtMs < TAKEN_UP_WITHIN_MS;
+    if (told.state !== 'queued' && told.state !== 'running' && !isTakenUp) {
       const { code = 'E_INTERRUPTED', message = `the export is ${told.state}`, hint = '' } = told.error ?? {};
       throw new CoffreError(Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'E_INTERNAL', message, { hint });
     }
@@ -225,6 +252,15 @@ class PartFile {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw new CoffreError('E_TARGET_NOT_EMPTY', `${this.#file} is there already`);
       throw writeFailure(this.#file, error);
     }
+  }
+}
+
+/** Before the daemon works for hours. Throws E_TARGET_WRITE. */
+async function demandFolder(file: string): Promise<void> {
+  try {
+    await access(dirname(file), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw writeFailure(file, error);
   }
 }
 

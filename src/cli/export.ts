@@ -11,6 +11,7 @@ import type { RestoreDeps } from '../restore/execute.ts';
 import { exportShop } from '../restore/export.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
+import { checkPast } from '../restore/request-preview.ts';
 import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
 import { newId } from '../segment/id.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -66,7 +67,7 @@ async function exportHere(
   const file = resolve(options.to);
   const startedMs = clock.monotonicMs();
   await using catalog = await openCatalog(config.stateDir);
-  const snapshots = await chooseForExport(config, catalog, shop, options);
+  const snapshots = await chooseForExport(config, catalog, shop, options, clock.nowMs());
   const compressed = file.endsWith('.zst');
   const target = await adapters.openExport({ file, madeAtS: Math.floor(clock.nowMs() / 1000) });
   const runId = newId(clock);
@@ -107,6 +108,7 @@ export async function chooseForExport(
   catalog: Catalog,
   shop: ShopConfig,
   options: Pick<ExportCommandOptions, 'at' | 'from' | 'snapshot'>,
+  nowMs: number,
 ): Promise<SnapshotWithCopies[]> {
   const from = options.from ?? null;
   if (from !== null && !shop.vaults.includes(from)) {
@@ -128,6 +130,7 @@ export async function chooseForExport(
     return named.sort((a, b) => order(a) - order(b));
   }
   const at = options.at === undefined ? null : parseInstant(options.at, config.timezone);
+  checkPast(at, nowMs, (instant) => formatInstant(instant, config.timezone));
   const snapshots = await listSnapshots(catalog, shop.name);
   const sources = (['files', 'database'] as const).filter(
     (source) => shop[source] !== null || snapshots.some((one) => one.source === source),

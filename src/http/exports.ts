@@ -7,15 +7,17 @@ import { pageOfRuns } from '../catalog/run-queue.ts';
 import type { RunRow } from '../catalog/runs.ts';
 import { CoffreError } from '../errors.ts';
 import { openExportFile } from '../restore/export-place.ts';
-import { demandExports, exportDetail, exportEnd } from '../schedule/export-work.ts';
+import { chooseExported, demandExports, exportDetail, exportEnd } from '../schedule/export-work.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
 import { bytes, idField, instant, instantOf, instantOrNull, shopName } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
-import { notFound, OWNER, type Principal, requireShop } from './principal.ts';
+import { isTold, notFound, OWNER, type Principal, requireShop } from './principal.ts';
+import { inOwnWords, OwnWords } from './problem.ts';
 import { parseRange } from './range.ts';
 import type { Api } from './routes.ts';
 import { errorFor, progressDocument, progressOf, runError } from './runs.ts';
+import { Turns } from './turns.ts';
 
 const exportDocument = z.object({
   id: idField,
@@ -31,16 +33,23 @@ const exportDocument = z.object({
   snapshots: z.array(z.object({ snapshot: z.string(), source: z.string(), asOf: instant })),
   progress: progressDocument.nullable(),
   error: runError.nullable(),
+  continuedBy: idField
+    .nullable()
+    .describe('the export that makes this one anew: it was interrupted by what comes first, or with its daemon'),
 });
 
 const params = z.object({ shop: shopName, export: idField });
 const CONTENT = { 'application/octet-stream': { schema: z.string() } };
 /** Of one shop at a time, expired ones not counted. */
 const MOST_EXPORTS = 5;
+/** Of one shop: each is read from its vaults and written out, whatever becomes of it. */
+const MOST_A_DAY = 20;
+const DAY_MS = 86_400_000;
 /** One reading of the file. */
 const CHUNK_BYTES = 1024 * 1024;
 
 export function registerExports(api: Api, service: Service): void {
+  const turns = new Turns();
   api.post(
     '/v1/shops/:shop/exports',
     {
@@ -57,11 +66,13 @@ export function registerExports(api: Api, service: Service): void {
       const principal = principalOf(request);
       const { shop } = request.params;
       requireShop(principal, shop, (name) => service.config.shops.has(name));
-      demandExports(service.config, shop);
-      await demandFew(service, shop);
+      demandSwitchedOn(service, principal, shop);
       const { at } = request.body;
       const task = { kind: 'export' as const, shop, at: at === null ? null : Temporal.Instant.from(at).epochMilliseconds };
-      const id = await service.submit(task, principal.who);
+      const id = await turns.take(shop, async () => {
+        await inOwnWords(demandPossible(service, task));
+        return await service.submit(task, principal.who);
+      });
       await audit(service.catalog, service.clock, { who: principal.who, what: 'export order', shop, detail: { run: id, at } });
       return reply.code(202).header('location', `/v1/shops/${shop}/exports/${id}`).send({ export: id });
     },
@@ -87,7 +98,7 @@ export function registerExports(api: Api, service: Service): void {
       const filter = { shops: [shop], kinds: ['export' as const], limit: limit + 1 };
       const found = await pageOfRuns(service.catalog, before === null ? filter : { ...filter, before });
       const { rows, next } = pageOf(found, limit, ({ id }) => id);
-      return { exports: rows.map((row) => documentOf(service, principal, row)), next };
+      return { exports: await Promise.all(rows.map((row) => documentOf(service, principal, row))), next };
     },
   );
   api.get(
@@ -98,7 +109,7 @@ export function registerExports(api: Api, service: Service): void {
     },
     async (request) => {
       const principal = principalOf(request);
-      return documentOf(service, principal, await exportRow(service, principal, request.params));
+      return await documentOf(service, principal, await exportRow(service, principal, request.params));
     },
   );
   api.get(
@@ -156,8 +167,38 @@ export function registerExports(api: Api, service: Service): void {
   );
 }
 
+/** Throws E_CONFIG: to an owner without the names of files and keys, which are an administrator's. */
+function demandSwitchedOn({ config }: Service, principal: Principal, shop: string): void {
+  try {
+    demandExports(config, shop);
+  } catch (error) {
+    if (isTold(principal)) throw error;
+    const hint = 'those who look after the backups make one by hand';
+    throw new OwnWords('E_CONFIG', 'exports are not made through the API here', { hint, cause: error });
+  }
+}
+
+/** Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_EXPORTS. */
+async function demandPossible(service: Service, task: { readonly shop: string; readonly at: number | null }): Promise<void> {
+  const shop = service.config.shops.get(task.shop);
+  if (shop !== undefined) await chooseExported(service, shop, task.at);
+  await demandFew(service, task.shop);
+}
+
 /** Throws E_EXPORTS: they all lie in one folder, which drills need too. */
 async function demandFew({ catalog, clock, config }: Service, shop: string): Promise<void> {
+  const { asked } = await catalog.db
+    .selectFrom('runs')
+    .select((eb) => eb.fn.countAll<number>().as('asked'))
+    .where('kind', '=', 'export')
+    .where('shop', '=', shop)
+    .where('task', 'is not', null)
+    .where('takesUp', 'is', null)
+    .where('startedAt', '>', clock.nowMs() - DAY_MS)
+    .executeTakeFirstOrThrow();
+  if (Number(asked) >= MOST_A_DAY) {
+    throw new CoffreError('E_EXPORTS', `${asked} exports of ${shop} were asked for within a day`, { hint: 'one of tomorrow is made' });
+  }
   const rows = await catalog.db
     .selectFrom('runs')
     .select(['state', 'endedAt'])
@@ -194,7 +235,7 @@ function stateOf({ clock, config }: Service, row: RunRow): z.output<typeof expor
   return row.state === 'done' && exportEnd(config, row) <= clock.nowMs() ? 'expired' : row.state;
 }
 
-function documentOf(service: Service, principal: Principal, row: RunRow): z.output<typeof exportDocument> {
+async function documentOf(service: Service, principal: Principal, row: RunRow): Promise<z.output<typeof exportDocument>> {
   const run = runDocument(row);
   const detail = row.state === 'done' ? exportDetail(row) : null;
   const latest = row.state === 'running' || row.state === 'queued' ? service.feed.latest(row.id) : null;
@@ -206,5 +247,11 @@ function documentOf(service: Service, principal: Principal, row: RunRow): z.outp
     snapshots: detail?.snapshots.map((one) => ({ ...one })) ?? [],
     progress: latest?.progress ? progressOf(latest.progress) : null,
     error: run.error && errorFor(principal, run.error),
+    continuedBy: row.state === 'interrupted' ? await takenUpBy(service, row.id) : null,
   };
+}
+
+async function takenUpBy({ catalog }: Service, id: string): Promise<string | null> {
+  const next = await catalog.db.selectFrom('runs').select('id').where('takesUp', '=', id).executeTakeFirst();
+  return next?.id ?? null;
 }

@@ -78,7 +78,7 @@ export function statusOf(code: ErrorCode): number {
 export function problemOf(error: CoffreError, told: boolean, status: number = statusOf(error.code)): Problem {
   const { code } = error;
   const { means, retry } = ERRORS[code];
-  const mayTell = told || error instanceof OwnWords || ERRORS[code].exit === ERRORS.E_REQUEST.exit;
+  const mayTell = told || error instanceof OwnWords || code === 'E_NOT_FOUND' || ERRORS[code].exit === ERRORS.E_REQUEST.exit;
   return {
     type: `urn:coffre:error:${code}`,
     title: means,

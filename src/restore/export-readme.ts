@@ -2,10 +2,10 @@
 
 export interface ReadmeFacts {
   readonly shop: string;
-  /** RFC 3339, when the export was made. */
+  /** RFC 3339 in UTC, when the export was made. */
   readonly madeAt: string;
   readonly compressed: boolean;
-  /** Null: the shop has none, or none was wanted. `asOf`: RFC 3339. */
+  /** Null: the shop has none, or none was wanted. `asOf`: RFC 3339 in UTC. */
   readonly files: { readonly snapshot: string; readonly asOf: string; readonly count: number } | null;
   readonly database: {
     readonly snapshot: string;
@@ -19,6 +19,11 @@ export interface ReadmeFacts {
   readonly incomplete: boolean;
 }
 
+/** `2026-11-23 14:05:00 UTC`: the archive goes to people of any place. */
+const utc = (instant: string): string => instant.replace('T', ' ').replace(/Z$/, ' UTC');
+/** `23/11/2026 à 14:05:00 UTC`. */
+const utcFr = (instant: string): string => instant.replace(/^(\d+)-(\d+)-(\d+)T(.*)Z$/, '$3/$2/$1 à $4 UTC');
+
 export const README_NAMES = { fr: 'LISEZMOI.txt', en: 'README.txt' } as const;
 
 /** Before punctuation that a French text parts from its word. */
@@ -31,7 +36,7 @@ export function readmeFr({ shop, madeAt, compressed, files, database, incomplete
   const count = (number: number): string => grouped(number, NNBSP);
   const lines = [
     `Export de la boutique «${NBSP}${shop}${NBSP}»`,
-    `Fait le ${madeAt} par coffre.`,
+    `Fait le ${utcFr(madeAt)} par coffre.`,
     '',
     'Cette archive contient tout ce qu’il faut pour remettre la boutique en service chez un autre hébergeur. Aucun logiciel particulier n’est',
     `nécessaire${NNBSP}: tar${compressed ? ', zstd' : ''}, sha256sum et le client mariadb suffisent.`,
@@ -39,13 +44,13 @@ export function readmeFr({ shop, madeAt, compressed, files, database, incomplete
     'CONTENU',
     ...(files
       ? [
-          `  files/          les fichiers de la boutique, ${count(files.count)} fichiers et liens, état du ${files.asOf}`,
+          `  files/          les fichiers de la boutique, ${count(files.count)} fichiers et liens, état du ${utcFr(files.asOf)}`,
           `                  (sauvegarde ${files.snapshot})`,
         ]
       : []),
     ...(database
       ? [
-          `  database.sql    la base de données, ${count(database.tables)} tables, ${count(database.rows)} lignes, état du ${database.asOf}`,
+          `  database.sql    la base de données, ${count(database.tables)} tables, ${count(database.rows)} lignes, état du ${utcFr(database.asOf)}`,
           `                  (sauvegarde ${database.snapshot}${database.server ? `${NNBSP}; serveur d’origine${NNBSP}: ${database.server}` : ''})`,
         ]
       : []),
@@ -89,7 +94,7 @@ export function readmeEn({ shop, madeAt, compressed, files, database, incomplete
   const count = (number: number): string => grouped(number, ',');
   const lines = [
     `Export of the shop “${shop}”`,
-    `Made at ${madeAt} by coffre.`,
+    `Made at ${utc(madeAt)} by coffre.`,
     '',
     'This archive holds everything that is needed to run the shop at another hoster. No special software is needed:',
     `tar, ${compressed ? 'zstd, ' : ''}sha256sum and the mariadb client are enough.`,
@@ -97,13 +102,13 @@ export function readmeEn({ shop, madeAt, compressed, files, database, incomplete
     'CONTENTS',
     ...(files
       ? [
-          `  files/          the shop’s files, ${count(files.count)} files and links, as of ${files.asOf}`,
+          `  files/          the shop’s files, ${count(files.count)} files and links, as of ${utc(files.asOf)}`,
           `                  (snapshot ${files.snapshot})`,
         ]
       : []),
     ...(database
       ? [
-          `  database.sql    the database, ${count(database.tables)} tables, ${count(database.rows)} rows, as of ${database.asOf}`,
+          `  database.sql    the database, ${count(database.tables)} tables, ${count(database.rows)} rows, as of ${utc(database.asOf)}`,
           `                  (snapshot ${database.snapshot}${database.server ? `; it comes from ${database.server}` : ''})`,
         ]
       : []),

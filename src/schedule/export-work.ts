@@ -5,14 +5,15 @@ import { audit } from '../catalog/audit.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { finishRun, type RunRow, startRun } from '../catalog/runs.ts';
 import { listLives } from '../catalog/shop-life.ts';
-import { listSnapshots } from '../catalog/snapshots.ts';
+import { listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Clock } from '../clock.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
 import { chooseSnapshot } from '../restore/choose.ts';
 import type { DamagedCopy } from '../restore/damaged-copy.ts';
 import type { ExportedShop } from '../restore/export.ts';
+import { checkPast } from '../restore/request-preview.ts';
 import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
 import { newId } from '../segment/id.ts';
 import type { Work } from './scheduler-ports.ts';
@@ -51,6 +52,21 @@ export function exportDetail({ detail }: Pick<RunRow, 'detail'>): ExportDetail |
   return detail === null ? null : (JSON.parse(detail) as ExportDetail);
 }
 
+/** Of files and database those that the shop has, or ever had. Throws E_USAGE (a time to come), E_UNKNOWN_SNAPSHOT. */
+export async function chooseExported(
+  { catalog, clock, config }: ExportWorkDeps,
+  shop: ShopConfig,
+  at: number | null,
+): Promise<readonly SnapshotWithCopies[]> {
+  const tell = (instant: Temporal.Instant): string =>
+    instant.toZonedDateTimeISO(config.timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' ');
+  const then = at === null ? null : Temporal.Instant.fromEpochMilliseconds(at);
+  checkPast(then, clock.nowMs(), tell);
+  const all = await listSnapshots(catalog, shop.name);
+  const sources = (['files', 'database'] as const).filter((source) => shop[source] !== null || all.some((one) => one.source === source));
+  return sources.map((source) => chooseSnapshot(all, { shop: shop.name, source, at: then, from: null, tell }));
+}
+
 /** Throws E_CONFIG, E_UNKNOWN_SNAPSHOT, what the restore unit says, and the signal's reason. */
 export async function exportForShop(deps: ExportWorkDeps, work: Work, at: number | null): Promise<void> {
   const { catalog, clock, config } = deps;
@@ -61,17 +77,7 @@ export async function exportForShop(deps: ExportWorkDeps, work: Work, at: number
   const damaged: DamagedCopy[] = [];
   const startedMs = clock.monotonicMs();
   try {
-    const all = await listSnapshots(catalog, shop.name);
-    const sources = (['files', 'database'] as const).filter((source) => shop[source] !== null || all.some((one) => one.source === source));
-    const snapshots = sources.map((source) =>
-      chooseSnapshot(all, {
-        shop: shop.name,
-        source,
-        at: at === null ? null : Temporal.Instant.fromEpochMilliseconds(at),
-        from: null,
-        tell: String,
-      }),
-    );
+    const snapshots = await chooseExported(deps, shop, at);
     for (const { id } of snapshots) await pinSnapshot(catalog, work.run, id);
     work.step('export');
     const exported = await askRestoreUnit<ExportedShop>(

@@ -1,6 +1,7 @@
 // A file that is written once, front to back, compressed or not, and can be taken back to an earlier place; what is in it can be read again.
 import { constants as fsConstants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { CoffreError } from '../errors.ts';
@@ -177,5 +178,12 @@ export function writeFailure(path: string, error: unknown): CoffreError {
   if (error instanceof CoffreError) return error;
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') return new CoffreError('E_TARGET_SPACE', `${path}: no space is left`, { cause: error });
-  return new CoffreError('E_TARGET_WRITE', `${path} cannot be written: ${code ?? 'unknown'}`, { cause: error });
+  const folder = dirname(path);
+  const hint =
+    code === 'ENOENT' || code === 'ENOTDIR'
+      ? `there is no folder ${folder}: mkdir -p ${folder}, or name another`
+      : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+        ? `${folder} has to be a folder that whoever runs this may write into`
+        : null;
+  return new CoffreError('E_TARGET_WRITE', `${path} cannot be written: ${code ?? 'unknown'}`, { cause: error, ...(hint && { hint }) });
 }

@@ -54,6 +54,8 @@ export interface Answer {
 export const SHOPS = ['dupont', 'martin', 'zoe'] as const;
 
 export interface DaemonOptions {
+  /** true when left out. */
+  readonly unattended?: boolean;
   readonly clock?: Clock;
   readonly timeouts?: Timeouts;
   /** Lines under `listen:` beside socket and http. */
@@ -74,7 +76,7 @@ export async function startDaemon(
       `listen:\n  socket: ${socket}\n  http: 127.0.0.1:0`,
       ...(options.listen ?? []).map((line) => `  ${line}`),
       'encryption: none',
-      `restore: { socket: ${dir}/restore.sock, unattended: true, scratchDir: ${dir}/scratch }`,
+      `restore: { socket: ${dir}/restore.sock, unattended: ${options.unattended ?? true}, scratchDir: ${dir}/scratch }`,
       `vaults: { nas: { type: filesystem, path: ${dir}/nas } }`,
       'plans: { plan: { retention: 14d } }',
       'contracts: { csi-001: { vault: nas, subscribedTB: 1, price: { perTBMonth: "23.00" } } }',

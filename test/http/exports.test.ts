@@ -1,8 +1,12 @@
 // Downloads of exports: whole, from where they were cut off, and not beyond their time; and the Range header.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { queueRun } from '../../src/catalog/run-queue.ts';
+import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import { systemClock } from '../../src/clock.ts';
+import { CoffreError } from '../../src/errors.ts';
 import { parseRange } from '../../src/http/range.ts';
+import { newId } from '../../src/segment/id.ts';
 import { startDaemon } from './daemon.ts';
 import { EXPORT_BYTES, makeThings } from './things.ts';
 
@@ -49,18 +53,60 @@ describe('an export that is there', () => {
   it('asked for - the run is queued under its asker, and told as an export', async () => {
     const daemon = await startDaemon();
     const token = await daemon.token('client');
-    const { status, json } = await daemon.ask(token, 'POST', '/v1/shops/dupont/exports', { at: '2026-11-20T04:00:00Z' });
+    await makeThings(daemon, 'dupont');
+    const order = (at: string | null) => daemon.ask(token, 'POST', '/v1/shops/dupont/exports', { at });
+    const { status, json } = await order(null);
     expect(status).toBe(202);
-    expect((await daemon.ask(token, 'GET', `/v1/shops/dupont/exports/${json.export}`)).json).toMatchObject({
-      state: 'queued',
-      sizeBytes: null,
-    });
-    const { exports } = (await daemon.ask(token, 'GET', '/v1/shops/dupont/exports')).json;
+    const path = `/v1/shops/dupont/exports/${json.export}`;
+    expect((await daemon.ask(token, 'GET', path)).json).toMatchObject({ state: 'queued', sizeBytes: null, continuedBy: null });
+    const { exports } = (await daemon.ask(token, 'GET', '/v1/shops/dupont/exports?limit=1')).json;
     expect(exports).toEqual([expect.objectContaining({ id: json.export, state: 'queued' })]);
-    // not as many as anybody likes
-    const another = (hour: number) => daemon.ask(token, 'POST', '/v1/shops/dupont/exports', { at: `2026-11-20T0${hour}:00:00Z` });
-    for (const hour of [5, 6, 7, 8]) expect((await another(hour)).status).toBe(202);
-    expect(await another(9)).toMatchObject({ status: 409, json: { code: 'E_EXPORTS' } });
+    // what is not there is refused at once, in words
+    expect((await order('1999-01-01T00:00:00Z')).json).toMatchObject({
+      ...{ code: 'E_UNKNOWN_SNAPSHOT', detail: expect.stringContaining('no snapshot of files at or before 1999-01-01') },
+      hint: expect.stringContaining('the oldest is of'),
+    });
+    expect((await order('2999-01-01T00:00:00Z')).json).toMatchObject({ code: 'E_USAGE', detail: expect.stringContaining('still to come') });
+    // not as many as anybody likes, all at once neither: one is made, one waits
+    const { nowMs } = daemon.service.clock;
+    const at = (second: number) => new Date(nowMs() + second * 1000).toISOString();
+    const answers = await Promise.all([1, 2, 3, 4, 5, 6].map((second) => order(at(second))));
+    expect(answers.filter((answer) => answer.status === 202)).toHaveLength(3);
+    expect(answers.find((answer) => answer.status !== 202)).toMatchObject({
+      status: 409,
+      json: { code: 'E_EXPORTS', detail: '5 exports of dupont are there or on their way', hint: expect.stringContaining('download one') },
+    });
+  });
+
+  it('interrupted by what comes first - told with the one that makes it anew', async () => {
+    const daemon = await startDaemon();
+    const { catalog } = daemon;
+    const { clock } = daemon.service;
+    const run = {
+      kind: 'export',
+      shop: 'dupont',
+      source: null,
+      who: 'token:owner',
+      task: { kind: 'export', shop: 'dupont', at: null },
+    } as const;
+    const [first, second] = [newId(clock), newId(clock)];
+    await queueRun(catalog, clock, { ...run, id: first });
+    await startRun(catalog, clock, { ...run, id: first });
+    await finishRun(catalog, clock, first, 'failed', new CoffreError('E_INTERRUPTED', 'it gives way to what is due'));
+    const told = async () => (await daemon.ask(await daemon.token('client'), 'GET', `/v1/shops/dupont/exports/${first}`)).json;
+    expect(await told()).toMatchObject({ state: 'interrupted', continuedBy: null });
+    await queueRun(catalog, clock, { ...run, id: second, takesUp: first });
+    expect(await told()).toMatchObject({ state: 'interrupted', continuedBy: second });
+  });
+
+  it('not switched on - an owner is told so, without the names of files', async () => {
+    const daemon = await startDaemon({ unattended: false });
+    await makeThings(daemon, 'dupont');
+    const order = (token: string) => daemon.ask(token, 'POST', '/v1/shops/dupont/exports', { at: null });
+    expect((await order(await daemon.token('client'))).json).toMatchObject({
+      ...{ code: 'E_CONFIG', detail: 'exports are not made through the API here' },
+    });
+    expect((await order(await daemon.token('admin'))).json.hint).toContain('coffre export dupont --to FILE');
   });
 });
 
