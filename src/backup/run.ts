@@ -68,7 +68,6 @@ export interface BackupRequest {
   readonly signal: AbortSignal;
 }
 
-/** CLI.md: one element of `snapshots` in `backup --json`. */
 /**
  * Takes one snapshot of one source of one shop. The result may be incomplete (something unreadable) or degraded (a vault
  * left the run): it says so, and the caller must make that visible. Throws when there is no snapshot at all.
