@@ -22,6 +22,7 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import type { VaultFacts } from '../config/three-two-one.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { disksUnder } from '../host/block-device.ts';
+import { beginsByItself } from './request-desk.ts';
 import { clockOf, PromiseCalendars } from './request-document.ts';
 import { readEstimate } from './restore-estimate.ts';
 import { type ShopStatus, shopStatus } from './status.ts';
@@ -92,7 +93,7 @@ export async function readStatus(
     checkpoints,
     checkpointFailures: new Map(failures.map(({ vault, ...failure }) => [vault, failure])),
     openRestore: await readOpenRestore(catalog.db, shop.name),
-    requests: await readRequests(catalog, shop.name, nowMs),
+    requests: await readRequests(config, catalog, shop.name, nowMs),
     drills: await readDrills(catalog, shop.name, snapshots),
     lacking: {
       gaps: (await readCatchUpPlan(catalog, config, shop, nowMs)).gaps,
@@ -101,13 +102,15 @@ export async function readStatus(
   });
 }
 
-async function readRequests(catalog: Catalog, shop: string, nowMs: number): Promise<RequestFact[]> {
+async function readRequests(config: Config, catalog: Catalog, shop: string, nowMs: number): Promise<RequestFact[]> {
   const last = await lastRequest(catalog.db, shop);
   const calendars = new PromiseCalendars();
+  const byRoot = !beginsByItself(config);
   const facts: RequestFact[] = [];
   for (const row of [...(await openRequests(catalog.db, shop)), ...(last?.state === 'failed' ? [last] : [])]) {
     const clock = await clockOf(row, nowMs, calendars);
     facts.push({
+      byRoot,
       ...{ id: row.id, state: row.state, since: row.createdAt, errorCode: row.errorCode },
       clock: clock && { deadline: clock.deadline.epochMilliseconds, leftMs: clock.leftMs, state: clock.state },
     });

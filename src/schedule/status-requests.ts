@@ -8,6 +8,8 @@ export interface RequestFact {
   readonly state: string;
   readonly since: number;
   readonly errorCode: string | null;
+  /** It is approved, and the daemon cannot begin it. */
+  readonly byRoot?: boolean;
   /** The clock at the look; null: nobody approved it. */
   readonly clock: { readonly deadline: number; readonly leftMs: number; readonly state: 'running' | 'paused' | 'kept' | 'broken' } | null;
 }
@@ -21,14 +23,15 @@ export interface RequestStatus {
   readonly clock: 'running' | 'paused' | 'kept' | 'broken' | null;
 }
 
-/** What is late or failed is red; what is open is worth knowing. */
+/** What is late, failed, or waits for a person while its clock runs is red; what is open is worth knowing. */
 export function checkRequests(
   requests: readonly RequestFact[],
   { timezone }: { readonly timezone: string },
   red: Alarm[],
   notes: string[],
 ): readonly RequestStatus[] {
-  for (const { clock, errorCode, id, since, state } of requests) {
+  for (const { byRoot = false, clock, errorCode, id, since, state } of requests) {
+    const again = byRoot ? `as root coffre request run ${id}` : `coffre request retry ${id}`;
     const deadline = clock === null ? '' : text(clock.deadline, timezone);
     if (clock?.state === 'broken') {
       raise(
@@ -42,7 +45,14 @@ export function checkRequests(
         red,
         'request',
         { detail: id, code: errorCode },
-        `the restore of request ${id} failed [${errorCode ?? 'unknown'}], its clock goes on until ${deadline}; coffre request show ${id} says why, coffre request retry ${id} tries again`,
+        `the restore of request ${id} failed [${errorCode ?? 'unknown'}], its clock goes on until ${deadline}; coffre request show ${id} says why, ${again} tries again`,
+      );
+    } else if (byRoot && state === 'approved' && clock !== null) {
+      raise(
+        red,
+        'request',
+        { detail: id, code: null },
+        `a restore is approved (request ${id}), due at ${deadline}, and nothing begins it by itself: as root coffre request run ${id}`,
       );
     } else if (clock === null) {
       notes.push(`a restore was asked for at ${text(since, timezone)} and waits for its approval: request ${id}, ${state}`);

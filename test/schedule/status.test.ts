@@ -110,6 +110,15 @@ describe('restore requests', () => {
     expect(failed.red.join('\n')).toContain('failed [E_TARGET_SPACE]');
     expect(failed.red.join('\n')).toContain('coffre request retry r1');
     expect(failed.alarms).toMatchObject([{ kind: 'request', code: 'E_TARGET_SPACE' }]);
+    const byRoot = of({ state: 'failed', errorCode: 'E_INTERRUPTED', byRoot: true, clock: clock('running', HOUR) });
+    expect(byRoot.red.join('\n')).toContain('as root coffre request run r1 tries again');
+  });
+
+  test('one that is approved and begins by nobody’s hand but root’s - red, with the command; not once it runs', () => {
+    const waiting = of({ byRoot: true, clock: clock('running', HOUR) });
+    expect(waiting.red.join('\n')).toContain('nothing begins it by itself: as root coffre request run r1');
+    expect(of({ byRoot: true, state: 'running', clock: clock('running', HOUR) }).ok).toBe(true);
+    expect(of({ byRoot: true, state: 'requested' }).ok).toBe(true);
   });
 });
 
