@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { withFlatPackages } from './flat-packages.ts';
 import { MEMORY, roomInMemory } from './room-in-memory.ts';
 import type { BrokerAnswer } from './s3.ts';
 import { type RunningStore, startStore } from './store.ts';
@@ -17,6 +18,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   process.env.COFFRE_TEST_RIGS = roomInMemory(process.env.COFFRE_TEST_RIGS || MEMORY, ROOM_BYTES) ?? '';
   // children that tests start with our Node compile their sources once, as bin/coffre does: half of what a start costs
   process.env.NODE_COMPILE_CACHE ||= path.join(import.meta.dirname, '../../node_modules/.cache/coffre-compile');
+  process.env.NODE_OPTIONS = await withFlatPackages(process.env.NODE_OPTIONS);
   let starting: Promise<RunningStore> | null = null;
   const broker = createServer((socket) => {
     socket.on('error', () => {});
