@@ -1,27 +1,29 @@
 // Gives memory back while the daemon waits: V8 collects as it allocates, so what the last run needed would stay until the next one.
 import type { Clock } from '../clock.ts';
 
-const LOOK_EVERY_MS = 60_000;
-/** While nothing runs, status is read and shops are looked after: little, but of hundreds of shops. */
-const AGAIN_MS = 600_000;
+const LOOK_EVERY_MS = 30_000;
+/** What was allocated since the last collection. Status is read, shops are looked after: little, but of hundreds of shops. */
+const WORTH_BYTES = 4 * 1024 * 1024;
 
 /**
- * Until `signal` aborts. Collects a minute after the last run has ended, and then now and then; a twentieth of a second with hundreds of
- * shops. Does nothing in a Node that was started without --expose-gc (bin/coffre gives it).
+ * Until `signal` aborts. Collects when nothing is under way and there is something to be given back, half a minute after the last run at most;
+ * a twentieth of a second with hundreds of shops. Does nothing in a Node that was started without --expose-gc (bin/coffre gives it).
  */
 export async function giveBackWhileIdle(clock: Clock, isIdle: () => boolean, signal: AbortSignal): Promise<void> {
   if (typeof gc !== 'function') return;
   const collect = gc;
-  let wasBusy = true;
-  let lastMs = Number.NEGATIVE_INFINITY;
+  let leftBytes = 0;
   for (;;) {
     await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
     if (signal.aborted) return;
-    if (!isIdle()) wasBusy = true;
-    else if (wasBusy || clock.monotonicMs() - lastMs >= AGAIN_MS) {
-      await collect({ type: 'major', execution: 'async', flavor: 'last-resort' });
-      wasBusy = false;
-      lastMs = clock.monotonicMs();
-    }
+    if (!isIdle() || taken() - leftBytes < WORTH_BYTES) continue;
+    await collect({ type: 'major', execution: 'async', flavor: 'last-resort' });
+    leftBytes = taken();
   }
+}
+
+/** The heap's pages, and what lies outside of it for its objects. Bytes. */
+function taken(): number {
+  const { heapTotal, external } = process.memoryUsage();
+  return heapTotal + external;
 }

@@ -136,7 +136,8 @@ export class RunningService implements Service {
     const done = new AbortController();
     const survey = this.survey.run(AbortSignal.any([signal, done.signal]));
     const requests = this.#keeper.run(AbortSignal.any([signal, done.signal]));
-    const idle = giveBackWhileIdle(this.clock, () => this.#scheduler.running.length === 0, done.signal);
+    const isWaiting = (): boolean => this.#scheduler.running.every(({ kind }) => kind === 'verify' || kind === 'catch-up');
+    const idle = giveBackWhileIdle(this.clock, isWaiting, done.signal);
     try {
       return await this.#scheduler.run(signal, onLoaded);
     } finally {
