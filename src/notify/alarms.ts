@@ -45,7 +45,7 @@ const SENTENCES: Readonly<Record<NoticeKind, string>> = {
   incident: 'vault {vault}: something is not as coffre left it ({source})',
   reading: 'vault {vault}: stored bytes were not read back for too long',
   recovery: 'a restore would take longer than the plan promises',
-  request: 'a restore that was approved failed, or is later than promised',
+  request: 'a restore that was approved failed, is later than promised, or waits for root to begin it',
   closed: 'a restore in place was cut off or failed: the shop shows its maintenance page, and is not backed up',
   drill: 'a drill was not passed, or none came when one was due: that the shop comes back is not known',
   breach: 'vault {vault}: tampering or loss: the client has to be told, case {source}',
