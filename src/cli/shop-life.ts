@@ -1,5 +1,5 @@
 // `coffre shop`: the tenant's life, from suspending to the certificate that nothing is left.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
 import { listHolds } from '../catalog/holds.ts';
@@ -8,6 +8,7 @@ import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { listPauses, type Pause } from '../catalog/pauses.ts';
 import { ACTIVE, changeLife, type LifeChange, listLives, readLife, type ShopLife } from '../catalog/shop-life.ts';
 import type { Config } from '../config/config.ts';
+import type { Language } from '../document/wording.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { issueCertificate, listCertificates, type SignedCertificate } from '../retention/certificate.ts';
 import { lifeDocument } from '../retention/life-document.ts';
@@ -84,17 +85,28 @@ export function registerShop(program: Command, context: CliContext): void {
   shop
     .command('certificate')
     .description(
-      'the newest certificate of a shop that closes or was erased, and whether it was withdrawn since; with --json as it was signed',
+      'the newest certificate of a shop that closes or was erased, and whether it was withdrawn since; with --json as it was signed, with --format html as a page',
     )
     .argument('<shop>', 'a shop, declared or not')
-    .addHelpText('after', '\nExample:\n  coffre --json shop certificate dupont > certificate.json\n')
+    .addOption(new Option('--format <format>', 'html: a page for its owner').choices(['html']))
+    .addOption(new Option('--lang <language>', 'of the page (else that of the shop’s contact)').choices(['fr', 'en']))
+    .addHelpText(
+      'after',
+      '\nExample:\n  coffre --json shop certificate dupont > certificate.json\n  coffre shop certificate dupont --format html --lang fr > attestation.html\n',
+    )
     .action(
-      action(context, async (invocation, name: string) => {
+      action(context, async (invocation, name: string, options: { readonly format?: 'html'; readonly lang?: Language }) => {
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
         const [newest] = await listCertificates(catalog.db, name);
         if (!newest) throw new CoffreError('E_SHOP_STATE', `there is no certificate for ${name}`, { hint: 'coffre shop erase issues one' });
         const withdrawnAt = withdrawn(newest, await readLife(catalog.db, name));
+        if (options.format === 'html') {
+          const { certificatePage } = await import('../report/certificate-page.ts');
+          const language = options.lang ?? config.shops.get(name)?.contact?.language ?? 'en';
+          const page = certificatePage(newest, { language, timezone: config.timezone, withdrawnAt });
+          return { document: { html: page }, text: page };
+        }
         if (withdrawnAt === null) return { document: newest, text: describe(newest, config.timezone) };
         const when = formatInstant(Temporal.Instant.fromEpochMilliseconds(withdrawnAt), config.timezone);
         const said = `WITHDRAWN: the order was taken back, ${name} was resumed ${when}; what the certificate said then:`;

@@ -34,6 +34,12 @@ export function momentIn(language: Language, atMs: number, zone: string): string
   return `${dayIn(language, there.toPlainDate())} ${language === 'fr' ? 'à' : 'at'} ${time}`;
 }
 
+/** The day that ends at that instant, in that zone; null: none does. What is ordered to the end of a day ends at midnight. */
+export function dayEndingAt(atMs: number, zone: string): Temporal.PlainDate | null {
+  const there = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(zone);
+  return there.equals(there.startOfDay()) ? there.toPlainDate().subtract({ days: 1 }) : null;
+}
+
 /** `01/11/2026 04:00`, in that zone: for tables. */
 export function shortMomentIn(language: Language, atMs: number, zone: string): string {
   const there = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(zone);

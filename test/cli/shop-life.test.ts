@@ -69,6 +69,8 @@ test('suspended, resumed, held, erased - refused where it must be, and certified
 
   const { json: kept } = await it.ok(['shop', 'certificate', 'dupont']);
   expect(kept).toEqual(erased.certificate);
+  const { json: page } = await it.ok(['shop', 'certificate', 'dupont', '--format', 'html', '--lang', 'fr']);
+  expect(page.html).toContain('Attestation d’effacement');
 }, 240_000);
 
 test('closing - no lock lasts beyond the end of its last day, and the certificate names what was locked for longer', async () => {
