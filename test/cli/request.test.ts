@@ -118,6 +118,14 @@ describe.skipIf(!isRoot)('a restore that is asked for', () => {
     const { json: asked } = await world.ok(['request', 'restore', 'dupont', ...emergency]);
     const { id } = asked.request;
     expect(asked.request).toMatchObject({ state: 'approved', approvedRole: 'operator', preview: { gapMs: null, tables: ['ps_big'] } });
+    // ^C: it ends at once, and does not look as if somebody worked on it
+    const stopped = world.start(['request', 'run', id]);
+    const gone = new Promise((resolve) => stopped.once('close', resolve));
+    const state = async () => (await world.ok(['request', 'show', id])).json.request;
+    await until('it has begun', 60_000, async () => (await state()).state === 'running');
+    stopped.kill('SIGINT');
+    await gone;
+    expect(await state()).toMatchObject({ state: 'failed', error: { code: 'E_INTERRUPTED' } });
     const { json } = await world.ok(['request', 'run', id]);
     expect(json.request).toMatchObject({ state: 'done', outcome: 'kept' });
     expect(json.request.history.map(({ verb, reason }: { verb: string; reason: string | null }) => [verb, reason])).toEqual([
@@ -125,7 +133,7 @@ describe.skipIf(!isRoot)('a restore that is asked for', () => {
         ['request', null],
         ['approve', 'owner called'],
       ],
-      ...['start', 'verify', 'finish'].map((verb) => [verb, null]),
+      ...['start', 'fail', 'retry', 'start', 'verify', 'finish'].map((verb) => [verb, null]),
     ]);
     // that table alone, and the shop has what it had of the others
     expect(await server.sql('SELECT LEFT(v, 3) FROM ps_big LIMIT 1', { database: 'dupont' })).toContain('one');

@@ -80,5 +80,5 @@ test('asked for and approved in one breath - one notice, of the approval', async
   const notifier = await Notifier.open(it.service, 'backup1');
   await notifier.tick();
   expect(it.hook.calls.map(({ body }) => JSON.parse(body).request.verb)).toEqual(['approve']);
-  expect(it.mail.mails[0]?.text).toContain('Motif\u00a0: owner called');
+  expect(it.mail.mails[0]?.text).toContain('Motif indiqué\u00a0: «\u00a0owner called\u00a0»');
 });
