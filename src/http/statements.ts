@@ -143,6 +143,26 @@ export function registerStatements(api: Api, service: Service): void {
     },
   );
   api.post(
+    '/v1/billing/corrections/:correction/withdraw',
+    {
+      config: { access: ADMIN },
+      schema: {
+        tags: ['billing'],
+        summary: 'take back a correction that no statement carries yet',
+        params: z.object({ correction: idField }),
+        body: z.strictObject({ reason }),
+        response: {
+          201: z.object({ withdrawn: idField, correction: correctionFields.describe('its opposite, which no statement carries') }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { correction } = request.params;
+      const made = await withdrawCorrection(deps(), { correction, reason: request.body.reason, who: principalOf(request).who });
+      return await reply.code(201).send({ withdrawn: correction, correction: correctionDocument(made) });
+    },
+  );
+  api.post(
     '/v1/billing/statements',
     {
       config: { access: ADMIN },
@@ -215,26 +235,6 @@ export function registerStatements(api: Api, service: Service): void {
     async (request, reply) => {
       const contract = requireContract(service.config, request.body.contract);
       return await reply.code(201).send({ statements: await issueCorrections(deps(), contract, principalOf(request).who) });
-    },
-  );
-  api.post(
-    '/v1/billing/corrections/:correction/withdraw',
-    {
-      config: { access: ADMIN },
-      schema: {
-        tags: ['billing'],
-        summary: 'take back a correction that no statement carries yet',
-        params: z.object({ correction: idField }),
-        body: z.strictObject({ reason }),
-        response: {
-          201: z.object({ withdrawn: idField, correction: correctionFields.describe('its opposite, which no statement carries') }),
-        },
-      },
-    },
-    async (request, reply) => {
-      const { correction } = request.params;
-      const made = await withdrawCorrection(deps(), { correction, reason: request.body.reason, who: principalOf(request).who });
-      return await reply.code(201).send({ withdrawn: correction, correction: correctionDocument(made) });
     },
   );
 }

@@ -96,10 +96,9 @@ const MATRIX: Readonly<Record<string, Row>> = {
     ...{ ...ADMIN, admin: 201, path: ({ statement }: Things) => `/v1/billing/statements/${statement}/corrections` },
     body: () => ({ amount: '-1', reason: 'because' }),
   },
-  // what waits was issued, or nothing does: either way it was let in
-  'POST /v1/billing/corrections/issue': { ...ADMIN, admin: 400, body: () => ({ contract: 'csi-001' }) },
+  'POST /v1/billing/corrections/issue': { ...ADMIN, admin: 201, body: () => ({ contract: 'csi-001' }) },
   'POST /v1/billing/corrections/:correction/withdraw': {
-    ...{ ...ADMIN, admin: 404, path: () => '/v1/billing/corrections/06g8k2q9x5w4b7c1d3e6f8hjkm/withdraw' },
+    ...{ ...ADMIN, admin: 201, path: ({ correction }: Things) => `/v1/billing/corrections/${correction}/withdraw` },
     body: reason,
   },
   'GET /v1/incidents': ADMIN_MONITOR,

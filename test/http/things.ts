@@ -1,6 +1,7 @@
 // Something of everything that the API tells of, for two shops, with words in it that no client may read.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { correctStatement } from '../../src/billing/corrections.ts';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { type BillingDeps, requireContract } from '../../src/billing/statement-rows.ts';
@@ -39,6 +40,8 @@ export interface Things {
   readonly token: string;
   /** Of the last month. */
   readonly statement: string;
+  /** Of it, and waits. */
+  readonly correction: string;
   /** One that waits for approval, one that is held, one that failed. */
   readonly request: string;
   readonly heldRequest: string;
@@ -110,7 +113,10 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
   const nas = config.vaults.get('nas');
   if (nas) await recordProbe(catalog, clock, { name: 'nas', place: vaultPlace(nas) }, 'proven', []);
   await audit(catalog, clock, { who, what: 'prune', shop, detail: { reason: SECRET_WORD } });
-  const statement = await issueLastMonth({ catalog, clock, config, peaks: contractPeaks }, who);
+  const deps = { catalog, clock, config, peaks: contractPeaks };
+  const statement = await issueLastMonth(deps, who);
+  const wrong = { statement, amount: '-1', shop: null, reason: SECRET_WORD, who };
+  const { correction } = (await correctStatement(deps, requireContract(config, 'csi-001'), wrong)).made;
   const [request, heldRequest, failedRequest] = [newId(clock), newId(clock), newId(clock)];
   for (const [id, state] of [
     [request, 'requested'],
@@ -140,6 +146,7 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
     heldRequest,
     failedRequest,
     statement,
+    correction,
     shop,
     snapshot,
     run,
