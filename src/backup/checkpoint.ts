@@ -17,7 +17,7 @@ import { asCoffreError, CoffreError } from '../errors.ts';
 import { checkpointLockUntil } from '../retention/checkpoint-lock.ts';
 import { CHECKPOINT_FORMAT, type Checkpoint, encodeCheckpoint, signCheckpoint } from '../segment/checkpoint.ts';
 import { loadRecipient } from '../segment/identity-store.ts';
-import { stateKey } from '../segment/layout.ts';
+import { DAEMON_SHOP, stateKey } from '../segment/layout.ts';
 import { encodeMark, type LedgerMark, MARK_STANZA } from '../segment/ledger-mark.ts';
 import { seal } from '../segment/seal.ts';
 import { loadSigningKey, trustedFingerprints } from '../segment/signing-key.ts';
@@ -25,7 +25,6 @@ import type { Vault } from '../vault/vault.ts';
 import { admitVaults, type OpenVault } from './admit.ts';
 import { holds } from './locks.ts';
 import type { RunLog } from './log.ts';
-import { DAEMON_SHOP } from './prove.ts';
 import { storeObject } from './store.ts';
 import { VaultSet } from './vault-set.ts';
 

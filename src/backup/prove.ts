@@ -7,14 +7,11 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { CoffreError, type ErrorCode } from '../errors.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { probeCredentials, probeVault } from '../vault/probe.ts';
 import type { PendingProbeObject, ProbeRecorder, ProbeResult } from '../vault/probe-report.ts';
 import type { CredentialRights } from '../vault/probe-rights.ts';
 import type { Vault } from '../vault/vault.ts';
-
-/** Shop name under which the ledger keeps what belongs to no shop. */
-export const DAEMON_SHOP = DAEMON_PREFIX.replace('/', '');
 
 /** A proof is used this long: the probe runs daily, and a run a little later than that must not wait for one. */
 const PROOF_VALID_MS = 26 * 3600_000;

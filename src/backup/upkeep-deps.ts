@@ -1,4 +1,5 @@
 // What keeping a shop's vaults in order needs, from the configuration: prune, and the daily comparison with what the vaults hold.
+
 import { rm } from 'node:fs/promises';
 import { anchorLedger, packDays } from '../billing/anchors.ts';
 import { purgeLedger, unbilledFrom } from '../billing/purge.ts';
@@ -11,9 +12,9 @@ import { certifyEnd } from '../retention/certificate.ts';
 import { type PruneDeps, type PruneRequest, pruneShop } from '../retention/prune.ts';
 import type { PruneResult } from '../retention/result.ts';
 import type { WatchDeps } from '../retention/watch.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import type { OpenVault } from './admit.ts';
-import { DAEMON_SHOP } from './prove.ts';
 import { copyFolders, indexCopyPath, manifestCopyPath } from './state-files.ts';
 import { sweepEnded, syncIfThere } from './sweep.ts';
 

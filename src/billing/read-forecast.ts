@@ -1,4 +1,5 @@
 // The forecast of every contract and quota: reads what is stored and until when, what past backups stored, and what the schedules plan.
+
 import { type Kysely, type SqlBool, sql } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import { IS_LIVE } from '../catalog/live-objects.ts';
@@ -9,6 +10,7 @@ import type { Tables } from '../catalog/tables.ts';
 import { fromDate, toDate } from '../clock.ts';
 import type { Config, ContractConfig, PlanConfig } from '../config/config.ts';
 import { makeCron } from '../config/cron.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { ledgerStart } from './chain.ts';
 import { type Change, type Coming, curveOf, quotaReached, reached, trend } from './forecast.ts';
 import { levels } from './level.ts';
@@ -166,7 +168,7 @@ async function forecastContract(
     const lastMs = Math.min(endMs, life?.endsAt ?? endMs);
     for (const one of await comingBackups(db, shop, nowMs, slots, lastMs, afterPrune)) coming.push(one);
   }
-  if (covers('_coffre')) coming.push(...(await comingCheckpoints(db, contract.vault, nowMs, endMs)));
+  if (covers(DAEMON_SHOP)) coming.push(...(await comingCheckpoints(db, contract.vault, nowMs, endMs)));
   const curve = curveOf(nowMs, endMs, levelBytes, going, coming);
   const peakBytes = Math.max(sum.peakBytes, curve.peakBytes);
   const terms = { subscribedTB: contract.subscribedTB, price: { perTBMonth: '0', currency: 'EUR', stepTB: contract.stepTB } };

@@ -1,6 +1,8 @@
 // What a contract costs for a period: lines, tax and each shop's part, from the peak and the contract's terms. Pure; every amount is decimal.
+
 import { Temporal } from 'temporal-polyfill';
 import type { ContractConfig } from '../config/config.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { type Decimal, Decimal as DecimalClass, decimalOf, decimalsOf, divide, plain, rounded, type Weight } from './money.ts';
 import type { Peaks } from './peaks.ts';
 import { type BillingPeriod, isDue, monthsBetween, periodBefore } from './period.ts';
@@ -9,8 +11,6 @@ import type { CorrectionLine, StatementBody, StatementLine } from './statement-s
 
 /** Bytes of a TB. */
 const TB = 1_000_000_000_000n;
-/** The daemon's own objects: the store bills them, no shop does; they are divided with the rest. */
-const OWN = '_coffre';
 
 /** The peak of a whole period, over the shops of the contract. */
 export interface Measured {
@@ -217,7 +217,8 @@ function rebillingOf(kind: StatementBody['kind'], input: BodyInput, charges: Dec
   const weights = new Map<string, number>();
   for (const shop of input.shops) weights.set(shop, by === 'flat' ? 1 : 0);
   for (const { peakBytes, shareBytes, shop } of measured?.peaks.shops ?? []) {
-    if (shop === OWN) continue;
+    // the daemon's own objects: the store bills them, no shop does; they are divided with the rest
+    if (shop === DAEMON_SHOP) continue;
     if (by !== 'flat') weights.set(shop, by === 'share' ? shareBytes : peakBytes);
     else if (peakBytes > 0) weights.set(shop, 1);
   }

@@ -1,7 +1,7 @@
 // What vaults hold now, found through the index that knows only of that.
 import { type Kysely, type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { Config } from '../config/config.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { Catalog } from './open.ts';
 import type { Tables } from './tables.ts';
 
@@ -50,5 +50,5 @@ export async function shopsHeld(db: Kysely<Tables>): Promise<string[]> {
 /** Shops that are in the configuration no more, and of which a vault still holds something. */
 export async function undeclaredShops(config: Config, catalog: Catalog): Promise<string[]> {
   const held = await shopsHeld(catalog.db);
-  return held.filter((name) => !config.shops.has(name) && `${name}/` !== DAEMON_PREFIX);
+  return held.filter((name) => !config.shops.has(name) && name !== DAEMON_SHOP);
 }

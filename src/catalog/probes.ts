@@ -1,7 +1,7 @@
 // What the lock probe found in each place that is a vault, and the objects it left behind until their locks end.
 import type { Selectable } from 'kysely';
 import type { Clock } from '../clock.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { ProbeStep } from '../vault/vault.ts';
 import { IS_LIVE } from './live-objects.ts';
 import type { Catalog } from './open.ts';
@@ -46,7 +46,7 @@ export async function pendingProbeObjects(catalog: Catalog, vault: string): Prom
     .selectFrom('objects')
     .selectAll()
     .where('vault', '=', vault)
-    .where('shop', '=', DAEMON_PREFIX.replace('/', ''))
+    .where('shop', '=', DAEMON_SHOP)
     .where('kind', '=', 'probe')
     .where(IS_LIVE)
     .orderBy('id')

@@ -1,4 +1,5 @@
 // `coffre catalog checkpoint`: writes one now, or shows what the vaults have; and the checkpoint that follows a run when a day has passed.
+
 import { Temporal } from 'temporal-polyfill';
 import {
   type CheckpointDeps,
@@ -10,10 +11,10 @@ import {
 } from '../backup/checkpoint.ts';
 import { prepareNewVaults } from '../backup/first-use.ts';
 import type { RunLog } from '../backup/log.ts';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { CliContext, Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';

@@ -1,7 +1,7 @@
 // `coffre prune`: what goes and why, what stays and why, what waits for its lock; then does it, unless asked only to say.
+
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { pruneAndCertify, pruneTarget } from '../backup/upkeep-deps.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
@@ -9,6 +9,7 @@ import type { Config } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import { planShop } from '../retention/prune.ts';
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { operatorName } from './operator.ts';

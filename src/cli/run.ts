@@ -1,13 +1,14 @@
 // `coffre run`: what was done, is done and waits, by the daemon and by commands; following a run and calling it off.
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { audit } from '../catalog/audit.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import { asItIs, runDetailDocument, runDocument } from '../catalog/run-document.ts';
 import { closeQueued, pageOfRuns, readRun } from '../catalog/run-queue.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import type { DaemonClient, RunInFull, RunSummary } from './daemon-client.ts';
 import { neededDaemon, noDaemon } from './needed-daemon.ts';

@@ -6,7 +6,7 @@ import { listPauses, type Pause } from '../catalog/pauses.ts';
 import { ACTIVE, listLives, readLife } from '../catalog/shop-life.ts';
 import { lifeDocument } from '../retention/life-document.ts';
 import type { Service } from '../schedule/service.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { principalOf } from './auth.ts';
 import { instant, instantOf, instantOrNull, shopName, sourceKind } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
@@ -72,7 +72,7 @@ export function registerShops(api: Api, service: Service): void {
 /** Throws E_UNKNOWN_SHOP. */
 export async function readShop(service: Service, principal: Principal, name: string): Promise<ShopDocument> {
   // before anything is looked up
-  if (!maySee(principal, name) || `${name}/` === DAEMON_PREFIX) throw unknownShop();
+  if (!maySee(principal, name) || name === DAEMON_SHOP) throw unknownShop();
   const { db } = service.catalog;
   const isKnown = service.config.shops.has(name) || (await readLife(db, name)) !== ACTIVE || (await vaultsHolding(db, name)).length > 0;
   const [found] = isKnown ? await describeShops(service, principal, [name]) : [];
@@ -83,7 +83,7 @@ export async function readShop(service: Service, principal: Principal, name: str
 /** Shops that are declared, or of which something is held or was ever said; those that may be seen, by name. */
 async function visibleShops({ catalog: { db }, config }: Service, principal: Principal): Promise<string[]> {
   const names = new Set([...config.shops.keys(), ...(await listLives(db)).keys(), ...(await shopsHeld(db))]);
-  return [...names].filter((name) => maySee(principal, name) && `${name}/` !== DAEMON_PREFIX).sort();
+  return [...names].filter((name) => maySee(principal, name) && name !== DAEMON_SHOP).sort();
 }
 
 async function describeShops({ catalog, clock, config }: Service, principal: Principal, names: readonly string[]): Promise<ShopDocument[]> {

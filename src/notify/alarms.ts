@@ -1,10 +1,11 @@
 // What is red now, as it is told to people: from the survey of the shops and the state of the daemon, in words without anybody's data. Pure.
-import { DAEMON_SHOP } from '../backup/prove.ts';
+
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { Alarm, AlarmKind } from '../schedule/alarm.ts';
 import type { Service } from '../schedule/service.ts';
 import type { SourceStatus } from '../schedule/status-source.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 
 /** Kinds of a shop's status, and what is about the daemon or about not knowing. */
 export type NoticeKind = AlarmKind | 'unknown' | 'config' | 'hung' | 'statement' | 'state';

@@ -1,9 +1,10 @@
 // What a message says: one document for programs, and the same in words. Pure.
+
 import { Temporal } from 'temporal-polyfill';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { ForecastNotice } from '../billing/read-forecast.ts';
 import type { Statement } from '../billing/statement-schema.ts';
 import { deadlineOf, timeLeft } from '../schedule/status-breach.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { describeNotice, groupOf, meaningOf, remedyOf } from './alarms.ts';
 import type { Decision, Known } from './decide.ts';
 import type { RequestSummary } from './request-summary.ts';

@@ -1,7 +1,7 @@
 // Tells people: looks at what is red, decides what is new, and hands messages over, again and again until they are taken.
+
 import { hostname } from 'node:os';
 import { Temporal } from 'temporal-polyfill';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { overdueContracts } from '../billing/due-statements.ts';
 import {
   forgetMessages,
@@ -15,6 +15,7 @@ import {
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { EventFields } from '../events.ts';
 import { newId } from '../segment/id.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { currentNotices } from './alarms.ts';
 import { type Channel, channelsOf, send } from './channels.ts';
 import { decide, type Known, toKnown } from './decide.ts';

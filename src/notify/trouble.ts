@@ -1,11 +1,12 @@
 // Tells that the daemon cannot work with its state, while there is no catalog in which anything could be written down.
+
 import { hostname } from 'node:os';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { EventLog } from '../events.ts';
 import { newId } from '../segment/id.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { noticeOf } from './alarms.ts';
 import { type Channel, channelsOf, send } from './channels.ts';
 import type { Known } from './decide.ts';

@@ -1,10 +1,11 @@
 // Reads from the catalog what the clients of a case have to be told: one draft for each shop, none of which names another shop.
+
 import type { Kysely } from 'kysely';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { type BreachCase, incidentsOfBreach } from '../catalog/breaches.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Config } from '../config/config.ts';
 import type { Language } from '../document/wording.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { type BreachDraft, type BreachFacts, breachDraft } from './breach-notice.ts';
 
 /** By shop. What was found among the daemon's own objects concerns every shop that uses the vault. */

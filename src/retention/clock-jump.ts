@@ -4,7 +4,7 @@ import { type Recorded, recordLook } from '../catalog/incidents.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { clockJumpMs } from './margins.ts';
 
 /** Epoch milliseconds, by our clock: nothing ran in between. */
@@ -56,7 +56,7 @@ export async function requireNoJump(
   const sighting = { kind: 'clock', key: '', versionId: `until ${to}`, sizeBytes: 0, detail } as const;
   let open = 0;
   for (const vault of vaults) {
-    const look = { vault, shop: DAEMON_PREFIX.slice(0, -1), kinds: [], sightings: [sighting], who };
+    const look = { vault, shop: DAEMON_SHOP, kinds: [], sightings: [sighting], who };
     const { unacknowledged }: Recorded = await recordLook(catalog, clock, look);
     open += unacknowledged.length;
   }

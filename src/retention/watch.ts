@@ -12,7 +12,7 @@ import type { IncidentKind } from '../catalog/tables/incidents.ts';
 import type { Clock } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { newId } from '../segment/id.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { checkSkew } from '../vault/clock-skew.ts';
 import { inParallel } from '../vault/in-parallel.ts';
 import { isAsStrong } from '../vault/lock-mode.ts';
@@ -25,7 +25,6 @@ const ASKS_IN_FLIGHT = 8;
 /** Objects held in memory at once. */
 const ROWS_AT_ONCE = 1_000;
 const ALL_KINDS: readonly IncidentKind[] = [...RECONCILED, 'lock', 'drift'];
-const DAEMON_SHOP = DAEMON_PREFIX.slice(0, -1);
 /** Of what lies beside the shops so many are named: a bucket that somebody else uses may hold a million. */
 const MOST_FOREIGN = 100;
 

@@ -1,7 +1,8 @@
 // What the daemon does by itself: one job for each shop and schedule key of its plan; every day the probe of all vaults, prune,
 // reconciliation and the checkpoint of its own state; catch-up whenever a vault lacks something, and reading what was not read for long.
-import { DAEMON_SHOP } from '../backup/prove.ts';
+
 import type { Config } from '../config/config.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { SourceKind } from '../source/source.ts';
 import { parseSchedule, type Schedule } from './due.ts';
 import { backupRules, drillRules, jitterOf, type StartRules } from './start.ts';

@@ -1,6 +1,6 @@
 // Reads from the catalog what the status of a shop is told from.
+
 import { readCatchUpPlan } from '../backup/catch-up-result.ts';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { openBreachesOf } from '../catalog/breaches.ts';
 import { lastCheckpoint } from '../catalog/checkpoint-tables.ts';
 import { lastDrills } from '../catalog/drills.ts';
@@ -22,6 +22,7 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import type { VaultFacts } from '../config/three-two-one.ts';
 import { vaultPlace } from '../config/vault-place.ts';
 import { disksUnder } from '../host/block-device.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { beginsByItself } from './request-desk.ts';
 import { clockOf, PromiseCalendars } from './request-document.ts';
 import { readEstimate } from './restore-estimate.ts';

@@ -1,7 +1,7 @@
 // The service as it runs: one scheduler, one feed, the configuration in force, and the orders of whoever stands before it.
+
 import { sql } from 'kysely';
 import { MemoryBudget } from '../backup/memory.ts';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { audit } from '../catalog/audit.ts';
 import { openMissingBreaches } from '../catalog/breaches.ts';
 import { undeclaredShops } from '../catalog/live-objects.ts';
@@ -18,6 +18,7 @@ import { declaredHint } from '../config/problems.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { LevelLog } from '../events.ts';
 import { isBackedUp } from '../retention/policy.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { BillingBoard } from './billing-board.ts';
 import { demandExports } from './export-work.ts';
 import { RunHub } from './feed.ts';

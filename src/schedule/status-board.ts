@@ -4,7 +4,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { type Clock, nextTurn } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { disksUnder } from '../host/block-device.ts';
-import { DAEMON_PREFIX } from '../segment/layout.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { NewRunEvent } from './feed.ts';
 import { readStatus } from './read-status.ts';
 import type { ShopStatus } from './status.ts';
@@ -22,7 +22,6 @@ const KEPT_MS = 60_000;
 const DISKS_KEPT_MS = 60_000;
 /** As long as one look takes nobody else is answered: others have their turn after so much of it. */
 const TURN_MS = 8;
-const DAEMON_SHOP = DAEMON_PREFIX.slice(0, -1);
 
 /** Of one reading. */
 interface Kept {

@@ -1,6 +1,7 @@
 // The task schema: what somebody may ask the daemon for, as the API takes it and as the catalog keeps it.
+
 import * as z from 'zod';
-import { DAEMON_SHOP } from '../backup/prove.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { TaskRequest } from './task.ts';
 
 export const sourceKind = z.enum(['database', 'files', 'server']);

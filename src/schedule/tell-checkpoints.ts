@@ -1,8 +1,9 @@
 // The daemon has a checkpoint written as soon as a statement or a correction is in none: the daily one may be a day away.
+
 import { checkpointVaults } from '../backup/checkpoint.ts';
-import { DAEMON_SHOP } from '../backup/prove.ts';
 import { type BillingEnd, billingEnd, untoldVaults } from '../billing/untold.ts';
 import { asCoffreError } from '../errors.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { Service } from './service.ts';
 
 /** What was ordered last, and when by the monotonic clock. */

@@ -8,7 +8,7 @@ import { logIncident, type RunLog } from '../backup/log.ts';
 import type { MemoryBudget } from '../backup/memory.ts';
 import type { OnProgress } from '../backup/progress.ts';
 import { progressLog } from '../backup/progress-log.ts';
-import { DAEMON_SHOP, proveVault, unproven } from '../backup/prove.ts';
+import { proveVault, unproven } from '../backup/prove.ts';
 import { type BackupDeps, backupSource } from '../backup/run.ts';
 import { shortfallOf } from '../backup/snapshot-result.ts';
 import { pruneAndCertify, pruneTarget, type VaultPorts, watchDeps } from '../backup/upkeep-deps.ts';
@@ -23,6 +23,7 @@ import { isReadingDue, type ReadDueRequest, readDue, readShortfall } from '../re
 import { isBackedUp } from '../retention/policy.ts';
 import { pruneShortfall } from '../retention/result.ts';
 import { type WatchDeps, watchShop, watchShortfall } from '../retention/watch.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { backupFigures } from './backup-figures.ts';
 import { drillForShop } from './drill-work.ts';
 import { endExports, exportForShop } from './export-work.ts';

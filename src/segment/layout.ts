@@ -3,7 +3,9 @@ import type { Temporal } from 'temporal-polyfill';
 import type { SegmentKind } from '../source/source.ts';
 import { isId } from './id.ts';
 
-/** The daemon's own objects; no shop can have this name. */
+/** In a shop's place where the daemon's own objects and work are meant; no shop can have this name. */
+export const DAEMON_SHOP = '_coffre';
+/** Its objects. */
 export const DAEMON_PREFIX = '_coffre/';
 /** Objects of the lock probe. */
 export const PROBE_PREFIX = '_coffre/probe/';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { DAEMON_SHOP } from '../../src/backup/prove.ts';
 import { pruneAndCertify, pruneTarget } from '../../src/backup/upkeep-deps.ts';
 import { appendAt } from '../../src/billing/entries.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import { DAEMON_SHOP } from '../../src/segment/layout.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
 

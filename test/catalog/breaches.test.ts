@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { DAEMON_SHOP } from '../../src/backup/prove.ts';
 import {
   breachesOfPeriod,
   breachState,
@@ -17,6 +16,7 @@ import { openCatalog } from '../../src/catalog/open.ts';
 import type { IncidentKind } from '../../src/catalog/tables/incidents.ts';
 import type { Alarm } from '../../src/schedule/alarm.ts';
 import { checkBreaches, deadlineOf } from '../../src/schedule/status-breach.ts';
+import { DAEMON_SHOP } from '../../src/segment/layout.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
 
