@@ -20,12 +20,12 @@ table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; color: #555e68; border-bottom: 1px solid #9aa4af; padding: 1mm 2mm 1mm 0; vertical-align: bottom; }
 td { padding: 1mm 2mm 1mm 0; border-bottom: 1px solid #e3e7eb; vertical-align: top; }
 th.n, td.n { padding-right: 4mm; text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-tr { break-inside: avoid; } thead { display: table-header-group; }
+tr, table.short { break-inside: avoid; } thead { display: table-header-group; }
 td.t { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .red { color: #a11616; } td.red { font-weight: 600; }
 small { color: #555e68; font-size: 8.5pt; }
 .note { border-left: 3px solid #9a3412; padding-left: 3mm; margin: 3mm 0; }
-code { font-family: "Liberation Mono", Consolas, monospace; font-size: 7.5pt; overflow-wrap: anywhere; }
+code { font-family: "Liberation Mono", Consolas, monospace; font-size: 7.5pt; overflow-wrap: anywhere; } td code { white-space: nowrap; }
 figure { margin: 0; break-inside: avoid; } figure + table { margin-top: 3mm; } svg { width: 100%; height: auto; } svg text { font: 9.5px Arial, "Liberation Sans", sans-serif; fill: #39424c; }
 footer { margin-top: 8mm; padding-top: 2mm; border-top: 1px solid #9aa4af; color: #555e68; font-size: 8pt; }
 @media screen { body { background: #eef1f4; } main { background: #fff; max-width: 210mm; padding: 14mm 15mm; margin: 8mm auto; } }
@@ -43,6 +43,9 @@ interface Coded {
   readonly as?: 'red';
 }
 
+/** Tables of no more rows are not cut by the end of a page. */
+const SHORT_ROWS = 8;
+
 export function table(heads: readonly Plain[], rows: readonly (readonly Cell[])[]): Html {
   const head = (cell: Plain): Html => (typeof cell === 'string' ? html`<th>${cell}</th>` : html`<th class="${cell.as}">${cell.text}</th>`);
   const cell = (value: Cell): Html => {
@@ -51,7 +54,7 @@ export function table(heads: readonly Plain[], rows: readonly (readonly Cell[])[
       return html`<td${value.as === undefined ? null : html` class="${value.as}"`}>${value.text} <small class="code">${value.code}</small></td>`;
     return value.as === 'code' ? html`<td><code>${value.text}</code></td>` : html`<td class="${value.as}">${value.text}</td>`;
   };
-  return html`<table>
+  return html`<table${rows.length <= SHORT_ROWS ? html` class="short"` : null}>
 <thead><tr>${heads.map(head)}</tr></thead>
 <tbody>
 ${rows.map((row) => html`<tr>${row.map(cell)}</tr>\n`)}</tbody>

@@ -278,7 +278,7 @@ class Sections {
             ? words.sent(this.#short(sentAt))
             : closedAt !== null
               ? `${words.closed(this.#short(closedAt))}${why}`
-              : { text: words.open, as: 'red' };
+              : { text: words.untold, as: 'red' };
         return [this.#when(openedAt), vault, this.#when(deadline), end, { text: breach, as: 'code' }];
       }),
     );
@@ -303,7 +303,7 @@ class Sections {
     };
     return this.#section(
       words.changesTitle,
-      [words.when, words.what, words.before, words.after, ...(this.#report.holds === null ? [] : [words.reason])],
+      [words.when, words.term, words.before, words.after, ...(this.#report.holds === null ? [] : [words.reason])],
       this.#report.changes.map(({ at, from, reason, to, what }) => [
         ...[this.#when(at), changeName(what, words), shown(what, from), shown(what, to)],
         ...(this.#report.holds === null ? [] : [reason ?? '']),

@@ -68,7 +68,7 @@ const FILLS: Readonly<Record<keyof ReportWords['legend'], string>> = {
   ...{ good: '#2e7d4f', mixed: '#e0a526', bad: '#a11616', none: '#e3e7eb', future: '#ffffff' },
 };
 /** Beside the colour, for print without it. */
-const SIGNS: Readonly<Record<keyof ReportWords['legend'], string>> = { good: '', mixed: '!', bad: '×', none: '–', future: '' };
+const SIGNS: Readonly<Record<keyof ReportWords['legend'], string>> = { good: '', mixed: '!', bad: '×', none: '', future: '' };
 
 const weeksOf = (first: Temporal.PlainDate): number => Math.ceil((first.dayOfWeek - 1 + first.daysInMonth) / 7);
 
