@@ -8,6 +8,7 @@ import type { FoundShop } from '../source/shop/find-shops.ts';
 import type { CliContext } from './context.ts';
 import { bucketCommands, databaseCommands } from './init-advice.ts';
 import { type InitAnswers, initConfigText, type ShopAnswers } from './init-config.ts';
+import { withoutLines } from './init-problems.ts';
 import { openQuestions, type Questions } from './questions.ts';
 
 /** What was answered, and secrets that were typed: files that are to be made, with mode 600. */
@@ -265,10 +266,7 @@ function problemOf(answers: InitAnswers, file: string, context: CliContext): str
     parseConfig(initConfigText({ ...answers, encryption: 'none' }, []), file, context.io.env);
     return null;
   } catch (error) {
-    // lines of a file that is not there yet mean nothing
-    return asCoffreError(error)
-      .message.replaceAll(file, '')
-      .replace(/^(\s*):\d+: /gm, '$1');
+    return withoutLines(asCoffreError(error).message, file);
   }
 }
 

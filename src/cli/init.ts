@@ -3,7 +3,6 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Config } from '../config/config.ts';
-import { parseConfig } from '../config/load.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { makeDirectory } from '../host/make-directory.ts';
 import { makeIdentity, recipientOf } from '../segment/age.ts';
@@ -16,6 +15,7 @@ import { handOver, ownerOfState } from './hand-over.ts';
 import { bucketCommands, coffreFor, nextSteps } from './init-advice.ts';
 import { initConfigText } from './init-config.ts';
 import { answersFromFlags, type InitOptions } from './init-flags.ts';
+import { parseFlags } from './init-problems.ts';
 import { type Asked, askAgain, askAnswers } from './init-questions.ts';
 import { ensureSigningKey } from './keys.ts';
 import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
@@ -110,7 +110,7 @@ Example:
         const recovery = newIdentity === null ? (options.recovery ?? []) : [await recipientOf(newIdentity)];
         const text = initConfigText(answers, recovery);
         // Checked before anything is written: a wrong answer leaves nothing behind.
-        const config = parseConfig(text, file, context.io.env);
+        const config = parseFlags(text, file, context.io.env);
 
         const procedure = await restoreProcedure();
         await makeFolders(config, file, [answers.keyDir, ...[...secrets.keys()].map((path) => dirname(path))]);

@@ -180,7 +180,8 @@ describe('what is there already', () => {
 
   it('a wrong answer - E_CONFIG, nothing written', async () => {
     const { dir, init } = await place();
-    expect(await init('--retention', '14')).toMatchObject({ status: 2, json: { error: { code: 'E_CONFIG' } } });
+    const message = expect.stringMatching(/^--retention is 14: /);
+    expect(await init('--retention', '14')).toMatchObject({ status: 2, json: { error: { code: 'E_CONFIG', message } } });
     expect(await readdir(dir)).toEqual(['www']);
   });
 
