@@ -20,6 +20,7 @@ export interface Outcome {
   readonly status: number;
   // biome-ignore lint/suspicious/noExplicitAny: a command's document, whose parts each caller names
   readonly json: any;
+  readonly stdout: string;
   readonly stderr: string;
 }
 
@@ -47,7 +48,12 @@ async function openDatabase(shop: ShopConfig, clock: Clock): Promise<Source> {
 const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a part of the crash matrix'));
 
 /** Runs one command of coffre in this process. `argv` holds --config and the command; --json is added. */
-export async function runHere(argv: readonly string[], clock: Clock, wrap: (vault: Vault) => Vault = (vault) => vault): Promise<Outcome> {
+export async function runHere(
+  argv: readonly string[],
+  clock: Clock,
+  wrap: (vault: Vault) => Vault = (vault) => vault,
+  folderAt: (folder: FilesystemVault, clock: Clock) => FilesystemVault = agreeing,
+): Promise<Outcome> {
   let status = 0;
   let stdout = '';
   let stderr = '';
@@ -72,7 +78,7 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
     },
   };
   const openVault: CliContext['adapters']['openVault'] = async (vault) =>
-    wrap(vault.type === 's3' ? await openStore(vault, clock) : agreeing(new FilesystemVault(vault, clock), clock));
+    wrap(vault.type === 's3' ? await openStore(vault, clock) : folderAt(new FilesystemVault(vault, clock), clock));
   const context: CliContext = {
     clock,
     io,
@@ -114,5 +120,5 @@ export async function runHere(argv: readonly string[], clock: Clock, wrap: (vaul
   } catch {
     stderr += stdout;
   }
-  return { status, json, stderr };
+  return { status, json, stdout, stderr };
 }

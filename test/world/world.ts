@@ -70,6 +70,13 @@ export interface World {
   coffre(args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>> }): Promise<Outcome>;
   /** The same, and the status must be 0. */
   ok(args: readonly string[]): Promise<Outcome>;
+  /**
+   * Runs the same program in this process, with adapters for files, folders and stores (no --to-db, no doctor, no daemon): a tenth of what a
+   * process costs. For what a test does again and again, and where it has bin/coffre do the same at least once.
+   */
+  here(args: readonly string[]): Promise<Outcome>;
+  /** The same, and the status must be 0. */
+  okHere(args: readonly string[]): Promise<Outcome>;
   /** Starts it and gives the process, for tests that kill it. */
   start(args: readonly string[]): ReturnType<typeof spawn>;
   writeConfig(options: WorldOptions): void;
@@ -161,6 +168,21 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     }
     return { status, stdout, stderr, json };
   };
+  const here: World['here'] = async (args) => {
+    // loaded by those who use it
+    const { runHere } = await import('../crash/composition.ts');
+    return await runHere(
+      ['--config', configFile, ...args],
+      systemClock,
+      (vault) => vault,
+      (folder) => folder,
+    );
+  };
+  const succeeded = (outcome: Outcome, args: readonly string[]): Outcome => {
+    if (outcome.status !== 0)
+      throw new Error(`coffre ${args.join(' ')} ended with ${outcome.status}\n${outcome.stdout}\n${outcome.stderr}`);
+    return outcome;
+  };
   return {
     dir,
     configFile,
@@ -172,12 +194,9 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     recovery,
     shop: 'dupont',
     coffre,
-    async ok(args) {
-      const outcome = await coffre(args);
-      if (outcome.status !== 0)
-        throw new Error(`coffre ${args.join(' ')} ended with ${outcome.status}\n${outcome.stdout}\n${outcome.stderr}`);
-      return outcome;
-    },
+    ok: async (args) => succeeded(await coffre(args), args),
+    here,
+    okHere: async (args) => succeeded(await here(args), args),
     start: (args) =>
       spawn(COFFRE, ['--config', configFile, '--json', ...args], {
         stdio: ['ignore', 'pipe', 'pipe'],
