@@ -6,22 +6,14 @@ import { printable } from '../../host/gnu-tar.ts';
 import type { Host } from '../../host/host.ts';
 import { NulRecords } from '../../host/nul-records.ts';
 import type { BytePath } from '../../source/source.ts';
+import type { Seen } from './entry-differences.ts';
 import { checkEnd, failed } from './remote-program.ts';
 
 /** What find says of one path. */
-export interface Scanned {
-  /** As find's `%y` has it: f, d, l, p, b, c, s. */
-  readonly type: string;
-  readonly sizeBytes: number;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtimeNs: bigint;
+export interface Scanned extends Seen {
   readonly ctimeNs: bigint;
   /** Device and inode. */
   readonly inode: string;
-  /** Of a symbolic link; empty otherwise. */
-  readonly target: BytePath;
 }
 
 const FORMAT = '%y %s %m %U %G %T@ %C@ %D:%i %P\\0%l\\0';
