@@ -60,6 +60,22 @@ export function checkInPlaceOptions(options: RestoreOptions): void {
   }
   const idle = used(['toDir', 'toDatabase', 'toHost', 'overwrite', 'keepOld', 'passwordFile', 'definers']);
   if (idle) throw new CoffreError('E_USAGE', `--in-place says where to, and that it is written over: leave --${flagOf(idle)} out`);
+  const where = used([
+    'at',
+    'snapshot',
+    'source',
+    'from',
+    'secrets',
+    'domain',
+    'keepOpen',
+    'skipSafety',
+    'delete',
+    'checksum',
+    'keepSetuid',
+  ]);
+  const chosen = options.path.length > 0 ? 'path' : options.table.length > 0 ? 'table' : where;
+  if (options.rollback && chosen !== undefined)
+    throw new CoffreError('E_USAGE', `--rollback goes back to what was there: leave --${flagOf(chosen)} out`);
   if (options.source === 'server') throw new CoffreError('E_USAGE', '--in-place is for a shop, not for a whole machine');
   if (options.table.length > 0 && options.source !== 'database')
     throw new CoffreError('E_USAGE', '--table is about the database: --in-place --source database');
@@ -99,11 +115,11 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
   };
   const { open } = await lookInPlace(shop.name, runId, caller);
   if (options.rollback && open === null) {
-    await clearOpenRestore(catalog, shop.name);
+    if (!options.dryRun) await clearOpenRestore(catalog, shop.name);
     return await rollBackDone(catalog, shop);
   }
   const planned = open !== null && !saysWhen(options) ? null : await plan(config, catalog, shop, options, runId);
-  if (options.dryRun) return await dryRun(config, shop, planned, open, caller);
+  if (options.dryRun) return await dryRun(config, shop, planned, open, caller, options.rollback === true);
   await held.take();
   try {
     await startRun(catalog, clock, {
@@ -169,15 +185,39 @@ async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options:
   };
 }
 
-async function dryRun(config: Config, shop: ShopConfig, planned: Planned | null, open: OpenRestore | null, caller: InPlaceCaller) {
+async function dryRun(
+  config: Config,
+  shop: ShopConfig,
+  planned: Planned | null,
+  open: OpenRestore | null,
+  caller: InPlaceCaller,
+  rollback: boolean,
+) {
   if (planned === null) {
     const { step, order } = open as OpenRestore;
-    const document = { shop: shop.name, dryRun: true, open: { step, request: order.request } };
-    return { document, text: `dry run: a restore of ${shop.name} is open, at the step ${step}; the command would go on with it` };
+    const document = { shop: shop.name, dryRun: true, rollback, open: { step, request: order.request } };
+    const would = rollback
+      ? `the command would ${wayBack(open as OpenRestore)}`
+      : 'the command would go on with it; with --rollback it would go back';
+    return { document, text: `dry run: a restore of ${shop.name} is open, at the step ${step}; ${would}` };
   }
   const { notes } = await preflightInPlace(planned.order, caller);
   const { document, text } = describePlan(config, shop, planned.tasks, null, null);
   return { document: { ...document, notes }, text: [text, ...notes.map((note) => `note: ${note}`)].join('\n') };
+}
+
+/** What `--rollback` does of an open restore, in words. */
+export function wayBack({ order, safety, swapped }: Pick<OpenRestore, 'order' | 'safety' | 'swapped'>): string {
+  if (!swapped) return 'remove what was loaded beside, and open the shop as it was';
+  const database = order.database ? ['put the old tables back'] : [];
+  const files = order.files
+    ? [
+        safety?.files
+          ? `restore what differs of the files from the safety snapshot ${safety.files}`
+          : 'fail where a file was replaced already, for no safety snapshot of them was taken',
+      ]
+    : [];
+  return `${[...database, ...files].join(', ')}, and open the shop`;
 }
 
 /** The last restore in place that ended is gone back from by a restore of its safety snapshots. */

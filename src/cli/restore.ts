@@ -41,7 +41,10 @@ export function registerRestore(program: Command, context: CliContext): void {
       '--in-place',
       'the running shop, files and database together, into its own tree and database, by the restore unit as the tree’s owner: a safety snapshot of what is there, the maintenance page, all loaded beside and checked, then swapped; killed anywhere, the same command goes on',
     )
-    .option('--rollback', 'with --in-place: back to what was there before a restore in place that did not end')
+    .option(
+      '--rollback',
+      'with --in-place: back to what was there before a restore in place that did not end. After one that ended nothing is changed: the commands are printed that restore its safety snapshots',
+    )
     .option('--skip-safety', 'with --in-place: no safety snapshot of the present state first')
     .addOption(
       new Option(
@@ -94,7 +97,7 @@ export function registerRestore(program: Command, context: CliContext): void {
         '\nOver the live database, keeping what was there; and one table of it, as it was yesterday:\n' +
         '  coffre restore dupont --to-database "mysql://root@localhost/dupont?socketPath=/run/mysqld/mysqld.sock" --overwrite --keep-old\n' +
         '  coffre restore dupont --at 2026-11-20T04:00 --to-database mysql://coffre_restore@127.0.0.1/dupont --password-file /etc/coffre/restore.password --table ps_cart_rule --overwrite\n' +
-        '\nThe running shop as it was yesterday, files and database together; if it is not what was wanted, back; its images alone:\n' +
+        '\nThe running shop as it was yesterday, files and database together; if that did not end, back (if it did, its last lines say how); its images alone:\n' +
         '  coffre restore dupont --in-place --at 2026-11-20T04:00\n' +
         '  coffre restore dupont --in-place --rollback\n' +
         '  coffre restore dupont --in-place --source files --path img\n' +

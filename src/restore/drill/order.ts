@@ -148,13 +148,34 @@ async function chosenSnapshots(
   if (snapshot !== null) {
     const one = await getSnapshot(catalog, snapshot);
     if (one.shop === shop.name && one.copies.some((copy) => copy.vault === vault)) return [one];
-    throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${snapshot} in ${vault}`);
+    const others = one.shop === shop.name ? one.copies.map((copy) => copy.vault) : [];
+    throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${snapshot} in ${vault}`, {
+      hint:
+        others.length > 0 ? `it is in ${others.join(', ')}: --from names one` : `coffre snapshots ${shop.name} lists those that there are`,
+    });
   }
   const snapshots = await listSnapshots(catalog, shop.name);
   const tell = (instant: Temporal.Instant): string => instant.toZonedDateTimeISO(config.timezone).toString();
-  return (sources ?? drilledSources(shop)).map((source) =>
-    chooseSnapshot(snapshots, { shop: shop.name, source, at: null, from: vault, tell }),
-  );
+  return (sources ?? drilledSources(shop)).map((source) => {
+    const elsewhere = vaultsOf(snapshots, source);
+    if (elsewhere.includes(vault)) return chooseSnapshot(snapshots, { shop: shop.name, source, at: null, from: vault, tell });
+    throw nothingThere(shop.name, source, vault, elsewhere);
+  });
+}
+
+/** Those that hold any snapshot of the source. */
+const vaultsOf = (snapshots: readonly SnapshotWithCopies[], source: SourceKind): readonly string[] => [
+  ...new Set(snapshots.flatMap((one) => (one.source === source ? one.copies.map((copy) => copy.vault) : []))),
+];
+
+/** A vault that a shop was given lately has nothing of it until a catch-up has brought it there. Pure. */
+export function nothingThere(shop: string, source: SourceKind, vault: string, elsewhere: readonly string[]): CoffreError {
+  return new CoffreError('E_UNKNOWN_SNAPSHOT', `${shop}: no snapshot of ${source} in ${vault} yet`, {
+    hint:
+      elsewhere.length === 0
+        ? `coffre backup ${shop} --source ${source} takes one`
+        : `coffre catch-up ${shop} copies there what ${elsewhere.join(' and ')} ${elsewhere.length === 1 ? 'has' : 'have'} (the daemon does when it can); until then: coffre drill ${shop} --from ${elsewhere[0]}`,
+  });
 }
 
 /** A whole machine is restored when it is asked for by name. */

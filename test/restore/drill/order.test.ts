@@ -10,7 +10,7 @@ import {
   verifyEvidence,
 } from '../../../src/restore/drill/evidence.ts';
 import { formerImages } from '../../../src/restore/drill/former-images.ts';
-import { vaultInTurn } from '../../../src/restore/drill/order.ts';
+import { nothingThere, vaultInTurn } from '../../../src/restore/drill/order.ts';
 import { spaceNeeded } from '../../../src/restore/drill/place.ts';
 import { fingerprint, makeSigningKey } from '../../../src/segment/signing-key.ts';
 import type { IndexEntry } from '../../../src/source/source.ts';
@@ -40,6 +40,14 @@ describe('whose turn it is', () => {
     expect(() => vaultInTurn(config, shop(), 'd', last())).toThrow(expect.objectContaining({ code: 'E_UNKNOWN_VAULT' }));
     expect(() => vaultInTurn(config, shop(['d']), null, last())).toThrow(expect.objectContaining({ code: 'E_CONFIG' }));
   });
+});
+
+test('a vault that is new to the shop - the catch-up comes first; without any snapshot a backup', () => {
+  expect(nothingThere('dupont', 'database', 'offsite', ['nas'])).toMatchObject({
+    code: 'E_UNKNOWN_SNAPSHOT',
+    hint: 'coffre catch-up dupont copies there what nas has (the daemon does when it can); until then: coffre drill dupont --from nas',
+  });
+  expect(nothingThere('dupont', 'files', 'nas', []).hint).toBe('coffre backup dupont --source files takes one');
 });
 
 test('the space it takes - files with their blocks; a database with a server of its own, with keys and log', () => {
