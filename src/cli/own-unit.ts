@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { type Hearing, hearUnit } from '../restore/ask-unit.ts';
-import type { UnitRequest } from '../restore/request.ts';
+import type { UnitRequest } from '../restore/unit-protocol.ts';
 import { SCRATCH_USERS, systemUsers } from './scratch-users.ts';
 
 /** What it made is removed by then. */

@@ -2,7 +2,7 @@
 import { openCatalog } from '../catalog/open.ts';
 import { readRequest } from '../catalog/requests.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
-import type { UnitRequest } from '../restore/request.ts';
+import type { UnitRequest } from '../restore/unit-protocol.ts';
 import { actOnRequest } from '../schedule/request-desk.ts';
 import { failRequest, type ProgressDeps } from '../schedule/request-progress.ts';
 import { runRequest } from '../schedule/request-run.ts';

@@ -23,8 +23,8 @@ import {
   type SafetySnapshots,
 } from '../restore/in-place.ts';
 import { recordInPlaceRates } from '../restore/in-place-rates.ts';
-import type { UnitRequest } from '../restore/request.ts';
 import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
+import type { UnitRequest } from '../restore/unit-protocol.ts';
 import { newId } from '../segment/id.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext, Invocation } from './context.ts';

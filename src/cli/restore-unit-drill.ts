@@ -11,7 +11,7 @@ import { formerImages } from '../restore/drill/former-images.ts';
 import { clearPlace, lockDrills, makeDrillsDir, makePlace, scratchDatabase, sweep } from '../restore/drill/place.ts';
 import { type DrillPorts, dropDatabase, runDrill, withDatabase } from '../restore/drill/run.ts';
 import { shopIdentities, trustedKeys } from '../restore/keys.ts';
-import type { DrillRequest } from '../restore/request.ts';
+import type { DrillRequest } from '../restore/unit-protocol.ts';
 import { readIndex } from '../segment/index-file.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import { scratchOwner, type UnitDeps, type UnitTask } from './restore-unit-task.ts';

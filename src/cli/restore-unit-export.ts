@@ -6,7 +6,7 @@ import { CoffreError } from '../errors.ts';
 import { exportShop } from '../restore/export.ts';
 import { demandRoom, exportFile, makeExportFolder, sweepExports } from '../restore/export-place.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
-import type { ExportRequest } from '../restore/request.ts';
+import type { ExportRequest } from '../restore/unit-protocol.ts';
 import type { Vault } from '../vault/vault.ts';
 import { demandUnattended, scratchOwner, type UnitDeps, type UnitTask } from './restore-unit-task.ts';
 import { findShop } from './shop.ts';

@@ -6,7 +6,7 @@ import { CoffreError } from '../errors.ts';
 import { restoreFiles } from '../restore/execute.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../restore/keys.ts';
 import { compilePaths } from '../restore/paths.ts';
-import type { FilesRequest } from '../restore/request.ts';
+import type { FilesRequest } from '../restore/unit-protocol.ts';
 import type { Vault } from '../vault/vault.ts';
 import { filesTargetOptions, landedFiles } from './restore-files.ts';
 import { demandUnattended, type Owner, ownerOf, type UnitDeps, type UnitTask } from './restore-unit-task.ts';

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import type { RestoreDeps } from '../restore/execute.ts';
-import type { UnitRequest } from '../restore/request.ts';
+import type { UnitRequest } from '../restore/unit-protocol.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import { strangerAs, systemUsers } from './scratch-users.ts';
 

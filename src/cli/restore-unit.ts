@@ -15,7 +15,7 @@ import {
   type RestoreEvent,
   type UnitRequest,
   type UnitRequestKind,
-} from '../restore/request.ts';
+} from '../restore/unit-protocol.ts';
 import type { RestoreAdapters } from './adapters.ts';
 import type { CliContext } from './context.ts';
 import { drillTask } from './restore-unit-drill.ts';

@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { DamagedCopy } from './damaged-copy.ts';
 import type { RestoreProgress } from './progress.ts';
-import { ALIVE_EVERY_MS, parseEvent, type UnitRequest } from './request.ts';
+import { ALIVE_EVERY_MS, parseEvent, type UnitRequest } from './unit-protocol.ts';
 
 /**
  * A unit that lives says so every ALIVE_EVERY_MS, from its beginning on (request.ts). Its process can be gone, or hang in the kernel, and its

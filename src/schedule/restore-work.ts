@@ -10,7 +10,7 @@ import type { Config, ShopConfig } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
 import type { InPlaceStep, SafetySnapshots } from '../restore/in-place.ts';
-import type { UnitRequest } from '../restore/request.ts';
+import type { UnitRequest } from '../restore/unit-protocol.ts';
 import { newId } from '../segment/id.ts';
 import type { SourceKind } from '../source/source.ts';
 import { backupFigures } from './backup-figures.ts';
@@ -36,7 +36,14 @@ export async function restoreForRequest(deps: RestoreWorkDeps, work: Work, reque
     {
       ...deps,
       ask: (asked, { onDamaged, onProgress, onStep, signal }) =>
-        askRestoreUnit(asked as UnitRequest, { clock: deps.clock, socket, signal, onStep: (step) => onStep(step as InPlaceStep), onProgress, onDamaged }),
+        askRestoreUnit(asked as UnitRequest, {
+          clock: deps.clock,
+          socket,
+          signal,
+          onStep: (step) => onStep(step as InPlaceStep),
+          onProgress,
+          onDamaged,
+        }),
       takeSafety: (shop, sources, signal) => takeSafety(deps, work, shop, sources, signal),
     },
     work,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CoffreError } from '../../src/errors.ts';
 import { askRestoreUnit } from '../../src/restore/ask-unit.ts';
-import { ALIVE_EVERY_MS, type UnitRequest } from '../../src/restore/request.ts';
+import { ALIVE_EVERY_MS, type UnitRequest } from '../../src/restore/unit-protocol.ts';
 import { FakeClock } from '../fake-clock.ts';
 
 const REQUEST: UnitRequest = { kind: 'export', request: '0'.repeat(26), shop: 'dupont', snapshots: [], keep: [] };

@@ -4,7 +4,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
 import type { InPlaceRequest, SafetySnapshots } from '../../src/restore/in-place.ts';
-import type { RestoreEvent } from '../../src/restore/request.ts';
+import type { RestoreEvent } from '../../src/restore/unit-protocol.ts';
 import { newId } from '../../src/segment/id.ts';
 import { type InPlaceSetting, OWNER } from './in-place-setting.ts';
 

@@ -13,8 +13,8 @@ import type { SourceKind } from '../../source/source.ts';
 import { chooseSnapshot } from '../choose.ts';
 import type { DamagedCopy } from '../damaged-copy.ts';
 import type { RestoreProgress } from '../progress.ts';
-import type { DrillRequest } from '../request.ts';
 import { pinSnapshot, recordDamage } from '../restore-run.ts';
+import type { DrillRequest } from '../unit-protocol.ts';
 import { type DrillFacts, type Evidence, evidenceText, makeEvidence, type SignedEvidence, signEvidence } from './evidence.ts';
 import { DrillVerdict } from './verdict.ts';
 
