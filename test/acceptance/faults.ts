@@ -62,7 +62,7 @@ export function heldBytes(folder: string): number {
 
 /** `billing level` of each vault equals what find and the store's own listing say, to the byte. */
 export async function meteredExactly(world: World): Promise<void> {
-  const { json } = await world.ok(['billing', 'level']);
+  const { json } = await world.okHere(['billing', 'level']);
   const levels = Object.fromEntries(json.vaults.map((one: { vault: string; levelBytes: number }) => [one.vault, one.levelBytes]));
   expect(levels.offsite ?? 0, 'level of offsite').toBe((await inventory(world.bucket)).totalBytes);
   expect(levels.nas ?? 0, 'level of nas').toBe(heldBytes(world.nasPath));
@@ -75,7 +75,7 @@ export async function recovers(world: World, root: string | null): Promise<Outco
   await meteredExactly(world);
   if (root !== null) {
     const directory = join(world.dir, `back-${randomBytes(4).toString('hex')}`);
-    await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', directory]);
+    await world.okHere(['restore', 'dupont', '--source', 'files', '--to-dir', directory]);
     expect(execFileSync('diff', ['-r', root, directory]).toString()).toBe('');
     rmSync(directory, { recursive: true });
   }

@@ -87,7 +87,7 @@ function change(root: string, content: string, directories: readonly number[], t
 async function meteredExactly(world: World): Promise<void> {
   const deadline = systemClock.monotonicMs() + 20_000;
   for (;;) {
-    const level = (await world.ok(['billing', 'level'])).json;
+    const level = (await world.okHere(['billing', 'level'])).json;
     const { totalBytes } = await inventory(world.bucket);
     if (level.levelBytes !== totalBytes && systemClock.monotonicMs() < deadline) continue;
     expect(level.levelBytes).toBe(totalBytes);
@@ -125,15 +125,17 @@ describe('a backup killed with SIGKILL', () => {
       // nothing is left of a run that the last kill came too late for, and on a busy machine the first ones' locks may have ended
       const isLeft = [...there.values()].some((startedMs) => systemClock.monotonicMs() - startedMs < TAKEN_UP_WITHIN_MS - 10_000);
       await run(world, null, there, twice);
-      const [snapshot] = (await world.ok(['snapshots', 'dupont'])).json.snapshots;
+      // what else is asked in each round is asked of bin/coffre in the first one and at the end
+      const ok = round === 0 ? world.ok : world.okHere;
+      const [snapshot] = (await ok(['snapshots', 'dupont'])).json.snapshots;
       adoptions += snapshot.reusedSegments;
       if (isLeft) expect(snapshot.reusedSegments, 'segments adopted').toBeGreaterThan(0);
       // prune takes nothing that any snapshot names
-      await world.ok(['prune', 'dupont']);
-      expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+      await ok(['prune', 'dupont']);
+      expect((await ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
       await meteredExactly(world);
       const target = join(world.dir, 'back');
-      await world.ok(['restore', 'dupont', '--to-dir', target, '--snapshot', snapshot.id]);
+      await ok(['restore', 'dupont', '--to-dir', target, '--snapshot', snapshot.id]);
       expect(execFileSync('diff', ['-r', root, target]).toString()).toBe('');
       rmSync(target, { recursive: true });
     }
@@ -146,7 +148,7 @@ describe('a backup killed with SIGKILL', () => {
     const newest = (await world.ok(['snapshots', 'dupont'])).json.snapshots[0];
     let left = 0;
     for (;;) {
-      await world.ok(['prune', 'dupont']);
+      await world.okHere(['prune', 'dupont']);
       await meteredExactly(world);
       left = (await inventory(world.bucket, 'prod/dupont/')).versions.length;
       // its segments, index and manifest, and the shop's sealed identity

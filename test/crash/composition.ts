@@ -1,4 +1,4 @@
-// A composition root for the crash matrix: what main.ts and restore-main.ts compose of folders and stores, with every port in reach.
+// A composition root for the crash matrix, and for tests that run commands in their own process: what main.ts and restore-main.ts compose of folders and stores, with every port in reach.
 import { Temporal } from 'temporal-polyfill';
 import type { CliContext } from '../../src/cli/context.ts';
 import type { Io } from '../../src/cli/io.ts';
@@ -45,7 +45,7 @@ async function openDatabase(shop: ShopConfig, clock: Clock): Promise<Source> {
   return await openShopDatabase(shop, localHost, (database) => new DatabaseSource(database, { clock }));
 }
 
-const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a part of the crash matrix'));
+const notHere = (): Promise<never> => Promise.reject(new CoffreError('E_INTERNAL', 'not a part of this composition: run bin/coffre'));
 
 /** Runs one command of coffre in this process. `argv` holds --config and the command; --json is added. */
 export async function runHere(
@@ -85,8 +85,9 @@ export async function runHere(
     adapters: {
       openVault,
       prepareVault: async (vault) => void (await new FilesystemVault(vault, clock).initialise()),
-      async openSource(shop) {
-        if (shop.files === null) return await openDatabase(shop, clock);
+      async openSource(shop, kind) {
+        if (shop.host.type !== 'local' || kind === 'server') return await notHere();
+        if (kind === 'database' || shop.files === null) return await openDatabase(shop, clock);
         return new ShopTreeSource(shop.files, localHost, (files) => new FilesSource(files, localHost, clock));
       },
       previewShop: notHere,
