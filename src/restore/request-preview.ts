@@ -9,10 +9,17 @@ import { chooseSnapshot } from './choose.ts';
 export const RESTORED_SOURCES = ['database', 'files'] as const;
 export type RestoredKind = (typeof RESTORED_SOURCES)[number];
 
+/** RFC 3339, to the nanosecond at most: Temporal knows nothing finer. */
+export const instantText = z.iso.datetime({ offset: true }).regex(/^[^.]*(?:\.\d{1,9}[^\d.].*)?$/);
+/** What an operator's terminal and mail show as it is: no control character, none that turns the direction of what comes after it. */
+export const ONE_LINE = /^[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]*$/u;
+/** Names and patterns together: the restore unit is told them in one line. */
+const MOST_WANTED_BYTES = 48 * 1024;
+
 /** What can be asked for: names and patterns inside the shop, never a place. */
 export const wantedSchema = z.strictObject({
   /** As it was then; null: the newest. */
-  at: z.iso.datetime({ offset: true }).nullable(),
+  at: instantText.nullable(),
   /** null: what tables and paths mean, else all that the shop has. */
   sources: z.array(z.enum(RESTORED_SOURCES)).min(1).max(2).nullable(),
   tables: z.array(z.string().regex(/^[^\p{C}/\\`'"]{1,64}$/u)).max(500),
@@ -27,9 +34,14 @@ const AHEAD_MS = 60_000;
  * Patterns are of paths inside the shop's tree. Throws E_USAGE for one that is absolute, goes up, or is none: such a thing would match
  * nothing, and whoever wrote it meant a place.
  */
-export function checkWanted({ paths }: Wanted): void {
+export function checkWanted({ paths, tables }: Wanted): void {
+  if (Buffer.byteLength(JSON.stringify([paths, tables])) > MOST_WANTED_BYTES) {
+    throw new CoffreError('E_USAGE', 'these are more tables and paths than can be asked for at once', {
+      hint: 'name a folder, or ask for all',
+    });
+  }
   for (const path of paths) {
-    const isInside = !path.startsWith('/') && !path.split('/').includes('..') && !/\p{Cc}/u.test(path);
+    const isInside = !path.startsWith('/') && !path.split('/').includes('..') && ONE_LINE.test(path);
     if (!isInside) {
       throw new CoffreError('E_USAGE', `${JSON.stringify(path)} is no path inside the shop`, {
         hint: 'from the top of the shop’s tree, without a slash before it: img/p, or config/*.php',

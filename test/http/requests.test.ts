@@ -77,6 +77,10 @@ test('an owner asks for what cannot be, or does a thing twice - told what is wro
 test.each([
   { paths: ['/etc'] },
   { paths: ['.'] },
+  { paths: ['img/\u202egpj.exe'] },
+  { paths: Array.from({ length: 60 }, (_, at) => `${at}/${'x'.repeat(1000)}`) },
+  { at: '2026-11-23T10:00:00.1234567891Z' },
+  { reason: 'the disk\n\u001b[2J' },
   { paths: ['../../etc/passwd'] },
   { tables: ['a`b'] },
   { tables: ['../x'] },
