@@ -184,6 +184,30 @@ export async function openBreachesOf(
     .execute();
 }
 
+/**
+ * Cases that wait and concern none of these shops, each with its vaults: their clients have left the configuration, and are to be told all
+ * the same. What was found among the daemon's own objects concerns whoever uses the vault, and nobody where none does.
+ */
+export async function breachesOfOthers(
+  db: Kysely<Tables>,
+  shops: Iterable<{ readonly name: string; readonly vaults: readonly string[] }>,
+  daemonShop: string,
+): Promise<BreachCase[]> {
+  const declared = new Set<string>();
+  const used = new Set<string>();
+  for (const { name, vaults } of shops) {
+    declared.add(name);
+    for (const vault of vaults) used.add(vault);
+  }
+  const others: BreachCase[] = [];
+  for (const row of await listBreaches(db, { all: false })) {
+    const incidents = await incidentsOfBreach(db, row.id);
+    const isSeen = incidents.some(({ shop, vault }) => declared.has(shop) || (shop === daemonShop && used.has(vault)));
+    if (!isSeen && incidents.some(({ shop }) => shop !== daemonShop)) others.push(row);
+  }
+  return others;
+}
+
 /** In the order in which they were found. */
 export async function incidentsOfBreach(db: Kysely<Tables>, caseId: string): Promise<Incident[]> {
   return await db

@@ -1,12 +1,14 @@
 // `coffre status`: one screen that says whether one may sleep. Exit status 1 when anything is red.
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
+import { breachesOfOthers, breachState } from '../catalog/breaches.ts';
 import { type ChannelTrouble, channelTroubles } from '../catalog/messages.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { readStatus } from '../schedule/read-status.ts';
 import type { ShopStatus } from '../schedule/status.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { neededDaemon } from './needed-daemon.ts';
@@ -22,7 +24,7 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const { statuses, troubles, unbilled, daemon } = await (invocation.readsCatalog()
+        const { breaches, statuses, troubles, unbilled, daemon } = await (invocation.readsCatalog()
           ? statusHere(context, invocation, shopName)
           : statusOfDaemon(invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
@@ -39,13 +41,16 @@ export function registerStatus(program: Command, context: CliContext): void {
                   ? new CoffreError('E_RED', `nobody can be told by ${troubles.map(({ channel }) => channel).join(' and ')}`)
                   : unbilled.length > 0
                     ? new CoffreError('E_RED', 'a statement that is due was not issued')
-                    : null;
+                    : breaches.length > 0
+                      ? new CoffreError('E_RED', 'a client who left has to be told of tampering or loss')
+                      : null;
         return {
-          document: { ok: failure === null, daemon, shops: statuses, notifications: troubles.map(troubleDocument), unbilled },
+          document: { ok: failure === null, daemon, shops: statuses, notifications: troubles.map(troubleDocument), unbilled, breaches },
           text: [
             describe(statuses, invocation.timezone(), daemon),
             ...troubles.map((trouble) => describeTrouble(trouble, invocation.timezone())),
             ...unbilled.map(describeUnbilled),
+            ...breaches.map((row) => describeBreach(row, invocation.timezone())),
           ].join('\n'),
           ...(failure ? { failure } : {}),
         };
@@ -56,12 +61,22 @@ export function registerStatus(program: Command, context: CliContext): void {
 /** As the daemon tells it: why a shop is red, and notes, to administrators alone. */
 type ToldStatus = Omit<ShopStatus, 'red' | 'notes'> & Partial<Pick<ShopStatus, 'red' | 'notes'>>;
 
+interface UntoldBreach {
+  readonly id: string;
+  readonly vault: string;
+  /** RFC 3339. */
+  readonly deadline: string;
+  readonly overdue: boolean;
+}
+
 interface Statuses {
   readonly statuses: readonly ToldStatus[];
   /** Channels over which nobody can be told; the daemon's metrics and log tell of them too. */
   readonly troubles: readonly ChannelTrouble[];
   /** Contracts of which the daemon should have issued a statement. */
   readonly unbilled: readonly string[];
+  /** Cases that are of no declared shop. */
+  readonly breaches: readonly UntoldBreach[];
   readonly daemon: DaemonStanding;
 }
 
@@ -76,6 +91,7 @@ async function statusHere(context: CliContext, invocation: Invocation, shopName:
     statuses,
     troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [],
     unbilled: shopName === undefined ? await unbilledOf(config, catalog, context.clock.now()) : [],
+    breaches: shopName === undefined ? await untoldBreaches(config, catalog, nowMs) : [],
     daemon: await daemonStanding(config, catalog, statuses),
   };
 }
@@ -90,6 +106,7 @@ async function statusOfDaemon(invocation: Invocation, shopName: string | undefin
     statuses: [(await daemon.read(`/shops/${encodeURIComponent(shopName)}/status`, invocation.signal)) as ToldStatus],
     troubles: [],
     unbilled: [],
+    breaches: [],
     daemon: RUNNING,
   };
 }
@@ -102,23 +119,35 @@ async function unbilledOf({ contracts }: Config, catalog: Catalog, now: Temporal
 }
 
 /** What is no client's business is not told to one. */
-async function troublesOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<Pick<Statuses, 'troubles' | 'unbilled'>> {
+async function troublesOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<Pick<Statuses, 'troubles' | 'unbilled' | 'breaches'>> {
   try {
-    const { notifications, unbilled } = (await daemon.read('/service', signal)) as {
+    const { breaches, notifications, unbilled } = (await daemon.read('/service', signal)) as {
       notifications?: (Omit<ChannelTrouble, 'since'> & { readonly since: string })[];
       unbilled?: string[];
+      breaches?: UntoldBreach[];
     };
     // a daemon of before does not tell
     const troubles = (notifications ?? []).map((trouble) => ({
       ...trouble,
       since: Temporal.Instant.from(trouble.since).epochMilliseconds,
     }));
-    return { troubles, unbilled: unbilled ?? [] };
+    return { troubles, unbilled: unbilled ?? [], breaches: breaches ?? [] };
   } catch (error) {
-    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return { troubles: [], unbilled: [] };
+    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return { troubles: [], unbilled: [], breaches: [] };
     throw error;
   }
 }
+
+async function untoldBreaches({ shops }: Config, catalog: Catalog, nowMs: number): Promise<UntoldBreach[]> {
+  const rows = await breachesOfOthers(catalog.db, shops.values(), DAEMON_SHOP);
+  return rows.map((row) => ({
+    ...{ id: row.id, vault: row.vault, deadline: sinceText(row.deadline) },
+    overdue: breachState(row, nowMs) === 'overdue',
+  }));
+}
+
+const describeBreach = ({ deadline, id, overdue, vault }: UntoldBreach, timezone: string): string =>
+  `RED   vault ${vault}: tampering or loss, case ${id}, of a shop that is declared no more: ${overdue ? 'OVERDUE: ' : ''}its client has to be told by ${formatInstant(Temporal.Instant.from(deadline), timezone)}; coffre breach show ${id}`;
 
 const describeUnbilled = (contract: string): string =>
   `RED   contract ${contract}: a statement that is due was not issued; coffre billing statement --contract ${contract} --month YYYY-MM --issue says why`;

@@ -2,9 +2,11 @@
 import { sql } from 'kysely';
 import * as z from 'zod';
 import { overdueContracts } from '../billing/due-statements.ts';
+import { breachesOfOthers, breachState } from '../catalog/breaches.ts';
 import { channelTroubles } from '../catalog/messages.ts';
 import type { Service } from '../schedule/service.ts';
 import { TASK_KINDS } from '../schedule/task.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { principalOf } from './auth.ts';
 import { idField, instant, instantOf, sourceKind } from './fields.ts';
 import { type Access, ADMIN, EVERY_ROLE } from './principal.ts';
@@ -50,6 +52,9 @@ const serviceDocument = z.object({
     )
     .describe('channels over which nobody can be told'),
   unbilled: z.array(z.string()).describe('contracts of which the daemon should have issued a statement'),
+  breaches: z
+    .array(z.object({ id: idField, vault: z.string(), deadline: instant, overdue: z.boolean() }))
+    .describe('cases of tampering or loss whose clients were not told, and that are of no declared shop: no shop is red for them'),
 });
 
 export function registerService(api: Api, service: Service): void {
@@ -117,6 +122,10 @@ export function registerService(api: Api, service: Service): void {
           ...{ ...trouble, since: instantOf(since), code, error: errorFor(principal, { code, message: error }).message },
         })),
         unbilled: await overdueContracts(catalog.db, config.contracts.values(), clock.now()),
+        breaches: (await breachesOfOthers(catalog.db, config.shops.values(), DAEMON_SHOP)).map((row) => ({
+          ...{ id: row.id, vault: row.vault, deadline: instantOf(row.deadline) },
+          overdue: breachState(row, clock.nowMs()) === 'overdue',
+        })),
       };
     },
   );

@@ -1,8 +1,10 @@
 // What is red now, as it is told to people: from the survey of the shops and the state of the daemon, in words without anybody's data. Pure.
 
+import { type BreachCase, breachState } from '../catalog/breaches.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { Alarm, AlarmKind } from '../schedule/alarm.ts';
 import type { Service } from '../schedule/service.ts';
+import { breachDetail } from '../schedule/status-breach.ts';
 import type { SourceStatus } from '../schedule/status-source.ts';
 import type { ShopSurvey } from '../schedule/survey.ts';
 import { DAEMON_SHOP } from '../segment/layout.ts';
@@ -121,14 +123,22 @@ function awaitsFirstBackup({ lastRun, newestGood, nextRun }: SourceStatus): bool
 const isOfFirstBackup = ({ kind, source }: Alarm, sources: readonly SourceStatus[]): boolean =>
   UNTIL_FIRST_BACKUP.has(kind) && sources.some((one) => awaitsFirstBackup(one) && (source === null || source === one.source));
 
+/** What is red without being in the status of a declared shop. */
+export interface OfNoShop {
+  readonly unbilled?: readonly string[];
+  readonly breaches?: readonly BreachCase[];
+  /** Epoch milliseconds. */
+  readonly nowMs?: number;
+}
+
 /**
  * Of shops that were looked at. What is not known of a shop is in `unknown`: of it nothing is said to be green again. `early`: ids of what is
- * red only until a first backup has ended. `unbilled`: contracts whose statement is overdue.
+ * red only until a first backup has ended. `unbilled`: contracts whose statement is overdue; `breaches`: cases that are in no shop's status.
  */
 export function currentNotices(
   surveys: readonly ShopSurvey[],
   state: Pick<Service['state'], 'configProblem' | 'running'>,
-  unbilled: readonly string[] = [],
+  { breaches = [], nowMs = 0, unbilled = [] }: OfNoShop = {},
 ): { readonly red: readonly Notice[]; readonly unknown: ReadonlySet<string>; readonly early: ReadonlySet<string> } {
   const red = new Map<string, Notice>();
   const unknown = new Set<string>();
@@ -148,6 +158,11 @@ export function currentNotices(
   }
   if (state.configProblem !== null) add(noticeOf(DAEMON_SHOP, { ...nothing, kind: 'config', code: state.configProblem.code }));
   for (const contract of unbilled) add(noticeOf(DAEMON_SHOP, { ...nothing, kind: 'statement', source: contract }));
+  for (const row of breaches) {
+    const about = { source: breachDetail(row), vault: row.vault, code: null };
+    add(noticeOf(DAEMON_SHOP, { ...about, kind: 'breach' }));
+    if (breachState(row, nowMs) === 'overdue') add(noticeOf(DAEMON_SHOP, { ...about, kind: 'breach-overdue' }));
+  }
   for (const run of state.running) if (run.hung) add(noticeOf(run.shop, { ...nothing, kind: 'hung', source: run.source }));
   return { red: [...red.values()], unknown, early };
 }

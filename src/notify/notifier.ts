@@ -3,6 +3,7 @@
 import { hostname } from 'node:os';
 import { Temporal } from 'temporal-polyfill';
 import { overdueContracts } from '../billing/due-statements.ts';
+import { breachesOfOthers } from '../catalog/breaches.ts';
 import {
   forgetMessages,
   type MessageRow,
@@ -16,7 +17,7 @@ import { asCoffreError, type CoffreError } from '../errors.ts';
 import type { EventFields } from '../events.ts';
 import { newId } from '../segment/id.ts';
 import { DAEMON_SHOP } from '../segment/layout.ts';
-import { currentNotices } from './alarms.ts';
+import { currentNotices, type OfNoShop } from './alarms.ts';
 import { type Channel, channelsOf, send } from './channels.ts';
 import { decide, type Known, toKnown } from './decide.ts';
 import { untoldForecasts } from './forecasts.ts';
@@ -62,7 +63,7 @@ export class Notifier {
   #ping: { readonly atMs: number; readonly isRed: boolean; readonly failed: boolean } | null = null;
   #forgotAtMs = Number.NEGATIVE_INFINITY;
   #forecastAtMs: number;
-  #bills: { readonly atMs: number; readonly contracts: readonly string[] } | null = null;
+  #others: (OfNoShop & { readonly atMs: number }) | null = null;
 
   /** Goes on from what was told before. Throws E_CATALOG. */
   static async open(service: NotifierService, host: string = hostname()): Promise<Notifier> {
@@ -96,7 +97,7 @@ export class Notifier {
 
   /** One look, and whatever follows from it. */
   async tick(signal?: AbortSignal): Promise<void> {
-    const isRed = this.#look(await this.#unbilled());
+    const isRed = this.#look(await this.#ofNoShop());
     await this.#save();
     const channels = channelsOf(this.#service.config.notify);
     await this.#collectRequests(channels);
@@ -120,11 +121,11 @@ export class Notifier {
   }
 
   /** Whether anything is red for longer than the delay. */
-  #look(unbilled: readonly string[]): boolean {
+  #look(ofNoShop: OfNoShop): boolean {
     const { clock, config, state, survey } = this.#service;
     const nowMs = clock.nowMs();
     const surveys = survey.shops();
-    const { early, red, unknown } = currentNotices(surveys, state, unbilled);
+    const { early, red, unknown } = currentNotices(surveys, state, { ...ofNoShop, nowMs });
     const looked = new Set(surveys.map(({ shop }) => shop));
     const { delayMs, reminderMs } = config.notify;
     const decision = decide([...this.#known.values()], red, {
@@ -174,17 +175,16 @@ export class Notifier {
     }
   }
 
-  /** Contracts that the daemon should have billed by now; as they were while that cannot be read. */
-  async #unbilled(): Promise<readonly string[]> {
+  /** Contracts that the daemon should have billed by now, and cases of shops that left; as they were while that cannot be read. */
+  async #ofNoShop(): Promise<OfNoShop> {
     const { catalog, clock, config } = this.#service;
     const atMs = clock.monotonicMs();
-    if (this.#bills === null || atMs - this.#bills.atMs >= MINUTE_MS) {
-      const contracts = await overdueContracts(catalog.db, config.contracts.values(), clock.now()).catch(
-        () => this.#bills?.contracts ?? [],
-      );
-      this.#bills = { atMs, contracts };
-    }
-    return this.#bills.contracts;
+    const known = this.#others;
+    if (known !== null && atMs - known.atMs < MINUTE_MS) return known;
+    const unbilled = await overdueContracts(catalog.db, config.contracts.values(), clock.now()).catch(() => known?.unbilled ?? []);
+    const breaches = await breachesOfOthers(catalog.db, config.shops.values(), DAEMON_SHOP).catch(() => known?.breaches ?? []);
+    this.#others = { atMs, unbilled, breaches };
+    return this.#others;
   }
 
   /** What cannot be read now is told by a later look. */

@@ -287,12 +287,13 @@ export class RunningService implements Service {
         });
       }
       const jobs = jobsOf(config, await undeclaredShops(config, this.catalog));
+      // before it is in force: a catalog that cannot be written keeps the one before
+      await noteTerms(this.catalog, this.clock, config, this.#options.tools);
       await this.#scheduler.replaceJobs(jobs);
       this.#memory.resize(config.limits.memoryBytes, config.limits.concurrency);
       this.#config = config;
       this.#jobs = jobs.length;
       this.#configProblem = null;
-      await noteTerms(this.catalog, this.clock, config, this.#options.tools);
       for (const warning of config.warnings) this.log.warn({ event: 'config.warning' }, warning);
       if (JSON.stringify(config.listen) !== JSON.stringify(before.listen)) {
         this.log.warn({ event: 'config.warning' }, `${config.file}: listen is in force from the next start on`);

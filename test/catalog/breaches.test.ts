@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import {
+  breachesOfOthers,
   breachesOfPeriod,
   breachState,
   incidentsOfBreach,
@@ -152,6 +153,20 @@ test('incidents of before there were cases - those that are open and not acknowl
   await catalog.db.deleteFrom('breachIncidents').execute();
   await look('missing', { keys: ['k1'] });
   expect((await incidentsOfBreach(catalog.db, row?.id ?? '')).map(({ key }) => key)).toEqual(['k1']);
+});
+
+test('a client who left - the case is of no declared shop, and is told of all the same', async () => {
+  const { catalog, look } = await setting();
+  const others = async (...shops: { name: string; vaults: string[] }[]) => (await breachesOfOthers(catalog.db, shops, DAEMON_SHOP)).length;
+  await look('missing', { shop: DAEMON_SHOP, vault: 'nas' });
+  expect(await others()).toBe(0);
+  await look('missing', { shop: 'former' });
+  expect([await others(), await others({ name: 'dupont', vaults: ['offsite'] }), await others({ name: 'former', vaults: [] })]).toEqual([
+    1, 1, 0,
+  ]);
+  // of the same event a declared shop is red, and its case names the other one
+  await look('lock', { shop: 'dupont' });
+  expect(await others({ name: 'dupont', vaults: ['offsite'] })).toBe(0);
 });
 
 test('cases of a period - those that waited in it, not those that were sent before it or opened after it', async () => {

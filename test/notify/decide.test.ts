@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { currentNotices, type Notice, noticeOf } from '../../src/notify/alarms.ts';
 import { decide, GROUP_REST_MS, type Known } from '../../src/notify/decide.ts';
 import { composeMessage } from '../../src/notify/message.ts';
@@ -67,6 +67,20 @@ describe('currentNotices', () => {
   ])('%s - what is told only later', (_, source, expected) => {
     expect(early(source)).toEqual(expected);
   });
+});
+
+test('a case of a shop that is declared no more - the daemon is red for it, and redder past the deadline', () => {
+  const row = { id: '01kcase', vault: 'nas', deadline: 1000, sentAt: null, closedAt: null, openedAt: 0, lastIncidentAt: 0 };
+  const breaches = [{ ...row, sentBy: null, closedBy: null, reason: null }];
+  const kinds = (nowMs: number) =>
+    currentNotices([], { configProblem: null, running: [] }, { breaches, nowMs }).red.map(({ kind, vault }) => [kind, vault]);
+  expect([kinds(1000), kinds(1001)]).toEqual([
+    [['breach', 'nas']],
+    [
+      ['breach', 'nas'],
+      ['breach-overdue', 'nas'],
+    ],
+  ]);
 });
 
 describe('decide', () => {
