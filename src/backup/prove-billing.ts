@@ -220,7 +220,7 @@ async function proveStore(catalog: Catalog, vault: Vault, peak: PeakToProve, sig
   const of =
     peak.why === null
       ? `of ${peak.peakBytes} bytes at the peak of ${peak.contract} (${peak.at})`
-      : `${peak.contract}: the period's peak is not known any more (${peak.why})`;
+      : `${peak.contract}: the period's peak is not known (${peak.why})`;
   const open = unsettled === 0 ? '' : `; ${unsettled} under way`;
   const proven: Check = {
     ...named,

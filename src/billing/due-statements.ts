@@ -4,7 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
-import { ledgerSince } from './measure.ts';
+import { ledgerSince } from './ledger-start.ts';
 import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAfter, periodAt, periodBefore } from './period.ts';
 import { measuredPeriod } from './statement.ts';
 import type { BillingDeps } from './statement-rows.ts';

@@ -5,6 +5,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { beforeLedger, ledgerSince } from './ledger-start.ts';
 import { type LiveObject, liveAt } from './live-at.ts';
 import { calendarPeriod } from './month.ts';
 import { partDue, type Running, termText } from './period.ts';
@@ -110,6 +111,7 @@ export async function explainPeak(catalog: Catalog, request: ExplainRequest): Pr
     throw new CoffreError('E_STATEMENT_NONE', `contract ${contract.name} did not run in ${month}: ${termText(contract)}`);
   const peaks = await contractPeaks(catalog, contract, period);
   const { at, peakBytes } = peaks.sum;
+  const unknown = beforeLedger(await ledgerSince(db), period);
   const scope = scopeOf(contract);
   const covers = (name: string): boolean => scope.covers(name) && (shop === null || name === shop);
   if (shop !== null && !peaks.shops.some((one) => one.shop === shop))
@@ -156,7 +158,7 @@ export async function explainPeak(catalog: Catalog, request: ExplainRequest): Pr
     ...{ month, contract: contract.name, vault: contract.vault, peakBytes, at: text(at) as string },
     purposes: [...purposes].map(([purpose, one]) => ({ purpose, ...one, means: PURPOSES[purpose] })).sort((a, b) => b.bytes - a.bytes),
     shops: [...shops].map(([name, one]) => ({ shop: name, ...one })).sort((a, b) => b.bytes - a.bytes || (a.shop < b.shop ? -1 : 1)),
-    ...{ objects: largest, instead, limits: LIMITS },
+    ...{ objects: largest, instead, limits: unknown === null ? LIMITS : [unknown, ...LIMITS] },
   };
 }
 

@@ -1,10 +1,12 @@
 // The level: how many bytes a vault holds for us at an instant, by the ledger.
-import { type SqlBool, sql } from 'kysely';
+import { type Kysely, type SqlBool, sql } from 'kysely';
 import type { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
+import type { Tables } from '../catalog/tables.ts';
+import { CoffreError } from '../errors.ts';
 import { readLevels } from './anchors.ts';
 import { ledgerStart } from './chain.ts';
-import { detailGone } from './ledger-start.ts';
+import { beforeLedger, detailGone, ledgerSince } from './ledger-start.ts';
 
 export interface LevelFilter {
   readonly vault?: string | undefined;
@@ -19,6 +21,18 @@ export async function level(catalog: Catalog, filter: LevelFilter = {}): Promise
   for (const row of await levels(catalog, filter)) sum += row.levelBytes;
   return sum;
 }
+
+/** What is to come nobody measured, nor what was before the ledger began. Throws E_USAGE. */
+export async function requireKnown(db: Kysely<Tables>, at: Temporal.Instant, now: Temporal.Instant): Promise<void> {
+  // a clock beside ours may be ahead
+  if (at.epochMilliseconds > now.epochMilliseconds + AHEAD_MS) {
+    throw new CoffreError('E_USAGE', `${at} is still to come`, { hint: 'coffre billing forecast tells where the level is going' });
+  }
+  const why = beforeLedger(await ledgerSince(db), { end: at.add({ milliseconds: 1 }) });
+  if (why !== null) throw new CoffreError('E_USAGE', `${at}: ${why}`, { hint: 'what was held before that is not known' });
+}
+
+const AHEAD_MS = 60_000;
 
 export interface ShopLevel {
   readonly vault: string;

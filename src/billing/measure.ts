@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
-import { ledgerStart } from './chain.ts';
+import { ledgerSince } from './ledger-start.ts';
 import type { BillingPeriod } from './period.ts';
 import { type Measured, measuredPeriod, type StatementInput } from './statement.ts';
 import type { BillingDeps } from './statement-rows.ts';
@@ -22,13 +22,6 @@ export async function measureFor(
   // of nothing no peak is told: 0 bytes would be a measure
   const measured: Measured | null = unmeasured === billed.to ? null : { period: billed, peaks: await peaks(catalog, contract, billed) };
   return { measured, unmeasured };
-}
-
-/** When the ledger's first row was written, epoch milliseconds; null: it has none. Behind rows that are gone: the start of all time. */
-export async function ledgerSince(db: Kysely<Tables>): Promise<number | null> {
-  // whoever asks for what is gone is told so by the reading of the rows
-  if ((await ledgerStart(db)) !== null) return Number.NEGATIVE_INFINITY;
-  return (await db.selectFrom('ledger').select('at').orderBy('id').limit(1).executeTakeFirst())?.at ?? null;
 }
 
 /** The last day before the ledger began; null: it had begun on the first day of the period. */

@@ -1,6 +1,7 @@
 // Peaks of a month, a quarter or a year for every contract and every shop.
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
+import { ledgerSince } from './ledger-start.ts';
 import { calendarPeriod, type Period } from './month.ts';
 import type { Peaks, Scope } from './peaks.ts';
 import { partDue, type Running } from './period.ts';
@@ -10,6 +11,8 @@ import { periodPeaks, scopeOf } from './period-peaks.ts';
 export interface MonthPeaks {
   /** As it was asked for: a month, a quarter (2026-Q1) or a year. */
   readonly month: string;
+  /** How much of it the ledger knows: none of what was over when it began, where no peak is known and 0 is none. */
+  readonly measured: 'whole' | 'part' | 'none';
   readonly contracts: readonly { readonly contract: string; readonly vault: string; readonly peakBytes: number; readonly at: string }[];
   readonly shops: readonly {
     readonly shop: string;
@@ -93,7 +96,17 @@ export async function monthPeaks(catalog: Catalog, request: MonthRequest): Promi
     return { contract: name, vault, peakBytes: sum.peakBytes, at: text(sum.at) };
   });
   const ordered = [...shops.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
-  return { month: request.month, contracts, shops: ordered.map(([, row]) => row) };
+  return {
+    month: request.month,
+    measured: measuredOf(await ledgerSince(catalog.db), [...readings.values()]),
+    contracts,
+    shops: ordered.map(([, row]) => row),
+  };
+}
+
+function measuredOf(sinceMs: number | null, readings: readonly Pick<Reading, 'period'>[]): MonthPeaks['measured'] {
+  if (sinceMs === null || readings.every(({ period }) => period.end.epochMilliseconds <= sinceMs)) return 'none';
+  return readings.every(({ period }) => period.start.epochMilliseconds >= sinceMs) ? 'whole' : 'part';
 }
 
 /** From each vault to the next, since an index begins with it, instead of through all rows. */

@@ -2,6 +2,7 @@
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { asCoffreError } from '../errors.ts';
+import { beforeLedger, ledgerSince } from './ledger-start.ts';
 import { type LiveObject, liveAt } from './live-at.ts';
 import { calendarPeriod } from './month.ts';
 import { partDue, type Running } from './period.ts';
@@ -13,6 +14,8 @@ export interface ProofRequest {
   /** YYYY-MM, YYYY-Qn or YYYY. */
   readonly month: string;
   readonly contracts: readonly Running[];
+  /** Of these contracts alone; else statements of contracts that are declared no more are looked at too. */
+  readonly isNamed: boolean;
 }
 
 /** What the store is to be asked about one contract. */
@@ -21,7 +24,7 @@ export interface PeakToProve {
   readonly vault: string;
   readonly peakBytes: number;
   readonly at: string;
-  /** Null: rows of the period are gone, `why` says since when; what is there now is in `objects` all the same. */
+  /** Null: rows of the period are gone, or it was over when the ledger began, `why` says since when; what is there now is in `objects` all the same. */
   readonly why: string | null;
   readonly objects: readonly LiveObject[];
 }
@@ -36,16 +39,22 @@ export interface PreparedProof {
 }
 
 /** Throws E_USAGE for what is no month. */
-export async function prepareProof(catalog: Catalog, { contracts, month }: ProofRequest): Promise<PreparedProof> {
+export async function prepareProof(catalog: Catalog, { contracts, isNamed, month }: ProofRequest): Promise<PreparedProof> {
   const checks = await proveLedger(catalog);
   const peaks: PeakToProve[] = [];
   const [first] = contracts;
-  checks.push(...(await proveStatements(catalog, contracts, calendarPeriod(month, first?.timezone ?? 'UTC'))));
+  checks.push(
+    ...(await proveStatements(
+      catalog,
+      isNamed ? contracts.map(({ name }) => name) : null,
+      calendarPeriod(month, first?.timezone ?? 'UTC'),
+    )),
+  );
   for (const contract of contracts) {
     const { name, timezone, vault } = contract;
     const period = partDue(contract, calendarPeriod(month, timezone));
     if (period === null) continue;
-    let [peakBytes, at, why]: [number, number, string | null] = [0, 0, null];
+    let [peakBytes, at, why]: [number, number, string | null] = [0, 0, beforeLedger(await ledgerSince(catalog.db), period)];
     try {
       const { sum } = await contractPeaks(catalog, contract, period);
       [peakBytes, at] = [sum.peakBytes, sum.at];

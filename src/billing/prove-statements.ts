@@ -1,33 +1,43 @@
 // Whether the statements are as they were issued, and whether the ledger still gives what they say.
 import type { Catalog } from '../catalog/open.ts';
-import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError } from '../errors.ts';
 import { bodyText, checkStatements, measureAgain, recomputed } from './check-statements.ts';
 import type { Period } from './month.ts';
 import type { Check } from './prove-ledger.ts';
+import type { CorrectionInput } from './statement.ts';
 import { documentOf, periodOfStatement, type StatementRow } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
 
-/** The chain of all statements, and each of the contracts' whose period, or measured period, touches `period`, computed again. */
-export async function proveStatements(
-  catalog: Catalog,
-  contracts: readonly Pick<ContractConfig, 'name' | 'shops' | 'vault'>[],
-  period: Period,
-): Promise<Check[]> {
+/**
+ * The chain of all statements, and each whose period, or measured period, touches `period`, computed again, with the corrections of those.
+ * `contracts`: of these alone, by name; null: of all that ever were, declared or not.
+ */
+export async function proveStatements(catalog: Catalog, contracts: readonly string[] | null, period: Period): Promise<Check[]> {
   const { findings, head, statements } = await checkStatements(catalog.db);
   const told = findings.map(({ statement, what }) => (statement === null ? what : `statement ${statement}: ${what}`));
   const outcome = told.length === 0 ? 'proven' : 'broken';
   const chain: Check = { name: 'statements', vault: null, outcome, detail: `${statements} statements, head ${head}`, findings: told };
   const checks: Check[] = [chain];
-  for (const contract of contracts) {
-    const rows = await catalog.db.selectFrom('statements').selectAll().where('contract', '=', contract.name).orderBy('id').execute();
-    for (const row of rows) {
-      const statement = readable(row);
-      if (statement !== null && touches(statement, period)) checks.push(await again(catalog, statement));
-    }
+  const rows = await catalog.db.selectFrom('statements').selectAll().orderBy('id').execute();
+  const all = new Map(rows.flatMap((row) => documentOfRow(row)));
+  const weightsOf = (number: string): CorrectionInput['weights'] =>
+    (all.get(number)?.rebilling?.shops ?? []).map(({ shop, weight }) => ({ name: shop, weight }));
+  const isOf = (number: string): boolean => {
+    const statement = all.get(number);
+    return statement !== undefined && touches(statement, period);
+  };
+  for (const statement of all.values()) {
+    if (contracts !== null && !contracts.includes(statement.contract)) continue;
+    const corrects = statement.kind === 'correction' && statement.lines.some((line) => line.kind === 'correction' && isOf(line.of));
+    if (corrects || touches(statement, period)) checks.push(await again(catalog, statement, weightsOf));
   }
   return checks;
 }
+
+const documentOfRow = (row: StatementRow): [string, Statement][] => {
+  const statement = readable(row);
+  return statement === null ? [] : [[row.number, statement]];
+};
 
 /** What cannot be read is named by the chain's check. */
 function readable(row: StatementRow): Statement | null {
@@ -46,14 +56,13 @@ function touches({ kind, measured, period }: Statement, { end, start }: Period):
   );
 }
 
-async function again(catalog: Catalog, statement: Statement): Promise<Check> {
+async function again(catalog: Catalog, statement: Statement, weightsOf: (number: string) => CorrectionInput['weights']): Promise<Check> {
   const named = { name: 'peaks', vault: statement.vault } as const;
   const { number } = statement;
   try {
     const measure = await measureAgain(catalog, statement);
-    const weights = await weightsOf(catalog);
-    const same = bodyText(recomputed(statement, measure, (of) => weights.get(of) ?? [])) === bodyText(statement);
-    const detail = `statement ${number}: computed again from the ledger`;
+    const same = bodyText(recomputed(statement, measure, weightsOf)) === bodyText(statement);
+    const detail = `statement ${number}: computed again from ${statement.kind === 'correction' ? 'its corrections' : 'the ledger'}`;
     if (same) return { ...named, outcome: 'proven', detail, findings: [] };
     const said = statement.measured?.peakBytes;
     const now = measure.measured?.peaks.sum.peakBytes;
@@ -68,14 +77,3 @@ async function again(catalog: Catalog, statement: Statement): Promise<Check> {
 }
 
 const peakText = (bytes: number | undefined): string => (bytes === undefined ? 'no peak' : `a peak of ${bytes} bytes`);
-
-/** How each statement was divided among shops, by its number. */
-async function weightsOf({ db }: Catalog): Promise<Map<string, { readonly name: string; readonly weight: number }[]>> {
-  const rows = await db.selectFrom('statements').selectAll().execute();
-  return new Map(
-    rows.flatMap((row) => {
-      const shops = readable(row)?.rebilling?.shops ?? [];
-      return [[row.number, shops.map(({ shop, weight }) => ({ name: shop, weight }))] as const];
-    }),
-  );
-}

@@ -34,7 +34,7 @@ export function registerProof(billing: Command, context: CliContext): void {
         const contracts = chosenContracts(config, options.contract);
         requireBegun(options.month, zonesOf(config, contracts), context.clock.now());
         await using catalog = await openCatalog(config.stateDir);
-        const prepared = await prepareProof(catalog, { month: options.month, contracts });
+        const prepared = await prepareProof(catalog, { month: options.month, contracts, isNamed: options.contract !== undefined });
         const deps = { config, catalog, clock: context.clock, openVault: context.adapters.openVault };
         const result = await proveInVaults(deps, prepared, invocation.signal);
         const failure = proofFailure(result);

@@ -4,7 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import { checkChain } from '../billing/chain.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { ledgerRows } from '../billing/ledger-rows.ts';
-import { levels } from '../billing/level.ts';
+import { levels, requireKnown } from '../billing/level.ts';
 import { requireBegun } from '../billing/month.ts';
 import { monthPeaks } from '../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
@@ -65,6 +65,7 @@ export function registerBilling(program: Command, context: CliContext): void {
         requireVault(config, options.vault);
         const at = options.at === undefined ? context.clock.now() : parseInstant(options.at, config.timezone);
         await using catalog = await openCatalog(config.stateDir);
+        if (options.at !== undefined) await requireKnown(catalog.db, at, context.clock.now());
         const unsettled = options.at === undefined ? await settle(context, config, catalog) : [];
         const shops = await levels(catalog, { at: options.at === undefined ? undefined : at, vault: options.vault, shop: options.shop });
         const vaults = new Map<string, number>();
@@ -134,6 +135,7 @@ export function registerBilling(program: Command, context: CliContext): void {
           'nothing stored in this period',
         );
         const { format, lang, separator: between } = options;
+        if (document.measured !== 'whole' && !invocation.json) context.io.err(`${UNMEASURED[document.measured]}\n`);
         return {
           document,
           text: await printed(
@@ -221,6 +223,11 @@ Example:
   coffre --json billing peaks --quarter 2026-Q1
   coffre billing peaks --year 2026 --format csv --lang fr --separator ';' > pics.csv
 `;
+
+const UNMEASURED = {
+  none: 'Nothing was measured then, since the ledger began later: 0 bytes are not known to be 0.',
+  part: 'The ledger began in between: what was held before is not known.',
+} as const;
 
 const formatOption = (): Option => new Option('--format <format>', 'how it is written').choices(['text', 'json', 'csv']).default('text');
 

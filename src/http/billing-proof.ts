@@ -92,7 +92,7 @@ export function registerProof(api: Api, service: Service): void {
     async ({ query }) => {
       const contracts = chosen(service, query.contract);
       begun(service, query.month, contracts);
-      const proof = await service.billing.prove(query.month, contracts);
+      const proof = await service.billing.prove(query.month, contracts, query.contract !== undefined);
       const checks = proof.checks.map((one) => ({ ...one, findings: [...one.findings] }));
       return { month: proof.month, ok: proof.ok, contracts: [...proof.contracts], checks };
     },

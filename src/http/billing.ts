@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { monthPeaksInThread } from '../billing/in-thread.ts';
-import { levels } from '../billing/level.ts';
+import { levels, requireKnown } from '../billing/level.ts';
 import { requireBegun } from '../billing/month.ts';
 import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
@@ -61,6 +61,7 @@ export function registerBilling(api: Api, service: Service): void {
       const { at, vault, shop } = request.query;
       if (vault !== undefined && !service.config.vaults.has(vault)) throw new CoffreError('E_UNKNOWN_VAULT', 'no such vault');
       const instantAsked = at === undefined ? undefined : Temporal.Instant.from(at);
+      if (instantAsked !== undefined) await requireKnown(catalog.db, instantAsked, service.clock.now());
       const shops = await levels(catalog, { at: instantAsked, vault, shop });
       const sums = new Map<string, number>();
       for (const row of shops) sums.set(row.vault, (sums.get(row.vault) ?? 0) + row.levelBytes);
@@ -87,6 +88,9 @@ export function registerBilling(api: Api, service: Service): void {
         response: {
           200: z.object({
             month,
+            measured: z
+              .enum(['whole', 'part', 'none'])
+              .describe('how much of it the ledger knows: what was over when it began has no peak, and 0 is none'),
             contracts: z.array(z.object({ contract: z.string(), vault: z.string(), peakBytes: bytes, at: instant })),
             shops: z.array(
               z.object({
@@ -107,7 +111,7 @@ export function registerBilling(api: Api, service: Service): void {
         contracts: config.contracts.values(),
         timezone: config.timezone,
       });
-      return { month: found.month, contracts: [...found.contracts], shops: [...found.shops] };
+      return { month: found.month, measured: found.measured, contracts: [...found.contracts], shops: [...found.shops] };
     },
   );
   api.get(

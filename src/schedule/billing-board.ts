@@ -28,11 +28,11 @@ export class BillingBoard {
   }
 
   /** As `coffre billing prove`; one after the other, since each reads everything. Throws E_USAGE, E_KEY, E_STATE…. */
-  prove(month: string, contracts: readonly ContractConfig[]): Promise<ProofResult> {
+  prove(month: string, contracts: readonly ContractConfig[], isNamed: boolean): Promise<ProofResult> {
     const { catalog, clock, config, ports } = this.#options;
     const proof = this.#proving.then(async () => {
       this.#stop.signal.throwIfAborted();
-      const prepared = await prepareProofInThread(catalog, { month, contracts });
+      const prepared = await prepareProofInThread(catalog, { month, contracts, isNamed });
       return await proveInVaults({ config: config(), catalog, clock, openVault: ports.openVault }, prepared, this.#stop.signal);
     });
     this.#proving = proof.catch(() => {});

@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Temporal } from 'temporal-polyfill';
 import { expect, onTestFinished, test } from 'vitest';
 import { bodyText, checkStatements, recomputed } from '../../src/billing/check-statements.ts';
 import { correctStatement, waitingCorrections, withdrawCorrection } from '../../src/billing/corrections.ts';
 import { issueDue } from '../../src/billing/due-statements.ts';
+import { requireKnown } from '../../src/billing/level.ts';
+import { billingPeriod } from '../../src/billing/period.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { proveStatements } from '../../src/billing/prove-statements.ts';
 import { statementsCsv } from '../../src/billing/statement-csv.ts';
@@ -39,7 +42,7 @@ async function place(now: string, rows: readonly (readonly [at: string, bytes: n
   });
   const proved = async (contract: ContractConfig) => {
     const period = { start: clock.now().subtract({ hours: 24 * 900 }), end: clock.now() };
-    return (await proveStatements(catalog, [contract], period)).flatMap(({ findings }) => findings);
+    return (await proveStatements(catalog, [contract.name], period)).flatMap(({ findings }) => findings);
   };
   return { catalog, clock, deps, dir, proved };
 }
@@ -194,3 +197,28 @@ test.each(['anniversary-in-a-quarter', 'correction-in-month-6'])(
     expect(statementsCsv([statement], 'en')).toContain(',net,');
   },
 );
+
+test('asked of what is to come, or of what was before the ledger began - no level is told', async () => {
+  const { catalog, clock } = await place('2026-04-01T08:00:00Z', [['2026-03-10T09:00:00Z', 5]]);
+  const known = async (at: string) => await requireKnown(catalog.db, Temporal.Instant.from(at), clock.now());
+  await known('2026-03-10T09:00:00Z');
+  await known('2026-04-01T08:00:30Z');
+  await expect(known('2026-04-01T08:02:00Z')).rejects.toThrow(/still to come/);
+  await expect(known('2026-03-10T08:59:59Z')).rejects.toThrow(/nothing was measured by then: the ledger begins at 2026-03-10T09:00:00Z/);
+});
+
+test('a contract that is declared no more, and a correction of it - proved all the same unless others are named', async () => {
+  const { catalog, clock, deps } = await place('2026-04-01T08:00:00Z', [['2026-01-01T00:00:00Z', 1.5 * TB]]);
+  await issueStatement(deps(contract), contract, '2026-03', 'marie');
+  clock.setWall('2026-07-01T08:00:00Z');
+  await correctStatement(deps(contract), contract, { ...order, amount: '-5', reason: 'x' });
+  await issueCorrections(deps(contract), contract, 'marie');
+  const period = billingPeriod(contract, '2026-03');
+  const proved = async (names: readonly string[] | null) =>
+    (await proveStatements(catalog, names, period)).map(({ detail }) => detail).slice(1);
+  expect(await proved(null)).toEqual([
+    'statement csi-001-2026-0001: computed again from the ledger',
+    'statement csi-001-2026-0002: computed again from its corrections',
+  ]);
+  expect(await proved(['csi-002'])).toEqual([]);
+});

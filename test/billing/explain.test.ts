@@ -55,5 +55,8 @@ test('a peak of three snapshots - what is needed, what is locked and over, what 
     code: 'E_STATEMENT_NONE',
   });
   // nothing of it to be asked of the store; its checkpoints are read all the same
-  expect(await prepareProof(opened, { month: '2026-03', contracts: [over] })).toMatchObject({ vaults: ['offsite'], peaks: [] });
+  expect(await prepareProof(opened, { month: '2026-03', contracts: [over], isNamed: true })).toMatchObject({
+    vaults: ['offsite'],
+    peaks: [],
+  });
 });

@@ -4,6 +4,7 @@ import { ledgerCsv, peaksCsv } from '../../src/billing/ledger-csv.ts';
 const AT = '2026-03-05T00:00:00Z';
 const peaks = {
   month: '2026-03',
+  measured: 'whole' as const,
   contracts: [{ contract: 'csi', vault: 'offsite', peakBytes: 1_200_000_000_001, at: AT }],
   shops: [
     { shop: 'dupont', vault: 'offsite', peakBytes: 5e11, at: AT, shareAtContractPeakBytes: 0 },

@@ -42,6 +42,7 @@ test('a peak reached just before the month and given up just after it began - th
   const peaks = await monthPeaks(catalog, { month: '2026-03', contracts: [contract('csi', 'offsite')], timezone: 'Europe/Paris' });
   expect(peaks).toEqual({
     month: '2026-03',
+    measured: 'whole',
     contracts: [{ contract: 'csi', vault: 'offsite', peakBytes: 500, at: '2026-02-28T23:00:00Z' }],
     shops: [{ shop: 'dupont', vault: 'offsite', peakBytes: 500, at: '2026-02-28T23:00:00Z', shareAtContractPeakBytes: 500 }],
   });
@@ -134,6 +135,8 @@ test('one contract ended and the next began within the year - each has its own p
     ],
     [[150, 100]],
   ]);
+  const measured = async (month: string) => (await monthPeaks(catalog, { month, contracts: [old], timezone: 'UTC' })).measured;
+  expect([await measured('2026-01'), await measured('2026-02'), await measured('2026-03')]).toEqual(['none', 'part', 'whole']);
   const all = contractC({ name: 'over', end: '2025-12-31', timezone: 'UTC' });
   expect(await monthPeaks(catalog, { month: '2026-03', contracts: [all], timezone: 'UTC' })).toMatchObject({
     contracts: [],
