@@ -9,12 +9,17 @@ export interface PageWords {
   /** Of one that did not restore everything. */
   readonly introBroken: string;
   readonly facts: Readonly<
-    Record<'shop' | 'plan' | 'drill' | 'askedBy' | 'from' | 'site' | 'into' | 'begun' | 'ended' | 'coffre' | 'signedBy', string>
+    Record<'shop' | 'plan' | 'promise' | 'drill' | 'askedBy' | 'from' | 'site' | 'into' | 'begun' | 'ended' | 'coffre' | 'signedBy', string>
   >;
   /** Who asked, where nobody did. */
   readonly schedule: string;
   readonly signedBy: Readonly<Record<'daemon' | 'command', string>>;
   readonly offsite: string;
+  readonly vaultTypes: Readonly<Record<'s3' | 'filesystem', string>>;
+  readonly bucket: string;
+  /** After the time promised, by the plan's calendar. */
+  readonly calendars: Readonly<Record<string, string>>;
+  readonly timesNote: string;
   readonly into: Readonly<Record<'own' | 'configured' | 'files', string>>;
   readonly restored: string;
   readonly columns: Readonly<
@@ -108,7 +113,8 @@ const EN: PageWords = {
   introBroken:
     'The backups named here were read from the place named here, to be restored completely into a scratch place, which was removed afterwards. Not all of it came back: what failed stands below.',
   facts: {
-    ...{ shop: 'Shop', plan: 'Plan', drill: 'Drill', askedBy: 'Asked for by', from: 'Read from', site: 'Site', into: 'Restored into' },
+    ...{ shop: 'Shop', plan: 'Plan', promise: 'Time promised', drill: 'Number of the drill', askedBy: 'Asked for by' },
+    ...{ from: 'Read from', site: 'Site', into: 'Restored into' },
     ...{ begun: 'Begun', ended: 'Ended', coffre: 'Software', signedBy: 'Signed by' },
   },
   schedule: 'the plan’s schedule',
@@ -118,6 +124,10 @@ const EN: PageWords = {
     command: 'an administrator’s command, with the agency’s key. It vouches for what its restore unit, a separate process, reported to it',
   },
   offsite: 'away from the shop',
+  vaultTypes: { s3: 'object storage', filesystem: 'folder' },
+  bucket: 'bucket',
+  calendars: { '24x7': ', at any hour', business: ', counted in business hours' },
+  timesNote: 'All times on this page are in UTC, Coordinated Universal Time.',
   into: {
     own: 'a database server started for this drill, and an empty folder',
     configured: 'a database made for this drill, and an empty folder',
@@ -193,7 +203,8 @@ const FR: PageWords = {
   introBroken:
     'Les sauvegardes désignées ici ont été lues à l’endroit désigné ici, pour être restaurées en entier dans un espace temporaire, effacé ensuite. Tout n’est pas revenu\u00a0: ce qui a échoué est indiqué plus bas.',
   facts: {
-    ...{ shop: 'Boutique', plan: 'Formule', drill: 'Exercice', askedBy: 'Demandé par', from: 'Lu depuis', site: 'Site' },
+    ...{ shop: 'Boutique', plan: 'Formule', promise: 'Délai promis', drill: 'Numéro de l’exercice', askedBy: 'Demandé par' },
+    ...{ from: 'Lu depuis', site: 'Site' },
     ...{ into: 'Restauré dans', begun: 'Début', ended: 'Fin', coffre: 'Logiciel', signedBy: 'Signé par' },
   },
   schedule: 'le calendrier de la formule',
@@ -204,6 +215,10 @@ const FR: PageWords = {
       'une commande d’administrateur, avec la clé de l’agence. Elle se porte garante de ce que lui a rapporté son unité de restauration, un processus distinct',
   },
   offsite: 'hors du site de la boutique',
+  vaultTypes: { s3: 'stockage objet', filesystem: 'dossier' },
+  bucket: 'compartiment',
+  calendars: { '24x7': ', à toute heure', business: ', en heures ouvrées' },
+  timesNote: 'Toutes les heures de cette page sont en temps universel coordonné (UTC).',
   into: {
     own: 'un serveur de base de données démarré pour cet exercice, et un dossier vide',
     configured: 'une base de données créée pour cet exercice, et un dossier vide',

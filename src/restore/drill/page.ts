@@ -1,5 +1,6 @@
 // The evidence of a drill as a page that needs nothing else, and prints well: for the client, and for the auditor.
 import { Temporal } from 'temporal-polyfill';
+import { type Html, html, htmlPage } from '../../document/html.ts';
 import { bytesIn, type Language, LOCALES, wholeNumber } from '../../document/wording.ts';
 import { type DrillCheck, type Evidence, evidenceText, type SignedEvidence, signerOf } from './evidence.ts';
 import { PAGE_WORDS, type PageWords } from './page-words.ts';
@@ -11,31 +12,14 @@ export function evidencePage(signed: SignedEvidence, language: Language): string
   const { evidence } = signed;
   const { checks, objects, outcome, phases, rto, sources } = evidence;
   const isWhole = rto.kept !== null && sources.every(({ restored }) => restored !== null);
-  const verdict = outcome === 'passed' ? words.passed : words.failed;
-  const title = `${words.title} – ${evidence.shop} – ${said.date(evidence.endedAt)}`;
-  return `<!doctype html>
-<html lang="${language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escaped(title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<header><h1>${escaped(words.title)}</h1><p class="verdict ${outcome}">${escaped(verdict)}</p></header>
-<p>${escaped(isWhole ? words.intro : words.introBroken)}</p>
+  const { columns } = words;
+  const body = html`<header><h1>${words.title}</h1><p class="verdict ${outcome}">${outcome === 'passed' ? words.passed : words.failed}</p></header>
+<p>${isWhole ? words.intro : words.introBroken}</p>
 ${factsTable(evidence, words, said)}
-<h2>${escaped(words.restored)}</h2>
+<p class="note">${words.timesNote}</p>
+<h2>${words.restored}</h2>
 ${table(
-  [
-    words.columns.source,
-    words.columns.snapshot,
-    words.columns.asOf,
-    words.columns.age,
-    words.columns.volume,
-    words.columns.content,
-    words.columns.took,
-  ],
+  [columns.source, columns.snapshot, columns.asOf, columns.age, columns.volume, columns.content, columns.took],
   sources.map(({ ageMs, asOf, restored, snapshot, source }) => [
     ...[words.sources[source], code(snapshot), said.instant(asOf), said.duration(ageMs)],
     ...(restored === null
@@ -43,55 +27,54 @@ ${table(
       : [said.bytes(restored.bytes), contentOf(restored, words, said), said.duration(restored.durationMs)]),
   ]),
 )}
-<h2>${escaped(words.rto)}</h2>
-<p class="${rto.kept === null ? 'note' : rto.kept ? 'passed' : 'failed'}">${escaped(rtoSentence(evidence, words, said))}</p>
-<p class="note">${escaped(words.rtoNote)}</p>
-<h2>${escaped(words.checks)}</h2>
+<h2>${words.rto}</h2>
+<p class="${rto.kept === null ? 'note' : rto.kept ? 'passed' : 'failed'}">${rtoSentence(evidence, words, said)}</p>
+<p class="note">${words.rtoNote}</p>
+<h2>${words.checks}</h2>
 ${table(
-  [words.columns.check, words.columns.source, words.columns.result, words.columns.found],
+  [columns.check, columns.source, columns.result, columns.found],
   checks.map((check) => [
     ...[words.checkNames[check.check] ?? check.check, check.source === null ? words.whole : words.sources[check.source]],
     ...[resultOf(check, words), foundBy(check, evidence, words, said)],
   ]),
 )}
-<h2>${escaped(words.phases)}</h2>
+<h2>${words.phases}</h2>
 ${table(
-  [words.columns.phase, words.columns.source, words.columns.volume, words.columns.took],
+  [columns.phase, columns.source, columns.volume, columns.took],
   phases.map(({ bytes, ms, phase, source, vault }) => [
     ...[`${words.phaseNames[phase] ?? phase}${vault === null ? '' : ` (${vault})`}`, words.sources[source]],
     ...[said.bytes(bytes), said.duration(ms)],
   ]),
 )}
-<p class="note">${escaped(words.phasesNote)}</p>
-<h2>${escaped(words.verify)}</h2>
-${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? `<pre>${escaped(step)}</pre>` : `<p>${escaped(step)}</p>`)).join('\n')}
-<p>${escaped(words.verifyLast)} <code>${escaped(signerOf(signed))}</code></p>
-<dl><dt>${escaped(words.fingerprint)}</dt><dd><code>${escaped(signerOf(signed))}</code></dd>
-<dt>${escaped(words.signature)}</dt><dd><code>${escaped(signed.signature.value)}</code></dd>
-<dt>${escaped(words.digest)}</dt><dd><code>${escaped(objects.digest)}</code></dd></dl>
-<h2>${escaped(words.objects)}</h2>
-<p>${escaped((isWhole ? words.objectsNote : words.objectsBroken)(said.count(objects.count), said.bytes(objects.bytes)))}</p>
+<p class="note">${words.phasesNote}</p>
+<h2>${words.verify}</h2>
+${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? html`<pre>${step}</pre>\n` : html`<p>${step}</p>\n`))}
+<p>${words.verifyLast} ${code(signerOf(signed))}</p>
+<dl><dt>${words.fingerprint}</dt><dd>${code(signerOf(signed))}</dd>
+<dt>${words.signature}</dt><dd>${code(signed.signature.value)}</dd>
+<dt>${words.digest}</dt><dd>${code(objects.digest)}</dd></dl>
+<h2>${words.objects}</h2>
+<p>${(isWhole ? words.objectsNote : words.objectsBroken)(said.count(objects.count), said.bytes(objects.bytes))}</p>
 ${table(
-  [words.columns.object, words.columns.version, words.columns.bytes, words.columns.sha256],
+  [columns.object, columns.version, columns.bytes, columns.sha256],
   objects.list.map(({ bytes, key, sha256, versionId }) => [code(key), code(versionId), String(bytes), code(sha256)]),
   'objects',
 )}
-<details><summary>${escaped(words.detailsNote)}</summary><pre class="signed">${escaped(evidenceText(signed))}</pre></details>
-</body>
-</html>
-`;
+<details><summary>${words.detailsNote}</summary><pre class="signed">${evidenceText(signed)}</pre></details>`;
+  return htmlPage({ language, title: `${words.title} – ${evidence.shop} – ${said.date(evidence.endedAt)}`, style: STYLE, body });
 }
 
-function factsTable(evidence: Evidence, words: PageWords, said: Wording): string {
-  const { from, into } = evidence;
-  const bucket = from.bucket === null ? '' : `, ${from.bucket}${from.prefix ? `/${from.prefix}` : ''}`;
+function factsTable(evidence: Evidence, words: PageWords, said: Wording): Html {
+  const { from, into, rto } = evidence;
+  const bucket = from.bucket === null ? '' : `, ${words.bucket} ${from.bucket}${from.prefix ? `/${from.prefix}` : ''}`;
   const place = into.database === null ? words.into.files : into.database.startsWith('a server') ? words.into.own : words.into.configured;
   const facts: readonly (readonly [keyof PageWords['facts'], string])[] = [
     ['shop', evidence.shop],
     ['plan', evidence.plan],
+    ['promise', `${said.duration(rto.targetMs)}${words.calendars[rto.calendar] ?? ''}`],
     ['drill', evidence.id],
     ['askedBy', evidence.askedBy === 'schedule' ? words.schedule : evidence.askedBy],
-    ['from', `${from.name} (${from.type}, ${from.endpoint}${bucket})`],
+    ['from', `${from.name} (${words.vaultTypes[from.type]}, ${from.endpoint}${bucket})`],
     ['site', [from.site, from.offsite ? words.offsite : null].filter((part) => part !== null).join(', ') || '–'],
     ['into', `${place} (${into.host}${into.databaseVersion === null ? '' : `, ${into.databaseVersion}`})`],
     ['begun', said.instant(evidence.startedAt)],
@@ -105,7 +88,7 @@ function factsTable(evidence: Evidence, words: PageWords, said: Wording): string
     ],
     ['signedBy', words.signedBy[evidence.signedBy]],
   ];
-  return `<dl>${facts.map(([name, value]) => `<dt>${escaped(words.facts[name])}</dt><dd>${escaped(value)}</dd>`).join('')}</dl>`;
+  return html`<dl>${facts.map(([name, value]) => html`<dt>${words.facts[name]}</dt><dd>${value}</dd>\n`)}</dl>`;
 }
 
 function contentOf({ files, rows, tables }: NonNullable<Evidence['sources'][number]['restored']>, words: PageWords, said: Wording): string {
@@ -178,30 +161,15 @@ class Wording {
   }
 }
 
-/** A cell that is markup already. */
-class Markup {
-  readonly html: string;
+const code = (text: string): Html => html`<code>${text}</code>`;
 
-  constructor(html: string) {
-    this.html = html;
-  }
-}
-
-const code = (text: string): Markup => new Markup(`<code>${escaped(text)}</code>`);
-
-function table(titles: readonly string[], rows: readonly (readonly (string | Markup)[])[], kind = ''): string {
-  const head = titles.map((title) => `<th>${escaped(title)}</th>`).join('');
-  const cell = (value: string | Markup): string => `<td>${value instanceof Markup ? value.html : escaped(value)}</td>`;
-  const body = rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('\n');
-  return `<table class="${kind}"><thead><tr>${head}</tr></thead><tbody>\n${body}\n</tbody></table>`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+function table(titles: readonly string[], rows: readonly (readonly (string | Html)[])[], kind = ''): Html {
+  return html`<table class="${kind}"><thead><tr>${titles.map((title) => html`<th>${title}</th>`)}</tr></thead><tbody>
+${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody></table>`;
 }
 
 const STYLE = `
-body{font:11pt/1.45 system-ui,sans-serif;color:#111;max-width:60rem;margin:2rem auto;padding:0 1rem}
+body{font:11pt/1.45 system-ui,sans-serif;color:#111;margin:0}main{max-width:60rem;margin:2rem auto;padding:0 1rem}
 header{display:flex;justify-content:space-between;align-items:baseline;border-bottom:2px solid #111}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}
 .verdict{font-weight:700;font-size:1.3rem;margin:0}.passed{color:#1a6b2c}.failed{color:#a11616;font-weight:700}
@@ -210,5 +178,5 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:t
 thead{display:table-header-group}tr{break-inside:avoid}
 code,pre{font:9pt/1.4 ui-monospace,monospace;overflow-wrap:anywhere}pre{background:#f4f4f4;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .objects code{font-size:7.5pt}.objects td{font-size:8pt}.note{color:#555;font-size:.9em}.signed{font-size:7pt}
-@media print{body{margin:0;max-width:none;font-size:9.5pt}h2{break-after:avoid}pre{border:1px solid #ccc;background:none}}
+@media print{body{font-size:9.5pt}main{margin:0;max-width:none}h2{break-after:avoid}pre{border:1px solid #ccc;background:none}}
 @page{size:A4;margin:15mm 15mm 18mm;@bottom-right{content:counter(page) " / " counter(pages);font:8pt sans-serif;color:#555}}`;

@@ -80,7 +80,7 @@ describe('drills', () => {
     expect(html).toContain(evidence.objects.digest);
     expect(html).not.toMatch(/<script|<link|src=|https?:\/\/(?!127)/);
     const steps = [...html.matchAll(/<pre>([^<]*)<\/pre>/g)].map(([, step = '']) =>
-      step.replaceAll('&quot;', '"').replaceAll('&gt;', '>').replaceAll('&lt;', '<').replaceAll('&amp;', '&'),
+      step.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&gt;', '>').replaceAll('&lt;', '<').replaceAll('&amp;', '&'),
     );
     const said = steps.map((step) => execFileSync('bash', ['-ec', step], { cwd: it.world.dir }).toString());
     expect(said[0]).toContain('Signature Verified Successfully');
