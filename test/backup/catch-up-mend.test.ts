@@ -54,7 +54,7 @@ it('objects gone from a store, altered in a folder - verify --repair says it, st
   }
   unlinkSync(join(world.nasPath, kindOf(objectsOf(world, second, 'nas'), 'manifest').key));
 
-  const verified = await world.coffre(['verify', 'dupont', '--read-data', '--repair']);
+  const verified = await world.here(['verify', 'dupont', '--read-data', '--repair']);
   expect(verified.status).toBe(6);
   const [result] = verified.json.shops;
   const codes = result.snapshots.flatMap((it: { vaults: { errors: { code: string }[] }[] }) =>
@@ -68,12 +68,12 @@ it('objects gone from a store, altered in a folder - verify --repair says it, st
   // the store: segment, index and manifest, then the other manifest; the folder: segment and manifest, then the other manifest
   expect(mended.sort()).toEqual([`nas ${first} 1`, `nas ${second} 2`, `offsite ${first} 1`, `offsite ${second} 3`]);
 
-  const again = await world.ok(['verify', 'dupont', '--read-data']);
+  const again = await world.okHere(['verify', 'dupont', '--read-data']);
   expect(again.json.ok).toBe(true);
-  const { json } = await world.coffre(['status']);
+  const { json } = await world.here(['status']);
   expect(json.shops[0].lacking).toEqual([]);
   expect(json.shops[0].copies.verifyErrors).toBe(0);
-  const { shops } = (await world.ok(['billing', 'level'])).json as { shops: { vault: string; levelBytes: number }[] };
+  const { shops } = (await world.okHere(['billing', 'level'])).json as { shops: { vault: string; levelBytes: number }[] };
   const level = shops.filter((row) => row.vault === 'offsite').reduce((sum, row) => sum + row.levelBytes, 0);
   expect(level).toBe((await inventory(world.bucket)).totalBytes);
 
@@ -93,22 +93,22 @@ it('objects gone from a store, altered in a folder - verify --repair says it, st
   );
   // both old manifests of the store; a folder keeps none
   expect(strays).toEqual({ n: 2 });
-  const pruned = await world.ok(['prune', 'dupont']);
+  const pruned = await world.okHere(['prune', 'dupont']);
   expect(pruned.json.results[0]).toMatchObject({ errors: [], foreign: [] });
 
   // without a catalog the higher revision counts: the older one names what is gone
   rmSync(world.stateDir, { recursive: true });
   const recovery = join(world.dir, 'recovery.key');
   writeFileSync(recovery, `${world.recovery}\n`, { mode: 0o600 });
-  const rebuilt = await world.coffre(['catalog', 'rebuild', '--from', 'offsite', '--identity-file', recovery]);
+  const rebuilt = await world.here(['catalog', 'rebuild', '--from', 'offsite', '--identity-file', recovery]);
   expect(rebuilt.json, rebuilt.stderr).toMatchObject({ tampering: [], strangers: [], shops: [{ snapshots: 2 }] });
-  const shown = (await world.coffre(['verify', 'dupont', '--read-data'])).json.shops[0].snapshots;
+  const shown = (await world.here(['verify', 'dupont', '--read-data'])).json.shops[0].snapshots;
   expect(shown.map((it: { vaults: object[] }) => it.vaults)).toMatchObject(both.map(() => [{ vault: 'offsite', ok: true }]));
   // what the folder holds may be ours: nothing is written beside it before somebody has looked
-  const blind = (await world.coffre(['catch-up', 'dupont'])).json.results[0];
+  const blind = (await world.here(['catch-up', 'dupont'])).json.results[0];
   expect(blind).toMatchObject({ copied: [], left: both.map((snapshot) => ({ snapshot, vault: 'nas', code: 'E_VERSION_FOREIGN' })) });
   expect(blind.left[0].hint).toContain('coffre catalog rebuild --from nas');
-  await world.coffre(['catalog', 'rebuild', '--from', 'nas', '--identity-file', recovery]);
-  expect((await world.ok(['catch-up', 'dupont'])).json.results[0]).toMatchObject({ copied: [], left: [] });
-  expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+  await world.here(['catalog', 'rebuild', '--from', 'nas', '--identity-file', recovery]);
+  expect((await world.okHere(['catch-up', 'dupont'])).json.results[0]).toMatchObject({ copied: [], left: [] });
+  expect((await world.okHere(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
 });

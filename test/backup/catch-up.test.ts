@@ -22,8 +22,8 @@ const catchUp = ({ deps: { onProgress: _, ...deps }, shop }: Setting): Promise<C
 
 /** Everything is there, as written, locked; the bill agrees with the store. */
 async function expectWhole(world: World, bucket = world.bucket, vault = 'offsite'): Promise<void> {
-  expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
-  const { shops } = (await world.ok(['billing', 'level'])).json;
+  expect((await world.okHere(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+  const { shops } = (await world.okHere(['billing', 'level'])).json;
   const level = shops
     .filter((row: { vault: string }) => row.vault === vault)
     .reduce((sum: number, row: { levelBytes: number }) => sum + row.levelBytes, 0);
@@ -56,7 +56,7 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
       const result = await backup(one);
       expect(result).toMatchObject({ vaults: ['nas'], missing: [{ vault: 'offsite', code: 'E_VAULT_UNREACHABLE' }] });
 
-      const shown = (await world.ok(['snapshots'])).json.snapshots[0];
+      const shown = (await world.okHere(['snapshots'])).json.snapshots[0];
       expect(shown).toMatchObject({ state: 'degraded', lacking: [{ vault: 'offsite', code: 'E_VAULT_UNREACHABLE' }] });
 
       const early = await catchUp(one);
@@ -182,7 +182,7 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
     const later = await setting(world, pieces);
     try {
       await later.deps.catalog.db.updateTable('snapshots').set({ completedAt: 1, keepUntil: 2 }).where('id', '=', oldest).execute();
-      const red = (await world.coffre(['status'])).json.shops[0];
+      const red = (await world.here(['status'])).json.shops[0];
       expect(red.lacking).toEqual([{ vault: 'offsite', missing: [newest, older], damaged: [], reason: null }]);
       expect(red.red.join('\n')).toContain('vault offsite lacks 2 snapshots');
 
@@ -198,7 +198,7 @@ describe('a vault that lacks a snapshot', { timeout: 180_000 }, () => {
         (await getSnapshot(deps.catalog, newest)).keepUntil,
         (await getSnapshot(deps.catalog, older)).keepUntil,
       );
-      expect((await world.coffre(['status'])).json.shops[0].lacking).toEqual([]);
+      expect((await world.here(['status'])).json.shops[0].lacking).toEqual([]);
       await expectWhole(world);
     } finally {
       await later.close();

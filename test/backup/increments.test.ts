@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 async function backup() {
-  const { json } = await world.ok(['backup', 'dupont', '--source', 'files']);
+  const { json } = await world.okHere(['backup', 'dupont', '--source', 'files']);
   return json.snapshots[0] as { newBytes: number; segments: number; reusedSegments: number; files: number };
 }
 
@@ -44,7 +44,7 @@ const listed = (tree: string): string =>
 
 async function expectEqualRestore(): Promise<void> {
   const restored = join(dir, `restored-${randomBytes(4).toString('hex')}`);
-  const { json } = await world.ok(['restore', 'dupont', '--source', 'files', '--to-dir', restored]);
+  const { json } = await world.okHere(['restore', 'dupont', '--source', 'files', '--to-dir', restored]);
   expect(json.verified).toBe(true);
   expect(listed(restored)).toBe(listed(root));
 }

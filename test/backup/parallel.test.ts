@@ -150,7 +150,7 @@ describe('several parts at a time', () => {
         'keys',
         'post of a small one',
       ]);
-      expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+      expect((await world.okHere(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
     } finally {
       await close();
     }
@@ -336,8 +336,8 @@ describe('a table altered while it is read', () => {
       expect([...stored].sort()).toEqual(['only once', ...pieces.map((it) => it.name)]);
       expect((await snapshotSegments(deps.catalog, result.id)).map((it) => it.name)).toEqual(pieces.map((it) => it.name));
       expect(result.newBytes).toBeGreaterThan(4 * MB);
-      expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
-      expect((await world.ok(['billing', 'level'])).json.levelBytes).toBe((await inventory(world.bucket)).totalBytes);
+      expect((await world.okHere(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+      expect((await world.okHere(['billing', 'level'])).json.levelBytes).toBe((await inventory(world.bucket)).totalBytes);
     } finally {
       await close();
     }

@@ -34,7 +34,7 @@ describe('what a run may build on', () => {
       });
       const second = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
       expect(second).toMatchObject({ segments: 2, reusedSegments: 0 });
-      const { json } = await world.coffre(['verify', 'dupont', '--read-data']);
+      const { json } = await world.here(['verify', 'dupont', '--read-data']);
       const verified = json.shops[0].snapshots.find((snapshot: { id: string }) => snapshot.id === second.id);
       expect(verified.vaults[0].errors).toEqual([]);
       const third = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
@@ -66,7 +66,7 @@ describe('what a run may build on', () => {
       await after.close();
     }
     expect(
-      (await world.coffre(['verify', 'dupont'])).json.shops[0].snapshots.flatMap((s: { vaults: { errors: unknown[] }[] }) =>
+      (await world.here(['verify', 'dupont'])).json.shops[0].snapshots.flatMap((s: { vaults: { errors: unknown[] }[] }) =>
         s.vaults.flatMap((v) => v.errors),
       ),
     ).toEqual([]);
@@ -89,7 +89,7 @@ describe('what a run may build on', () => {
     const marker = readdirSync(world.nasPath).find((name) => statSync(join(world.nasPath, name)).isFile()) as string;
     const backup = async (file: string) => {
       writeFileSync(join(root, file), randomBytes(MB));
-      return (await world.coffre(['backup', 'dupont'])).json.snapshots[0];
+      return (await world.here(['backup', 'dupont'])).json.snapshots[0];
     };
     expect((await backup('one')).vaults).toEqual(['nas', 'offsite']);
     renameSync(join(world.nasPath, marker), join(world.dir, marker));
@@ -101,7 +101,7 @@ describe('what a run may build on', () => {
     const fourth = await backup('four');
     expect(fourth).toMatchObject({ vaults: ['nas', 'offsite'], missing: [] });
     expect(fourth.newBytes).toBeGreaterThan(3 * MB);
-    await world.ok(['verify', 'dupont', '--read-data']);
-    await world.ok(['restore', 'dupont', '--to-dir', join(world.dir, 'back'), '--from', 'nas']);
+    await world.okHere(['verify', 'dupont', '--read-data']);
+    await world.okHere(['restore', 'dupont', '--to-dir', join(world.dir, 'back'), '--from', 'nas']);
   }, 180_000);
 });

@@ -36,7 +36,7 @@ describe('a run', () => {
       const second = await backupSource(deps, { shop, source: 'database', full: false, signal: never });
       // a large part is streamed: whether it changed is known only when it is stored
       expect(second).toMatchObject({ segments: 3, reusedSegments: 2 });
-      expect((await world.ok(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
+      expect((await world.okHere(['verify', 'dupont', '--read-data'])).json.ok).toBe(true);
     } finally {
       await close();
     }
@@ -56,8 +56,8 @@ describe('a run', () => {
     } finally {
       await broken.close();
     }
-    expect((await world.ok(['snapshots'])).json.snapshots).toEqual([]);
-    expect((await world.ok(['billing', 'level'])).json.levelBytes).toBe((await inventory(world.bucket)).totalBytes);
+    expect((await world.okHere(['snapshots'])).json.snapshots).toEqual([]);
+    expect((await world.okHere(['billing', 'level'])).json.levelBytes).toBe((await inventory(world.bucket)).totalBytes);
     const mended = await setting(world, [...pieces, { name: 'three', bytes: MB, estimatedBytes: MB }]);
     try {
       const result = await backupSource(mended.deps, { shop: mended.shop, source: 'database', full: true, signal: never });
@@ -175,7 +175,7 @@ describe('a run', () => {
       await close();
       await proxy.stop();
     }
-    const status = await world.coffre(['status']);
+    const status = await world.here(['status']);
     expect(status.status).toBe(1);
     expect(status.json.shops[0].red.join('\n')).toContain('no good snapshot');
   });

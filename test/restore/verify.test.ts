@@ -45,22 +45,22 @@ describe('verify', () => {
       const file = new StoredFile(world, segment);
       file.replace(flipped(file.content));
       expect(await isGood()).toBe(true);
-      expect((await world.coffre(['verify', 'dupont', '--read-data'])).status).toBe(6);
+      expect((await world.here(['verify', 'dupont', '--read-data'])).status).toBe(6);
       expect([await isGood(), await isGood(older)]).toEqual([false, false]);
       // nor does the next run build on it
       expect(await backupSource(deps, { shop, source: 'database', full: false, signal: never })).toMatchObject({ reusedSegments: 0 });
-      const shallow = await world.coffre(['verify', 'dupont']);
+      const shallow = await world.here(['verify', 'dupont']);
       expect(shallow.status).toBe(6);
       expect(shallow.json.shops[0].snapshots.find((s: { id: string }) => s.id === id).vaults[0].errors[0].message).toContain(
         'an earlier verification',
       );
       expect(await isGood()).toBe(false);
       file.undo();
-      await world.coffre(['verify', 'dupont', '--read-data=50']);
+      await world.here(['verify', 'dupont', '--read-data=50']);
       expect(await isGood()).toBe(false);
-      await world.ok(['verify', 'dupont', '--read-data']);
+      await world.okHere(['verify', 'dupont', '--read-data']);
       expect(await isGood()).toBe(true);
-      await world.ok(['verify', 'dupont']);
+      await world.okHere(['verify', 'dupont']);
     } finally {
       await close();
     }
@@ -73,7 +73,7 @@ describe('verify', () => {
       await backupSource(deps, { shop, source: 'database', full: false, signal: never });
       await deps.clock.sleep(3_000);
       for (let time = 0; time < 2; time++) {
-        const { json } = await world.coffre(['verify', 'dupont']);
+        const { json } = await world.here(['verify', 'dupont']);
         expect(json.error?.code).toBe('E_LOCK_DROPPED');
       }
       world.writeConfig({ vaults: ['nas'], database, retention: '1h' });
@@ -83,7 +83,7 @@ describe('verify', () => {
       } finally {
         await later.close();
       }
-      await world.ok(['verify', 'dupont']);
+      await world.okHere(['verify', 'dupont']);
     } finally {
       await close();
     }
@@ -140,17 +140,17 @@ describe('verify', () => {
     const { deps, shop, close } = await setting(world, pieces);
     try {
       await backupSource(deps, { shop, source: 'database', full: false, signal: never });
-      await world.ok(['verify', 'dupont']);
+      await world.okHere(['verify', 'dupont']);
       const [key] = readdirSync(join(world.nasPath, 'dupont/keys'));
       const path = join(world.nasPath, 'dupont/keys', key as string);
       renameSync(path, join(world.dir, 'key'));
-      const gone = await world.coffre(['verify', 'dupont']);
+      const gone = await world.here(['verify', 'dupont']);
       expect(gone.status).toBe(6);
       expect(gone.json.shops[0].errors).toMatchObject([{ vault: 'nas', code: 'E_OBJECT_MISSING' }]);
       renameSync(join(world.dir, 'key'), path);
-      await world.ok(['verify', 'dupont']);
+      await world.okHere(['verify', 'dupont']);
       writeFileSync(join(world.keyDir, 'dupont.age'), 'another');
-      expect((await world.coffre(['verify', 'dupont'])).json.shops[0].errors).toMatchObject([{ code: 'E_OBJECT_ALTERED' }]);
+      expect((await world.here(['verify', 'dupont'])).json.shops[0].errors).toMatchObject([{ code: 'E_OBJECT_ALTERED' }]);
     } finally {
       await close();
     }
