@@ -9,8 +9,8 @@ export default defineConfig({
     globalSetup: ['test/servers/global-setup.ts'],
     setupFiles: ['test/servers/leaks.ts'],
     pool: 'forks',
-    // one more than processors: each waits now and then for locks, deadlines and servers, which want processors too
-    maxWorkers: Math.min(availableParallelism() + 1, 8),
+    // two more than processors: each waits a third of its time for locks, deadlines and servers
+    maxWorkers: Math.min(availableParallelism() + 2, 8),
     sequence: { sequencer: SlowestFirst },
     // a server that starts on two busy cores, a lock of some seconds that has to end: long, but a hang still ends
     testTimeout: 120_000,
