@@ -133,15 +133,29 @@ export async function breachScopes(db: Kysely<Tables>, rows: readonly BreachCase
   return (id) => scopes.get(id) ?? { shops: [], incidents: 0 };
 }
 
-const incidentsOfCase = (eb: ExpressionBuilder<Tables, 'breachCases'>) =>
+export interface ShopOfVaults {
+  readonly name: string;
+  readonly vaults: readonly string[];
+}
+
+/** Of a case: the shop's own, and the daemon's in a vault that the shop uses. */
+const incidentsConcerning = (eb: ExpressionBuilder<Tables, 'breachCases'>, { name, vaults }: ShopOfVaults, daemonShop: string) =>
   eb
     .selectFrom('breachIncidents')
     .innerJoin('incidents', 'incidents.id', 'breachIncidents.incidentId')
     .select('incidents.id')
-    .whereRef('breachIncidents.caseId', '=', 'breachCases.id');
+    .whereRef('breachIncidents.caseId', '=', 'breachCases.id')
+    .where((own) =>
+      own.or([own('incidents.shop', '=', name), own.and([own('incidents.shop', '=', daemonShop), own('incidents.vault', 'in', vaults)])]),
+    );
 
-/** Cases of the shop's own objects that were opened before the end of that time (epoch milliseconds, not in it), and waited in it. */
-export async function breachesOfPeriod(db: Kysely<Tables>, shop: string, fromMs: number, toMs: number): Promise<BreachCase[]> {
+/** Cases that concern the shop, were opened before the end of that time (epoch milliseconds, not in it), and waited in it. */
+export async function breachesOfPeriod(
+  db: Kysely<Tables>,
+  shop: ShopOfVaults,
+  daemonShop: string,
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+): Promise<BreachCase[]> {
   return await db
     .selectFrom('breachCases')
     .selectAll()
@@ -154,32 +168,19 @@ export async function breachesOfPeriod(db: Kysely<Tables>, shop: string, fromMs:
         eb.and([eb('sentAt', 'is', null), eb('closedAt', 'is', null)]),
       ]),
     )
-    .where((eb) => eb.exists(incidentsOfCase(eb).where('incidents.shop', '=', shop)))
+    .where((eb) => eb.exists(incidentsConcerning(eb, shop, daemonShop)))
     .orderBy('id')
     .execute();
 }
 
 /** Cases that wait and concern the shop: its own objects, or the daemon's in a vault that it uses. */
-export async function openBreachesOf(
-  db: Kysely<Tables>,
-  { name, vaults }: { readonly name: string; readonly vaults: readonly string[] },
-  daemonShop: string,
-): Promise<BreachCase[]> {
+export async function openBreachesOf(db: Kysely<Tables>, shop: ShopOfVaults, daemonShop: string): Promise<BreachCase[]> {
   return await db
     .selectFrom('breachCases')
     .selectAll()
     .where('sentAt', 'is', null)
     .where('closedAt', 'is', null)
-    .where((eb) =>
-      eb.exists(
-        incidentsOfCase(eb).where((own) =>
-          own.or([
-            own('incidents.shop', '=', name),
-            own.and([own('incidents.shop', '=', daemonShop), own('incidents.vault', 'in', vaults)]),
-          ]),
-        ),
-      ),
-    )
+    .where((eb) => eb.exists(incidentsConcerning(eb, shop, daemonShop)))
     .orderBy('id')
     .execute();
 }
@@ -188,11 +189,7 @@ export async function openBreachesOf(
  * Cases that wait and concern none of these shops, each with its vaults: their clients have left the configuration, and are to be told all
  * the same. What was found among the daemon's own objects concerns whoever uses the vault, and nobody where none does.
  */
-export async function breachesOfOthers(
-  db: Kysely<Tables>,
-  shops: Iterable<{ readonly name: string; readonly vaults: readonly string[] }>,
-  daemonShop: string,
-): Promise<BreachCase[]> {
+export async function breachesOfOthers(db: Kysely<Tables>, shops: Iterable<ShopOfVaults>, daemonShop: string): Promise<BreachCase[]> {
   const declared = new Set<string>();
   const used = new Set<string>();
   for (const { name, vaults } of shops) {

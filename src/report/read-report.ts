@@ -11,6 +11,7 @@ import { readLife } from '../catalog/shop-life.ts';
 import type { RunsTable } from '../catalog/tables/runs.ts';
 import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { dailyLevels, type Move } from './daily-levels.ts';
 import { readPlanned, STATE_CHANGES } from './planned-backups.ts';
 import type { Report } from './report-schema.ts';
@@ -86,7 +87,8 @@ export async function readReport(config: Config, catalog: Catalog, options: Repo
     .orderBy('firstSeenAt')
     .orderBy('id')
     .execute();
-  const breaches = await breachesOfPeriod(db, shop, fromMs, toMs);
+  const { vaults } = config.shops.get(shop) ?? { vaults: [] };
+  const breaches = await breachesOfPeriod(db, { name: shop, vaults }, DAEMON_SHOP, { fromMs, toMs });
   const holds = await db
     .selectFrom('holds')
     .selectAll()

@@ -175,9 +175,15 @@ test('cases of a period - those that waited in it, not those that were sent befo
   await look('missing');
   const [row] = await listBreaches(catalog.db, { all: true });
   clock.advance(10 * HOUR);
-  const of = async (fromMs: number, toMs: number, shop = 'dupont') => (await breachesOfPeriod(catalog.db, shop, fromMs, toMs)).length;
+  const of = async (fromMs: number, toMs: number, shop = 'dupont') =>
+    (await breachesOfPeriod(catalog.db, { name: shop, vaults: [shop === 'zoe' ? 'offsite' : 'nas'] }, DAEMON_SHOP, { fromMs, toMs }))
+      .length;
   expect([await of(first, first + 1), await of(first - HOUR, first), await of(first + HOUR, first + 2 * HOUR)]).toEqual([1, 0, 1]);
   await stepBreach(catalog, clock, row?.id ?? '', 'op', { verb: 'sent', by: 'Marie', atMs: first + 5 * HOUR });
   expect([await of(first + HOUR, first + 9 * HOUR), await of(first + 6 * HOUR, first + 9 * HOUR)]).toEqual([1, 0]);
   expect(await of(first, first + HOUR, 'martin')).toBe(0);
+  // of the daemon's own objects whoever uses the vault is told
+  await look('altered', { shop: DAEMON_SHOP, keys: ['k7'] });
+  const now = clock.nowMs();
+  expect([await of(now, now + 1, 'martin'), await of(now, now + 1, 'zoe')]).toEqual([0, 1]);
 });
