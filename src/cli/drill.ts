@@ -1,9 +1,11 @@
 // `coffre drill`: restores a shop into scratch, looks, times and keeps the evidence; lists it, hands it over, and checks what was handed over.
+
 import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type DrillRow, pageOfDrills, readDrill } from '../catalog/drills.ts';
 import { openCatalog } from '../catalog/open.ts';
+import type { Language } from '../document/wording.ts';
 import { CoffreError } from '../errors.ts';
 import { type Evidence, parseEvidence, type SignedEvidence, signerOf, verifyEvidence } from '../restore/drill/evidence.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
@@ -14,7 +16,7 @@ import { findShop } from './shop.ts';
 
 interface ShowOptions {
   readonly format?: 'html' | 'json';
-  readonly lang: 'fr' | 'en';
+  readonly lang: Language;
 }
 
 /** In one list; more through the API, page by page. */

@@ -1,4 +1,5 @@
 // The configuration after loading: every default filled in, durations in milliseconds, sizes in bytes, paths absolute.
+import type { Language } from '../document/wording.ts';
 import type { MaintenanceWindow } from './maintenance.ts';
 
 export interface Secret {
@@ -59,7 +60,7 @@ export interface RtoPromise {
 export interface ContactConfig {
   /** Empty: nobody is written to. */
   readonly emails: readonly string[];
-  readonly language: 'fr' | 'en';
+  readonly language: Language;
   /** How they are addressed; null: not by name. */
   readonly name: string | null;
 }

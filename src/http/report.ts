@@ -1,7 +1,9 @@
 // The report of a shop: everything that was done for it in a period. Its owner's too, without what is for operators alone.
+
 import type { FastifyReply } from 'fastify';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
+import type { Language } from '../document/wording.ts';
 import { readReport, requirePeriod } from '../report/read-report.ts';
 import { reportCsv } from '../report/report-csv.ts';
 import { reportPage } from '../report/report-page.ts';
@@ -56,7 +58,7 @@ export function registerReport(api: Api, service: Service): void {
   );
 }
 
-async function sendAs(reply: FastifyReply, report: Report, format: 'json' | 'csv' | 'html', lang: 'fr' | 'en'): Promise<never> {
+async function sendAs(reply: FastifyReply, report: Report, format: 'json' | 'csv' | 'html', lang: Language): Promise<never> {
   // what a route answers with is one of several forms: the type of it is of no use here
   const sent = reply as unknown as { send(payload: unknown): Promise<never> };
   if (format === 'json') return await sent.send(report);

@@ -168,7 +168,7 @@ export class InPlaceJournal implements Disposable {
 /** A folder of this user and of nobody else; somebody may have put a link, or a folder that others read, in its place. */
 function isOurs(folder: string): boolean {
   const stats = lstatSync(folder, { throwIfNoEntry: false });
-  return stats !== undefined && stats.isDirectory() && stats.uid === process.geteuid?.() && (stats.mode & 0o077) === 0;
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.() && (stats.mode & 0o077) === 0;
 }
 
 function syncFolder(folder: string): void {
