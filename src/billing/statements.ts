@@ -81,24 +81,17 @@ export async function issueStatement(deps: BillingDeps, contract: ContractConfig
 
 /**
  * Statements of the corrections that wait, for who does not want to wait for the next period's: one for each tax rate and currency of what
- * they correct. Throws E_USAGE when none waits.
+ * they correct; none when none waits.
  */
 export async function issueCorrections(deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement[]> {
-  return await deps.catalog.transaction(async (tx) => {
-    const statements = await insertCorrections(tx, deps, contract, who);
-    if (statements.length === 0) throw noneWaits(contract);
-    return statements;
-  });
+  return await deps.catalog.transaction((tx) => insertCorrections(tx, deps, contract, who));
 }
 
-/** The same as they would be now. Throws E_USAGE when none waits. */
+/** The same as they would be now. */
 export async function draftCorrections(deps: BillingDeps, contract: ContractConfig): Promise<Statement[]> {
   const bodies = await correctionBodies(deps.catalog.db, deps, contract);
-  if (bodies.length === 0) throw noneWaits(contract);
   return bodies.map((body) => ({ ...body, state: 'draft', number: null, issuedAt: null, previous: null, hash: null }));
 }
-
-const noneWaits = ({ name }: ContractConfig): CoffreError => new CoffreError('E_USAGE', `no correction of ${name} waits`);
 
 async function insertCorrections(tx: Kysely<Tables>, deps: BillingDeps, contract: ContractConfig, who: string): Promise<Statement[]> {
   const found: Statement[] = [];

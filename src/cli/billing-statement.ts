@@ -87,10 +87,12 @@ export function registerStatements(billing: Command, context: CliContext): void 
         for (const contract of contracts) {
           try {
             if (month === null) {
-              // of all contracts those of which something waits
-              if (options.contract === undefined && (await waitingCorrections(catalog.db, contract.name)).length === 0) continue;
               const who = operatorName(context.io);
-              statements.push(...(await (options.issue ? issueCorrections(deps, contract, who) : draftCorrections(deps, contract))));
+              const found = await (options.issue ? issueCorrections(deps, contract, who) : draftCorrections(deps, contract));
+              // of all contracts those of which something waits
+              if (found.length === 0 && options.contract !== undefined)
+                throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`);
+              statements.push(...found);
             } else if (options.issue) statements.push((await issueStatement(deps, contract, month, operatorName(context.io))).statement);
             else statements.push(await readStatement(deps, contract, month));
           } catch (error) {
@@ -203,7 +205,11 @@ export async function printed(statements: readonly Statement[], options: Stateme
       return { document, text: statementsHtml(statements, options.lang), ...failed };
     }
     case 'text':
-      return { document, text: statements.map(described).join('\n\n') || 'no contract owes anything for it', ...failed };
+      return {
+        document,
+        text: statements.map(described).join('\n\n') || (options.corrections ? 'no correction waits' : 'no contract owes anything for it'),
+        ...failed,
+      };
   }
 }
 

@@ -229,12 +229,16 @@ export function registerStatements(api: Api, service: Service): void {
         tags: ['billing'],
         summary: 'issue statements of the corrections that wait: one for each tax rate and currency of what they correct',
         body: z.strictObject({ contract: contractName }),
-        response: { 201: z.object({ statements: z.array(statementSchema) }) },
+        response: {
+          200: z.object({ statements: z.array(statementSchema).describe('none: nothing waits') }),
+          201: z.object({ statements: z.array(statementSchema) }),
+        },
       },
     },
     async (request, reply) => {
       const contract = requireContract(service.config, request.body.contract);
-      return await reply.code(201).send({ statements: await issueCorrections(deps(), contract, principalOf(request).who) });
+      const statements = await issueCorrections(deps(), contract, principalOf(request).who);
+      return statements.length === 0 ? await reply.code(200).send({ statements: [] }) : await reply.code(201).send({ statements });
     },
   );
 }
