@@ -58,7 +58,7 @@ async function serve({ clock, config, adapters, signal, onStep, onProgress, onPr
   const ports = portsOf(adapters);
   const drillsDir = await makeDrillsDir(scratchDir);
   using _lock = await lockDrills(drillsDir);
-  for (const dead of await sweep(drillsDir)) if (drillDatabase !== null) await dropScratch(ports, drillDatabase, dead);
+  for (const dead of await sweep(drillsDir)) await dropScratch(ports, drillDatabase, drillsDir, dead);
   const folder = await makePlace(drillsDir, request.request);
   try {
     const identities = await shopIdentities(config, shop.name);
@@ -74,6 +74,7 @@ async function serve({ clock, config, adapters, signal, onStep, onProgress, onPr
     );
   } finally {
     await clearPlace(folder);
+    await dropScratch(ports, drillDatabase, drillsDir, request.request);
   }
 }
 
@@ -98,13 +99,15 @@ async function imagesLost(config: Config, catalog: Catalog, drilled: readonly Sn
   return await formerImages(readIndex(copyOf(older)), readIndex(copyOf(newer)));
 }
 
-/** A killed drill's database; a server that does not answer is the drill's own to complain of. */
-async function dropScratch(
-  ports: DrillPorts,
-  { url, password }: NonNullable<Config['restore']['drillDatabase']>,
-  drill: string,
-): Promise<void> {
-  await dropDatabase(ports, withDatabase(url, 'information_schema'), password, scratchDatabase(drill)).catch(() => {});
+/**
+ * A drill's database in a configured server, whether it was made or not; where it cannot be dropped now an empty folder reminds the next drill
+ * of it, and the server is that drill's to complain of.
+ */
+async function dropScratch(ports: DrillPorts, server: Config['restore']['drillDatabase'], drillsDir: string, drill: string): Promise<void> {
+  if (server === null) return;
+  await dropDatabase(ports, withDatabase(server.url, 'information_schema'), server.password, scratchDatabase(drill)).catch(() =>
+    makePlace(drillsDir, drill).catch(() => {}),
+  );
 }
 
 function portsOf(adapters: RestoreAdapters): DrillPorts {

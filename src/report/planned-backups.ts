@@ -94,12 +94,16 @@ export async function readPlanned(
   const toMs = Math.min(span.toMs, nowMs);
   const done = await db
     .selectFrom('runs')
-    .select(['source', 'startedAt'])
+    .select(['runs.source', 'runs.startedAt'])
     .where('shop', '=', shop)
     .where('kind', '=', 'backup')
     .where('state', '=', 'done')
     .where('startedAt', '>=', fromMs)
     .where('startedAt', '<', nowMs)
+    // what was kept for safety before a restore is no backup: its snapshot has the run's id
+    .where(({ exists, not, selectFrom }) =>
+      not(exists(selectFrom('snapshots').select('snapshots.id').whereRef('snapshots.id', '=', 'runs.id').where('purpose', '=', 'safety'))),
+    )
     .execute();
   return plannedBackups({ schedules, timezone: config.timezone, done, fromMs, toMs, off: await readOff(db, shop) });
 }

@@ -129,8 +129,6 @@ class Drill {
   #vault: Vault | null = null;
   #server: ScratchServer | null = null;
   #session: (ShopSession & { close(): Promise<void> }) | null = null;
-  /** In a configured server: what is to be dropped. */
-  #made: { readonly url: string; readonly database: string } | null = null;
   #databaseVersion: string | null = null;
 
   constructor(deps: DrillDeps, order: DrillOrder, startedAt: Temporal.Instant) {
@@ -306,7 +304,6 @@ class Drill {
     } finally {
       await session.close();
     }
-    this.#made = { url: withDatabase(server.url, 'information_schema'), database };
     return { url, password: server.password };
   }
 
@@ -314,13 +311,11 @@ class Drill {
     return this.#order.server === null ? 'a server of its own' : 'a database of its own in a configured server';
   }
 
-  /** Never throws: the folder and what is in it are removed by whoever made it. */
+  /** Never throws: the folder, what is in it, and the database in a configured server are removed by whoever made the folder. */
   async close(): Promise<void> {
     await this.#session?.close().catch(() => {});
     await this.#server?.stop();
     await this.#vault?.close().catch(() => {});
-    if (this.#made)
-      await dropDatabase(this.#deps.ports, this.#made.url, this.#order.server?.password ?? null, this.#made.database).catch(() => {});
   }
 }
 
