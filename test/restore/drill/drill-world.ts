@@ -1,4 +1,4 @@
-// One shop with two vaults in folders and a scratch folder, for drills by the real command.
+// One shop with two vaults in folders, one in the object store, and a scratch folder, for drills by the real command.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,6 @@ import { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../../../src/clock.ts';
 import { FilesystemVault } from '../../../src/vault/filesystem.ts';
 import { type Mariadb, startMariadb } from '../../servers/mariadb.ts';
-import type { Bucket } from '../../servers/s3.ts';
 import { makeWorld, type World } from '../../world/world.ts';
 import { fillDatabase, makeTree } from './small-shop.ts';
 
@@ -26,11 +25,6 @@ export interface DrillWorld extends AsyncDisposable {
   rows<T>(sql: string): T[];
 }
 
-const NO_BUCKET = {
-  store: { endpoint: 'http://127.0.0.1:9', accessKey: 'x', secretKey: 'x', region: 'r' },
-  name: 'none',
-} as unknown as Bucket;
-
 export async function makeDrillWorld(): Promise<DrillWorld> {
   const mariadb = await startMariadb();
   try {
@@ -39,7 +33,7 @@ export async function makeDrillWorld(): Promise<DrillWorld> {
     const root = join(mariadb.dir, 'www');
     makeTree(root);
     const shop = {
-      ...({ vaults: ['nas'], listen: true, limits: { jitter: '0s' }, bucket: NO_BUCKET } as const),
+      ...({ vaults: ['nas'], listen: true, limits: { jitter: '0s' } } as const),
       database: { socketPath: mariadb.socketPath, user: 'root', name: 'dupont' },
       files: { root, profile: 'prestashop' },
     };
@@ -77,9 +71,8 @@ export async function makeDrillWorld(): Promise<DrillWorld> {
       configure({ rto = '4h', plan = '', scratchDir = scratch, restore = '' } = {}) {
         world.writeConfig(shop);
         const text = readFileSync(world.configFile, 'utf8')
-          .replace(/^ {2}offsite: .*$/m, `  nas2: { type: filesystem, path: ${vaults.nas2}, offsite: true, site: there }`)
-          .replace('vault: offsite', 'vault: nas2')
-          .replace('vaults: [nas]', 'vaults: [nas, nas2]')
+          .replace(/^ {2}offsite: .*$/m, `$&\n  nas2: { type: filesystem, path: ${vaults.nas2}, offsite: true, site: there }`)
+          .replace('vaults: [nas]', 'vaults: [nas, nas2, offsite]')
           .replace('target: 4h', `target: ${rto}`)
           .replace('full: fresh }', `full: fresh${plan} }`);
         writeFileSync(world.configFile, `${text}restore: { socket: ${restoreSocket}, scratchDir: ${scratchDir}${restore} }\n`);
