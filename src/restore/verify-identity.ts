@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { CoffreError } from '../errors.ts';
-import type { Vault } from '../vault/vault.ts';
+import { isAsStrong } from '../vault/lock-mode.ts';
+import type { LockMode, Vault } from '../vault/vault.ts';
 
 /**
- * Requires that `keys/<keyId>.age` is in this vault, byte for byte, and locked no shorter than any manifest of the shop there. A shop
+ * Requires that `keys/<keyId>.age` is in this vault, byte for byte, and locked as strongly as it was, and no shorter than any manifest of the shop there. A shop
  * that has no snapshot there needs none. Throws E_OBJECT_MISSING, E_OBJECT_ALTERED, E_LOCK_DROPPED or what the vault throws.
  */
 export async function verifyIdentity(
@@ -37,6 +38,11 @@ export async function verifyIdentity(
     else if ((object.lock?.retainUntil.epochMilliseconds ?? 0) < neededUntilMs) {
       const until = object.lock === null ? 'not locked' : `locked until ${object.lock.retainUntil}`;
       failure = new CoffreError('E_LOCK_DROPPED', `${what}, the sealed identity, is ${until}: shorter than what it opens`);
+    } else if (object.lock !== null && !isAsStrong(object.lock.mode, (row.lockMode as LockMode | null) ?? vault.lockMode)) {
+      failure = new CoffreError(
+        'E_LOCK_DROPPED',
+        `${what}, the sealed identity, has a ${object.lock.mode} lock, ${row.lockMode ?? vault.lockMode} was promised`,
+      );
     } else if ((await sha256Of(vault, row.key, row.versionId, signal)) !== expected) {
       failure = new CoffreError('E_OBJECT_ALTERED', `${what} is not the sealed identity of this machine's keyDir`);
     } else return;

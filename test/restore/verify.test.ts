@@ -149,6 +149,10 @@ describe('verify', () => {
       expect(gone.json.shops[0].errors).toMatchObject([{ vault: 'nas', code: 'E_OBJECT_MISSING' }]);
       renameSync(join(world.dir, 'key'), path);
       await world.okHere(['verify', 'dupont']);
+      const promise = (lockMode: string) => deps.catalog.db.updateTable('objects').set({ lockMode }).where('kind', '=', 'key').execute();
+      await promise('GOVERNANCE');
+      expect((await world.coffre(['verify', 'dupont'])).json.shops[0].errors).toMatchObject([{ code: 'E_LOCK_DROPPED' }]);
+      await promise('advisory');
       writeFileSync(join(world.keyDir, 'dupont.age'), 'another');
       expect((await world.here(['verify', 'dupont'])).json.shops[0].errors).toMatchObject([{ code: 'E_OBJECT_ALTERED' }]);
     } finally {
