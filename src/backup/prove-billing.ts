@@ -217,21 +217,20 @@ async function proveStore(catalog: Catalog, vault: Vault, peak: PeakToProve, sig
         findings.push(`${contractOf(peak)}: ${key} ${versionId}: ${size} bytes in the store, and not in the ledger`);
     }
   }
-  const of =
-    peak.why === null
-      ? `of ${peak.peakBytes} bytes at the peak of ${peak.contract} (${peak.at})`
-      : `${peak.contract}: the period's peak is not known (${peak.why})`;
+  const of = peak.why === null ? `of ${peak.peakBytes} bytes at the peak of ${peak.contract} (${peak.at})` : `${peak.contract}:`;
   const open = unsettled === 0 ? '' : `; ${unsettled} under way`;
   const proven: Check = {
     ...named,
     outcome: findings.length === 0 ? 'proven' : 'broken',
-    detail: `${of} the store lists ${there.bytes} in ${there.objects} objects, as the ledger says; ${listedObjects} listed in all${open}`,
+    detail: `${of} the store lists ${there.bytes} bytes in ${there.objects} objects, as the ledger says; ${listedObjects} listed in all${open}`,
     findings: findings.slice(0, MOST_FINDINGS),
   };
-  const left: string[] = [];
+  const left: string[] = peak.why === null ? [] : [`the peak of the period is not known: ${peak.why}`];
   if (gone.objects > 0) left.push(`${gone.bytes} bytes in ${gone.objects} objects were released since: the chain alone proves them`);
   if (openingBytes !== 0) left.push(`${openingBytes} bytes are an opening balance, whose rows are gone: its anchor alone proves them`);
-  return left.length === 0 ? [proven] : [proven, { ...named, outcome: 'unchecked', detail: `${of}: ${left.join('; ')}`, findings: [] }];
+  return left.length === 0
+    ? [proven]
+    : [proven, { ...named, outcome: 'unchecked', detail: `${of.replace(/:$/, '')}: ${left.join('; ')}`, findings: [] }];
 }
 
 const MOST_FINDINGS = 50;

@@ -161,19 +161,20 @@ function notices({ measured, notices: all }: Statement, language: Language): Htm
   return html`<h2>${words.notes}</h2>\n${all.map((notice) => html`<p class="note">${text(notice)}</p>\n`)}`;
 }
 
-function rebilling({ currency, decimals, kind, net, rebilling: it }: Statement, language: Language): Html | null {
+function rebilling({ currency, decimals, kind, measured, net, rebilling: it }: Statement, language: Language): Html | null {
   if (it === null) return null;
   const words = wordsOf(language);
   const amount = (text: string): string => money(text, currency, language, decimals);
   // corrections were divided by weights of other periods
   const isCorrection = kind === 'correction';
-  const weighs = it.by !== 'flat' && !isCorrection;
+  const weighs = it.by !== 'flat' && !isCorrection && measured !== null;
+  const by = it.by === 'flat' || measured !== null ? words.by[it.by] : words.byNothing;
   const weight = (bytes: number): Html | null =>
     weighs ? html`<td class="n">${number(String(bytes), language)} ${words.bytes(bytes)}</td>` : null;
   const title = it.by === 'peak' ? words.peakBytes : words.shareBytes;
   const blank = weighs ? html`<td></td>` : null;
   return html`<h2>${words.rebilling}</h2>
-<p><small>${isCorrection ? words.byCorrected : words.by[it.by]}</small></p>
+<p><small>${isCorrection ? words.byCorrected : by}</small></p>
 <table>
 <thead><tr><th>${words.shop}</th>${weighs ? html`<th class="n">${title}</th>` : null}<th class="n">${words.amount}</th></tr></thead>
 <tbody>

@@ -44,7 +44,7 @@ const FRENCH = {
   unknownIndex: (day: string) =>
     `L’indice applicable au ${day} n’est pas renseigné\u202f: le prix précédent est maintenu. Le relevé ne peut pas être émis en l’état.`,
   unmeasured: (day: string) =>
-    `Aucune mesure n’est disponible pour la période à facturer, jusqu’au ${day}\u202f: l’utilisation variable n’est pas connue et n’est pas facturée.`,
+    `Aucune mesure n’est disponible jusqu’au ${day}\u202f: l’utilisation variable n’est pas connue et n’est pas facturée.`,
   measuredFrom: (day: string) => `Les mesures commencent le ${day}\u202f: l’occupation antérieure n’est pas connue.`,
   notes: 'À noter',
   rebilling: 'Répartition entre les boutiques',
@@ -53,6 +53,7 @@ const FRENCH = {
     peak: 'au prorata du pic propre à chaque boutique',
     flat: 'à parts égales',
   },
+  byNothing: 'à parts égales, faute de mesure',
   byCorrected: 'comme sur le relevé rectifié, ou à la boutique désignée par la rectification',
   shop: 'Boutique',
   shareBytes: 'Occupation au pic',
@@ -117,11 +118,12 @@ const ENGLISH: Words = {
   indexLine: ({ anniversary, date }) => `from ${anniversary} on, by the index in force since ${date}`,
   unknownIndex: (day) =>
     `The index that applies on ${day} is not known: the price before goes on. The statement cannot be issued as it is.`,
-  unmeasured: (day) => `Nothing was measured in the period to be billed, through ${day}: variable use is not known and not billed.`,
+  unmeasured: (day) => `Nothing was measured through ${day}: variable use is not known and not billed.`,
   measuredFrom: (day) => `Measured from ${day} on: what was held before is not known.`,
   notes: 'Notes',
   rebilling: 'Divided among the shops',
   by: { share: 'by what each held at the instant of the peak', peak: 'by each shop’s own peak', flat: 'in equal parts' },
+  byNothing: 'in equal parts, since nothing was measured',
   byCorrected: 'as the corrected statement was divided, or to the shop that the correction names',
   shop: 'Shop',
   shareBytes: 'Held at the peak',

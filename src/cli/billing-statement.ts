@@ -263,8 +263,12 @@ function described(statement: Statement): string {
       : [
           '',
           table(
-            [{ title: 'shop' }, { title: `by ${rebilling.by}`, ...right }, { title: 'amount', ...right }],
-            rebilling.shops.map((row) => [row.shop, rebilling.by === 'flat' ? '' : String(row.weight), amount(row.amount)]),
+            [{ title: 'shop' }, { title: measured === null ? '' : `by ${rebilling.by}`, ...right }, { title: 'amount', ...right }],
+            rebilling.shops.map((row) => [
+              row.shop,
+              rebilling.by === 'flat' || measured === null ? '' : String(row.weight),
+              amount(row.amount),
+            ]),
           ),
         ]),
     ...notices.map(({ code, day }) => {

@@ -172,6 +172,8 @@ test('before the ledger began - nothing is told as measured, and the statement s
   const { statement } = await issueStatement(deps(contract), contract, '2026-02', 'marie');
   expect(statement).toMatchObject({ measured: null, net: '23.00', notices: [{ code: 'unmeasured', day: '2026-02-28' }] });
   expect(statementsHtml([statement], 'fr')).toContain('jusqu’au 28 février 2026\u202f: l’utilisation variable n’est pas connue');
+  expect(statementsHtml([statement], 'fr')).toContain('à parts égales, faute de mesure');
+  expect(statementsHtml([statement], 'fr')).not.toContain('0 octet');
   clock.setWall('2026-04-01T08:00:00Z');
   const { issued } = await issueDue(deps(auto), 'coffre');
   expect(issued).toMatchObject([{ measured: { peakBytes: 1.5 * TB }, net: '46.00', notices: [{ code: 'unmeasured', day: '2026-03-09' }] }]);
