@@ -1,4 +1,5 @@
 // Exports: asking for a shop's plain archive, how it stands, and its download, which goes on where it was cut off. A client for its own shops.
+import type { Readable } from 'node:stream';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { audit } from '../catalog/audit.ts';
@@ -44,12 +45,15 @@ const CONTENT = { 'application/octet-stream': { schema: z.string() } };
 const MOST_EXPORTS = 5;
 /** Of one shop: each is read from its vaults and written out, whatever becomes of it. */
 const MOST_A_DAY = 20;
+/** Of one shop at a time. */
+const MOST_DOWNLOADS = 8;
 const DAY_MS = 86_400_000;
 /** One reading of the file. */
 const CHUNK_BYTES = 1024 * 1024;
 
 export function registerExports(api: Api, service: Service): void {
   const turns = new Turns();
+  const downloads = new Downloads();
   api.post(
     '/v1/shops/:shop/exports',
     {
@@ -158,13 +162,34 @@ export function registerExports(api: Api, service: Service): void {
         if (range !== null) reply.code(206).header('content-range', `bytes ${start}-${end}/${sizeBytes}`);
         reply.header('content-length', String(end - start + 1));
         // a stream goes out as it is: the schema is of the document
-        return reply.send(file.createReadStream({ start, end, highWaterMark: CHUNK_BYTES }) as never);
+        const stream = file.createReadStream({ start, end, highWaterMark: CHUNK_BYTES });
+        downloads.add(row.shop, stream);
+        return reply.send(stream as never);
       } catch (error) {
         await file.close().catch(() => {});
         throw error;
       }
     },
   );
+}
+
+/**
+ * Downloads under way. One that nobody reads any more (its line went dead) holds a connection and an open file for long: beyond some of a shop the
+ * oldest ends, and goes on where it was if somebody is there after all.
+ */
+class Downloads {
+  readonly #of = new Map<string, Set<Readable>>();
+
+  add(shop: string, stream: Readable): void {
+    const streams = this.#of.get(shop) ?? new Set();
+    this.#of.set(shop, streams.add(stream));
+    stream.once('close', () => {
+      streams.delete(stream);
+      if (streams.size === 0) this.#of.delete(shop);
+    });
+    const [oldest] = streams;
+    if (streams.size > MOST_DOWNLOADS) oldest?.destroy();
+  }
 }
 
 /** Throws E_CONFIG: to an owner without the names of files and keys, which are an administrator's. */

@@ -1,11 +1,15 @@
 // Downloads of exports: whole, from where they were cut off, and not beyond their time; and the Range header.
+import { once } from 'node:events';
+import { truncateSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { queueRun } from '../../src/catalog/run-queue.ts';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import { systemClock } from '../../src/clock.ts';
 import { CoffreError } from '../../src/errors.ts';
 import { parseRange } from '../../src/http/range.ts';
+import { exportFile } from '../../src/restore/export-place.ts';
 import { newId } from '../../src/segment/id.ts';
 import { startDaemon } from './daemon.ts';
 import { EXPORT_BYTES, makeThings } from './things.ts';
@@ -32,6 +36,34 @@ describe('an export that is there', () => {
     expect(entry).toMatchObject({ what: 'export download', shop: 'dupont', who: expect.stringContaining('token:client') });
     const { json } = await daemon.ask(token, 'GET', `/v1/shops/dupont/exports/${things.export}`);
     expect(json).toMatchObject({ state: 'done', sizeBytes: EXPORT_BYTES, files: 3 });
+  });
+
+  it('downloads that nobody reads - beyond eight of a shop the oldest ends, the others and new ones go on', async () => {
+    const daemon = await startDaemon();
+    const things = await makeThings(daemon, 'dupont');
+    // more than the buffers on the way hold
+    truncateSync(exportFile(daemon.service.config.restore.scratchDir, things.export), 64 * 1024 * 1024);
+    const headers = { authorization: `Bearer ${await daemon.token('client')}` };
+    const begin = async () => {
+      const asked = get(`${daemon.url}/v1/shops/dupont/exports/${things.export}/content`, { headers, agent: false });
+      onTestFinished(() => void asked.destroy());
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      response.on('error', () => {});
+      return response;
+    };
+    const first = await begin();
+    const others = [];
+    for (let at = 0; at < 7; at++) others.push(await begin());
+    others.push(await begin());
+    const ended = await Promise.all(
+      [first, ...others].map(async (response) => {
+        const closed = new Promise((resolve) => response.once('close', resolve));
+        response.resume();
+        await closed;
+        return response.complete;
+      }),
+    );
+    expect(ended).toEqual([false, ...others.map(() => true)]);
   });
 
   it('past its time - it is told as expired, and nothing can be downloaded', async () => {
