@@ -42,7 +42,7 @@ describe('an export that is there', () => {
     const daemon = await startDaemon();
     const things = await makeThings(daemon, 'dupont');
     // more than the buffers on the way hold
-    truncateSync(exportFile(daemon.service.config.restore.scratchDir, things.export), 64 * 1024 * 1024);
+    truncateSync(exportFile(daemon.service.config.restore.scratchDir, things.export), 16 * 1024 * 1024);
     const headers = { authorization: `Bearer ${await daemon.token('client')}` };
     const begin = async () => {
       const asked = get(`${daemon.url}/v1/shops/dupont/exports/${things.export}/content`, { headers, agent: false });
