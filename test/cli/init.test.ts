@@ -180,7 +180,7 @@ describe('what is there already', () => {
 
   it('a wrong answer - E_CONFIG, nothing written', async () => {
     const { dir, init } = await place();
-    const message = expect.stringMatching(/^--retention is 14: /);
+    const message = expect.stringMatching(/^--retention is "14": /);
     expect(await init('--retention', '14')).toMatchObject({ status: 2, json: { error: { code: 'E_CONFIG', message } } });
     expect(await readdir(dir)).toEqual(['www']);
   });
