@@ -4,7 +4,7 @@
 import type { Kysely } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
-import { changeLife, readLife } from '../catalog/shop-life.ts';
+import { changeLife, readLife, type ShopLife } from '../catalog/shop-life.ts';
 import type { Tables } from '../catalog/tables.ts';
 import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
@@ -80,11 +80,12 @@ export function registerShopLife(api: Api, service: Service): void {
       const principal = principalOf(request);
       const { shop, declared } = await readShop(service, principal, request.params.shop);
       const by = { who: principal.who, reason: request.body?.reason ?? null };
-      const { state, who } = await readLife(catalog.db, shop);
+      const life = await readLife(catalog.db, shop);
+      const { state } = life;
       if (principal.role === 'billing') {
         // what people ordered for other reasons than payment is theirs to end, pauses too
         if (state === 'active') return await readShop(service, principal, shop);
-        if (state !== 'suspended' || !(await isBilling(catalog.db, who)))
+        if (state !== 'suspended' || !(await isBilling(catalog.db, life)))
           throw new CoffreError('E_SHOP_STATE', 'this was not ordered for billing: an administrator has to resume it');
         await changeLife(catalog, clock, shop, { verb: 'resume' }, by);
         return await readShop(service, principal, shop);
@@ -96,14 +97,17 @@ export function registerShopLife(api: Api, service: Service): void {
   );
 }
 
-/** Whether whoever ordered it did so with a token of the role billing, in force or not. */
-async function isBilling(db: Kysely<Tables>, who: string): Promise<boolean> {
+/** Whether it was ordered with a token of the role billing: by the one that had the name then, whoever has it now. */
+async function isBilling(db: Kysely<Tables>, { since, who }: ShopLife): Promise<boolean> {
+  if (!who.startsWith('token:')) return false;
   const row = await db
     .selectFrom('tokens')
-    .select('id')
-    .where('name', '=', who.replace(/^token:/, ''))
-    .where('role', '=', 'billing')
+    .select('role')
+    .where('name', '=', who.slice('token:'.length))
+    .where('createdAt', '<=', since)
+    .where((eb) => eb.or([eb('revokedAt', 'is', null), eb('revokedAt', '>=', since)]))
+    .orderBy('createdAt', 'desc')
     .limit(1)
     .executeTakeFirst();
-  return who.startsWith('token:') && row !== undefined;
+  return row?.role === 'billing';
 }

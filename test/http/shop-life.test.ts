@@ -59,3 +59,18 @@ test('a pause without a body - until the shop is resumed, and without a reason; 
   expect((await pause({ when: 'never' }))[0]).toBe(400);
   expect((await it.ask(admin, 'POST', '/v1/shops/dupont/resume')).json.paused).toBeNull();
 });
+
+test('an administrator’s token suspended, and its name is a billing token’s now - billing may not take that back', async () => {
+  const it = await startDaemon();
+  const admin = await it.token('admin');
+  const make = async (name: string, role: string): Promise<{ token: string; id: string }> =>
+    (await it.ask(admin, 'POST', '/v1/tokens', { name, role, expiresAt: null })).json;
+  const former = await make('back office', 'admin');
+  expect((await it.ask(former.token, 'POST', '/v1/shops/dupont/suspend')).status).toBe(200);
+  expect((await it.ask(admin, 'DELETE', `/v1/tokens/${former.id}`)).status).toBeLessThan(300);
+  await it.service.clock.sleep(5);
+  const { token } = await make('back office', 'billing');
+  expect((await it.ask(token, 'POST', '/v1/shops/dupont/resume')).json.code).toBe('E_SHOP_STATE');
+  expect((await it.ask(token, 'POST', '/v1/shops/martin/suspend')).json.state).toBe('suspended');
+  expect((await it.ask(token, 'POST', '/v1/shops/martin/resume')).json.state).toBe('active');
+});
