@@ -190,7 +190,7 @@ test('before its start, after its end - said so, however long ago', async () => 
   expect(await said('2026-03')).toBe('contract csi-001 ended on 2026-02-10: it owes nothing for 2026-03-01 to 2026-03-31');
 });
 
-test.each(['anniversary-in-a-quarter', 'correction-in-month-6'])(
+test.each(['anniversary-in-a-quarter', 'correction-in-month-6', 'statement-of-corrections'])(
   '%s, issued by an older coffre - computed again it is the same document',
   (name) => {
     const statement: Statement = JSON.parse(readFileSync(join(import.meta.dirname, 'golden/version-1', `${name}.json`), 'utf8'));
