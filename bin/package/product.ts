@@ -43,9 +43,15 @@ export function stripSources(from: string, to: string): void {
   }
 }
 
-/** Relative paths of modules end in .js then, in imports and in the URLs that threads and units are started by. */
+/**
+ * Relative paths of modules end in .js then, in imports and in the URLs that threads and units are started by. Throws when a module is named
+ * in another way: it would not be there.
+ */
 export function javascriptOf(source: string): string {
-  return stripTypeScriptTypes(source, { mode: 'strip' }).replace(/(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g, '$1$2.js$1');
+  const script = stripTypeScriptTypes(source, { mode: 'strip' }).replace(/(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g, '$1$2.js$1');
+  const unknown = /(['"`])[^'"`\n]*\.ts\1/.exec(script);
+  if (unknown !== null) throw new Error(`${unknown[0]} names a module, but not by a path that begins with ./ or ../`);
+  return script;
 }
 
 interface PackageJson extends Record<string, unknown> {

@@ -1,7 +1,7 @@
 // `coffre restore --in-place`: a running shop, by the restore unit, which may write where it is; the run, its pins and the safety snapshot are ours.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Catalog } from '../catalog/open.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
@@ -271,7 +271,7 @@ export async function takeSafety(
   sources: readonly SourceKind[],
   signal: AbortSignal,
 ): Promise<SafetySnapshots> {
-  const main = join(import.meta.dirname, '..', 'main.ts');
+  const main = fileURLToPath(new URL('../main.ts', import.meta.url));
   const taken: { database: string | null; files: string | null } = { database: null, files: null };
   for (const source of sources) {
     const args = [...process.execArgv, main, '--config', config.file, '--json', 'backup', shop.name, '--safety', '--source', source];

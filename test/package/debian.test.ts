@@ -1,6 +1,6 @@
 // The Debian package of a small product: where its files go, under any prefix; the same input gives the same bytes.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -49,13 +49,26 @@ describe('a module without its types', () => {
       "import type { A } from './a.ts';",
       "import { b } from '../b.ts';",
       "const worker: URL = new URL('./thread.ts', import.meta.url);",
-      "export const c = async (): Promise<A> => (await import('./c.ts')).make(b, worker, 'x.ts', \"./not.tsx\");",
+      'export const c = async (): Promise<A> => (await import(\'./c.ts\')).make(b, worker, "./not.tsx");',
     ].join('\n');
     const lines = javascriptOf(source).split('\n');
     expect(lines[0]?.trim().replace(/;$/, '')).toBe('');
     expect(lines[1]).toBe("import { b } from '../b.js';");
     expect(lines[2]?.replaceAll(/\s+/g, ' ')).toBe("const worker = new URL('./thread.js', import.meta.url);");
-    expect(lines[3]).toContain("(await import('./c.js')).make(b, worker, 'x.ts', \"./not.tsx\")");
+    expect(lines[3]).toContain('(await import(\'./c.js\')).make(b, worker, "./not.tsx")');
     expect(lines[3]?.indexOf('(await')).toBe(source.split('\n')[3]?.indexOf('(await'));
+  });
+
+  it('a module named in a way that would name nothing in a package - refused', () => {
+    for (const named of ["join(import.meta.dirname, '..', 'main.ts')", '`/lib/main.ts`']) {
+      expect(() => javascriptOf(`export const main = ${named};`), named).toThrow('main.ts');
+    }
+  });
+
+  it('every module of coffre - names others in a way that a package keeps', () => {
+    const sources = join(import.meta.dirname, '../../src');
+    for (const name of readdirSync(sources, { recursive: true, encoding: 'utf8' })) {
+      if (name.endsWith('.ts')) expect(() => javascriptOf(readFileSync(join(sources, name), 'utf8')), name).not.toThrow();
+    }
   });
 });
