@@ -1,6 +1,7 @@
 // From the file as written to the configuration in use: paths, names and secrets resolved, and what must agree checked (sections: resolve/).
 import { resolve } from 'node:path';
 import type { Config } from './config.ts';
+import { warnDoubleBilling } from './double-billing.ts';
 import { isLoopback } from './loopback.ts';
 import { coverTheWeek } from './maintenance.ts';
 import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
@@ -56,6 +57,7 @@ export function resolveConfig(
   if (coverTheWeek(written.maintenance)) report(['maintenance'], 'leaves no time: its windows cover the week');
   const plans = map('plans', (name, value, at) => resolvePlan(name, value, at, reading));
   const contracts = map('contracts', (name, value, at) => resolveContract(name, value, at, reading));
+  warnDoubleBilling(contracts.values(), warn);
   const shops = map('shops', (name, value, at) => resolveShop(name, value, at, reading, { vaults, plans, keyDir, signingKeyFile }));
 
   if (written.verify.readWithin === null) warn(['verify', 'readWithin'], 'is off: nobody notices when what is stored rots');

@@ -44,3 +44,19 @@ test.each([
 ])('%s - named', (keys, message) => {
   expect(refusal(withContract(keys))).toEqual(at(message));
 });
+
+test.each([
+  ['one ends with its period, the next begins on the day after', 'end: 2026-03-31', 'start: 2026-04-01', null],
+  ['one ends within its period, which is due whole', 'end: 2026-03-10', 'start: 2026-03-11', 'every shop'],
+  ['both for ever', '', '', 'every shop'],
+  ['both for ever, for other shops', 'shops: [dupont]', 'shops: [martin]', null],
+  ['one for all of the vault', 'shops: [dupont]', '', 'dupont'],
+  ['a year that begins in June', 'end: 2026-05-31, period: year, firstMonth: 6', 'start: 2026-06-01', null],
+])('two contracts, %s - a warning where both bill the same', (_name, one, two, shops) => {
+  const rest = 'vault: offsite, subscribedTB: 1, price: { perTBMonth: "23.00" }';
+  const contracts = `contracts:\n  old: { ${rest}${one && `, ${one}`} }\n  new: { ${rest}${two && `, ${two}`} }\n`;
+  const martin = 'martin: { plan: standard, vaults: [offsite], files: { root: /var/www/martin } }, dupont:';
+  const text = withContract('').replace('contracts:\n', contracts).replace('dupont:', martin);
+  const said = parseConfig(text, FILE, {}).warnings.filter((warning) => /contracts\.new bills what old/.test(warning));
+  expect(said.map((warning) => /both cover (.*) in offsite/.exec(warning)?.[1])).toEqual(shops === null ? [] : [shops]);
+});
