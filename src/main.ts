@@ -78,9 +78,11 @@ const adapters: Adapters = {
     const { tryDrills } = await import('./target/mariadb/restore-rights.ts');
     const { parseDatabaseUrl } = await import('./target/mariadb/url.ts');
     const { DATABASE_PREFIX } = await import('./restore/drill/place.ts');
-    const { refuseEvents, withDatabase } = await import('./restore/drill/run.ts');
+    const { refusedLogin, refuseEvents, withDatabase } = await import('./restore/drill/run.ts');
     const { database: _, ...address } = parseDatabaseUrl(withDatabase(url, 'information_schema'));
-    return await tryDrills({ ...address, password }, DATABASE_PREFIX, refuseEvents);
+    return await tryDrills({ ...address, password }, DATABASE_PREFIX, refuseEvents).catch((error: unknown) => {
+      throw refusedLogin(error, password);
+    });
   },
 };
 

@@ -296,7 +296,9 @@ class Drill {
     }
     const database = scratchDatabase(drill);
     const url = withDatabase(server.url, database);
-    const session = await ports.openSession(withDatabase(server.url, 'information_schema'), server.password);
+    const session = await ports.openSession(withDatabase(server.url, 'information_schema'), server.password).catch((error: unknown) => {
+      throw refusedLogin(error, server.password);
+    });
     try {
       const [[version, scheduler] = [null, null]] = await session.texts('SELECT VERSION(), @@event_scheduler');
       this.#databaseVersion = version ?? null;
@@ -343,6 +345,13 @@ export function refuseEvents(scheduler: string | null): void {
   throw new CoffreError('E_CONFIG', 'the server of restore.drillDatabase runs events: those of a restored shop would run too', {
     hint: 'SET GLOBAL event_scheduler=OFF there, and in its configuration; or leave restore.drillDatabase out',
   });
+}
+
+/** Of restore.drillDatabase: the table's hint is of a shop's own user. */
+export function refusedLogin(error: unknown, password: Secret | null): unknown {
+  if (!(error instanceof CoffreError) || error.code !== 'E_DB_AUTH') return error;
+  const where = password === null ? 'it has no passwordFile' : `its password is from ${password.from}`;
+  return new CoffreError(error.code, error.message, { cause: error, hint: `check the user in restore.drillDatabase; ${where}` });
 }
 
 export function withDatabase(url: string, database: string): string {
