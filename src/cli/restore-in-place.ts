@@ -6,6 +6,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { clearOpenRestore, markOpenRestore } from '../catalog/open-restores.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
+import { isBackup, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts';
 import { askRestoreUnit } from '../restore/ask-unit.ts';
@@ -230,8 +231,10 @@ async function rollBackDone(catalog: Catalog, shop: ShopConfig): Promise<never> 
     .where('state', '=', 'done')
     .orderBy('endedAt', 'desc')
     .execute();
-  const safety = rows.map(({ detail }) => safetyIn(detail)).find((one) => one !== null);
-  if (!safety) {
+  const told = rows.map(({ detail }) => safetyIn(detail)).find((one) => one !== null);
+  // a restore whose command was killed at its very end left no word of them, and them
+  const safety = told ?? newestSafety(await listSnapshots(catalog, shop.name));
+  if (safety.files === null && safety.database === null) {
     throw new CoffreError('E_NOT_FOUND', `${shop.name}: no restore in place is open, and none that ended left a safety snapshot`, {
       hint: `coffre snapshots ${shop.name} lists what can be restored`,
     });
@@ -244,6 +247,12 @@ async function rollBackDone(catalog: Catalog, shop: ShopConfig): Promise<never> 
       hint: ids.map((id) => `coffre restore ${shop.name} --in-place --snapshot ${id}`).join('; then '),
     },
   );
+}
+
+/** Of each source. Pure; `snapshots` newest first. */
+export function newestSafety(snapshots: readonly Pick<SnapshotWithCopies, 'id' | 'purpose' | 'source'>[]): SafetySnapshots {
+  const of = (source: SourceKind): string | null => snapshots.find((one) => one.source === source && !isBackup(one))?.id ?? null;
+  return { database: of('database'), files: of('files') };
 }
 
 function safetyIn(detail: string | null): SafetySnapshots | null {

@@ -1,6 +1,6 @@
 // The command line of a restore in place: what goes with what, and what going back would do.
 import { expect, test } from 'vitest';
-import { checkInPlaceOptions, type RestoreOptions, wayBack } from '../../src/cli/restore-in-place.ts';
+import { checkInPlaceOptions, newestSafety, type RestoreOptions, wayBack } from '../../src/cli/restore-in-place.ts';
 import type { OpenRestore } from '../../src/restore/in-place.ts';
 
 const check = (options: Partial<RestoreOptions>) => () =>
@@ -24,4 +24,10 @@ test('what it would do - before the swap nothing but clear away; after it tables
     'put the old tables back, restore what differs of the files from the safety snapshot s2, and open the shop',
   );
   expect(wayBack({ order, safety: null, swapped: true })).toContain('no safety snapshot of them was taken');
+});
+
+test('a restore that left no word of its safety snapshots - the newest of each source that are marked as such', () => {
+  const of = (id: string, source: 'files' | 'database', purpose: 'safety' | null) => ({ id, source, purpose });
+  const listed = [of('d3', 'database', null), of('d2', 'database', 'safety'), of('d1', 'database', 'safety'), of('f1', 'files', null)];
+  expect(newestSafety(listed)).toEqual({ database: 'd2', files: null });
 });
