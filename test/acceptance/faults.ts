@@ -16,14 +16,14 @@ export interface Expected {
   readonly hint?: RegExp;
 }
 
-/** Runs a command that must fail in this way: exit status by the table, one JSON document, code, message and hint in it. */
+/** Runs a command (`here`: in this process) that must fail in this way: exit status by the table, one JSON document, code, message and hint in it. */
 export async function fails(
   world: World,
   args: readonly string[],
   { code, says = /./, hint = /./ }: Expected,
-  options?: Parameters<World['coffre']>[1],
+  { here = false, ...options }: Parameters<World['coffre']>[1] & { readonly here?: boolean } = {},
 ): Promise<Outcome> {
-  const outcome = await world.coffre(args, options);
+  const outcome = here ? await world.here(args) : await world.coffre(args, options);
   const said = `coffre ${args.join(' ')}: ${outcome.status} ${outcome.stdout} ${outcome.stderr}`;
   expect(outcome.json?.error, said).toEqual({
     code,

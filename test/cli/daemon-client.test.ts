@@ -43,7 +43,7 @@ async function outcomeOf(child: ChildProcess): Promise<Outcome> {
 async function underWay(it: World, ending = ''): Promise<string> {
   let id = '';
   await until('a run is under way', 60_000, async () => {
-    const { json } = await it.ok(['run', 'list', '--state', 'running', '--kind', 'backup']);
+    const { json } = await it.okHere(['run', 'list', '--state', 'running', '--kind', 'backup']);
     id = json.runs[0]?.id ?? '';
     return id !== '' && id !== ending;
   });
@@ -86,7 +86,7 @@ test('backup, prune, catch-up, reconcile, checkpoint - with the daemon the same 
   await it.ok(['backup', 'dupont']);
   const alone: Outcome[] = [];
   for (const command of commands) alone.push(await it.coffre(command));
-  const before = (await it.ok(['run', 'list', '--limit', '100'])).json.runs.length;
+  const before = (await it.okHere(['run', 'list', '--limit', '100'])).json.runs.length;
 
   await runDaemon(it);
   for (const [i, command] of commands.entries()) {
@@ -98,9 +98,9 @@ test('backup, prune, catch-up, reconcile, checkpoint - with the daemon the same 
     });
   }
   // it was the daemon that did it
-  const { runs } = (await it.ok(['run', 'list', '--limit', '100'])).json;
+  const { runs } = (await it.okHere(['run', 'list', '--limit', '100'])).json;
   expect(runs.length).toBeGreaterThan(before);
-  const shown = (await it.ok(['run', 'show', runs.find((run: { kind: string }) => run.kind === 'backup').id])).json;
+  const shown = (await it.okHere(['run', 'show', runs.find((run: { kind: string }) => run.kind === 'backup').id])).json;
   expect(shown).toMatchObject({
     state: 'done',
     task: { kind: 'backup', shop: 'dupont', source: 'files', full: true },
@@ -123,8 +123,8 @@ test('the daemon is busy with the shop - a command that works alone is refused a
     const { json } = await it.coffre(command);
     expect(json, command.join(' ')).not.toBeNull();
   }
-  expect((await it.ok(['run', 'show', run])).json.state).toBe('running');
-  await it.ok(['run', 'cancel', run]);
+  expect((await it.okHere(['run', 'show', run])).json.state).toBe('running');
+  await it.okHere(['run', 'cancel', run]);
 }, 240_000);
 
 test('a backup behind another of its shop - whoever follows it reads which; runs and shops that are not there are unknown', async () => {
@@ -140,7 +140,7 @@ test('a backup behind another of its shop - whoever follows it reads which; runs
   for (const id of [nothing, 'nonsense'])
     for (const verb of ['show', 'follow', 'cancel']) await unknown('E_UNKNOWN_RUN', 'coffre run list', 'run', verb, id);
   await unknown('E_UNKNOWN_SHOP', 'dupont', 'run', 'list', 'dupond');
-  expect((await it.ok(['run', 'list', 'dupont', '--state', 'cancelled'])).json.runs).toEqual([]);
+  expect((await it.okHere(['run', 'list', 'dupont', '--state', 'cancelled'])).json.runs).toEqual([]);
 
   const first = await underWay(it);
   const daemon = new DaemonClient(new DaemonHttp({ socketPath: it.socket }, systemClock), systemClock, null);
@@ -156,7 +156,7 @@ test('a backup behind another of its shop - whoever follows it reads which; runs
   await until('it is told what it waits for', 30_000, () =>
     titles.includes(`dupont files | dupont files: waits for the backup of files that is under way, run ${first}`),
   );
-  await it.ok(['run', 'cancel', second, first]);
+  await it.okHere(['run', 'cancel', second, first]);
   expect((await followed).state).toBe('cancelled');
 }, 240_000);
 
@@ -164,7 +164,7 @@ test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, i
   const it = await world({ limits: SLOW }, 60);
   const daemon = await runDaemon(it);
   const first = await underWay(it);
-  await it.ok(['run', 'cancel', first]);
+  await it.okHere(['run', 'cancel', first]);
   const following = it.start(['backup', 'dupont']);
   const said = outcomeOf(following);
   const run = await underWay(it, first);
@@ -177,8 +177,8 @@ test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, i
     hint: `coffre run follow ${run} shows it; coffre run cancel ${run} calls it off`,
   });
   const again = outcomeOf(it.start(['run', 'follow', run]));
-  expect((await it.ok(['run', 'show', run])).json.state).toBe('running');
-  expect((await it.ok(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: true }] });
+  expect((await it.okHere(['run', 'show', run])).json.state).toBe('running');
+  expect((await it.okHere(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: true }] });
   const called = await again;
   expect(called.status).toBe(1);
   expect(called.json.error.code).toBe('E_CANCELLED');
@@ -186,7 +186,7 @@ test('Ctrl-C on a followed run - status 14 says how to go on; the run goes on, i
   const events = daemon.lines.filter((line) => (line as { run?: string }).run === run).map(({ event }) => event);
   expect(events).toContain('run.cancelled');
   expect(events).not.toContain('run.failed');
-  expect((await it.ok(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: false }] });
+  expect((await it.okHere(['run', 'cancel', run])).json).toEqual({ runs: [{ run, cancelled: false }] });
 }, 240_000);
 
 test.each(['SIGKILL', 'SIGTERM'] as const)(
@@ -196,7 +196,7 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
     const it = await world({ limits: SLOW }, signal === 'SIGTERM' ? 9 : 4);
     const daemon = await runDaemon(it);
     const first = await underWay(it);
-    await it.ok(['run', 'cancel', first]);
+    await it.okHere(['run', 'cancel', first]);
     const said = outcomeOf(it.start(['backup', 'dupont']));
     const run = await underWay(it, first);
     daemon.signal(signal);
@@ -206,7 +206,7 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
     const { status, json } = await said;
     expect({ status, error: json.error ?? null }).toEqual({ status: 0, error: null });
     expect(json.snapshots).toHaveLength(1);
-    const { runs } = (await it.ok(['run', 'list'])).json;
+    const { runs } = (await it.okHere(['run', 'list'])).json;
     const next = runs.find((row: { takesUp: string | null }) => row.takesUp === run);
     expect(next.state).toBe('done');
   },
@@ -217,7 +217,7 @@ test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST;
   const it = await world({ limits: SLOW }, 30);
   const daemon = await runDaemon(it);
   const first = await underWay(it);
-  await it.ok(['run', 'cancel', first]);
+  await it.okHere(['run', 'cancel', first]);
   const said = outcomeOf(it.start(['backup', 'dupont']));
   const run = await underWay(it, first);
   daemon.signal('SIGKILL');
@@ -228,7 +228,7 @@ test('the daemon is killed and does not come back - status 14 and E_DAEMON_LOST;
     message: `the daemon at ${it.socket} ended, or was cut off during run ${run}`,
     hint: `once a daemon runs again it takes the run up: coffre run follow ${run} shows it`,
   });
-  expect((await it.ok(['run', 'show', run])).json).toMatchObject({ state: 'interrupted', error: { code: 'E_INTERRUPTED' } });
+  expect((await it.okHere(['run', 'show', run])).json).toMatchObject({ state: 'interrupted', error: { code: 'E_INTERRUPTED' } });
   quicken(it);
   expect((await it.ok(['backup', 'dupont'])).json.snapshots).toHaveLength(1);
   const reload = await it.coffre(['reload']);
@@ -278,17 +278,17 @@ test('reload - a broken configuration is refused with its line and the old one s
 test('pause and resume - through the daemon and alone, told by shop list, written into the audit', async () => {
   const it = await world({ vaults: ['nas'] });
   await it.ok(['shop', 'pause', 'dupont', '--until', '6h', '--reason', 'moves']);
-  expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ shop: 'dupont', state: 'active', paused: { reason: 'moves' } });
+  expect((await it.okHere(['shop', 'list'])).json.shops[0]).toMatchObject({ shop: 'dupont', state: 'active', paused: { reason: 'moves' } });
   const { stdout } = await coffre(['--config', it.configFile, 'shop', 'list']);
   const time = String.raw`(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+0[12]:00)`;
   expect(stdout).toMatch(new RegExp(`dupont +paused +${time} +${time} +\\S+ +moves +0 +yes`));
   await runDaemon(it);
   await it.ok(['shop', 'resume', 'dupont']);
-  expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
+  expect((await it.okHere(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
   expect((await it.ok(['shop', 'pause', 'dupont'])).json).toMatchObject({ shop: 'dupont', paused: { until: null } });
   await it.ok(['shop', 'suspend', 'dupont']);
   expect((await it.ok(['shop', 'resume', 'dupont', '--reason', 'back'])).json.state).toBe('active');
-  expect((await it.ok(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
+  expect((await it.okHere(['shop', 'list'])).json.shops[0]).toMatchObject({ state: 'active', paused: null });
 }, 240_000);
 
 test('from another machine - a token’s role decides; the token is never on the command line', async () => {
@@ -320,10 +320,10 @@ test('from another machine - a token’s role decides; the token is never on the
 
   const paused = await from(admin, ['shop', 'pause', 'dupont', '--until', '6h', '--reason', 'moves']);
   expect(paused.json).toMatchObject({ shop: 'dupont', paused: { who: 'token:admin', reason: 'moves', until: expect.any(String) } });
-  expect((await it.ok(['shop', 'list'])).json.shops[0].paused).toEqual(paused.json.paused);
+  expect((await it.okHere(['shop', 'list'])).json.shops[0].paused).toEqual(paused.json.paused);
   const resumed = await from(admin, ['shop', 'resume', 'dupont']);
   expect([resumed.status, resumed.json.state]).toEqual([0, 'active']);
-  expect((await it.ok(['shop', 'list'])).json.shops[0].paused).toBeNull();
+  expect((await it.okHere(['shop', 'list'])).json.shops[0].paused).toBeNull();
   expect((await from(admin, ['reload'])).json).toMatchObject({ shops: 1 });
   for (const args of [['shop', 'pause', 'dupont'], ['shop', 'resume', 'dupont'], ['reload']]) {
     expect((await from(client, args)).json.error.code).toBe('E_FORBIDDEN');

@@ -82,7 +82,7 @@ describe.skipIf(!isRoot)('a restore that is asked for', () => {
     const second = await owner(['request', 'restore', 'dupont', '--path', 'img/p/1', '--approve']);
     expect(second.json.request).toMatchObject({ state: 'approved' });
 
-    await until('the restore is under way', 60_000, async () => (await world.ok(['request', 'show', id])).json.request.step !== null);
+    await until('the restore is under way', 60_000, async () => (await world.okHere(['request', 'show', id])).json.request.step !== null);
     daemon.signal('SIGKILL');
     await daemon.gone;
     daemon = await runDaemon(world);
