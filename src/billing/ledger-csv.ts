@@ -6,11 +6,11 @@ import type { LedgerRow } from './chain.ts';
 import { decimalOf, plain } from './money.ts';
 import type { MonthPeaks } from './month-peaks.ts';
 
-/** Names of columns are the same in every language: programs read them. `row` is contract or shop; the share is that at its contract's peak. */
-const PEAKS = ['row', 'month', 'contract', 'shop', 'vault', 'peak_bytes', 'peak_tb', 'at', 'share_bytes', 'share_tb'] as const;
+/** Names of columns are the same in every language: programs read them. `measured` none: 0 bytes are not known to be 0. `row` is contract or shop; the share is that at its contract's peak. */
+const PEAKS = ['row', 'month', 'contract', 'shop', 'vault', 'peak_bytes', 'peak_tb', 'at', 'share_bytes', 'share_tb', 'measured'] as const;
 const LEDGER = ['id', 'at', 'vault', 'shop', 'event', 'bytes', 'key', 'version_id', 'cause', 'hash'] as const;
 
-export function peaksCsv({ contracts, month, shops }: MonthPeaks, language: Language, separator: Separator = ','): string {
+export function peaksCsv({ contracts, measured, month, shops }: MonthPeaks, language: Language, separator: Separator = ','): string {
   const tb = (bytes: number | null): string | null => {
     if (bytes === null) return null;
     const text = plain(decimalOf(bytes).div('1000000000000'));
@@ -30,10 +30,11 @@ export function peaksCsv({ contracts, month, shops }: MonthPeaks, language: Lang
         one.at,
         null,
         null,
+        measured,
       ]),
       ...shops.map(({ at, peakBytes, shareAtContractPeakBytes: share, shop, vault }) => [
         ...['shop', month, null, shop, vault, String(peakBytes), tb(peakBytes), at],
-        ...[share === null ? null : String(share), tb(share)],
+        ...[share === null ? null : String(share), tb(share), measured],
       ]),
     ],
     separator,

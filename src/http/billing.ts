@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { monthPeaksInThread } from '../billing/in-thread.ts';
 import { levels, requireKnown } from '../billing/level.ts';
 import { requireBegun } from '../billing/month.ts';
+import { LANGUAGES } from '../document/wording.ts';
 import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { bytes, instant, instantOf, shopName } from './fields.ts';
@@ -33,6 +34,20 @@ const ledgerRow = z.object({
   bytes: z.int().describe('what came (+) or went (-)'),
   cause: z.string().nullable(),
   hash: z.string().describe('over the hash of the row before and this row'),
+});
+
+const peaksDocument = z.object({
+  month,
+  measured: z
+    .enum(['whole', 'part', 'none'])
+    .describe('how much of it the ledger knows: what was over when it began has no peak, and 0 is none'),
+  contracts: z.array(z.object({ contract: z.string(), vault: z.string(), peakBytes: bytes, at: instant })),
+  shops: z.array(
+    z.object({
+      ...{ shop: z.string(), vault: z.string(), peakBytes: bytes, at: instant },
+      shareAtContractPeakBytes: bytes.nullable().describe('null: no contract covers it'),
+    }),
+  ),
 });
 
 export function registerBilling(api: Api, service: Service): void {
@@ -84,25 +99,20 @@ export function registerBilling(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'highest level of a month, a quarter or a year, for each contract that ran then and each shop',
-        querystring: z.strictObject({ month }),
+        querystring: z.strictObject({
+          month,
+          format: z.enum(['json', 'csv']).default('json'),
+          lang: z.enum(LANGUAGES).default('en').describe('of the decimals in csv'),
+        }),
         response: {
-          200: z.object({
-            month,
-            measured: z
-              .enum(['whole', 'part', 'none'])
-              .describe('how much of it the ledger knows: what was over when it began has no peak, and 0 is none'),
-            contracts: z.array(z.object({ contract: z.string(), vault: z.string(), peakBytes: bytes, at: instant })),
-            shops: z.array(
-              z.object({
-                ...{ shop: z.string(), vault: z.string(), peakBytes: bytes, at: instant },
-                shareAtContractPeakBytes: bytes.nullable().describe('null: no contract covers it'),
-              }),
-            ),
-          }),
+          200: {
+            description: 'the peaks',
+            content: { 'application/json': { schema: peaksDocument }, 'text/csv': { schema: z.string() } },
+          },
         },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { clock, config } = service;
       const zones = [...config.contracts.values()].map(({ timezone }) => timezone);
       requireBegun(request.query.month, [config.timezone, ...zones], clock.now());
@@ -111,7 +121,13 @@ export function registerBilling(api: Api, service: Service): void {
         contracts: config.contracts.values(),
         timezone: config.timezone,
       });
-      return { month: found.month, measured: found.measured, contracts: [...found.contracts], shops: [...found.shops] };
+      // what a route answers with is one of two forms: the type of it is of no use here
+      const sent = reply as unknown as { send(payload: unknown): Promise<never> };
+      if (request.query.format === 'json') return await sent.send(found);
+      const { peaksCsv } = await import('../billing/ledger-csv.ts');
+      reply.header('content-disposition', `attachment; filename="peaks-${found.month}.csv"`);
+      reply.type('text/csv; charset=utf-8').serializer(String);
+      return await sent.send(peaksCsv(found, request.query.lang));
     },
   );
   api.get(

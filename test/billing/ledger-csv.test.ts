@@ -14,13 +14,13 @@ const peaks = {
 
 test('peaks in French and English - to the byte, TB with the decimals of the language, nothing where no contract is', () => {
   expect(peaksCsv(peaks, 'fr').split('\r\n')).toEqual([
-    'row,month,contract,shop,vault,peak_bytes,peak_tb,at,share_bytes,share_tb',
-    `contract,2026-03,csi,,offsite,1200000000001,"1,200000000001",${AT},,`,
-    `shop,2026-03,,dupont,offsite,500000000000,"0,5",${AT},0,0`,
-    `shop,2026-03,,martin,nas,7,"0,000000000007",${AT},,`,
+    'row,month,contract,shop,vault,peak_bytes,peak_tb,at,share_bytes,share_tb,measured',
+    `contract,2026-03,csi,,offsite,1200000000001,"1,200000000001",${AT},,,whole`,
+    `shop,2026-03,,dupont,offsite,500000000000,"0,5",${AT},0,0,whole`,
+    `shop,2026-03,,martin,nas,7,"0,000000000007",${AT},,,whole`,
     '',
   ]);
-  expect(peaksCsv(peaks, 'en', ';')).toContain(`contract;2026-03;csi;;offsite;1200000000001;1.200000000001;${AT};;`);
+  expect(peaksCsv(peaks, 'en', ';')).toContain(`contract;2026-03;csi;;offsite;1200000000001;1.200000000001;${AT};;;whole`);
 });
 
 test('rows of the ledger - each cell in its column, a name that is a formula stays text', () => {

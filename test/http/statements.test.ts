@@ -77,6 +77,15 @@ test('corrected - it waits for the next statement, or is issued at once', async 
   expect((await it.ask(billing, 'GET', STATEMENTS)).json.corrections).toEqual([]);
 });
 
+test('peaks of a month in which nothing was measured yet - as JSON and CSV they say so', async () => {
+  const peaks = '/v1/billing/peaks?month=2026-02';
+  const none = { contract: 'csi-001', vault: 'nas', peakBytes: 0 };
+  expect((await it.ask(billing, 'GET', peaks)).json).toMatchObject({ measured: 'none', contracts: [none], shops: [] });
+  const csv = await it.ask(billing, 'GET', `${peaks}&format=csv&lang=fr`);
+  expect(csv.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+  expect(csv.text.split('\r\n')[1]).toMatch(/^contract,2026-02,csi-001,,nas,0,0,2026-/);
+});
+
 test.each([
   ['POST', STATEMENTS, { contract: 'csi-001', month: '2026-03' }, 409, 'E_STATEMENT_OPEN'],
   ['POST', STATEMENTS, { contract: 'csi-001', month: '2025-08' }, 409, 'E_STATEMENT_LATE'],
