@@ -6,7 +6,10 @@ import type { LedgerRow } from './chain.ts';
 import { decimalOf, plain } from './money.ts';
 import type { MonthPeaks } from './month-peaks.ts';
 
-/** Names of columns are the same in every language: programs read them. `measured` none: 0 bytes are not known to be 0. `row` is contract or shop; the share is that at its contract's peak. */
+/**
+ * Names of columns are the same in every language: programs read them. `row` is contract or shop; the share is that at its contract's peak;
+ * `measured` none: 0 bytes are not known to be 0.
+ */
 const PEAKS = ['row', 'month', 'contract', 'shop', 'vault', 'peak_bytes', 'peak_tb', 'at', 'share_bytes', 'share_tb', 'measured'] as const;
 const LEDGER = ['id', 'at', 'vault', 'shop', 'event', 'bytes', 'key', 'version_id', 'cause', 'hash'] as const;
 
