@@ -1,13 +1,13 @@
 // A restore unit of this command's own, for what it does as another user: the same process that systemd would start, with the same request.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, type Stats } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { type Hearing, hearUnit } from '../restore/ask-unit.ts';
 import type { UnitRequest } from '../restore/unit-protocol.ts';
-import { SCRATCH_USERS, systemUsers } from './scratch-users.ts';
+import { FORMER_USER, type SystemUser, scratchUserOf, systemUsers } from './scratch-users.ts';
 
 /** What it made is removed by then. */
 const LEAVE_WITHIN_MS = 60_000;
@@ -51,14 +51,15 @@ export async function askOwnUnit<Result extends object>(
 
 /** Throws E_TARGET_WRITE. */
 function makeScratch({ scratchDir: folder, scratchUser }: Config['restore'], uid: number): void {
-  if (lstatSync(folder, { throwIfNoEntry: false })) return;
+  const there = lstatSync(folder, { throwIfNoEntry: false });
+  const owner = uid === 0 ? scratchUserOf(scratchUser, systemUsers()) : null;
   try {
+    if (there) {
+      if (owner && scratchUser === null) takeFromFormer(folder, there, owner);
+      return;
+    }
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     chmodSync(folder, 0o700);
-    if (uid !== 0) return;
-    const users = systemUsers();
-    const wanted = scratchUser === null ? SCRATCH_USERS : [scratchUser];
-    const owner = wanted.map((user) => users.find(({ name, uid: number }) => name === user || String(number) === user)).find(Boolean);
     if (owner) chownSync(folder, owner.uid, owner.gid);
   } catch (cause) {
     throw new CoffreError('E_TARGET_WRITE', `cannot make ${folder}: ${(cause as NodeJS.ErrnoException).code}`, {
@@ -66,4 +67,18 @@ function makeScratch({ scratchDir: folder, scratchUser }: Config['restore'], uid
       hint: `restore.scratchDir names another folder; or mkdir -p ${folder}`,
     });
   }
+}
+
+/** What coffre makes in it. */
+const OWN_FOLDERS = ['drills', 'exports', 'in-place'];
+
+/**
+ * Before, a folder that no package had made became the database server's user's. What is nothing but coffre's own is taken over from that user,
+ * by chown(1), which goes through no link while it goes down.
+ */
+function takeFromFormer(folder: string, there: Stats, owner: SystemUser): void {
+  const former = systemUsers().find(({ name }) => name === FORMER_USER);
+  if (there.uid !== former?.uid || !there.isDirectory() || (there.mode & 0o077) !== 0) return;
+  if (!readdirSync(folder).every((name) => OWN_FOLDERS.includes(name))) return;
+  spawnSync('chown', ['-hR', '--from', String(former.uid), `${owner.uid}:${owner.gid}`, '--', folder], { stdio: 'ignore' });
 }

@@ -6,7 +6,7 @@ import { CoffreError } from '../errors.ts';
 import type { RestoreDeps } from '../restore/execute.ts';
 import type { UnitRequest } from '../restore/unit-protocol.ts';
 import type { RestoreAdapters } from './adapters.ts';
-import { strangerAs, systemUsers } from './scratch-users.ts';
+import { scratchUserOf, strangerAs, systemUsers } from './scratch-users.ts';
 
 /** Who owns a folder, and so may write into it. */
 export interface Owner {
@@ -63,14 +63,15 @@ export function ownerOf(folder: string, hints: { readonly absent: string; readon
  * whose data the restored could reach. Throws E_RESTORE_REFUSED.
  */
 export function scratchOwner({ restore: { scratchDir, scratchUser }, shops, stateDir }: Config): Owner {
-  const user = scratchUser ?? 'coffre-restore';
+  const users = systemUsers();
+  const user = scratchUser ?? scratchUserOf(null, users)?.name ?? 'coffre-restore';
   const give = `mkdir -p ${scratchDir} && chown -R ${user}: ${scratchDir} && chmod 700 ${scratchDir}`;
   const owner = ownerOf(scratchDir, { absent: give, roots: give });
   const refuse = (what: string, hint: string): CoffreError => new CoffreError('E_RESTORE_REFUSED', `${scratchDir} ${what}`, { hint });
   if (owner.uid === lstatSync(stateDir, { throwIfNoEntry: false })?.uid) throw refuse('belongs to the daemon’s user', give);
   const trees = [...shops.values()].flatMap(({ files, host }) => (host.type === 'local' && files ? [files.root] : []));
   const stranger = strangerAs(owner.uid, {
-    ...{ wanted: scratchUser, users: systemUsers() },
+    ...{ wanted: scratchUser, users },
     shops: trees.flatMap((root) => lstatSync(root, { throwIfNoEntry: false })?.uid ?? []),
   });
   if (stranger !== null) throw refuse(stranger, `${give}; or restore.scratchUser names who is meant`);

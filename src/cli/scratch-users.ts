@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs';
 /** Users whom nothing else on a machine belongs to: the package's, and where no package made it the one that is there for this. */
 export const SCRATCH_USERS: readonly string[] = ['coffre-restore', 'nobody'];
 
+/** Whose coffre made it where there was no package, once: a dump is not to run with the rights of the server that holds the shops. */
+export const FORMER_USER = 'mysql';
+
 export interface SystemUser {
   readonly name: string;
   readonly uid: number;
@@ -23,6 +26,13 @@ export function systemUsers(): readonly SystemUser[] {
 /** By its name or its number, which need not be in /etc/passwd; null: there is no such user. */
 export function uidOf(user: string, users: readonly SystemUser[]): number | null {
   return users.find(({ name }) => name === user)?.uid ?? (/^\d+$/.test(user) ? Number(user) : null);
+}
+
+/** Who is to own it: whom restore.scratchUser names, else the first of SCRATCH_USERS that there is; null: there is none. */
+export function scratchUserOf(wanted: string | null, users: readonly SystemUser[]): SystemUser | null {
+  const names = wanted === null ? SCRATCH_USERS : [wanted];
+  const found = names.map((name) => users.find((user) => user.name === name || String(user.uid) === name));
+  return found.find((user) => user !== undefined) ?? null;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Whose the scratch folder of drills and exports may be.
 import { expect, test } from 'vitest';
-import { strangerAs, uidOf } from '../../src/cli/scratch-users.ts';
+import { scratchUserOf, strangerAs, uidOf } from '../../src/cli/scratch-users.ts';
 
 const users = [
   { name: 'mysql', uid: 101, gid: 101 },
@@ -24,4 +24,16 @@ test('restore.scratchUser - that one alone, by name or number', () => {
   expect(ask(990, 'mysql')).toBe('belongs to coffre-restore, and restore.scratchUser is mysql');
   expect(ask(990, 'gone')).toContain('is no user of this machine');
   expect(uidOf('nobody', users)).toBe(65_534);
+});
+
+test('who is to own it - the one that is named, else the package’s user, else nobody; never the database server’s', () => {
+  expect(scratchUserOf(null, users)?.name).toBe('coffre-restore');
+  expect(
+    scratchUserOf(
+      null,
+      users.filter(({ name }) => name !== 'coffre-restore'),
+    )?.name,
+  ).toBe('nobody');
+  expect(scratchUserOf(null, users.slice(0, 1))).toBeNull();
+  expect(scratchUserOf('101', users)?.name).toBe('mysql');
 });
