@@ -79,7 +79,7 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
     const target = join(world.dir, 'restored');
     await coffre(['restore', 'dupont', '--source', 'files', '--snapshot', id, '--to-dir', target]);
     expect(bash('cd "$TREE"; find . -type f | sort; cat open', { TREE: target })).toBe('./listed/other\n./open\nkept');
-  }, 60_000);
+  });
 
   it('paths of more than 16 KiB - named, exit status 8, status red; after they are gone all is green', async () => {
     const root = join(dir, `${where}-deep`);
@@ -98,7 +98,7 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
     bash('cd "$TREE"; rm -r d*', { TREE: root });
     await world.ok(BACKUP);
     expect((await world.coffre(['status', 'dupont'])).json.shops?.[0]?.red ?? []).not.toContainEqual(expect.stringContaining('incomplete'));
-  }, 60_000);
+  });
 
   it('a file that is written to all the time - kept as read and named, the run is good, and the rest is as it was', async () => {
     const root = join(dir, `${where}-busy`);
@@ -122,5 +122,5 @@ describe.each(['local', 'ssh'] as const)('%s', (where) => {
     expect(begun(target).equals(begun(root))).toBe(true);
     for (const tree of [root, target]) bash('rm "$TREE/log"; touch -d 2001-01-01 "$TREE"', { TREE: tree });
     expect(describeTree(target)).toBe(describeTree(root));
-  }, 60_000);
+  });
 });

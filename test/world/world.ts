@@ -45,6 +45,8 @@ export interface WorldOptions {
   readonly listen?: boolean;
   /** Lines of YAML below `shops:`, beside dupont. */
   readonly moreShops?: readonly string[];
+  /** The folder that its folder is made in. Default: in memory, as the servers' files are (a catalog flushes each commit), where there is room. */
+  readonly parent?: string;
 }
 
 export interface Outcome {
@@ -84,7 +86,7 @@ export interface World {
 }
 
 export async function makeWorld(options: WorldOptions = {}): Promise<World> {
-  const dir = mkdtempSync(join(tmpdir(), 'coffre-world-'));
+  const dir = mkdtempSync(join(options.parent ?? (process.env.COFFRE_TEST_RIGS || tmpdir()), 'coffre-world-'));
   const bucket = options.bucket ?? (await freshBucket());
   const configFile = join(dir, 'coffre.yaml');
   const stateDir = join(dir, 'state');
