@@ -24,6 +24,12 @@ export function sendError(service: Service, thrown: unknown, request: FastifyReq
   return reply.code(status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(body));
 }
 
+/** Fastify's own words of these quote the path. */
+const PATHS: ReadonlyMap<unknown, string> = new Map([
+  ['FST_ERR_BAD_URL', 'the path cannot be decoded'],
+  ['FST_ERR_MAX_PARAM_LENGTH', 'a part of the path is too long'],
+]);
+
 interface Understood {
   readonly error: CoffreError;
   readonly status: number;
@@ -40,9 +46,9 @@ function understood(thrown: unknown): Understood {
     return { error: new CoffreError('E_REQUEST', `${where} is not as it should be`, { cause: thrown }), status: 400, errors };
   }
   // fastify's own: a body that is too large, of another type, no JSON, a path that cannot be decoded
-  const { statusCode } = (thrown ?? {}) as { readonly statusCode?: unknown };
+  const { code, statusCode } = (thrown ?? {}) as { readonly code?: unknown; readonly statusCode?: unknown };
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
-    const message = thrown instanceof Error ? thrown.message : 'the request was refused';
+    const message = PATHS.get(code) ?? (thrown instanceof Error ? thrown.message : 'the request was refused');
     return { error: new CoffreError('E_REQUEST', message, { cause: thrown }), status: statusCode };
   }
   if (statusCode === 503) return { error: new CoffreError('E_INTERRUPTED', 'the daemon stops', { cause: thrown }), status: 503 };
