@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test } from 'vitest';
@@ -39,6 +40,8 @@ test.skipIf(process.geteuid?.() !== 0)(
     const host = sshd.hostLines({ knownHostsFile: knownHosts }).map((line) => line.replace('host: 127.0.0.1', 'host: shop.coffre.invalid'));
     const it = await makeWorld({
       ...{ bucket, encryption: 'none', vaults: ['nas', 'offsite'], files: { root: roots[0] as string } },
+      // not the disk of the shops, which are in the server's folder
+      parent: tmpdir(),
       endpoint: bucket.store.endpoint.replace('127.0.0.1', 'store.coffre.invalid'),
       limits: { jitter: '0s', clockSkew: '1h' },
       moreShops: [
