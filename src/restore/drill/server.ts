@@ -144,6 +144,9 @@ function killAll({ pid }: ReturnType<typeof start>): void {
   }
 }
 
+/** As the system, the server and its storage engine say it; the engine removes what it had made, and then there is space again. */
+const NO_SPACE = /No space left|Disk is full|\b(?:errno|errcode|error|error number):? 28\b/i;
+
 /** Throws E_TARGET_WRITE with what it said when it did not go well, the signal's reason once it is dead. */
 async function endOf(child: ReturnType<typeof start>, signal: AbortSignal): Promise<void> {
   const kill = (): void => killAll(child);
@@ -158,9 +161,7 @@ async function endOf(child: ReturnType<typeof start>, signal: AbortSignal): Prom
     if (status !== 0) throw new CoffreError('E_TARGET_WRITE', `making the drill’s own database server ready failed: ${said.trim()}`);
   } catch (error) {
     const failure = asCoffreError(error);
-    throw /No space left|errno: 28|Errcode: 28/.test(said)
-      ? new CoffreError('E_DRILL_SPACE', 'no space for the drill’s own server')
-      : failure;
+    throw NO_SPACE.test(said) ? new CoffreError('E_DRILL_SPACE', 'no space for the drill’s own server') : failure;
   } finally {
     signal.removeEventListener('abort', kill);
   }

@@ -4,7 +4,7 @@ import { CoffreError } from '../../errors.ts';
 import { writeError } from './errors.ts';
 import { grantPattern, quoteAccount, quoteName, quoteText } from './names.ts';
 import { askMissingGrants } from './restore-rights.ts';
-import { asServerError, connect, type ServerAddress, type Session } from './session.ts';
+import { accessCode, asServerError, connect, type ServerAddress, type Session } from './session.ts';
 
 const UNKNOWN_DATABASE = 1049;
 const ACCESS_DENIED = 1044;
@@ -112,6 +112,8 @@ export class TargetOpener {
       if (!create || errno !== UNKNOWN_DATABASE) throw error;
       const grant = await this.#grant(session);
       await session.run(`CREATE DATABASE ${name}`).catch((refused: unknown) => {
+        // a connection that broke says nothing of rights
+        if (accessCode(asServerError(refused).errno) !== 'E_DB_PRIVILEGE') throw refused;
         throw new CoffreError('E_DB_PRIVILEGE', `the database ${this.#database} does not exist and cannot be created`, {
           cause: refused,
           hint: `on the target server: CREATE DATABASE ${name}; ${grant}`,
