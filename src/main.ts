@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Adapters } from './cli/adapters.ts';
 import { runProcess } from './cli/process.ts';
-import { becomeUnit } from './cli/run-unit.ts';
+import { becomeUnit } from './cli/restore-unit/run-unit.ts';
 import { systemClock } from './clock.ts';
 import type { HostConfig, ShopConfig } from './config/config.ts';
 import { CoffreError } from './errors.ts';

@@ -7,8 +7,8 @@ import type { ShopDocument } from '../http/shops.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { BackupDocument } from './backup-alone.ts';
 import type { CliContext, Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
-import { failureOf, olderConfiguration, perform } from './daemon-runs.ts';
+import type { DaemonClient } from './daemon/client.ts';
+import { failureOf, olderConfiguration, perform } from './daemon/runs.ts';
 
 /** What is to be backed up. */
 export interface DaemonOrder {

@@ -9,7 +9,7 @@ import { openCatalog } from '../catalog/open.ts';
 import type { ShopConfig } from '../config/config.ts';
 import { asCoffreError } from '../errors.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
 import { formatBytes, formatInstant } from './output.ts';
 import { chosenShops } from './shop.ts';
 
@@ -104,7 +104,7 @@ export async function catchUpByDaemon(
   shops: readonly ShopConfig[],
 ): Promise<CatchUpResult[]> {
   const tasks = shops.map(({ name }) => ({ kind: 'catch-up', shop: name }) as const);
-  const { perform } = await import('./daemon-runs.ts');
+  const { perform } = await import('./daemon/runs.ts');
   const results: CatchUpResult[] = [];
   for (const { task, detail, error } of await perform(daemon, invocation, clock, tasks)) {
     if (detail !== null) results.push(detail as CatchUpResult);

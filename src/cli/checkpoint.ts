@@ -16,7 +16,7 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { DAEMON_SHOP } from '../segment/layout.ts';
 import type { CliContext, Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
 import { coffreVersion } from './tools.ts';
 
@@ -80,7 +80,7 @@ async function checkpointAlone(
 }
 
 async function checkpointByDaemon(daemon: DaemonClient, { clock }: CliContext, invocation: Invocation): Promise<CheckpointResult> {
-  const { failureOf, perform } = await import('./daemon-runs.ts');
+  const { failureOf, perform } = await import('./daemon/runs.ts');
   const [performed] = await perform(daemon, invocation, clock, [{ kind: 'checkpoint', shop: DAEMON_SHOP }]);
   if (performed === undefined) throw new CoffreError('E_INTERNAL', 'nothing was asked for');
   if (performed.detail === null) throw failureOf(performed);

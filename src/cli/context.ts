@@ -7,7 +7,7 @@ import { DEFAULT_CONFIG_FILE, loadConfig } from '../config/load.ts';
 import { CoffreError } from '../errors.ts';
 import type { LogLevel } from '../events.ts';
 import type { Adapters, RestoreAdapters, RestoreSide } from './adapters.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
 import type { Io } from './io.ts';
 import { createLogger, type Logger, writesToJournal } from './log.ts';
 import { operatorName } from './operator.ts';
@@ -97,13 +97,13 @@ export function action<A extends unknown[]>(
       async daemon({ asIAm = false } = {}) {
         const { clock, io } = context;
         if (globals.alone && url !== undefined) throw new CoffreError('E_USAGE', '--alone and --url exclude each other');
-        const { localDaemon, remoteDaemon } = await import('./daemon-client.ts');
+        const { localDaemon, remoteDaemon } = await import('./daemon/client.ts');
         if (url === undefined) {
           const found = globals.alone ? null : await localDaemon(config(), clock, operatorName(io), io.signal);
           if (found === null && !asIAm) becomeStateOwner(config().stateDir, io);
           return found;
         }
-        const { remoteAddress } = await import('./daemon-remote.ts');
+        const { remoteAddress } = await import('./daemon/remote.ts');
         return await remoteDaemon(remoteAddress(url, globals.tokenFile, io.env), clock, io.signal);
       },
       progress(title) {

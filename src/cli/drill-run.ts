@@ -7,10 +7,10 @@ import { newId } from '../segment/id.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import type { SourceKind } from '../source/source.ts';
 import type { CliContext, Invocation } from './context.ts';
-import { perform } from './daemon-runs.ts';
-import { neededDaemon } from './needed-daemon.ts';
+import { neededDaemon } from './daemon/needed.ts';
+import { perform } from './daemon/runs.ts';
 import { operatorName } from './operator.ts';
-import { askOwnUnit } from './own-unit.ts';
+import { askOwnUnit } from './restore-unit/own-unit.ts';
 import { findShop } from './shop.ts';
 import { coffreVersion } from './tools.ts';
 

@@ -9,8 +9,8 @@ import type { Language } from '../document/wording.ts';
 import { CoffreError } from '../errors.ts';
 import { type Evidence, parseEvidence, type SignedEvidence, signerOf, verifyEvidence } from '../restore/drill/evidence.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
+import { neededDaemon } from './daemon/needed.ts';
 import type { DrillOptions } from './drill-run.ts';
-import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes, formatDuration, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
 

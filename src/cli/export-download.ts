@@ -8,9 +8,9 @@ import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../errors.ts
 import { isId } from '../segment/id.ts';
 import { writeFailure } from '../target/frame-file.ts';
 import type { CliContext, Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
+import { neededDaemon } from './daemon/needed.ts';
 import { parseInstant } from './instant.ts';
-import { neededDaemon } from './needed-daemon.ts';
 import { formatBytes } from './output.ts';
 import type { Progress } from './progress.ts';
 

@@ -9,9 +9,9 @@ import { createIdentity, loadRecipient } from '../segment/identity-store.ts';
 import { writeNewFile } from '../segment/key-file.ts';
 import { exportPublicKey, fingerprint, loadSigningKey, makeSigningKey, olderFingerprints, saveSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext } from './context.ts';
+import { recoveryKitText, restoreProcedure } from './init/recovery-kit.ts';
 import { registerRotate } from './keys-rotate.ts';
 import { table } from './output.ts';
-import { recoveryKitText, restoreProcedure } from './recovery-kit.ts';
 
 export function registerKeys(program: Command, context: CliContext): void {
   const keys = program.command('keys').description('show, make and rotate keys, print the recovery kit');

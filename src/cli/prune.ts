@@ -11,7 +11,7 @@ import { planShop } from '../retention/prune.ts';
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
 import { DAEMON_SHOP } from '../segment/layout.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant } from './output.ts';
 import { knownShop } from './shop.ts';
@@ -73,7 +73,7 @@ export async function pruneByDaemon(
   names: readonly string[],
 ): Promise<PruneResult[]> {
   const tasks = names.map((shop) => ({ kind: 'prune', shop }) as const);
-  const { failureOf, perform } = await import('./daemon-runs.ts');
+  const { failureOf, perform } = await import('./daemon/runs.ts');
   return (await perform(daemon, invocation, clock, tasks)).map((one) =>
     one.detail === null ? failedPrune(one.task.shop, failureOf(one)) : (one.detail as PruneResult),
   );

@@ -5,7 +5,7 @@ import { openCatalog } from '../catalog/open.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import { type WatchResult, watchShop, watchShortfall } from '../retention/watch.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, table } from './output.ts';
 import { prunedNames } from './prune.ts';
@@ -69,7 +69,7 @@ async function reconcileByDaemon(
   names: readonly string[],
 ): Promise<WatchResult[]> {
   const tasks = names.map((shop) => ({ kind: 'reconcile', shop }) as const);
-  const { failureOf, perform } = await import('./daemon-runs.ts');
+  const { failureOf, perform } = await import('./daemon/runs.ts');
   return (await perform(daemon, invocation, clock, tasks)).map((one) =>
     one.detail === null ? failed(one.task.shop, failureOf(one)) : (one.detail as WatchResult),
   );

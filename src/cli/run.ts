@@ -10,8 +10,8 @@ import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
 import { DAEMON_SHOP } from '../segment/layout.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { DaemonClient, RunInFull, RunSummary } from './daemon-client.ts';
-import { neededDaemon, noDaemon } from './needed-daemon.ts';
+import type { DaemonClient, RunInFull, RunSummary } from './daemon/client.ts';
+import { neededDaemon, noDaemon } from './daemon/needed.ts';
 import { operatorName } from './operator.ts';
 import { formatDuration, formatInstant, type Result, table } from './output.ts';
 import { knownShop } from './shop.ts';
@@ -143,7 +143,7 @@ async function follow(context: CliContext, invocation: Invocation, id: string): 
     if (found.endedAt === null) throw noDaemon(`nobody tells how run ${id} goes`);
     return ended(found, invocation);
   }
-  const { followRun } = await import('./daemon-runs.ts');
+  const { followRun } = await import('./daemon/runs.ts');
   try {
     return ended(await followRun(daemon, invocation, context.clock, id), invocation);
   } catch (error) {
@@ -154,7 +154,7 @@ async function follow(context: CliContext, invocation: Invocation, id: string): 
 
 /** What was followed to its end ends as the run did. */
 async function ended(run: RunInFull, invocation: Invocation): Promise<Result> {
-  const { errorOf } = await import('./daemon-runs.ts');
+  const { errorOf } = await import('./daemon/runs.ts');
   const failure = errorOf(run);
   return { document: { run }, text: describe(run, invocation.timezone()), ...(failure ? { failure } : {}) };
 }

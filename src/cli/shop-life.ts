@@ -16,7 +16,7 @@ import { lifeEnd } from '../retention/policy.ts';
 import { failedPrune, type PruneResult, pruneShortfall } from '../retention/result.ts';
 import { loadSigningKey } from '../segment/signing-key.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonClient } from './daemon/client.ts';
 import { operatorName } from './operator.ts';
 import { formatBytes, formatInstant, type Result, table } from './output.ts';
 import { pruneByDaemon } from './prune.ts';

@@ -16,7 +16,7 @@ import { readIndex } from '../segment/index-file.ts';
 import type { SignedManifest } from '../segment/manifest-types.ts';
 import { type ChunkEntry, type Consistency, type FileEntry, type IndexEntry, isFileEntry, type Warning } from '../source/source.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
-import { neededDaemon } from './needed-daemon.ts';
+import { neededDaemon } from './daemon/needed.ts';
 import { formatBytes, formatInstant, printable, table } from './output.ts';
 import { findShop } from './shop.ts';
 

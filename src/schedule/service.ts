@@ -1,6 +1,6 @@
 // What the daemon offers to whoever stands before it (HTTP, the socket, metrics): the seam between the service and its doors.
 //
-// Where the doors open: cli/daemon.ts calls `startHttp(service, options)` of http/server.ts once the scheduler runs, and closes what it
+// Where the doors open: cli/daemon/daemon.ts calls `startHttp(service, options)` of http/server.ts once the scheduler runs, and closes what it
 // returned before the scheduler stops:
 //   export async function startHttp(service: Service, options): Promise<{ close(): Promise<void>; addresses: readonly string[] }>
 import type { Catalog } from '../catalog/open.ts';

@@ -31,7 +31,7 @@ const { runHere, shiftedClock } = await import('./composition.ts');
 await Promise.all([
   import('../../src/cli/backup.ts'),
   import('../../src/cli/backup-alone.ts'),
-  import('../../src/cli/daemon-runs.ts'),
+  import('../../src/cli/daemon/runs.ts'),
   import('../../src/cli/prune.ts'),
   import('../../src/cli/catch-up.ts'),
   import('../../src/cli/shop-life.ts'),

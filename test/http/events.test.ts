@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import { listTokens, revokeToken } from '../../src/catalog/tokens.ts';
-import { parseEvents } from '../../src/cli/daemon-client-events.ts';
+import { parseEvents } from '../../src/cli/daemon/client-events.ts';
 import { CoffreError } from '../../src/errors.ts';
 import { EventIds } from '../../src/http/event-ids.ts';
 import type { NewRunEvent, RunProgress } from '../../src/schedule/feed.ts';

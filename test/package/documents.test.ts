@@ -9,7 +9,7 @@ import { parseDocument, visit } from 'yaml';
 import { configPage } from '../../bin/package/config-page.ts';
 import { manPage } from '../../bin/package/man-page.ts';
 import { example, running } from '../../bin/package/roff.ts';
-import { type CommandNode, everyCommand } from '../../src/cli/command-tree.ts';
+import { type CommandNode, everyCommand } from '../../src/cli/completion/command-tree.ts';
 import { coffreJson } from '../cli/run-coffre.ts';
 
 const run = promisify(execFile);

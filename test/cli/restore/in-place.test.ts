@@ -1,0 +1,33 @@
+// The command line of a restore in place: what goes with what, and what going back would do.
+import { expect, test } from 'vitest';
+import { checkInPlaceOptions, newestSafety, type RestoreOptions, wayBack } from '../../../src/cli/restore/in-place.ts';
+import type { OpenRestore } from '../../../src/restore/in-place.ts';
+
+const check = (options: Partial<RestoreOptions>) => () =>
+  checkInPlaceOptions({ inPlace: true, path: [], table: [], ...options } as RestoreOptions);
+
+test('--rollback - says by itself where to: with what chooses something it is refused', () => {
+  expect(check({ rollback: true, dryRun: true })).not.toThrow();
+  expect(check({ rollback: true, at: '2026-11-20' })).toThrow('leave --at out');
+  expect(check({ rollback: true, skipSafety: true })).toThrow('leave --skip-safety out');
+  expect(check({ rollback: true, source: 'files', path: ['img'] })).toThrow('leave --path out');
+});
+
+test('what it would do - before the swap nothing but clear away; after it tables, then files by the safety snapshot', () => {
+  const order = {
+    database: { snapshot: 'd', tables: null },
+    files: { snapshot: 'f', paths: [], remove: true },
+  } as unknown as OpenRestore['order'];
+  const safety = { database: 's1', files: 's2' };
+  expect(wayBack({ order, safety, swapped: false })).toBe('remove what was loaded beside, and open the shop as it was');
+  expect(wayBack({ order, safety, swapped: true })).toBe(
+    'put the old tables back, restore what differs of the files from the safety snapshot s2, and open the shop',
+  );
+  expect(wayBack({ order, safety: null, swapped: true })).toContain('no safety snapshot of them was taken');
+});
+
+test('a restore that left no word of its safety snapshots - the newest of each source that are marked as such', () => {
+  const of = (id: string, source: 'files' | 'database', purpose: 'safety' | null) => ({ id, source, purpose });
+  const listed = [of('d3', 'database', null), of('d2', 'database', 'safety'), of('d1', 'database', 'safety'), of('f1', 'files', null)];
+  expect(newestSafety(listed)).toEqual({ database: 'd2', files: null });
+});
