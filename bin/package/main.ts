@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { CommandNode } from '../../src/cli/command-tree.ts';
+import type { CommandNode } from '../../src/cli/completion/command-tree.ts';
 import { configPage } from './config-page.ts';
 import { type Architecture, buildDebian, type DebianOptions } from './debian.ts';
 import { installDependencies, pruneDependencies } from './dependencies.ts';

@@ -1,5 +1,5 @@
 // coffre(1): the manual page of every command, made of the commands themselves.
-import type { CommandNode, OptionNode } from '../../src/cli/command-tree.ts';
+import type { CommandNode, OptionNode } from '../../src/cli/completion/command-tree.ts';
 import { bold, example, italic, running, tagged } from './roff.ts';
 
 export interface Page {
