@@ -40,7 +40,8 @@ const explanation = z.object({
       z.object({
         ...{ shop: z.string(), key: z.string(), versionId: z.string(), bytes: z.int(), kind: z.string(), purpose },
         snapshots: z.array(z.string()).describe('that used it, as far as they are known'),
-        ...{ neededUntil: instant.nullable(), lockedUntil: instant.nullable() },
+        ...{ neededUntil: instant.nullable(), lockedUntil: instant.nullable().describe('as it was read back last') },
+        lockReadAt: instant.nullable().describe('when; after the peak: it may have been given since'),
       }),
     )
     .describe('the largest'),

@@ -40,8 +40,8 @@ test('a peak of three snapshots - what is needed, what is locked and over, what 
     lockedUntil: '2026-03-18T12:00:00Z',
   });
   expect(explained.instead).toEqual([
-    // with three days and a prune a day later: a-0 and b-1 would have been gone
-    { what: 'a window of 3 d', peakBytes: 1704, savedBytes: 1030 },
+    // with three days and a prune a day later a-0 would have been gone; b was the newest good one until the peak
+    { what: 'a window of 3 d', peakBytes: 1734, savedBytes: 1000 },
     // b-0 is what a-0 was; martin's plan rereads already
     { what: 'full: reread', peakBytes: 1734, savedBytes: 1000 },
   ]);
@@ -59,4 +59,43 @@ test('a peak of three snapshots - what is needed, what is locked and over, what 
     vaults: ['offsite'],
     peaks: [],
   });
+});
+
+test('a shop whose backups had stopped - its newest good one stays with any window, what waits for a prune is no saving, and later locks are said', async () => {
+  const opened = await catalog();
+  const kept = { keptMs: 3 * DAY, lockedMs: 3 * DAY };
+  await store(opened, { id: 'a', atMs: START, ...kept, segments: [{ content: 'x', bytes: 100 }] });
+  await store(opened, { id: 'b', atMs: START + DAY, ...kept, segments: [{ content: 'y', bytes: 1000 }] });
+  await store(opened, { id: 'd', source: 'database', atMs: START + 9 * DAY, ...kept, segments: [{ content: 'z', bytes: 5000 }] });
+  // its lock was given long after the peak
+  await opened.db
+    .updateTable('objects')
+    .set({ retainUntil: START + 30 * DAY, lockReadAt: START + 20 * DAY })
+    .execute();
+  await opened.db
+    .updateTable('objects')
+    .set({ retainUntil: START + 3 * DAY })
+    .where('refId', '=', 'a-0')
+    .execute();
+  const request = { month: '2026-03', contract: contractC({ timezone: 'UTC' }), shop: null, plans, windowMs: DAY };
+  const explained = await explainPeak(opened, request);
+  expect(Object.fromEntries(explained.purposes.map(({ bytes, purpose }) => [purpose, bytes]))).toEqual({
+    needed: 5000,
+    newest: 1000,
+    expired: 100,
+  });
+  expect(explained.instead.map(({ savedBytes, what }) => [what, savedBytes])).toEqual([
+    ['a window of 1 d', 0],
+    ['full: reread', 0],
+    ['what had expired, pruned at once', 100],
+  ]);
+  await opened.db
+    .updateTable('objects')
+    .set({ retainUntil: START + 30 * DAY })
+    .where('refId', '=', 'a-0')
+    .execute();
+  const locked = await explainPeak(opened, request);
+  expect(locked.limits[0]).toMatch(/as they are now: 1 object\(s\), 100 bytes/);
+  for (const windowMs of [0, 10 * DAY, 400 * DAY])
+    await expect(explainPeak(opened, { ...request, windowMs })).rejects.toMatchObject({ code: 'E_USAGE' });
 });

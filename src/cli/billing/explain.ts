@@ -15,8 +15,10 @@ import { chosenContracts, zonesOf } from './prove.ts';
 
 const HELP = `
 Says which objects made up each contract's peak: those of snapshots within their window, those that were locked although
-no snapshot needed them any more, unfinished uploads and the rest; shop by shop, and the largest objects. Then what the
-level would have been at that instant with a shorter window, or with full: reread, and how that was worked out.
+no snapshot needed them any more, of each shop's newest good backups, unfinished uploads and the rest; shop by shop, and
+the largest objects. Then what the level would have been at that instant with a shorter window, or with full: reread, and
+how that was worked out. Newest good backups stay with any window. A window that is not shorter than any shop's is
+refused: what it would have kept longer is not there to be counted.
 
 Example:
   coffre billing explain --month 2026-03
@@ -37,7 +39,7 @@ export function registerExplanation(billing: Command, context: CliContext): void
     .requiredOption('--month <YYYY-MM>', 'month of the peak; also YYYY-Qn and YYYY')
     .option('--contract <name>', 'only this contract')
     .option('--shop <name>', 'only this shop’s objects, at the contract’s peak')
-    .option('--window <time>', 'the window to be tried, such as 7d; without it half of each plan’s')
+    .option('--window <time>', 'the window to be tried, shorter than they are, such as 7d; without it half of each plan’s')
     .addHelpText('after', HELP)
     .action(
       action(context, async (invocation, options: Options) => {
@@ -79,20 +81,13 @@ function describe(
       'nothing was stored',
     ),
     table(
-      [{ title: 'shop' }, { title: 'size', ...right }, { title: 'locked, not needed', ...right }],
-      shops.map((one) => [one.shop, formatBytes(one.bytes), formatBytes(one.purposes.locked ?? 0)]),
+      [{ title: 'shop' }, { title: 'size', ...right }, { title: 'newest good', ...right }, { title: 'locked, not needed', ...right }],
+      shops.map((one) => [one.shop, formatBytes(one.bytes), formatBytes(one.purposes.newest ?? 0), formatBytes(one.purposes.locked ?? 0)]),
       'no shops',
     ),
     table(
       [{ title: 'largest objects' }, { title: 'size', ...right }, { title: 'purpose' }, { title: 'locked until' }],
-      objects
-        .slice(0, 10)
-        .map((one) => [
-          one.key || '(opening balance)',
-          formatBytes(one.bytes),
-          one.purpose,
-          one.lockedUntil === null ? '' : formatInstant(Temporal.Instant.from(one.lockedUntil), timezone),
-        ]),
+      objects.slice(0, 10).map((one) => [one.key || '(opening balance)', formatBytes(one.bytes), one.purpose, lockOf(one, at, timezone)]),
       'none',
     ),
     table(
@@ -102,4 +97,11 @@ function describe(
     ),
     ...limits,
   ].join('\n\n');
+}
+
+/** Of a lock that was read back since the peak nobody knows what it was then. */
+function lockOf({ lockedUntil, lockReadAt }: Explanation['objects'][number], at: string, timezone: string): string {
+  if (lockedUntil === null) return '';
+  const then = lockReadAt !== null && Temporal.Instant.compare(lockReadAt, at) <= 0;
+  return `${formatInstant(Temporal.Instant.from(lockedUntil), timezone)}${then ? '' : ' (as it is now)'}`;
 }
