@@ -212,7 +212,7 @@ export const ERRORS = {
     6,
     'operator',
     'a row of the ledger, an anchor or a statement is not what it was',
-    'coffre billing prove names it; compare with a copy of the state directory, and find out who wrote there',
+    'compare with a copy of the state directory, and find out who wrote there; coffre billing prove names all of it',
   ),
   E_VERSION_FOREIGN: kind(
     6,

@@ -3,7 +3,9 @@ import { type Kysely, type SqlBool, sql } from 'kysely';
 import type { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import type { Tables } from '../catalog/tables.ts';
+import type { Config } from '../config/config.ts';
 import { CoffreError } from '../errors.ts';
+import { DAEMON_SHOP } from '../segment/layout.ts';
 import { readLevels } from './anchors.ts';
 import { ledgerStart } from './chain.ts';
 import { beforeLedger, detailGone, ledgerSince } from './ledger-start.ts';
@@ -33,6 +35,27 @@ export async function requireKnown(db: Kysely<Tables>, at: Temporal.Instant, now
 }
 
 const AHEAD_MS = 60_000;
+
+/** Whose name it is: a declared shop's, the daemon's own, or one that has rows, whatever became of it. */
+export async function isKnownShop(db: Kysely<Tables>, { shops }: Pick<Config, 'shops'>, name: string): Promise<boolean> {
+  if (shops.has(name) || name === DAEMON_SHOP) return true;
+  // vault by vault, since the index begins with it
+  const { rows } = await sql`
+    with recursive "known" ("vault") as (
+      select min("vault") from "ledger"
+      union all
+      select (select min("ledger"."vault") from "ledger" where "ledger"."vault" > "known"."vault") from "known" where "known"."vault" is not null
+    )
+    select 1 from "known" where exists (select 1 from "ledger" where "ledger"."vault" = "known"."vault" and "ledger"."shop" = ${name})
+      limit 1`.execute(db);
+  return rows.length > 0;
+}
+
+/** Throws E_USAGE where an end does not lie behind its beginning: nothing is between them, which would look like an answer. */
+export function requireOrder(from: Temporal.Instant | undefined, to: Temporal.Instant | undefined): void {
+  if (from === undefined || to === undefined || from.epochMilliseconds < to.epochMilliseconds) return;
+  throw new CoffreError('E_USAGE', `it would end at ${to}, and begin at ${from}`, { hint: 'the end has to be later than the beginning' });
+}
 
 export interface ShopLevel {
   readonly vault: string;

@@ -4,14 +4,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { monthPeaksInThread } from '../billing/in-thread.ts';
-import { levels, requireKnown } from '../billing/level.ts';
+import { isKnownShop, levels, requireKnown, requireOrder } from '../billing/level.ts';
 import { requireBegun } from '../billing/month.ts';
 import { LANGUAGES } from '../document/wording.ts';
 import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { bytes, instant, instantOf, shopName } from './fields.ts';
 import { decodeCursor, nextField, pageOf, pageQuery } from './page.ts';
-import { BILLING } from './principal.ts';
+import { BILLING, unknownShop } from './principal.ts';
 import type { Api } from './routes.ts';
 
 const vaultName = z
@@ -75,6 +75,7 @@ export function registerBilling(api: Api, service: Service): void {
     async (request) => {
       const { at, vault, shop } = request.query;
       if (vault !== undefined && !service.config.vaults.has(vault)) throw new CoffreError('E_UNKNOWN_VAULT', 'no such vault');
+      if (shop !== undefined && !(await isKnownShop(catalog.db, service.config, shop))) throw unknownShop();
       const instantAsked = at === undefined ? undefined : Temporal.Instant.from(at);
       if (instantAsked !== undefined) await requireKnown(catalog.db, instantAsked, service.clock.now());
       const shops = await levels(catalog, { at: instantAsked, vault, shop });
@@ -151,6 +152,10 @@ export function registerBilling(api: Api, service: Service): void {
     async (request) => {
       const { cursor, from, limit, shop, to, vault } = request.query;
       const after = decodeCursor(cursor, z.int().nonnegative());
+      if (vault !== undefined && !service.config.vaults.has(vault)) throw new CoffreError('E_UNKNOWN_VAULT', 'no such vault');
+      if (shop !== undefined && !(await isKnownShop(catalog.db, service.config, shop))) throw unknownShop();
+      const instantOrNone = (text: string | undefined) => (text === undefined ? undefined : Temporal.Instant.from(text));
+      requireOrder(instantOrNone(from), instantOrNone(to));
       let query = catalog.db.selectFrom('ledger').selectAll();
       if (after !== null) query = query.where('id', '>', after);
       if (vault !== undefined) query = query.where('vault', '=', vault);

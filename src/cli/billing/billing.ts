@@ -4,7 +4,7 @@ import { Temporal } from 'temporal-polyfill';
 import { checkChain } from '../../billing/chain.ts';
 import { Ledger } from '../../billing/ledger.ts';
 import { ledgerRows } from '../../billing/ledger-rows.ts';
-import { levels, requireKnown } from '../../billing/level.ts';
+import { isKnownShop, levels, requireKnown, requireOrder } from '../../billing/level.ts';
 import { requireBegun } from '../../billing/month.ts';
 import { monthPeaks } from '../../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../../catalog/open.ts';
@@ -15,6 +15,7 @@ import { asCoffreError, CoffreError, type ErrorCode } from '../../errors.ts';
 import { action, type CliContext } from '../context.ts';
 import { parseInstant } from '../instant.ts';
 import { formatBytes, formatInstant, table } from '../output.ts';
+import { findShop } from '../shop.ts';
 import { registerCorrections } from './correct.ts';
 import { registerExplanation } from './explain.ts';
 import { registerForecast } from './forecast.ts';
@@ -65,6 +66,7 @@ export function registerBilling(program: Command, context: CliContext): void {
         requireVault(config, options.vault);
         const at = options.at === undefined ? context.clock.now() : parseInstant(options.at, config.timezone);
         await using catalog = await openCatalog(config.stateDir);
+        if (options.shop !== undefined) await shopOfLedger(config, catalog, options.shop);
         if (options.at !== undefined) await requireKnown(catalog.db, at, context.clock.now());
         const unsettled = options.at === undefined ? await settle(context, config, catalog) : [];
         const shops = await levels(catalog, { at: options.at === undefined ? undefined : at, vault: options.vault, shop: options.shop });
@@ -156,7 +158,7 @@ export function registerBilling(program: Command, context: CliContext): void {
     .option('--from <time>', 'from this instant on')
     .option('--to <time>', 'before this instant')
     .option('--limit <rows>', 'at most so many, the newest of them', positive, 1000)
-    .option('--check', 'recompute the hash chain over the whole ledger')
+    .option('--check', 'recompute the hash chain over the whole ledger; exit status 6 if it breaks')
     .addOption(formatOption())
     .option('--separator <character>', 'of csv: , or ;', separator, ',')
     .addHelpText('after', '\nExample:\n  coffre billing ledger --shop dupont --from 2026-03-01\n  coffre --json billing ledger --check\n')
@@ -165,9 +167,12 @@ export function registerBilling(program: Command, context: CliContext): void {
         const config = invocation.config();
         requireVault(config, options.vault);
         const instant = (text: string | undefined) => (text === undefined ? undefined : parseInstant(text, config.timezone));
+        const [from, to] = [instant(options.from), instant(options.to)];
+        requireOrder(from, to);
         await using catalog = await openCatalog(config.stateDir);
         const { vault, shop, limit } = options;
-        const rows = await ledgerRows(catalog, { vault, shop, from: instant(options.from), to: instant(options.to), limit });
+        if (shop !== undefined) await shopOfLedger(config, catalog, shop);
+        const rows = await ledgerRows(catalog, { vault, shop, from, to, limit });
         const chain = options.check ? await checkChain(catalog) : null;
         const broken = chain?.brokenAt ?? null;
         const text = table(
@@ -202,7 +207,11 @@ export function registerBilling(program: Command, context: CliContext): void {
           text: await printed(options.format, document, shown, (csv) => csv.ledgerCsv(rows, options.separator)),
           ...(broken === null
             ? {}
-            : { failure: new CoffreError('E_RED', `the ledger was altered: its hash chain breaks at row ${broken}`) }),
+            : {
+                failure: new CoffreError('E_LEDGER_ALTERED', `the ledger was altered: its chain breaks at row ${broken}`, {
+                  hint: 'coffre billing prove says what follows from it, and what the vaults know',
+                }),
+              }),
         };
       }),
     );
@@ -256,6 +265,11 @@ function onePeriod({ month, quarter, year }: PeaksOptions): string {
 
 function requireVault(config: Config, name: string | undefined): void {
   if (name !== undefined && !config.vaults.has(name)) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(name)}`);
+}
+
+/** Throws E_UNKNOWN_SHOP for a name that is neither declared nor in the ledger; shops that are gone have rows. */
+export async function shopOfLedger(config: Config, catalog: Catalog, name: string): Promise<void> {
+  if (!(await isKnownShop(catalog.db, config, name))) findShop(config, name);
 }
 
 function positive(text: string): number {

@@ -155,7 +155,11 @@ export function registerStatements(billing: Command, context: CliContext): void 
           text: text.join('\n'),
           ...(check === null || check.findings.length === 0
             ? {}
-            : { failure: new CoffreError('E_RED', 'statements were altered, moved or removed') }),
+            : {
+                failure: new CoffreError('E_LEDGER_ALTERED', 'statements were altered, moved or removed', {
+                  hint: 'coffre billing prove says whether the ledger and the vaults still give what they said',
+                }),
+              }),
         };
       }),
     );

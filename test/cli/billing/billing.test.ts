@@ -129,8 +129,8 @@ test('backups, prunes, a run killed in a multipart upload - the level is what th
   raw.exec('drop trigger "ledgerNoUpdate"; update "ledger" set "bytes" = "bytes" + 1 where "id" = 2');
   raw.close();
   const forged = await world.coffre(['billing', 'ledger', '--check']);
-  expect(forged.status).toBe(1);
-  expect(forged.json).toMatchObject({ error: { code: 'E_RED' }, chain: { brokenAt: 2 } });
+  expect(forged.status).toBe(6);
+  expect(forged.json).toMatchObject({ error: { code: 'E_LEDGER_ALTERED' }, chain: { brokenAt: 2 } });
 }, 300_000);
 
 test('wrong month, vault, time - exit 2, each with its code', async () => {
