@@ -5,6 +5,7 @@ import { Temporal } from 'temporal-polyfill';
 import { IS_LIVE } from '../catalog/live-objects.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { listLives } from '../catalog/shop-life.ts';
+import { listSnapshots } from '../catalog/snapshots.ts';
 import type { SnapshotsTable } from '../catalog/tables/snapshots.ts';
 import type { Tables } from '../catalog/tables.ts';
 import { fromDate, toDate } from '../clock.ts';
@@ -17,6 +18,7 @@ import { levels } from './level.ts';
 import { monthPeriod } from './month.ts';
 import { type BillingPeriod, isDue, periodAt } from './period.ts';
 import { scopeOf, spanPeaks } from './period-peaks.ts';
+import { MEASURED, ownDataBytes } from './quota.ts';
 import { variableTB } from './statement.ts';
 
 type ForecastContract = Pick<ContractConfig, 'name' | 'vault' | 'shops' | 'timezone' | 'period' | 'firstMonth' | 'subscribedTB'> & {
@@ -95,7 +97,7 @@ const PRUNE_EXPRESSION = '30 6 * * *';
 const LIMITS = [
   'Going: what is stored goes with the first daily prune after its lock and after the window of every snapshot that uses it now; what later increments will use longer stays longer.',
   'Coming: each planned backup stores what its last ones of the same kind stored, with their trend; one that never ran is not counted, nor are failures, restores and what is ordered by hand.',
-  'Quotas: the newest snapshots’ database and files, with the trend of the last weeks.',
+  'Quotas: database and files of the newest good backups, whatever their age, as in status; with the trend of the last weeks.',
 ];
 
 /** Reads everything that is stored: for a thread. */
@@ -123,7 +125,7 @@ export async function readForecast(catalog: Catalog, request: ForecastRequest): 
   const quotas: QuotaForecast[] = [];
   const month = now.toZonedDateTimeISO(request.timezone).toPlainDate().toPlainYearMonth().toString();
   for (const shop of request.shops) {
-    const quota = await forecastQuota(db, shop, request.nowMs, monthPeriod(month, request.timezone).end.epochMilliseconds);
+    const quota = await forecastQuota(catalog, shop, request.nowMs, monthPeriod(month, request.timezone).end.epochMilliseconds);
     if (quota === null) continue;
     quotas.push(quota);
     if (quota.reachedAt !== null)
@@ -310,14 +312,14 @@ async function measured(
 }
 
 /** null: the plan has no quota. */
-async function forecastQuota(db: Kysely<Tables>, shop: ForecastShop, nowMs: number, endMs: number): Promise<QuotaForecast | null> {
+async function forecastQuota(catalog: Catalog, shop: ForecastShop, nowMs: number, endMs: number): Promise<QuotaForecast | null> {
   const limitBytes = shop.quotaBytes;
   if (limitBytes === null) return null;
-  let [usedBytes, growth] = [0, 0];
-  for (const source of ['database', 'files'] as const) {
+  const usedBytes = ownDataBytes(await listSnapshots(catalog, shop.name), shop.sources);
+  let growth = 0;
+  for (const source of MEASURED) {
     if (!shop.sources.includes(source)) continue;
-    const sizes = await measured(db, shop.name, source, null, 'plainBytes', nowMs);
-    usedBytes += sizes[0]?.bytes ?? 0;
+    const sizes = await measured(catalog.db, shop.name, source, null, 'plainBytes', nowMs);
     const line = trend(sizes);
     if (line) growth += (line(nowMs + DAY_MS) - line(nowMs)) / DAY_MS;
   }

@@ -1,4 +1,5 @@
 // How a shop stands: what was due and whether it is there, where its copies are, what is red and why. Pure over what was read.
+import { ownDataBytes } from '../billing/quota.ts';
 import type { BreachCase } from '../catalog/breaches.ts';
 import type { OpenRestoreRow } from '../catalog/open-restores.ts';
 import type { Pause } from '../catalog/pauses.ts';
@@ -112,12 +113,7 @@ export function shopStatus(facts: StatusFacts): ShopStatus {
     : UNDRILLED;
   const requests = checkRequests(facts.requests ?? [], facts, red, notes);
   checkOpenRestore(facts, red);
-  // the shop's own data: what else is on its machine is no matter of its quota
-  const usedBytes = sources.reduce((total, status) => {
-    if (status.source === 'server') return total;
-    const snapshot = facts.snapshots.find((candidate) => candidate.id === status.newestGood?.id);
-    return total + (snapshot?.plainBytes ?? 0);
-  }, 0);
+  const usedBytes = ownDataBytes(facts.snapshots, declaredSources(shop));
   const limitBytes = shop.plan.quotaBytes;
   if (limitBytes !== null && usedBytes > limitBytes) notes.push(`over quota: ${usedBytes} of ${limitBytes} bytes`);
   const measured = lastRestore(facts.runs);

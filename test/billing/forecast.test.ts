@@ -134,6 +134,10 @@ test('daily backups of a growing shop - the step is foreseen with its day, and t
   expect(other?.days.length).toBe(50);
   expect(forecast.quotas[0]).toMatchObject({ usedBytes: 0.098 * TB, state: 'near' });
   expect(forecast.quotas[0]?.reachedAt?.slice(0, 10)).toBe('2026-03-17');
+
+  // months after the last backup there is no trend any more, and as much data as ever
+  const later = await readForecast(catalog, { nowMs: now + 60 * DAY, timezone: 'UTC', contracts: [], shops: [shop] });
+  expect(later.quotas[0]).toMatchObject({ usedBytes: 0.098 * TB, endBytes: 0.098 * TB, state: 'within', reachedAt: null });
 });
 
 test('a contract that ended - is in a forecast to the end of its last period, which is due whole, in its zone', () => {

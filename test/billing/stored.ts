@@ -23,7 +23,16 @@ export async function store(catalog: Catalog, snapshot: StoredSnapshot): Promise
   const { full = true, shop = 'dupont', source = 'files' } = snapshot;
   await catalog.transaction(async (tx) => {
     const freshBytes = segments.reduce((sum, { bytes }) => sum + bytes, 0);
-    const row = { id, shop, source, runId: `run-${id}`, completedAt: atMs, keepUntil: atMs + keptMs, full: full ? 1 : 0 };
+    const row = {
+      id,
+      shop,
+      source,
+      runId: `run-${id}`,
+      completedAt: atMs,
+      keepUntil: atMs + keptMs,
+      full: full ? 1 : 0,
+      requiredVaults: '[]',
+    };
     await tx
       .insertInto('snapshots')
       .values(snapshotRow({ ...row, freshBytes, plainBytes: freshBytes * 2 }))
