@@ -7,7 +7,7 @@ import { type DrillRow, pageOfDrills, readDrill } from '../catalog/drills.ts';
 import { openCatalog } from '../catalog/open.ts';
 import type { Language } from '../document/wording.ts';
 import { CoffreError } from '../errors.ts';
-import { type Evidence, parseEvidence, type SignedEvidence, signerOf, verifyEvidence } from '../restore/drill/evidence.ts';
+import { type Evidence, lackingCounts, parseEvidence, type SignedEvidence, signerOf, verifyEvidence } from '../restore/drill/evidence.ts';
 import { action, type CliContext, type Invocation } from './context.ts';
 import { neededDaemon } from './daemon/needed.ts';
 import type { DrillOptions } from './drill-run.ts';
@@ -216,8 +216,18 @@ function describeEvidence(evidence: Evidence, timezone: string): string {
     ),
     '',
     `${rto.kept === null ? 'not restored to the end, after' : 'restored in'} ${formatDuration(restoreMs)} of the ${formatDuration(rto.targetMs)} promised; ${formatDuration(totalMs)} with making ready and checks`,
-    `${objects.count} objects read, ${formatBytes(objects.bytes)}; digest of their hashes ${objects.digest}`,
+    ...objectLines(objects),
     `signed by ${evidence.signedBy === 'daemon' ? 'the daemon, of what the restore unit told it' : 'this command, of what its restore unit told it'}; coffre drill show ${id} --format html hands it over`,
   ];
   return lines.join('\n');
+}
+
+/** Evidence of before told what the manifests named, read or not. */
+function objectLines({ bytes, count, digest, lacking = [], named }: Evidence['objects']): string[] {
+  if (named === undefined) return [`${count} objects named by the manifests, ${formatBytes(bytes)}; digest of their hashes ${digest}`];
+  const others = lackingCounts(lacking).map(([state, many]) => `${many} ${state === 'not-read' ? 'not read' : state}`);
+  return [
+    `${count} of ${named.count} objects named by the manifests read, ${formatBytes(bytes)}${others.length > 0 ? `; ${others.join(', ')}` : ''}; digest of the hashes of those read ${digest}`,
+    ...lacking.flatMap(({ key, state }) => (state === 'missing' || state === 'altered' ? [`  ${state}: ${printable(key)}`] : [])),
+  ];
 }

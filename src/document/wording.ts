@@ -47,6 +47,22 @@ export function shortMomentIn(language: Language, atMs: number, zone: string): s
   return `${day} ${there.toPlainTime().toString({ smallestUnit: 'minute' })}`;
 }
 
+/** `2.9 s`, `1 min 10 s`, `4 h`: with seconds, and tenths of them below ten. */
+export function exactDurationIn(language: Language, ms: number): string {
+  if (ms < 10_000) {
+    const tenths = (ms / 1000).toLocaleString(LOCALES[language], { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+    return `${tenths}\u00a0s`;
+  }
+  const seconds = Math.round(ms / 1000);
+  const parts = [
+    [Math.floor(seconds / 86_400), language === 'fr' ? 'j' : 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [seconds % 60, 's'],
+  ] as const;
+  return parts.flatMap(([count, unit]) => (count > 0 ? [`${count}\u00a0${unit}`] : [])).join('\u00a0');
+}
+
 /** `3 h 12 min`, below ten minutes with seconds. */
 export function durationIn(language: Language, ms: number): string {
   const seconds = Math.round(Math.abs(ms) / 1000);

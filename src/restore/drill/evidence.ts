@@ -7,14 +7,26 @@ import { type Signature, signText, verifyText } from '../../segment/signature.ts
 import { fingerprintOfRaw } from '../../segment/signing-key.ts';
 import type { SourceKind } from '../../source/source.ts';
 
-/** An object that was read, as the manifest names it. Hashes are hex SHA-256 of the stored bytes. */
-export interface DrilledObject {
+/** An object, as the manifest names it. Hashes are hex SHA-256 of the stored bytes. */
+export interface NamedObject {
   readonly kind: 'manifest' | 'index' | 'segment';
   readonly source: SourceKind;
   readonly key: string;
   readonly versionId: string;
   readonly bytes: number;
   readonly sha256: string;
+}
+
+/**
+ * read: it came whole, and its bytes have the hash named. altered: what came has another. missing: the vault says that it is not there.
+ * not-read: it was never asked for, or did not come to its end.
+ */
+export const OBJECT_STATES = ['read', 'missing', 'altered', 'not-read'] as const;
+export type ObjectState = (typeof OBJECT_STATES)[number];
+
+export interface DrilledObject extends NamedObject {
+  /** Evidence of before does not say it: it lists all that its manifests named. */
+  readonly state?: ObjectState;
 }
 
 /** `ok` null: it could not be looked at, and nothing is said by that. `code` where it was not passed. */
@@ -92,6 +104,7 @@ export interface DrillFacts {
   readonly totalMs: number;
   /** `kept` null: not everything was restored, and how long it would have taken is not known. */
   readonly rto: { readonly targetMs: number; readonly calendar: string; readonly kept: boolean | null };
+  /** All that the manifests name, the manifests themselves first. */
   readonly objects: readonly DrilledObject[];
   readonly tools: Readonly<Record<string, string>>;
 }
@@ -107,12 +120,17 @@ export interface Evidence extends Omit<DrillFacts, 'objects'> {
   readonly outcome: 'passed' | 'failed';
   /** Codes of what was not passed, the first one first. */
   readonly codes: readonly string[];
+  /** What was read; where `named` lacks (evidence of before) what the manifests named, read or not. */
   readonly objects: {
     readonly count: number;
     readonly bytes: number;
-    /** Hex SHA-256 over `digestLines`. */
+    /** Hex SHA-256 over `digestLines` of the list. */
     readonly digest: string;
     readonly list: readonly DrilledObject[];
+    /** What the manifests name, read or not. */
+    readonly named?: { readonly count: number; readonly bytes: number };
+    /** Of these what was not read as it is named: missing, altered, not read. */
+    readonly lacking?: readonly DrilledObject[];
   };
   /**
    * Who signed, and of whose knowledge. daemon: the agency's key, which the daemon holds, vouches for what the restore unit, a process of its
@@ -132,6 +150,16 @@ export function digestLines(objects: readonly DrilledObject[]): string {
   return objects.map(({ sha256, bytes, key, versionId }) => `${sha256} ${bytes} ${key} ${versionId}\n`).join('');
 }
 
+const bytesOf = (objects: readonly DrilledObject[]): number => objects.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** How many there are of each state but `read`, those that there are. */
+export function lackingCounts(lacking: readonly DrilledObject[]): readonly (readonly [ObjectState, number])[] {
+  return OBJECT_STATES.flatMap((state) => {
+    const count = lacking.filter((object) => object.state === state).length;
+    return count > 0 ? [[state, count] as const] : [];
+  });
+}
+
 export interface Ordered {
   readonly id: string;
   readonly shop: string;
@@ -144,7 +172,8 @@ export interface Ordered {
 
 /** A check that was not passed makes the drill fail; one that could not be made does not, and is seen in the evidence. */
 export function makeEvidence(facts: DrillFacts, { id, shop, plan, askedBy, signedBy, version }: Ordered): Evidence {
-  const { objects, ...rest } = facts;
+  const { objects: named, ...rest } = facts;
+  const objects = named.filter(({ state }) => state === 'read');
   const codes = [...new Set(facts.checks.flatMap(({ ok, code }) => (ok === false && code !== null ? [code] : [])))];
   return {
     ...{ format: 1, kind: 'drill', id, shop, plan, askedBy },
@@ -153,9 +182,11 @@ export function makeEvidence(facts: DrillFacts, { id, shop, plan, askedBy, signe
     codes,
     objects: {
       count: objects.length,
-      bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
+      bytes: bytesOf(objects),
       digest: createHash('sha256').update(digestLines(objects)).digest('hex'),
       list: objects,
+      named: { count: named.length, bytes: bytesOf(named) },
+      lacking: named.filter(({ state }) => state !== 'read'),
     },
     signedBy,
     coffre: version,

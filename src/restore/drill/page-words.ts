@@ -1,5 +1,6 @@
 // The words of the page that an auditor is handed, in French and in English.
 import type { Language } from '../../document/wording.ts';
+import type { ObjectState } from './evidence.ts';
 
 export interface PageWords {
   readonly title: string;
@@ -35,6 +36,7 @@ export interface PageWords {
       | 'result'
       | 'found'
       | 'phase'
+      | 'state'
       | 'object'
       | 'version'
       | 'bytes'
@@ -63,7 +65,12 @@ export interface PageWords {
   readonly phasesNote: string;
   readonly objects: string;
   readonly objectsNote: (count: string, bytes: string) => string;
+  /** Of evidence that does not say which ones were read. */
   readonly objectsBroken: (count: string, bytes: string) => string;
+  /** `lacking`: how many of each other state. */
+  readonly objectsLacking: (count: string, bytes: string, named: string, lacking: string) => string;
+  readonly objectStates: Readonly<Record<ObjectState, string>>;
+  readonly colon: string;
   /** What a check found, from its figures, written in the language; null: its own sentence says it. */
   readonly found: (check: string, figures: Readonly<Record<string, string>>) => string | null;
   readonly said: (detail: string) => string;
@@ -137,7 +144,7 @@ const EN: PageWords = {
   columns: {
     ...{ source: 'Source', snapshot: 'Snapshot', asOf: 'State of', age: 'Age', volume: 'Volume', content: 'Content', took: 'Time' },
     ...{ check: 'Check', result: 'Result', found: 'Found', phase: 'Phase', object: 'Object', version: 'Version', bytes: 'Bytes' },
-    sha256: 'SHA-256 of the stored bytes',
+    ...{ sha256: 'SHA-256 of the stored bytes', state: 'State' },
   },
   sources: { database: 'database', files: 'files', server: 'whole machine' },
   whole: 'shop',
@@ -175,6 +182,10 @@ const EN: PageWords = {
   objectsNote: (count, bytes) => `${count} objects, ${bytes}: each was read whole, and its hash was the one of the signed manifest.`,
   objectsBroken: (count, bytes) =>
     `${count} objects, ${bytes}, are named by the signed manifests that could be read. Of what was restored each was read whole, and had its hash.`,
+  objectsLacking: (count, bytes, named, lacking) =>
+    `${named} objects are named by the signed manifests. ${count} of them, ${bytes}, were read whole and have the hash that is named: the digest is of these. The others: ${lacking}.`,
+  objectStates: { read: 'read', missing: 'missing', altered: 'altered', 'not-read': 'not read' },
+  colon: ':',
   found: (check, f) => FOUND_EN[check]?.(f) ?? null,
   said: (detail) => detail,
   digest: 'Digest of the list',
@@ -228,7 +239,7 @@ const FR: PageWords = {
   columns: {
     ...{ source: 'Source', snapshot: 'Sauvegarde', asOf: 'État du', age: 'Âge', volume: 'Volume', content: 'Contenu', took: 'Durée' },
     ...{ check: 'Contrôle', result: 'Résultat', found: 'Constat', phase: 'Phase', object: 'Objet', version: 'Version', bytes: 'Octets' },
-    sha256: 'SHA-256 des octets stockés',
+    ...{ sha256: 'SHA-256 des octets stockés', state: 'État' },
   },
   sources: { database: 'base de données', files: 'fichiers', server: 'machine entière' },
   whole: 'boutique',
@@ -272,6 +283,10 @@ const FR: PageWords = {
     `${count} objets, ${bytes}\u00a0: chacun a été lu en entier, et son empreinte est celle du manifeste signé.`,
   objectsBroken: (count, bytes) =>
     `${count} objets, ${bytes}, sont nommés par les manifestes signés qui ont pu être lus. Chaque objet restauré a été lu en entier et avait son empreinte.`,
+  objectsLacking: (count, bytes, named, lacking) =>
+    `Les manifestes signés nomment ${named} objets. ${count} d’entre eux, ${bytes}, ont été lus en entier et ont l’empreinte indiquée\u00a0: l’empreinte de la liste porte sur ceux-là. Les autres\u00a0– ${lacking}.`,
+  objectStates: { read: 'lu', missing: 'absent', altered: 'altéré', 'not-read': 'non lu' },
+  colon: '\u00a0:',
   found: (check, f) => FOUND_FR[check]?.(f) ?? null,
   said: (detail) => `le logiciel dit\u00a0: «\u00a0${detail}\u00a0»`,
   digest: 'Empreinte de la liste',

@@ -1,8 +1,16 @@
 // The evidence of a drill as a page that needs nothing else, and prints well: for the client, and for the auditor.
 import { Temporal } from 'temporal-polyfill';
 import { type Html, html, htmlPage } from '../../document/html.ts';
-import { bytesIn, type Language, LOCALES, wholeNumber } from '../../document/wording.ts';
-import { type DrillCheck, type Evidence, evidenceText, type SignedEvidence, signerOf } from './evidence.ts';
+import { bytesIn, exactDurationIn, type Language, LOCALES, wholeNumber } from '../../document/wording.ts';
+import {
+  type DrillCheck,
+  type DrilledObject,
+  type Evidence,
+  evidenceText,
+  lackingCounts,
+  type SignedEvidence,
+  signerOf,
+} from './evidence.ts';
 import { PAGE_WORDS, type PageWords } from './page-words.ts';
 
 /** Whole, as HTML. Nothing is fetched, nothing is run. */
@@ -53,16 +61,33 @@ ${words.verifySteps.map((step, at) => (at % 2 === 1 && at < 6 ? html`<pre>${step
 <dl><dt>${words.fingerprint}</dt><dd>${code(signerOf(signed))}</dd>
 <dt>${words.signature}</dt><dd>${code(signed.signature.value)}</dd>
 <dt>${words.digest}</dt><dd>${code(objects.digest)}</dd></dl>
-<h2>${words.objects}</h2>
-<p>${(isWhole ? words.objectsNote : words.objectsBroken)(said.count(objects.count), said.bytes(objects.bytes))}</p>
-${table(
-  [columns.object, columns.version, columns.bytes, columns.sha256],
-  objects.list.map(({ bytes, key, sha256, versionId }) => [code(key), code(versionId), String(bytes), code(sha256)]),
-  'objects',
-)}
+${objectsSection(evidence, isWhole, words, said)}
 <details><summary>${words.detailsNote}</summary><pre class="signed">${evidenceText(signed)}</pre></details>`;
   return htmlPage({ language, title: `${words.title} – ${evidence.shop} – ${said.date(evidence.endedAt)}`, style: STYLE, body });
 }
+
+/** What was not read as the manifests name it stands first: it is what somebody has to look at. */
+function objectsSection({ objects }: Evidence, isWhole: boolean, words: PageWords, said: Wording): Html {
+  const { columns } = words;
+  const { lacking = [], list, named } = objects;
+  const amount = [said.count(objects.count), said.bytes(objects.bytes)] as const;
+  const isComplete = named === undefined ? isWhole : lacking.length === 0;
+  const note = isComplete
+    ? words.objectsNote(...amount)
+    : named === undefined
+      ? words.objectsBroken(...amount)
+      : words.objectsLacking(...amount, said.count(named.count), lackingText(lacking, words, said));
+  const row = ({ bytes, key, sha256, versionId }: DrilledObject) => [code(key), code(versionId), String(bytes), code(sha256)];
+  const titles = [columns.object, columns.version, columns.bytes, columns.sha256];
+  if (lacking.length === 0) return html`<h2>${words.objects}</h2>\n<p>${note}</p>\n${table(titles, list.map(row), 'objects')}`;
+  const all = [...lacking, ...list].map((object) => [words.objectStates[object.state ?? 'read'], ...row(object)]);
+  return html`<h2>${words.objects}</h2>\n<p class="failed">${note}</p>\n${table([columns.state, ...titles], all, 'objects')}`;
+}
+
+const lackingText = (lacking: readonly DrilledObject[], words: PageWords, said: Wording): string =>
+  lackingCounts(lacking)
+    .map(([state, count]) => `${words.objectStates[state]}${words.colon} ${said.count(count)}`)
+    .join(', ');
 
 function factsTable(evidence: Evidence, words: PageWords, said: Wording): Html {
   const { from, into, rto } = evidence;
@@ -143,21 +168,8 @@ class Wording {
     return wholeNumber(count, this.#language);
   }
 
-  /** With seconds, and tenths of them below ten. */
   duration(ms: number): string {
-    if (ms < 10_000) return `${this.#tenths(ms / 1000)}\u00a0s`;
-    const seconds = Math.round(ms / 1000);
-    const parts = [
-      [Math.floor(seconds / 86_400), this.#language === 'fr' ? 'j' : 'd'],
-      [Math.floor(seconds / 3600) % 24, 'h'],
-      [Math.floor(seconds / 60) % 60, 'min'],
-      [seconds % 60, 's'],
-    ] as const;
-    return parts.flatMap(([count, unit]) => (count > 0 ? [`${count}\u00a0${unit}`] : [])).join('\u00a0');
-  }
-
-  #tenths(value: number): string {
-    return value.toLocaleString(LOCALES[this.#language], { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+    return exactDurationIn(this.#language, ms);
   }
 }
 

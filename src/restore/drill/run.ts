@@ -6,6 +6,7 @@ import type { Catalog } from '../../catalog/open.ts';
 import type { SnapshotWithCopies } from '../../catalog/snapshots.ts';
 import type { Clock } from '../../clock.ts';
 import type { DrillConfig, Secret, ShopConfig, VaultConfig } from '../../config/config.ts';
+import { exactDurationIn } from '../../document/wording.ts';
 import { asCoffreError, CoffreError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import type { Manifest } from '../../segment/manifest-types.ts';
@@ -16,9 +17,10 @@ import { restoreDatabase } from '../database.ts';
 import { type RestoreDeps, type RestoredSource, restoreFiles } from '../execute.ts';
 import { type Identities, isCopysFault, objectRow, readManifest } from '../fetch.ts';
 import { countChecks, shopChecks } from './checks.ts';
-import type { DrillCheck, DrilledObject, DrilledSource, DrilledVault, DrillFacts, DrillPhase } from './evidence.ts';
+import type { DrillCheck, DrilledSource, DrilledVault, DrillFacts, DrillPhase, NamedObject } from './evidence.ts';
 import { demandSpace, isNearlyFull, scratchDatabase } from './place.ts';
 import { type ScratchServer, startScratchServer } from './server.ts';
+import { Witness } from './witness.ts';
 
 /** What a drill asks of the outside world. */
 export interface DrillPorts {
@@ -67,7 +69,6 @@ interface Opened {
   readonly snapshot: SnapshotWithCopies;
   readonly manifest: Manifest;
   readonly described: Omit<DrilledSource, 'restored'>;
-  readonly objects: readonly DrilledObject[];
 }
 
 /**
@@ -118,6 +119,9 @@ function watchSpace(clock: Clock, folder: string, full: AbortController, signal:
 const noRoom = (folder: string, cause?: unknown): CoffreError =>
   new CoffreError('E_DRILL_SPACE', `${folder}: the disk is nearly full, the drill leaves what is left to others`, { cause });
 
+/** In a sentence of plain text. */
+const spoken = (ms: number): string => exactDurationIn('en', ms).replaceAll('\u00a0', ' ');
+
 type Found = Omit<DrillFacts, 'startedAt' | 'endedAt' | 'totalMs'>;
 
 class Drill {
@@ -126,6 +130,9 @@ class Drill {
   readonly #startedAt: Temporal.Instant;
   readonly #checks: DrillCheck[] = [];
   readonly #phases: DrillPhase[] = [];
+  /** As the manifests that were right name them, and the manifests. */
+  readonly #objects: NamedObject[] = [];
+  readonly #witness = new Witness();
   #vault: Vault | null = null;
   #server: ScratchServer | null = null;
   #session: (ShopSession & { close(): Promise<void> }) | null = null;
@@ -141,7 +148,7 @@ class Drill {
     const { folder, onStep, ports, signal } = this.#deps;
     const { formerImages, missingBefore, rules, server, shop, vault } = this.#order;
     onStep('open');
-    this.#vault = await ports.openVault(vault);
+    this.#vault = this.#witness.watch(await ports.openVault(vault));
     const opened: Opened[] = [];
     const sources: DrilledSource[] = [];
     for (const snapshot of this.#order.snapshots) {
@@ -206,13 +213,13 @@ class Drill {
     const isWhole = sources.length === this.#order.snapshots.length && sources.every(({ restored }) => restored !== null);
     // what is too long already is too long, whatever lacks
     const kept = restoreMs > targetMs ? false : isWhole ? true : null;
-    const took = `the restore took ${restoreMs} ms of the ${targetMs} ms that the plan promises`;
+    const took = `the restore took ${spoken(restoreMs)} of the ${spoken(targetMs)} that the plan promises`;
     this.#checks.push({
       ...{ check: 'rto', source: null, ok: kept, code: kept === false ? 'E_DRILL_SLOW' : null, figures: { restoreMs, targetMs } },
       detail: kept === null ? 'not everything was restored: how long it takes is not known' : took,
     });
     const into = { host: hostname(), database: database && this.#placeName(), databaseVersion: this.#databaseVersion };
-    const objects = opened.flatMap((one) => one.objects);
+    const objects = this.#witness.told(this.#objects);
     return {
       ...{ from: describeVault(vault), into, sources, checks: this.#checks, phases: this.#phases, restoreMs, objects },
       ...{ rto: { targetMs, calendar, kept }, tools: { node: process.version, ...this.#deps.tools } },
@@ -224,25 +231,25 @@ class Drill {
     const { catalog, identities, signal, trusted } = this.#deps;
     const vault = this.#vault as Vault;
     try {
-      const manifest = await readManifest(catalog, vault, snapshot, identities, trusted, signal);
-      const row = await objectRow(catalog, snapshot.copies.find((copy) => copy.vault === vault.name)?.manifestObject ?? 0);
       const { source } = snapshot;
+      const row = await objectRow(catalog, snapshot.copies.find((copy) => copy.vault === vault.name)?.manifestObject ?? 0);
+      this.#objects.push({ kind: 'manifest', source, key: row.key, versionId: row.versionId, bytes: row.sizeBytes, sha256: row.sha256 });
+      const manifest = await readManifest(catalog, vault, snapshot, identities, trusted, signal);
       const { index } = manifest;
-      const objects: DrilledObject[] = [
-        { kind: 'manifest', source, key: row.key, versionId: row.versionId, bytes: row.sizeBytes, sha256: row.sha256 },
+      this.#objects.push(
         { kind: 'index', source, key: index.key, versionId: index.versionId, bytes: index.storedBytes, sha256: index.storedSha256 },
         ...manifest.segments.map((segment) => ({
           ...{ kind: 'segment' as const, source, key: segment.key, versionId: segment.versionId },
           ...{ bytes: segment.storedBytes, sha256: segment.storedSha256 },
         })),
-      ];
+      );
       const asOf = Temporal.Instant.from(manifest.asOf);
       const described = {
         ...{ source, snapshot: snapshot.id, asOf: manifest.asOf, manifestSha256: row.sha256, encrypted: manifest.encryption !== 'none' },
         ageMs: Math.max(0, this.#startedAt.epochMilliseconds - asOf.epochMilliseconds),
         counts: { ...manifest.counts } as Record<string, number>,
       };
-      return { snapshot, manifest, described, objects };
+      return { snapshot, manifest, described };
     } catch (error) {
       this.#failed(snapshot, error, `manifest of ${snapshot.id}`);
       return null;

@@ -51,6 +51,7 @@ describe('drills', () => {
     const { json } = await it.world.ok(['drill', 'dupont']);
     expect(json).toMatchObject({ passed: true, evidence: { outcome: 'passed', from: { name: 'nas' }, signedBy: 'command', codes: [] } });
     const { evidence } = json;
+    expect(evidence.objects).toMatchObject({ lacking: [], named: { count: evidence.objects.count, bytes: evidence.objects.bytes } });
     const checks = evidence.checks.map(({ check, source, ok }: { check: string; source: string; ok: boolean }) => [check, source, ok]);
     expect(checks).toEqual(
       [
@@ -160,6 +161,12 @@ describe('drills', () => {
     expect({ status, code: json.error?.code, passed: json.passed }).toEqual({ status: expect.any(Number), code, passed: false });
     expect(status).not.toBe(0);
     expect(json.evidence).toMatchObject({ outcome: 'failed', codes: [code] });
+    const { list, lacking, named } = json.evidence.objects;
+    expect(list.length + lacking.length).toBe(named.count);
+    const states = new Set([...list, ...lacking].map(({ state }: { state: string }) => state));
+    const damaged = { E_OBJECT_ALTERED: 'altered', E_OBJECT_MISSING: 'missing' }[code];
+    expect(lacking.filter(({ state }: { state: string }) => state === damaged)).toHaveLength(damaged === undefined ? 0 : 1);
+    expect(states).toContain('read');
     expect(await alarmsOf()).toContainEqual(expect.objectContaining({ kind: 'drill', vault: args[1], code }));
     expect([it.left(), servers()]).toEqual([[], []]);
     await mend();

@@ -1,9 +1,11 @@
 // What is decided of a drill without doing it: whose turn it is, whether it fits, which images were lost, what its evidence says.
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { Config, DrillConfig, ShopConfig } from '../../../src/config/config.ts';
 import {
   type DrillCheck,
   type DrillFacts,
+  digestLines,
   evidenceText,
   makeEvidence,
   signEvidence,
@@ -82,13 +84,30 @@ describe('evidence', () => {
     figures: {},
   });
   const facts = (...checks: DrillCheck[]) =>
-    ({ checks, objects: [{ key: 'k', versionId: 'v', bytes: 1, sha256: 'aa' }] }) as unknown as DrillFacts;
+    ({ checks, objects: [{ key: 'k', versionId: 'v', bytes: 1, sha256: 'aa', state: 'read' }] }) as unknown as DrillFacts;
   const of = { id: 'i', shop: 's', plan: 'p', askedBy: 'w', signedBy: 'daemon', version: '1' } as const;
 
   test('failed - by what was not passed, each code once; what could not be looked at does not count', () => {
     expect(makeEvidence(facts(check(true, null), check(null, null)), of)).toMatchObject({ outcome: 'passed', codes: [] });
     const broken = makeEvidence(facts(check(false, 'E_B'), check(false, 'E_A'), check(false, 'E_B')), of);
     expect(broken).toMatchObject({ outcome: 'failed', codes: ['E_B', 'E_A'] });
+  });
+
+  test('objects - counted and hashed are those that were read, the others are named with what became of them', () => {
+    const object = (key: string, state: string) => ({ key, versionId: 'v', bytes: 2, sha256: 'aa', state });
+    const { objects } = makeEvidence(
+      {
+        checks: [],
+        objects: [object('a', 'read'), object('b', 'missing'), object('c', 'read'), object('d', 'altered')],
+      } as unknown as DrillFacts,
+      of,
+    );
+    expect(objects).toMatchObject({ count: 2, bytes: 4, named: { count: 4, bytes: 8 } });
+    expect([objects.list, objects.lacking].map((list) => list?.map(({ key }) => key))).toEqual([
+      ['a', 'c'],
+      ['b', 'd'],
+    ]);
+    expect(objects.digest).toBe(createHash('sha256').update(digestLines(objects.list)).digest('hex'));
   });
 
   test('signed - holds however the JSON is written, and no more when anything in it is another', () => {

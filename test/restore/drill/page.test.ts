@@ -50,3 +50,17 @@ test.each([
     expect(page).toMatch(/^<!DOCTYPE html>\n<html lang="(fr|en)">/);
   },
 );
+
+test.each([
+  ['en', '3 objects are named', 'The others: missing: 1, not read: 1.', '<td>missing</td><td><code>lost</code></td>'],
+  ['fr', 'nomment 3 objets', '– absent\u00a0: 1, non lu\u00a0: 1.', '<td>absent</td><td><code>lost</code></td>'],
+] as const)('in %s - an object that was not read is never among those read', (language, named, others, row) => {
+  const [object] = evidence.objects.list;
+  const lacking = [
+    { ...object, key: 'lost', state: 'missing' },
+    { ...object, key: 'later', state: 'not-read' },
+  ];
+  const objects = { ...evidence.objects, named: { count: 3, bytes: 15 }, lacking } as Evidence['objects'];
+  const page = evidencePage({ ...signed, evidence: { ...evidence, objects } }, language);
+  for (const said of [named, others, row]) expect(page).toContain(said);
+});
