@@ -31,6 +31,8 @@ export interface CorrectionOrder {
    * the configuration as they are now, less what they were and what was recomputed before. Amounts that were given stay.
    */
   readonly amount: string | null;
+  /** A credit may be more than what was billed, less what was credited before. Left out: it may not. */
+  readonly beyond?: boolean;
   /** null: divided as the statement was. */
   readonly shop: string | null;
   readonly reason: string;
@@ -39,7 +41,8 @@ export interface CorrectionOrder {
 
 /**
  * Writes one down; the next statement of the contract carries it. Throws E_UNKNOWN_STATEMENT, E_STATEMENT_LATE from the seventh month after
- * the period on, E_USAGE (no amount of the currency, nothing to correct, a correction itself), E_UNKNOWN_SHOP.
+ * the period on, E_USAGE (no amount of the currency, nothing to correct, a correction itself, a credit beyond what was
+ * billed), E_UNKNOWN_SHOP.
  */
 export async function correctStatement(deps: BillingDeps, contract: ContractConfig, order: CorrectionOrder): Promise<MadeCorrection> {
   const { catalog, clock, config } = deps;
@@ -63,7 +66,8 @@ export async function correctStatement(deps: BillingDeps, contract: ContractConf
   return await catalog.transaction(async (tx) => {
     const before = await inForce(tx, row.number);
     const amount = given ?? missing(statement, before, now ?? new Decimal(0));
-    if (amount.isZero()) throw new CoffreError('E_USAGE', `${row.number}: there is nothing to correct`);
+    if (amount.isZero()) throw nothingToCorrect(row.number, given !== null);
+    if (amount.isNegative() && !order.beyond) requireBilled(statement, before, amount);
     const made = await insertCorrection(tx, clock, {
       ...{ correction: newId(clock), contract: contract.name, statement: row.number, who: order.who, shop, reason: order.reason },
       ...{ amount: amount.toFixed(statement.decimals), recomputed: given === null ? 1 : 0, withdraws: null },
@@ -120,6 +124,28 @@ function amountIn({ currency, decimals }: Statement, text: string): Decimal {
     });
   }
   return decimalOf(text.trim().replace(/^\+/, ''));
+}
+
+const nothingToCorrect = (number: string, isGiven: boolean): CoffreError =>
+  isGiven
+    ? new CoffreError('E_USAGE', `${number}: there is nothing to correct with an amount of 0`, {
+        hint: 'give the amount before tax that is missing, or negative that was too much',
+      })
+    : new CoffreError('E_USAGE', `${number}: there is nothing to correct: by ledger and configuration it is what was billed`, {
+        hint: 'what was recomputed before counts as billed; what has other reasons, such as an outage, is given as an amount',
+      });
+
+/** Nobody gets back more than he paid by a slip of a digit. */
+function requireBilled({ currency, decimals, lines, number }: Statement, before: readonly CorrectionRow[], credit: Decimal): void {
+  const zero: Decimal = new Decimal(0);
+  const charged = lines.filter(({ kind }) => kind !== 'correction').reduce((sum, { amount }) => sum.plus(amount), zero);
+  const left = before.reduce((sum, { amount }) => sum.plus(amount), charged);
+  if (left.plus(credit).gte(0)) return;
+  const text = (amount: Decimal): string => `${amount.toFixed(decimals)} ${currency}`;
+  const since = before.length === 0 ? '' : `, with its corrections ${text(left)}`;
+  throw new CoffreError('E_USAGE', `a credit of ${text(credit.abs())} is more than ${number} billed: ${text(charged)} before tax${since}`, {
+    hint: 'if it is meant so: --beyond (over the API "beyond": true)',
+  });
 }
 
 /** What the period would cost now, without corrections. */

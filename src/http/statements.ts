@@ -25,10 +25,8 @@ const month = z
   .string()
   .regex(/^\d{4}-(0[1-9]|1[0-2])$/)
   .describe('YYYY-MM: any month of the contract’s period, in its time zone');
-const statementNumber = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,62}-\d{4}-\d{4,6}$/)
-  .describe('its number');
+/** What is no number at all is the number of no statement. */
+const anyNumber = z.string().min(1).max(100).describe('its number, such as csi-001-2026-0001');
 const form = {
   format: z.enum(['json', 'csv', 'html']).default('json'),
   lang: z.enum(LANGUAGES).default('en').describe('of html, and of the decimals in csv'),
@@ -132,7 +130,7 @@ export function registerStatements(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'one as it was issued',
-        params: z.object({ statement: statementNumber }),
+        params: z.object({ statement: anyNumber }),
         querystring: z.strictObject(form),
         response: { 200: forms },
       },
@@ -187,7 +185,7 @@ export function registerStatements(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'correct a statement: it stays as it is, and the next one of its contract carries a line',
-        params: z.object({ statement: statementNumber }),
+        params: z.object({ statement: anyNumber }),
         body: z.strictObject({
           amount: z
             .string()
@@ -198,6 +196,7 @@ export function registerStatements(api: Api, service: Service): void {
             ),
           shop: shopName.nullable().default(null).describe('whose it is; null: divided as the statement was'),
           reason,
+          beyond: z.boolean().default(false).describe('a credit may be more than what was billed, less earlier credits'),
           issue: z.boolean().default(false).describe('issue a statement of the corrections that wait, now'),
         }),
         response: {
@@ -210,11 +209,11 @@ export function registerStatements(api: Api, service: Service): void {
       },
     },
     async (request, reply) => {
-      const { amount, issue, reason: why, shop } = request.body;
+      const { amount, beyond, issue, reason: why, shop } = request.body;
       const { who } = principalOf(request);
       const row = await statementRow(catalog.db, request.params.statement);
       const contract = requireContract(service.config, row.contract);
-      const { apart, made } = await correctStatement(deps(), contract, { statement: row.number, amount, shop, reason: why, who });
+      const { apart, made } = await correctStatement(deps(), contract, { statement: row.number, amount, shop, reason: why, who, beyond });
       const issued = issue ? await issueCorrections(deps(), contract, who) : [];
       const carries = ({ lines }: Statement): boolean => lines.some((line) => line.kind === 'correction' && line.id === made.correction);
       const statement = issued.find(carries) ?? null;

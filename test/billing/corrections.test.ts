@@ -59,7 +59,10 @@ test('recomputed - a credit that was given stays, and is named; what was compute
   const again = { ...order, amount: null, reason: 'price of 2026' };
   const { apart, made } = await correctStatement(deps(dearer), dearer, again);
   expect([made.amount, made.recomputed, apart.map(({ amount }) => amount)]).toEqual(['2.00', 1, ['-12.50']]);
-  await expect(correctStatement(deps(dearer), dearer, again)).rejects.toThrow(/nothing to correct/);
+  await expect(correctStatement(deps(dearer), dearer, again)).rejects.toMatchObject({
+    message: expect.stringContaining('nothing to correct: by ledger and configuration'),
+    hint: expect.stringContaining('an outage'),
+  });
   // withdrawn, it is missing again; the withdrawal is in no sum
   await withdrawCorrection(deps(dearer), { correction: made.correction, reason: 'no', who: 'paul' });
   const third = await correctStatement(deps(dearer), dearer, again);
@@ -73,6 +76,24 @@ test('recomputed - a credit that was given stays, and is named; what was compute
     ['correction', '2.00'],
   ]);
   expect(await proved(contract)).toEqual([]);
+});
+
+test('a credit beyond what was billed, less earlier credits - refused unless that is meant', async () => {
+  const { deps } = await place('2026-04-01T08:00:00Z', [['2026-01-01T00:00:00Z', 1]]);
+  const own = deps(contract);
+  await issueStatement(own, contract, '2026-03', 'marie');
+  const credit = async (amount: string, beyond = false) => await correctStatement(own, contract, { ...order, amount, reason: 'x', beyond });
+  await expect(credit('-23.01')).rejects.toMatchObject({
+    code: 'E_USAGE',
+    message: expect.stringContaining('billed: 23.00 EUR before tax'),
+  });
+  await credit('-20');
+  await expect(credit('-3.01')).rejects.toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('corrections 3.00 EUR') });
+  await credit('-3.00');
+  await credit('-300', true);
+  await expect(credit('0')).rejects.toThrow(/an amount of 0/);
+  // what is charged needs nothing
+  await credit('5');
 });
 
 test('an index that is not known any more - nothing is recomputed with the price before', async () => {

@@ -22,12 +22,13 @@ interface CorrectOptions extends PeriodOptions {
   readonly shop?: string;
   readonly reason: string;
   readonly issue?: boolean;
+  readonly beyond?: boolean;
 }
 
 const CORRECT_HELP = `
 The statement stays as it is. The next one of its contract carries the correction as a line with its reason; with --issue a statement of
 the corrections that wait is issued at once, and coffre billing statement --corrections --issue does it later. Until six months after the
-statement's period. A negative amount is a credit. --recompute compares subscribed volume and variable use alone: amounts that were given,
+statement's period. A negative amount is a credit; one beyond what the statement billed, less earlier credits, needs --beyond. --recompute compares subscribed volume and variable use alone: amounts that were given,
 such as a goodwill credit, stay, and are named. Until a statement carries it a correction can be withdrawn: coffre billing withdraw.
 
 Example:
@@ -56,6 +57,7 @@ export function registerCorrections(billing: Command, context: CliContext): void
     .option('--recompute', 'what volume and use would be by ledger and configuration as they are now, less what was billed for them')
     .option('--shop <name>', 'whose it is; else it is divided as the statement was')
     .requiredOption('--reason <text>', 'stands on the line', keptWords)
+    .option('--beyond', 'let a credit be more than what was billed, less earlier credits')
     .option('--issue', 'issue a statement of the corrections that wait, now')
     .addHelpText('after', CORRECT_HELP)
     .action(
@@ -68,7 +70,7 @@ export function registerCorrections(billing: Command, context: CliContext): void
         const who = operatorName(context.io);
         const row = await namedStatement(deps, options);
         const contract = requireContract(config, row.contract);
-        const order = { statement: row.number, amount: amount ?? null, shop: shop ?? null, reason, who };
+        const order = { statement: row.number, amount: amount ?? null, shop: shop ?? null, reason, who, beyond: options.beyond === true };
         const { apart, made } = await correctStatement(deps, contract, order);
         const statements = options.issue ? await issueCorrections(deps, contract, who) : [];
         // with several rates or currencies there are several
