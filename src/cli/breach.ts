@@ -66,7 +66,7 @@ export function registerBreach(program: Command, context: CliContext): void {
         const row = await findBreach(catalog.db, beginning);
         const nowMs = context.clock.nowMs();
         const incidents = await incidentsOfBreach(catalog.db, row.id);
-        const drafts = await readBreachDrafts(catalog.db, config, row, options.lang ?? null);
+        const drafts = await readBreachDrafts(catalog.db, config, row, options.lang ?? null, nowMs);
         const when = (atMs: number): string => formatInstant(Temporal.Instant.fromEpochMilliseconds(atMs), config.timezone);
         const state = breachState(row, nowMs);
         const head = [

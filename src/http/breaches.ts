@@ -74,7 +74,7 @@ export function registerBreaches(api: Api, service: Service): void {
     },
     async (request) => {
       const row = await requireBreach(request.params.breach);
-      const drafts = await readBreachDrafts(catalog.db, service.config, row, request.query.lang ?? null);
+      const drafts = await readBreachDrafts(catalog.db, service.config, row, request.query.lang ?? null, clock.nowMs());
       const incidents = await incidentsOfBreach(catalog.db, row.id);
       return { ...breachDocument(row, clock.nowMs()), incidents: incidents.map(incidentDocument), drafts: [...drafts] };
     },

@@ -2,6 +2,7 @@
 import { natureOf } from '../catalog/breaches.ts';
 import type { IncidentKind } from '../catalog/tables/incidents.ts';
 import { bytesIn, type Language, momentIn, wholeNumber } from '../document/wording.ts';
+import type { VaultCopies } from './breach-copies.ts';
 
 /** Instants are epoch milliseconds. */
 export interface BreachFacts {
@@ -28,8 +29,12 @@ export interface BreachFacts {
   }[];
   /** The last look at the vault that found everything as it should be; null: none is known. */
   readonly lastGoodLookAt: number | null;
-  /** Snapshots that other vaults hold whole, and the newest of them. */
-  readonly elsewhere: { readonly count: number; readonly newestAt: number | null };
+  /** What other vaults hold whole. */
+  readonly elsewhere: readonly VaultCopies[];
+  /** What this vault holds without known damage; null: nothing. */
+  readonly here: VaultCopies | null;
+  /** Whether what was found stays beside what is stored anew, as evidence: a folder has one file for a key. */
+  readonly keepsEvidence: boolean;
   /** Of what the shop has copies in this vault. Empty: not known. */
   readonly sources: readonly ('database' | 'files' | 'server')[];
   /** When the first message that tells operators of the case was sent; null: none was, or it is not known any more. */
@@ -85,8 +90,8 @@ const ENGLISH_KINDS: Told = {
 export function breachDraft(facts: BreachFacts, language: Language): BreachDraft {
   const { shop } = facts;
   return language === 'fr'
-    ? { shop, language, subject: `Incident de sécurité sur les sauvegardes de ${shop} – notification`, text: french(facts) }
-    : { shop, language, subject: `Security incident on the backups of ${shop} – notification`, text: english(facts) };
+    ? { shop, language, subject: `Incident de sécurité sur les sauvegardes de la boutique ${shop} – notification`, text: french(facts) }
+    : { shop, language, subject: `Security incident on the backups of the shop ${shop} – notification`, text: english(facts) };
 }
 
 /** By object: a file that somebody replaced is both missing and foreign to the vault, and one alteration to its owner. */
@@ -149,23 +154,86 @@ function spanOf({ incidents, openedAt }: BreachFacts): { readonly from: number; 
   return { from: Math.min(openedAt, ...seen), to: Math.max(openedAt, ...last) };
 }
 
+function endedIn(language: Language, ended: number, of: number): string {
+  const count = wholeNumber(ended, language);
+  if (language === 'fr') {
+    if (of === 1) return 'l’anomalie n’a plus été constatée lors d’un contrôle ultérieur';
+    return `${ended === 1 ? 'l’une' : count} des anomalies n’${ended === 1 ? 'a' : 'ont'} plus été constatée${ended === 1 ? '' : 's'} lors d’un contrôle ultérieur`;
+  }
+  if (of === 1) return 'the finding was gone at a later check';
+  return `${ended === 1 ? 'one of the findings was' : `${count} of the findings were`} gone at a later check`;
+}
+
+/** Vault by vault, and of each what is to be said of how its copies are protected: a lock that has ended takes nothing from what they hold. */
+function copiesIn(language: Language, { elsewhere, here, zone }: BreachFacts): string[] {
+  const isFrench = language === 'fr';
+  const held = ({ newestAt, snapshots }: VaultCopies): string => {
+    const [count, when] = [wholeNumber(snapshots, language), momentIn(language, newestAt, zone)];
+    if (isFrench) return snapshots === 1 ? `1 sauvegarde, du ${when}` : `${count} sauvegardes, la plus récente du ${when}`;
+    return snapshots === 1 ? `1 backup, of ${when}` : `${count} backups, the newest of ${when}`;
+  };
+  const remarks = ({ snapshots, unsure, weaklyLocked }: VaultCopies): string => {
+    const of = (count: number): string =>
+      count === snapshots
+        ? ''
+        : isFrench
+          ? ` pour ${wholeNumber(count, language)} d’entre elles`
+          : ` for ${wholeNumber(count, language)} of them`;
+    const said = [
+      weaklyLocked === 0
+        ? null
+        : isFrench
+          ? `le verrou contre l’effacement est terminé, ou plus court ou plus faible que prévu${of(weaklyLocked)}, sans que le contenu soit en cause`
+          : `the lock against deletion has ended, or is shorter or weaker than it should be${of(weaklyLocked)}; the content is not in question`,
+      unsure === 0
+        ? null
+        : isFrench
+          ? `le dernier contrôle n’a pas abouti sans anomalie${of(unsure)}\u00a0: contenu à revérifier`
+          : `the last check did not end without a finding${of(unsure)}: the content is to be checked again`,
+    ].filter((part) => part !== null);
+    return said.length === 0 ? '' : ` (${said.join(isFrench ? `${SEMICOLON} ` : '; ')})`;
+  };
+  const quoted = (vault: string): string => (isFrench ? `«\u00a0${vault}\u00a0»` : `“${vault}”`);
+  const others = elsewhere.map((one) => `${quoted(one.vault)}${isFrench ? COLON : ':'} ${held(one)}${remarks(one)}`);
+  const first = isFrench ? `Copies disponibles${COLON} ` : 'Copies available: ';
+  const none = isFrench
+    ? 'aucune autre copie complète de vos sauvegardes n’est connue dans un autre espace de stockage.'
+    : 'no other complete copy of your backups is known in another storage.';
+  const some = isFrench
+    ? `vos sauvegardes sont aussi conservées dans d’autres espaces de stockage${COLON}`
+    : 'your backups are kept in other storages too:';
+  return [
+    `${first}${others.length === 0 ? none : some}`,
+    ...bullets(others, isFrench ? SEMICOLON : ';'),
+    ...(here === null
+      ? []
+      : [
+          isFrench
+            ? `Dans l’espace de stockage touché lui-même, aucun dommage n’est connu sur le contenu de ${held(here)}${remarks(here)}.`
+            : `In the storage concerned itself no damage is known to the content of ${held(here)}${remarks(here)}.`,
+        ]),
+  ];
+}
+
 /** What both languages tell of. */
 function lookOf(facts: BreachFacts) {
-  const { incidents } = facts;
+  const { incidents, keepsEvidence } = facts;
   const findings = findingsOf(facts);
+  const ended = findings.filter(({ isGone }) => isGone).length;
   return {
     findings,
     span: spanOf(facts),
     own: findings.filter(({ isOwn }) => !isOwn).length,
-    ended: findings.filter(({ isGone }) => isGone).length,
+    ended,
+    isKept: keepsEvidence || ended === 0,
     reasons: [...new Set(incidents.flatMap(({ reason }) => reason ?? []))],
     isLoss: incidents.some(({ kind }) => natureOf(kind) === 'loss'),
   };
 }
 
 function french(facts: BreachFacts): string {
-  const { alertedAt, deadline, elsewhere, id, lastGoodLookAt, name, shop, vault, zone } = facts;
-  const { ended, findings, isLoss, own, reasons, span } = lookOf(facts);
+  const { alertedAt, deadline, id, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { ended, findings, isKept, isLoss, own, reasons, span } = lookOf(facts);
   const when = (atMs: number): string => momentIn('fr', atMs, zone);
   return lines([
     `[BROUILLON – à relire et à compléter avant envoi, au plus tard le ${when(deadline)} (${zone})]`,
@@ -187,34 +255,33 @@ function french(facts: BreachFacts): string {
     ...bullets(
       [
         alertedAt === null
-          ? `[à compléter${COLON} quand et comment les personnes qui exploitent vos sauvegardes l’ont appris]`
-          : `les personnes qui exploitent vos sauvegardes ont été alertées le ${when(alertedAt)}`,
-        'rien de ce qui a été trouvé n’a été effacé, afin de conserver les éléments de preuve',
+          ? `[à compléter${COLON} comment et quand l’incident a été détecté]`
+          : `nos équipes ont été alertées le ${when(alertedAt)}`,
+        isKept
+          ? 'rien de ce qui a été constaté n’a été effacé, afin de conserver les éléments de preuve'
+          : `[à compléter${COLON} les éléments de preuve conservés]`,
         ...(hasLock(facts) ? ['la protection affaiblie est rétablie à chaque contrôle, dès que le stockage le permet'] : []),
-        ...(ended > 0
-          ? [
-              `${ended > 1 ? `${wholeNumber(ended, 'fr')} des anomalies constatées ont` : 'l’une des anomalies constatées a'} disparu depuis, lors d’un contrôle ultérieur`,
-            ]
-          : []),
-        ...reasons.map((reason) => `constat examiné${COLON} ${reason}`),
+        ...(ended > 0 ? [endedIn('fr', ended, findings.length)] : []),
+        ...reasons.map((reason) => `constat examiné par nos équipes${COLON} ${reason}`),
       ],
       SEMICOLON,
     ),
     '',
-    elsewhere.count > 0
-      ? `Copies disponibles${COLON} ${wholeNumber(elsewhere.count, 'fr')} sauvegarde${elsewhere.count > 1 ? 's' : ''} de votre boutique ${elsewhere.count > 1 ? 'sont conservées' : 'est conservée'} dans d’autres espaces de stockage${elsewhere.newestAt === null ? '' : `, la plus récente du ${when(elsewhere.newestAt)}`}.`
-      : `Copies disponibles${COLON} aucune autre copie complète de vos sauvegardes n’est connue dans un autre espace de stockage.`,
+    ...copiesIn('fr', facts),
     '',
     `À compléter${COLON} cause probable, catégories et nombre approximatif de personnes concernées, conséquences pour vous et pour vos clients, mesures à venir, interlocuteur.`,
     ...(isLoss ? ['', 'Une nouvelle sauvegarde complète de votre boutique est recommandée sans attendre.'] : []),
     '',
     'Si l’incident concerne des données à caractère personnel, il vous appartient, en tant que responsable de traitement, d’apprécier la nécessité d’une notification à la CNIL dans les 72\u00a0heures (articles 33 et 34 du RGPD). Nous restons à votre disposition pour vous fournir tout élément utile.',
+    '',
+    'Cordialement,',
+    `[à compléter${COLON} signataire]`,
   ]);
 }
 
 function english(facts: BreachFacts): string {
-  const { alertedAt, deadline, elsewhere, id, lastGoodLookAt, name, shop, vault, zone } = facts;
-  const { ended, findings, isLoss, own, reasons, span } = lookOf(facts);
+  const { alertedAt, deadline, id, lastGoodLookAt, name, shop, vault, zone } = facts;
+  const { ended, findings, isKept, isLoss, own, reasons, span } = lookOf(facts);
   const when = (atMs: number): string => momentIn('en', atMs, zone);
   return lines([
     `[DRAFT – to be read and completed before it is sent, by ${when(deadline)} (${zone})]`,
@@ -233,27 +300,26 @@ function english(facts: BreachFacts): string {
     'Measures taken:',
     ...bullets(
       [
-        alertedAt === null
-          ? '[to be completed: when and how the people who operate your backups heard of it]'
-          : `the people who operate your backups were alerted on ${when(alertedAt)}`,
-        'nothing of what was found was deleted, so that it can serve as evidence',
+        alertedAt === null ? '[to be completed: how and when the incident was detected]' : `our staff were alerted on ${when(alertedAt)}`,
+        isKept
+          ? 'nothing of what was found was deleted, so that it can serve as evidence'
+          : '[to be completed: the evidence that was kept]',
         ...(hasLock(facts) ? ['protection that was weakened is given again at every check, as soon as the storage allows it'] : []),
-        ...(ended > 0
-          ? [`${ended > 1 ? `${wholeNumber(ended, 'en')} of the findings were` : 'one of the findings was'} gone at a later check`]
-          : []),
-        ...reasons.map((reason) => `looked into: ${reason}`),
+        ...(ended > 0 ? [endedIn('en', ended, findings.length)] : []),
+        ...reasons.map((reason) => `looked into by our staff: ${reason}`),
       ],
       ';',
     ),
     '',
-    elsewhere.count > 0
-      ? `Copies available: ${wholeNumber(elsewhere.count, 'en')} backup${elsewhere.count > 1 ? 's' : ''} of your shop ${elsewhere.count > 1 ? 'are' : 'is'} kept in other storages${elsewhere.newestAt === null ? '' : `, the newest of ${when(elsewhere.newestAt)}`}.`
-      : 'Copies available: no other complete copy of your backups is known in another storage.',
+    ...copiesIn('en', facts),
     '',
     'To be completed: probable cause, categories and approximate number of the people concerned, consequences for you and for your customers, further measures, contact.',
     ...(isLoss ? ['', 'A new full backup of your shop is recommended without delay.'] : []),
     '',
     'If personal data are concerned it is for you, as their controller, to judge whether the supervisory authority has to be notified within 72 hours (articles 33 and 34 of the GDPR). We are at your disposal for whatever you need.',
+    '',
+    'Kind regards,',
+    '[to be completed: who signs]',
   ]);
 }
 

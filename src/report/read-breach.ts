@@ -6,10 +6,11 @@ import type { Tables } from '../catalog/tables.ts';
 import type { Config } from '../config/config.ts';
 import type { Language } from '../document/wording.ts';
 import { DAEMON_SHOP } from '../segment/layout.ts';
+import { readCopies } from './breach-copies.ts';
 import { type BreachDraft, type BreachFacts, breachDraft } from './breach-notice.ts';
 
 /** By shop. What was found among the daemon's own objects concerns every shop that uses the vault. */
-export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: BreachCase): Promise<BreachFacts[]> {
+export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: BreachCase, nowMs: number): Promise<BreachFacts[]> {
   const incidents = await incidentsOfBreach(db, row.id);
   const ofDaemon = incidents.some(({ shop }) => shop === DAEMON_SHOP);
   const users = ofDaemon ? [...config.shops.values()].filter(({ vaults }) => vaults.includes(row.vault)).map(({ name }) => name) : [];
@@ -41,23 +42,7 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
       .orderBy('startedAt', 'desc')
       .limit(1)
       .executeTakeFirst();
-    const elsewhere = await db
-      .selectFrom('snapshots')
-      .select(['snapshots.id', 'snapshots.asOf'])
-      .where('snapshots.shop', '=', shop)
-      .where('snapshots.state', '=', 'committed')
-      .where('snapshots.complete', '=', 1)
-      .where((eb) =>
-        eb.exists(
-          eb
-            .selectFrom('snapshotVaults')
-            .select('snapshotVaults.snapshotId')
-            .whereRef('snapshotVaults.snapshotId', '=', 'snapshots.id')
-            .where('snapshotVaults.vault', '!=', row.vault)
-            .where('snapshotVaults.verifyError', 'is', null),
-        ),
-      )
-      .execute();
+    const copies = await readCopies(db, shop, nowMs);
     const sources = await db
       .selectFrom('snapshots')
       .select('snapshots.source')
@@ -79,10 +64,9 @@ export async function readBreachFacts(db: Kysely<Tables>, config: Config, row: B
       sources: sources.map(({ source }) => source),
       alertedAt,
       lastGoodLookAt: look?.endedAt ?? null,
-      elsewhere: {
-        count: elsewhere.length,
-        newestAt: elsewhere.length === 0 ? null : Math.max(...elsewhere.map(({ asOf }) => asOf)),
-      },
+      elsewhere: copies.filter(({ vault }) => vault !== row.vault),
+      keepsEvidence: config.vaults.get(row.vault)?.type !== 'filesystem',
+      here: copies.find(({ vault }) => vault === row.vault) ?? null,
     });
   }
   return facts;
@@ -94,8 +78,9 @@ export async function readBreachDrafts(
   config: Config,
   row: BreachCase,
   language: Language | null,
+  nowMs: number,
 ): Promise<BreachDraft[]> {
-  const facts = await readBreachFacts(db, config, row);
+  const facts = await readBreachFacts(db, config, row, nowMs);
   return facts.map((one) => breachDraft(one, language ?? config.shops.get(one.shop)?.contact?.language ?? 'en'));
 }
 
