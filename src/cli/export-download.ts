@@ -46,7 +46,7 @@ export async function downloadExport(context: CliContext, invocation: Invocation
   if (options.snapshot.length > 0 || options.from !== undefined)
     throw new CoffreError('E_USAGE', '--snapshot and --from are for an export on the daemon’s own machine');
   const file = resolve(options.to);
-  if (!file.endsWith('.zst'))
+  if (!file.endsWith('.tar.zst'))
     throw new CoffreError('E_USAGE', 'what the daemon exports is compressed: give --to a name that ends with .tar.zst');
   if (await isThere(file)) {
     throw new CoffreError('E_TARGET_NOT_EMPTY', `${file} is there already`, { hint: 'an export never replaces a file: give another name' });

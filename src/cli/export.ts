@@ -54,6 +54,15 @@ export function registerExport(program: Command, context: CliContext): void {
     );
 }
 
+/** By the name alone. Throws E_USAGE for one that promises something else than what would be in it. */
+export function isCompressed(file: string): boolean {
+  if (file.endsWith('.tar.zst')) return true;
+  if (file.endsWith('.tar')) return false;
+  throw new CoffreError('E_USAGE', `--to ${file}: an export is a tar archive`, {
+    hint: 'give it a name that ends with .tar, or with .tar.zst for a compressed one',
+  });
+}
+
 async function exportHere(
   context: CliContext,
   invocation: Invocation,
@@ -65,10 +74,10 @@ async function exportHere(
   const { clock } = context;
   const shop = findShop(config, shopName);
   const file = resolve(options.to);
+  const compressed = isCompressed(file);
   const startedMs = clock.monotonicMs();
   await using catalog = await openCatalog(config.stateDir);
   const snapshots = await chooseForExport(config, catalog, shop, options, clock.nowMs());
-  const compressed = file.endsWith('.zst');
   const target = await adapters.openExport({ file, madeAtS: Math.floor(clock.nowMs() / 1000) });
   const runId = newId(clock);
   const vaults: Vault[] = [];

@@ -35,6 +35,14 @@ export function scratchUserOf(wanted: string | null, users: readonly SystemUser[
   return found.find((user) => user !== undefined) ?? null;
 }
 
+/** What a sysadmin types so that the unit has a folder of the right user: one that is there. Pure. */
+export function howToGive(folder: string, wanted: string | null, users: readonly SystemUser[]): string {
+  const isKnown = wanted === null || uidOf(wanted, users) !== null;
+  const user = isKnown && wanted !== null ? wanted : (scratchUserOf(null, users)?.name ?? 'coffre-restore');
+  const give = `mkdir -p ${folder} && chown -R ${user}: ${folder} && chmod 700 ${folder}`;
+  return isKnown ? give : `restore.scratchUser: ${user} (${wanted} is no user of this machine), then ${give}`;
+}
+
 /**
  * Why the unit should not become the owner of a scratch folder, null when it may. `wanted`: restore.scratchUser; null: nobody said who, and then
  * it is one of SCRATCH_USERS, or a number that no user and no shop has. Pure.

@@ -6,7 +6,7 @@ import { CoffreError } from '../../errors.ts';
 import type { RestoreDeps } from '../../restore/execute.ts';
 import type { UnitRequest } from '../../restore/unit-protocol.ts';
 import type { RestoreAdapters } from '../adapters.ts';
-import { scratchUserOf, strangerAs, systemUsers } from './scratch-users.ts';
+import { howToGive, strangerAs, systemUsers } from './scratch-users.ts';
 
 /** Who owns a folder, and so may write into it. */
 export interface Owner {
@@ -64,8 +64,7 @@ export function ownerOf(folder: string, hints: { readonly absent: string; readon
  */
 export function scratchOwner({ restore: { scratchDir, scratchUser }, shops, stateDir }: Config): Owner {
   const users = systemUsers();
-  const user = scratchUser ?? scratchUserOf(null, users)?.name ?? 'coffre-restore';
-  const give = `mkdir -p ${scratchDir} && chown -R ${user}: ${scratchDir} && chmod 700 ${scratchDir}`;
+  const give = howToGive(scratchDir, scratchUser, users);
   const owner = ownerOf(scratchDir, { absent: give, roots: give });
   const refuse = (what: string, hint: string): CoffreError => new CoffreError('E_RESTORE_REFUSED', `${scratchDir} ${what}`, { hint });
   if (owner.uid === lstatSync(stateDir, { throwIfNoEntry: false })?.uid) throw refuse('belongs to the daemon’s user', give);

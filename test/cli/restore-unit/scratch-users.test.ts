@@ -1,6 +1,6 @@
 // Whose the scratch folder of drills and exports may be.
 import { expect, test } from 'vitest';
-import { scratchUserOf, strangerAs, uidOf } from '../../../src/cli/restore-unit/scratch-users.ts';
+import { howToGive, scratchUserOf, strangerAs, uidOf } from '../../../src/cli/restore-unit/scratch-users.ts';
 
 const users = [
   { name: 'mysql', uid: 101, gid: 101 },
@@ -36,4 +36,12 @@ test('who is to own it - the one that is named, else the package’s user, else 
   ).toBe('nobody');
   expect(scratchUserOf(null, users.slice(0, 1))).toBeNull();
   expect(scratchUserOf('101', users)?.name).toBe('mysql');
+});
+
+test('what to type - names a user that there is', () => {
+  const unpackaged = users.filter(({ name }) => name !== 'coffre-restore');
+  expect(howToGive('/s', null, users)).toContain('chown -R coffre-restore: /s');
+  expect(howToGive('/s', null, unpackaged)).toContain('chown -R nobody: /s');
+  expect(howToGive('/s', '12345', unpackaged)).toContain('chown -R 12345: /s');
+  expect(howToGive('/s', 'coffre-restore', unpackaged)).toMatch(/^restore\.scratchUser: nobody .*chown -R nobody: \/s/);
 });
