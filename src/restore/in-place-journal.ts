@@ -94,6 +94,20 @@ export function peekJournal(folder: string): InPlaceState | null {
   throw unreadable(folder, null);
 }
 
+/** Whether somebody has it open now. Makes nothing where nothing was begun. Throws E_STATE. */
+export async function isAtWork(folder: string): Promise<boolean> {
+  if (!isOurs(folder)) return false;
+  try {
+    const lock = await acquireLock(folder, 'restore');
+    lock?.release();
+    return lock === null;
+  } catch (error) {
+    // who had it open has just removed the folder with all that is in it
+    if (!isOurs(folder)) return false;
+    throw error;
+  }
+}
+
 export class InPlaceJournal implements Disposable {
   readonly #folder: string;
   readonly #lock: StateLock;

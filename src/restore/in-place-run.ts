@@ -3,6 +3,8 @@ import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { asCoffreError, CoffreError } from '../errors.ts';
 import type { BytePath, SourceKind } from '../source/source.ts';
 import { GUARDED } from '../target/shop/guard-page.ts';
+import { bearsOurMark, openedTo } from '../target/shop/switch.ts';
+import type { ShopState, SwitchState } from '../target/shop.ts';
 import type { HeldDatabase } from '../target/target.ts';
 import { restoreDatabase } from './database.ts';
 import { type RestoreDeps, type RestoredSource, restoreFiles } from './execute.ts';
@@ -120,9 +122,18 @@ class InPlaceRun {
       return;
     }
     // What a killed one had closed is not what the shop was before.
-    const before = found?.before ?? (await this.#shop.inspect());
+    const before = found?.before ?? this.#asItsOwnerHasIt(await this.#shop.inspect());
     const closedAt = found?.closedAt ?? null;
     this.#write({ format: 1, order, safety: found?.safety ?? safety, stage: 'loading', goingBack: false, closedAt, before });
+  }
+
+  /** Coffre's own mark in a shop without a journal: somebody loaded a snapshot of a closed shop, or its journal was removed. */
+  #asItsOwnerHasIt(state: ShopState): ShopState {
+    if (!bearsOurMark(state.switch)) return state;
+    this.#shop.warnings.push(
+      'the shop’s maintenance switch stood as a restore sets it, with no restore open: it is taken for an open shop’s',
+    );
+    return { ...state, switch: openedTo(state.switch, []) };
   }
 
   async close(): Promise<void> {
@@ -166,14 +177,17 @@ class InPlaceRun {
   /** Throws what is red or unknown of the restored shop. */
   async check(): Promise<void> {
     this.#step('check');
-    await this.#shop.check(this.state.order.database?.tables === null ? this.state.before : null);
+    const { before, order } = this.state;
+    await this.#shop.check(order.database?.tables === null ? before : null, before?.missingTables ?? []);
   }
 
   /** The maintenance page off, then what was kept to go back is cleared away. */
   async open(): Promise<InPlaceResult> {
     this.#step('check');
     this.#write({ ...this.state, stage: 'opening' });
-    await this.#shop.open(this.state.restoredSwitch ?? this.state.before?.switch ?? null);
+    const before = this.state.before?.switch ?? null;
+    // a snapshot of a closed shop has coffre's own values
+    await this.#shop.open(openedTo(this.state.restoredSwitch ?? before, [before]), true);
     return await this.#end('restored');
   }
 
@@ -181,7 +195,7 @@ class InPlaceRun {
   async goBack(): Promise<InPlaceResult> {
     if (!this.state.goingBack) this.#write({ ...this.state, goingBack: true });
     if (this.isBefore('opening')) await this.#goBackClosed();
-    await this.#shop.open(this.state.before?.switch ?? null);
+    await this.#shop.open(this.#switchBefore(), false);
     return await this.#end('rolled back');
   }
 
@@ -205,7 +219,7 @@ class InPlaceRun {
       if (state === null) return failure;
       if (state.stage === 'loading' && !state.goingBack) {
         // What was loaded and fetched stays for the next try.
-        if (state.closedAt !== null) await this.#shop.open(state.before?.switch ?? null);
+        if (state.closedAt !== null) await this.#shop.open(this.#switchBefore(), false);
         this.#deps.journal.remove();
         return failure;
       }
@@ -215,6 +229,11 @@ class InPlaceRun {
       await this.#closeDatabase();
     }
     return this.#closed(failure, '');
+  }
+
+  /** Of a journal that an older coffre wrote it may be coffre's own. */
+  #switchBefore(): SwitchState {
+    return openedTo(this.state.before?.switch ?? null, [this.state.restoredSwitch ?? null]);
   }
 
   async #tablesBack(): Promise<void> {
@@ -256,6 +275,7 @@ class InPlaceRun {
     this.#endStep();
     return {
       outcome,
+      open: this.#shop.isOpen,
       restored: this.#restored,
       safety: state.safety,
       steps: this.#steps,
@@ -336,9 +356,11 @@ class InPlaceRun {
     if (withDatabase) {
       // As the snapshot has it: read once, before it is closed.
       if (this.state.restoredSwitch === undefined) this.#write({ ...this.state, restoredSwitch: await this.#shop.switchBeside() });
-      await this.#shop.closeBeside();
+      await this.#shop.closeBeside(await this.#openDatabase());
     }
     if (this.state.closedAt === null) await this.close();
+    // from here on it is gone on with, or gone back from
+    this.#deps.signal.throwIfAborted();
     this.#step('swap');
     this.#write({ ...this.state, stage: withDatabase ? 'swapping' : 'placing' });
   }

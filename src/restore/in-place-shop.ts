@@ -1,6 +1,7 @@
 // What is done to the running shop around the swap: closed, brought in order, looked at, opened. Each step may be done again after a kill.
 import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
+import { CORE_TABLES } from '../target/shop/checks.ts';
 import { redOf } from '../target/shop/running-shop.ts';
 import type { HttpCheck, SettingsChoice, ShopFinding, ShopState, ShopTables, ShopTarget, SwitchState } from '../target/shop.ts';
 import type { FilesTarget, HeldDatabase } from '../target/target.ts';
@@ -21,10 +22,14 @@ export interface RunningShop {
   readonly http: HttpCheck | null;
 }
 
+const NEVER = new AbortController().signal;
+
 export class ShopSteps {
   /** What was found right, and what was not but did not matter, in words. */
   readonly checks: string[] = [];
   readonly warnings: string[] = [];
+  /** After `open`; false: its owner had closed it. */
+  isOpen = false;
   readonly #shop: RunningShop;
   readonly #signal: AbortSignal;
 
@@ -55,8 +60,15 @@ export class ShopSteps {
     return this.#shop.target.readSwitch(this.#shop.tables('beside'));
   }
 
-  async closeBeside(): Promise<void> {
-    await this.#shop.target.closeSwitch(this.#shop.tables('beside'));
+  /**
+   * Killed anywhere, whoever restores into it next, by whatever order, finds no switch there but a snapshot's: the table is noted as one to be
+   * loaded again before it is closed.
+   */
+  async closeBeside(database: Pick<HeldDatabase, 'willAlter'>): Promise<void> {
+    const beside = this.#shop.tables('beside');
+    if (beside === null) return;
+    await database.willAlter([`${beside.prefix}configuration`]);
+    await this.#shop.target.closeSwitch(beside);
   }
 
   /** What is staged keeps the settings chosen, and is closed when it comes. `whole`: it is a whole tree, not what differs. */
@@ -78,21 +90,35 @@ export class ShopSteps {
     if (domain !== null) await target.setDomains(this.#shop.tables('running'), [{ from: null, to: domain, physicalUri: null }]);
   }
 
-  /** `before`: to compare with; null: it was another shop's state. Throws what is red or unknown. */
-  async check(before: ShopState | null): Promise<void> {
+  /** `before`: to compare with; null: it was another shop's state. `lacking`: core tables that it need not have. Throws what is red or unknown. */
+  async check(before: ShopState | null, lacking: readonly string[]): Promise<void> {
     const { target, http } = this.#shop;
     const tables = this.#shop.tables('running');
-    const findings = await target.smokeTest({ tables, http, expectedTables: null, before, signal: this.#signal });
+    const expectedTables =
+      tables === null || lacking.length === 0
+        ? null
+        : CORE_TABLES.filter((name) => !lacking.includes(name)).map((name) => tables.prefix + name);
+    const findings = await target.smokeTest({ tables, http, expectedTables, before, signal: this.#signal });
     this.#tell(findings);
     const red = redOf(findings);
     if (red !== null) throw red;
   }
 
-  /** The switch first: index.php is whole last. */
-  async open(to: SwitchState): Promise<void> {
-    const { root, target } = this.#shop;
-    await target.setSwitch(this.#shop.tables('running'), to);
+  /**
+   * The switch first: index.php is whole last. Then it is looked at as clients see it, for nobody is told that a shop is open that is not: it
+   * throws when they are kept out. `pages`: a page is asked for too; false where the shop may have shown none before either.
+   */
+  async open(to: SwitchState, pages: boolean): Promise<void> {
+    const { root, target, http } = this.#shop;
+    const tables = this.#shop.tables('running');
+    await target.setSwitch(tables, to);
     if (root !== null) await target.unguard();
+    // told to stop it must be found out all the same
+    const finding = await target.proveOpen(tables, to, pages ? http : null, NEVER);
+    const red = redOf([finding]);
+    if (red !== null) throw new CoffreError('E_SHOP_CLOSED', `opened, clients are still kept out: ${finding.detail}`, { cause: red });
+    this.#tell([finding]);
+    this.isOpen = finding.figures.open !== 0;
   }
 
   #tell(findings: readonly ShopFinding[]): void {

@@ -4,7 +4,7 @@ import type { BytePath, FileEntry, SourceKind } from '../source/source.ts';
 import type { FilesTarget, HeldDatabase, IncomingSegment, ThreadedTarget, WantedMember } from '../target/target.ts';
 
 export interface TurnSteps {
-  /** All is loaded and checked, nothing has its place. */
+  /** All is loaded and checked, nothing has its place. Runs to its end, whoever is told to stop meanwhile. */
   everythingReady(): Promise<void>;
   /** The database is the new one; the files come next. */
   databaseSwapped(): Promise<void>;
@@ -17,6 +17,7 @@ export class Turn {
   readonly #steps: TurnSteps;
   readonly #ready = Promise.withResolvers<void>();
   readonly #swapped = Promise.withResolvers<void>();
+  #begun: Promise<void> | null = null;
 
   constructor(sources: readonly { readonly source: SourceKind }[], steps: TurnSteps) {
     this.#awaited = new Set(sources.map(({ source }) => source));
@@ -28,11 +29,22 @@ export class Turn {
 
   /** Resolves when it is this source's turn. Throws what the steps throw, and the signal's reason. */
   async wait(source: SourceKind, signal: AbortSignal): Promise<void> {
-    this.#awaited.delete(source);
-    if (this.#awaited.size === 0) this.#steps.everythingReady().then(this.#ready.resolve, this.#ready.reject);
-    const turn = source === 'files' && this.#withDatabase ? this.#swapped.promise : this.#ready.promise;
-    await Promise.race([turn, aborted(signal)]);
+    // nothing begins for one that is told to stop
     signal.throwIfAborted();
+    this.#awaited.delete(source);
+    if (this.#awaited.size === 0) {
+      this.#begun = this.#steps.everythingReady();
+      this.#begun.then(this.#ready.resolve, this.#ready.reject);
+    }
+    const turn = source === 'files' && this.#withDatabase ? this.#swapped.promise : this.#ready.promise;
+    try {
+      await Promise.race([turn, aborted(signal)]);
+      signal.throwIfAborted();
+    } catch (error) {
+      // what it closes and writes down is not to come after whoever opens the shop again
+      await this.#begun?.catch(() => {});
+      throw error;
+    }
   }
 
   async databaseSwapped(): Promise<void> {

@@ -73,12 +73,16 @@ export interface OpenRestore {
 
 export interface InPlaceLook {
   readonly open: OpenRestore | null;
+  /** A process is at work on it now: what is open may have ended a moment later. */
+  readonly atWork?: boolean;
   /** What a sysadmin should know beforehand. */
   readonly notes: readonly string[];
 }
 
 export interface InPlaceResult {
   readonly outcome: 'restored' | 'rolled back';
+  /** Clients were seen to get in, or nothing of coffre's keeps them out; false: its owner's own maintenance is on, as it was. */
+  readonly open?: boolean;
   /** One for each source; none of the database when its old tables were put back. */
   readonly restored: readonly RestoredSource[];
   readonly safety: SafetySnapshots | null;

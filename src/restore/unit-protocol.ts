@@ -28,6 +28,9 @@ const filesRequest = z.strictObject({
   keepSetuid: z.boolean(),
 });
 
+/** A host name, with a port perhaps. */
+export const DOMAIN = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/i;
+
 const patterns = z.array(z.string().min(1).max(4096)).max(1000).readonly();
 const safetySnapshots = z.strictObject({ database: id.nullable(), files: id.nullable() });
 
@@ -44,11 +47,7 @@ const inPlaceRequest = z.strictObject({
   keepSetuid: z.boolean(),
   secrets: z.enum(['keep', 'archive']),
   /** What its customers call it, a value in its database: nothing is connected to by it. Only root may change it. */
-  domain: z
-    .string()
-    .max(253)
-    .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/i)
-    .nullable(),
+  domain: z.string().max(253).regex(DOMAIN).nullable(),
   maintenance: z.enum(['at-once', 'at-swap']),
   safety: safetySnapshots.nullable(),
 }) satisfies z.ZodType<InPlaceRequest>;

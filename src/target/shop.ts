@@ -67,6 +67,8 @@ export interface ShopState {
   readonly counts: ShopCounts | null;
   /** Images that the database names and the tree lacks; null: not known. */
   readonly missingImages: number | null;
+  /** Tables, without prefix, that every shop of the kind has and this one does not. */
+  readonly missingTables?: readonly string[];
 }
 
 export interface ShopCounts {
@@ -86,6 +88,7 @@ export interface Did {
 export interface ShopFinding {
   readonly check:
     | 'closed'
+    | 'open'
     | 'http'
     | 'marker'
     | 'tables'
@@ -190,5 +193,10 @@ export interface ShopTarget {
   setDomains(tables: ShopTables | null, changes: readonly DomainChange[]): Promise<Did>;
   /** Asks as a client does: only the guard's answer, or PrestaShop's own maintenance, is ok. `tables`: for a URL that is not given. */
   proveClosed(tables: ShopTables | null, http: HttpCheck, signal: AbortSignal): Promise<ShopFinding>;
+  /**
+   * Asks as a client does, once guard and switch are off: a page of each shop whose switch says that it is open. `http` null: the switch in the
+   * database is looked at alone, and what stands at the entry points. Throws the signal's reason.
+   */
+  proveOpen(tables: ShopTables | null, to: SwitchState, http: HttpCheck | null, signal: AbortSignal): Promise<ShopFinding>;
   smokeTest(options: SmokeOptions): Promise<readonly ShopFinding[]>;
 }

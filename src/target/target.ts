@@ -182,6 +182,11 @@ export interface DatabaseTarget {
 export interface HeldDatabase extends DatabaseTarget {
   /** The database that is loaded, on the same server. */
   readonly beside: string;
+  /**
+   * Before anything but its restore writes into these tables of the database beside: from then on they are no snapshot's, and whatever restore
+   * finds them there loads them again. After `prepare`, before `publish`. Throws E_TARGET_WRITE, E_DB_….
+   */
+  willAlter(tables: readonly string[]): Promise<void>;
   /** Settles a swap that was cut off. `loading`: the old tables are where they were; `swapped`: the new ones are, and the old ones beside. */
   recover(): Promise<'nothing' | 'loading' | 'swapped'>;
   /** Puts the old tables and programs back after a swap; what replaced them is gone. False: they were never away, or are not beside any more. */

@@ -1,17 +1,21 @@
 // The restore unit's `in-place`: a running shop, files and database together, as the owner of its tree.
-import { join } from 'node:path';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { openCatalogToRead } from '../../catalog/open.ts';
 import { getSnapshot, type SnapshotWithCopies } from '../../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import type { RestoredSource } from '../../restore/execute.ts';
 import type { InPlaceLook, InPlaceRequest } from '../../restore/in-place.ts';
-import { InPlaceJournal, JOURNAL_FOLDER, peekJournal } from '../../restore/in-place-journal.ts';
+import { InPlaceJournal, isAtWork, JOURNAL_FOLDER, peekJournal } from '../../restore/in-place-journal.ts';
 import { goBackInPlace, type InPlaceDeps, lookAtOrder, runInPlace } from '../../restore/in-place-run.ts';
 import { shopIdentities, trustedKeys, vaultOrder } from '../../restore/keys.ts';
 import { compilePaths } from '../../restore/paths.ts';
-import { snapshotFiles } from '../../restore/snapshot-files.ts';
+import { snapshotFiles, snapshotTables } from '../../restore/snapshot-files.ts';
 import type { SourceKind } from '../../source/source.ts';
+import { CORE_TABLES } from '../../target/shop/checks.ts';
+import { bearsOurMark } from '../../target/shop/switch.ts';
+import type { ShopState } from '../../target/shop.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { LandingFiles, OpenShop } from '../adapters.ts';
 import type { RestoredHere } from '../restore/database.ts';
@@ -37,12 +41,16 @@ export const inPlaceTask: UnitTask<InPlaceRequest> = {
       throw new CoffreError('E_RESTORE_REFUSED', 'the tree’s owner changed while the restore began');
     }
     const folder = journalFolder(config, shop);
-    if (request.action === 'look') return lookAtOrder(peekJournal(folder), request);
+    if (request.action === 'look') {
+      // in this order: whoever is at work may be done a moment later, and what is open then is not
+      const atWork = await isAtWork(folder);
+      return { ...lookAtOrder(peekJournal(folder), request), atWork } satisfies InPlaceLook;
+    }
     await using unit = new Opened();
     if (request.action === 'preflight') return await preflight(deps, request, shop, unit, folder);
     using journal = await InPlaceJournal.open(folder, shop.name, deps.clock);
     const landed: LandingFiles[] = [];
-    const run = await inPlaceDeps(deps, request, shop, unit, journal, (target) => landed.push(target));
+    const run = { ...(await reading(deps, request, shop, unit, (target) => landed.push(target))), journal };
     const result = await (request.action === 'rollback' ? goBackInPlace(request, run) : runInPlace(request, run));
     return { ...result, restored: result.restored.map((one) => describeLanded(one, request, landed.at(-1))) };
   },
@@ -84,14 +92,13 @@ class Opened implements AsyncDisposable {
   }
 }
 
-async function inPlaceDeps(
+async function reading(
   { clock, config, adapters, signal, onStep, onProgress, onProblem }: UnitDeps,
   request: InPlaceRequest,
   shop: ShopConfig,
   unit: Opened,
-  journal: InPlaceJournal,
   onTarget: (target: LandingFiles) => void = () => {},
-): Promise<InPlaceDeps> {
+): Promise<Omit<InPlaceDeps, 'journal'>> {
   const catalog = await openCatalogToRead(config.stateDir);
   unit.add({ close: async () => await catalog[Symbol.asyncDispose]() });
   const identities = await shopIdentities(config, shop.name);
@@ -101,7 +108,7 @@ async function inPlaceDeps(
   const open = unit.add(await adapters.openShop(shop, { database: shop.database !== null }));
   const files = shop.files;
   return {
-    ...{ catalog, clock, vaults, identities, trusted, signal, onProgress, onProblem, journal, onStep },
+    ...{ catalog, clock, vaults, identities, trusted, signal, onProgress, onProblem, onStep },
     shop: {
       root: files?.root ?? null,
       target: open.target,
@@ -149,23 +156,73 @@ async function preflight(deps: UnitDeps, request: InPlaceRequest, shop: ShopConf
   const look = lookAtOrder(peekJournal(folder), request);
   // Of the open one the checks were made, and the space is partly its own; and what swapped something only goes on.
   if (look.open !== null && (look.open.swapped || look.open.order.request === request.request)) return look;
-  {
-    // taken for as long as it is looked at
-    using journal = await InPlaceJournal.open(folder, shop.name, deps.clock);
-    const run = await inPlaceDeps(deps, request, shop, unit, journal);
-    const open = unit.add(await deps.adapters.openShop(shop, { database: request.database !== null }));
-    await demandRoom(run, open, request, shop, deps);
-    if (request.database) {
-      await run.snapshotOf(request.database.snapshot, 'database');
-      await using database = closing(open.openDatabase(() => {}));
-      await database.probe(request.database.tables);
-    }
-    const state = await open.target.inspect(open.tables('running'), deps.signal);
-    const notes: string[] = [];
-    if (state.kind.application === 'generic')
-      notes.push('coffre knows no maintenance page of this shop: its pages are not closed meanwhile');
-    return { ...look, notes };
+  if (await isAtWork(folder)) {
+    throw new CoffreError('E_BUSY', `${shop.name}: another restore in place is running`, { hint: 'wait for it, or stop it' });
   }
+  demandWritable(request, shop, folder);
+  const run = await reading(deps, request, shop, unit);
+  const open = unit.add(await deps.adapters.openShop(shop, { database: request.database !== null }));
+  const notes: string[] = [];
+  // what the snapshots lack first: no right and no room mends that
+  const state = await open.target.inspect(open.tables('running'), deps.signal);
+  notes.push(...(await demandTables(run, open, request, shop, state)));
+  await demandRoom(run, open, request, shop, deps);
+  if (request.database) {
+    await using database = closing(open.openDatabase(() => {}));
+    await database.probe(request.database.tables);
+  }
+  if (state.kind.application === 'generic') notes.push('coffre knows no maintenance page of this shop: its pages are not closed meanwhile');
+  if (bearsOurMark(state.switch)) notes.push(MARKED);
+  return { ...look, notes };
+}
+
+const MARKED =
+  'the shop’s own maintenance switch stands as a restore of coffre sets it, with none open: clients are kept out now, and the restore opens it';
+
+/** The journal goes into the tree; a look makes nothing there. Throws E_TARGET_WRITE. */
+function demandWritable({ files }: InPlaceRequest, shop: ShopConfig, folder: string): void {
+  const root = dirname(folder);
+  if (!existsSync(root)) return;
+  try {
+    accessSync(root, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new CoffreError('E_TARGET_WRITE', `${root} cannot be written: ${(cause as NodeJS.ErrnoException).code}`, {
+      cause,
+      hint: `its owner, who restores ${shop.name}${files ? '’s files' : ''}, needs the right to make a folder in it`,
+    });
+  }
+}
+
+/**
+ * Tables without which no PrestaShop is opened after its restore: where the snapshot lacks some that the running shop has, that is known before
+ * anything is touched. What both lack is said only. Throws E_SHOP_TABLES, vault and integrity codes.
+ */
+async function demandTables(
+  run: Omit<InPlaceDeps, 'journal'>,
+  open: OpenShop,
+  { database }: InPlaceRequest,
+  shop: ShopConfig,
+  { kind, missingTables = [] }: ShopState,
+): Promise<readonly string[]> {
+  const tables = open.tables('running');
+  if (database === null) return [];
+  const snapshot = await run.snapshotOf(database.snapshot, 'database');
+  if (database.tables !== null || tables === null || kind.application !== 'prestashop') return [];
+  const { names, all } = await snapshotTables(run, snapshot);
+  const lacking = CORE_TABLES.filter((name) => !names.has((tables.prefix + name).toLowerCase()));
+  const refused = lacking.filter((name) => !missingTables.includes(name));
+  const named = (names: readonly string[]): string => names.map((name) => tables.prefix + name).join(', ');
+  if (refused.length > 0 && all) {
+    throw new CoffreError(
+      'E_SHOP_TABLES',
+      `snapshot ${snapshot.id} lacks ${named(refused)}, which ${shop.name} has and no PrestaShop goes without`,
+      {
+        hint: `nothing was touched; an older snapshot may have it (coffre snapshots ${shop.name}, --at), or single tables come by --source database --table`,
+      },
+    );
+  }
+  if (refused.length > 0) return [`whether the snapshot has ${named(refused)} is known once it is loaded`];
+  return lacking.length > 0 ? [`the snapshot lacks ${named(lacking)}, and so does the shop now`] : [];
 }
 
 function closing<T extends { close(): Promise<void> }>(one: T): T & AsyncDisposable {
@@ -173,7 +230,13 @@ function closing<T extends { close(): Promise<void> }>(one: T): T & AsyncDisposa
 }
 
 /** What does not fit now will not fit later; what does may still fail, and leaves the shop as it was. */
-async function demandRoom(run: InPlaceDeps, open: OpenShop, request: InPlaceRequest, shop: ShopConfig, deps: UnitDeps): Promise<void> {
+async function demandRoom(
+  run: Omit<InPlaceDeps, 'journal'>,
+  open: OpenShop,
+  request: InPlaceRequest,
+  shop: ShopConfig,
+  deps: UnitDeps,
+): Promise<void> {
   const free = await open.free();
   const refuse = (source: SourceKind, needed: number, there: number): CoffreError =>
     new CoffreError(

@@ -20,6 +20,8 @@ const NAMES: Readonly<Record<string, string>> = {
   finish: 'swap, smoke test',
 };
 const TABLES_NAMED = 5;
+/** What else would anybody think who has restored in place already. */
+const TOO_LITTLE = 'a restore in place that found most of the shop as it should be read too little to measure that; a drill reads all of it';
 
 export function registerEstimate(program: Command, context: CliContext): void {
   program
@@ -64,7 +66,8 @@ export function describeEstimate(document: EstimateDocument): string {
   const promise = `${time(targetMs)}${calendar === 'business' ? ' of business hours' : ''}`;
   if (estimate === null) {
     const missing = document.notMeasured.map(({ source, phase }) => `${source}: ${NAMES[phase]}`);
-    const why = missing.length > 0 ? `never measured: ${missing.join('; ')}` : 'there is no good snapshot of each source in one vault';
+    const why =
+      missing.length > 0 ? `never measured: ${missing.join('; ')}\n${TOO_LITTLE}` : 'there is no snapshot of each source in one vault';
     return `not known, the plan promises ${promise}\n${why}`;
   }
   const verdict = { yes: 'within', tight: 'within, but at its slowest not,', no: 'LONGER than' }[fit ?? 'no'];

@@ -2,11 +2,12 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../../catalog/open.ts';
 import { openCatalog } from '../../catalog/open.ts';
 import { clearOpenRestore, markOpenRestore } from '../../catalog/open-restores.ts';
 import { finishRun, startRun } from '../../catalog/runs.ts';
-import { isBackup, listSnapshots, type SnapshotWithCopies } from '../../catalog/snapshots.ts';
+import type { Clock } from '../../clock.ts';
 import type { Config, ShopConfig } from '../../config/config.ts';
 import { asCoffreError, CoffreError, ERRORS, type ErrorCode } from '../../errors.ts';
 import { askRestoreUnit } from '../../restore/ask-unit.ts';
@@ -24,16 +25,21 @@ import {
   type SafetySnapshots,
 } from '../../restore/in-place.ts';
 import { recordInPlaceRates } from '../../restore/in-place-rates.ts';
+import { checkWanted } from '../../restore/request-preview.ts';
 import { pinSnapshot, recordDamage } from '../../restore/restore-run.ts';
-import type { UnitRequest } from '../../restore/unit-protocol.ts';
+import { DOMAIN, type UnitRequest } from '../../restore/unit-protocol.ts';
+import { lookForParts } from '../../schedule/wanted-parts.ts';
 import { newId } from '../../segment/id.ts';
 import type { SourceKind } from '../../source/source.ts';
 import type { CliContext, Invocation } from '../context.ts';
 import { operatorName } from '../operator.ts';
-import { formatDuration } from '../output.ts';
+import { formatDuration, formatInstant } from '../output.ts';
 import { askOwnUnit } from '../restore-unit/own-unit.ts';
 import type { DatabaseOptions } from './database.ts';
 import type { FilesOptions } from './files.ts';
+import { rollBackDone, wayBack } from './in-place-back.ts';
+import { foresee, wouldDo } from './in-place-plan.ts';
+import { stopped } from './in-place-stopped.ts';
 import { planTasks, type Task, type TaskOptions } from './tasks.ts';
 import { describePlan, describeRestored, instantText, passedOverNote } from './text.ts';
 
@@ -78,6 +84,14 @@ export function checkInPlaceOptions(options: RestoreOptions): void {
   if (options.rollback && chosen !== undefined)
     throw new CoffreError('E_USAGE', `--rollback goes back to what was there: leave --${flagOf(chosen)} out`);
   if (options.source === 'server') throw new CoffreError('E_USAGE', '--in-place is for a shop, not for a whole machine');
+  if (options.domain !== undefined && (options.domain.length > 253 || !DOMAIN.test(options.domain))) {
+    throw new CoffreError('E_USAGE', `--domain ${JSON.stringify(options.domain)} is no host name`, {
+      hint: 'without scheme and path: www.example.fr',
+    });
+  }
+  if (options.table.some((name) => name === '' || name.length > 64))
+    throw new CoffreError('E_USAGE', '--table needs the name of a table, with its prefix: ps_product');
+  checkWanted({ at: null, sources: null, ...namedParts(options) });
   if (options.table.length > 0 && options.source !== 'database')
     throw new CoffreError('E_USAGE', '--table is about the database: --in-place --source database');
   if ((options.path.length > 0 || options.delete) && options.source !== 'files')
@@ -119,8 +133,8 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
     if (!options.dryRun) await clearOpenRestore(catalog, shop.name);
     return await rollBackDone(catalog, shop);
   }
-  const planned = open !== null && !saysWhen(options) ? null : await plan(config, catalog, shop, options, runId);
-  if (options.dryRun) return await dryRun(config, shop, planned, open, caller, options.rollback === true);
+  const planned = open !== null && !saysWhen(options) ? null : await plan(config, catalog, clock, shop, options, runId);
+  if (options.dryRun) return await dryRun({ config, catalog, clock, shop, caller }, planned, open, options.rollback === true);
   await held.take();
   try {
     await startRun(catalog, clock, {
@@ -141,7 +155,11 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       await finishRun(catalog, clock, runId, 'done', null, { ...document, bytes: readBytes });
       return { document, text: describe(config, shop, result, planned, open, durationMs) };
     } catch (error) {
-      const failure = asCoffreError(error);
+      const thrown = asCoffreError(error);
+      const { signal } = invocation;
+      const failure = signal.aborted
+        ? await stopped(catalog, clock, { shop: shop.name, request: runId, reason: asCoffreError(signal.reason) }, caller)
+        : thrown;
       await finishRun(catalog, clock, runId, 'failed', failure).catch(() => {});
       throw failure;
     }
@@ -155,18 +173,40 @@ interface Planned {
   readonly tasks: readonly Task[];
 }
 
+const namedParts = ({ path, table }: RestoreOptions) => ({ paths: [...path], tables: [...table] });
+
 /** Whether the command says what to restore; else it means the restore that is open. */
 function saysWhen({ at, snapshot, source, path, table }: RestoreOptions): boolean {
   return at !== undefined || snapshot !== undefined || source !== undefined || path.length > 0 || table.length > 0;
 }
 
-async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options: RestoreOptions, runId: string): Promise<Planned> {
+/** What is asked for by name is in the snapshots, as far as the copies of their indexes say. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */
+async function plan(
+  config: Config,
+  catalog: Catalog,
+  clock: Clock,
+  shop: ShopConfig,
+  options: RestoreOptions,
+  runId: string,
+): Promise<Planned> {
   if (shop.files === null && shop.database === null) throw new CoffreError('E_USAGE', `shop ${shop.name} has neither files nor database`);
-  const tasks = await planTasks(config, catalog, shop, {
-    ...options,
-    ...(shop.files ? { toDir: shop.files.root } : {}),
-    ...(shop.database ? { toDatabase: shop.name } : {}),
-  });
+  const tasks = await planTasks(
+    config,
+    catalog,
+    shop,
+    {
+      ...options,
+      ...(shop.files ? { toDir: shop.files.root } : {}),
+      ...(shop.database ? { toDatabase: shop.name } : {}),
+    },
+    clock,
+  );
+  const tell = (instant: Temporal.Instant): string => formatInstant(instant, config.timezone);
+  await lookForParts(
+    { stateDir: config.stateDir, clock, tell },
+    tasks.map(({ snapshot }) => snapshot),
+    namedParts(options),
+  );
   const of = (source: SourceKind): Task | undefined => tasks.find((task) => task.source === source);
   const [files, database] = [of('files'), of('database')];
   // Both together are the shop as it was: what is not in the snapshot was not there. An incomplete one cannot say that.
@@ -186,14 +226,21 @@ async function plan(config: Config, catalog: Catalog, shop: ShopConfig, options:
   };
 }
 
+interface DryRun {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly shop: ShopConfig;
+  readonly caller: InPlaceCaller;
+}
+
+/** What would be done, and what would keep it from being done, in that order. */
 async function dryRun(
-  config: Config,
-  shop: ShopConfig,
+  { config, catalog, clock, shop, caller }: DryRun,
   planned: Planned | null,
   open: OpenRestore | null,
-  caller: InPlaceCaller,
   rollback: boolean,
-) {
+): Promise<{ readonly document: object; readonly text: string; readonly failure?: CoffreError }> {
   if (planned === null) {
     const { step, order } = open as OpenRestore;
     const document = { shop: shop.name, dryRun: true, rollback, open: { step, request: order.request } };
@@ -202,62 +249,17 @@ async function dryRun(
       : 'the command would go on with it; with --rollback it would go back';
     return { document, text: `dry run: a restore of ${shop.name} is open, at the step ${step}; ${would}` };
   }
-  const { notes } = await preflightInPlace(planned.order, caller);
   const { document, text } = describePlan(config, shop, planned.tasks, null, null);
-  return { document: { ...document, notes }, text: [text, ...notes.map((note) => `note: ${note}`)].join('\n') };
-}
-
-/** What `--rollback` does of an open restore, in words. */
-export function wayBack({ order, safety, swapped }: Pick<OpenRestore, 'order' | 'safety' | 'swapped'>): string {
-  if (!swapped) return 'remove what was loaded beside, and open the shop as it was';
-  const database = order.database ? ['put the old tables back'] : [];
-  const files = order.files
-    ? [
-        safety?.files
-          ? `restore what differs of the files from the safety snapshot ${safety.files}`
-          : 'fail where a file was replaced already, for no safety snapshot of them was taken',
-      ]
-    : [];
-  return `${[...database, ...files].join(', ')}, and open the shop`;
-}
-
-/** The last restore in place that ended is gone back from by a restore of its safety snapshots. */
-async function rollBackDone(catalog: Catalog, shop: ShopConfig): Promise<never> {
-  const rows = await catalog.db
-    .selectFrom('runs')
-    .select('detail')
-    .where('shop', '=', shop.name)
-    .where('kind', '=', 'restore')
-    .where('state', '=', 'done')
-    .orderBy('endedAt', 'desc')
-    .execute();
-  const told = rows.map(({ detail }) => safetyIn(detail)).find((one) => one !== null);
-  // a restore whose command was killed at its very end left no word of them, and them
-  const safety = told ?? newestSafety(await listSnapshots(catalog, shop.name));
-  if (safety.files === null && safety.database === null) {
-    throw new CoffreError('E_NOT_FOUND', `${shop.name}: no restore in place is open, and none that ended left a safety snapshot`, {
-      hint: `coffre snapshots ${shop.name} lists what can be restored`,
-    });
+  const estimate = await foresee(config, catalog, shop, planned.tasks, clock);
+  const would = wouldDo(planned.order, estimate);
+  const told = { document: { ...document, would, estimate }, text: [text, ...would].join('\n') };
+  try {
+    const { notes } = await preflightInPlace(planned.order, caller);
+    return { document: { ...told.document, notes }, text: [told.text, ...notes.map((note) => `note: ${note}`)].join('\n') };
+  } catch (error) {
+    caller.signal.throwIfAborted();
+    return { ...told, failure: asCoffreError(error) };
   }
-  const ids = [safety.files, safety.database].flatMap((id) => id ?? []);
-  throw new CoffreError(
-    'E_NOT_FOUND',
-    `${shop.name}: no restore in place is open; the last one ended, and its safety snapshots are ${ids.join(' and ')}`,
-    {
-      hint: ids.map((id) => `coffre restore ${shop.name} --in-place --snapshot ${id}`).join('; then '),
-    },
-  );
-}
-
-/** Of each source. Pure; `snapshots` newest first. */
-export function newestSafety(snapshots: readonly Pick<SnapshotWithCopies, 'id' | 'purpose' | 'source'>[]): SafetySnapshots {
-  const of = (source: SourceKind): string | null => snapshots.find((one) => one.source === source && !isBackup(one))?.id ?? null;
-  return { database: of('database'), files: of('files') };
-}
-
-function safetyIn(detail: string | null): SafetySnapshots | null {
-  const { inPlace } = JSON.parse(detail ?? '{}') as { readonly inPlace?: { readonly safety?: SafetySnapshots | null } };
-  return inPlace?.safety ?? null;
 }
 
 /** Systemd's unit where there is one, else one of our own, which needs root as systemd's does. */
@@ -344,12 +346,14 @@ function describe(
   durationMs: number,
 ): string {
   const { outcome, restored, safety, maintenanceMs, checks, warnings } = result;
+  const state = result.open !== false ? ' and open' : ', and its own maintenance is on, as it was';
   const safe = [safety?.files, safety?.database].flatMap((id) => id ?? []);
   return [
     ...(open ? [`a restore of ${shop.name} that was open was ${outcome === 'restored' ? 'gone on with' : 'rolled back'}`] : []),
     ...(restored.length > 0 ? [describeRestored(config, restored)] : []),
-    `${shop.name} is ${outcome} and open, after ${formatDuration(durationMs)}${maintenanceMs === null ? '' : `, ${formatDuration(maintenanceMs)} of it in maintenance`}`,
-    ...(safe.length > 0
+    `${shop.name} is ${outcome}${state}, after ${formatDuration(durationMs)}${maintenanceMs === null ? '' : `, ${formatDuration(maintenanceMs)} of it in maintenance`}`,
+    // the state of the safety snapshots is the one that it was rolled back to
+    ...(safe.length > 0 && outcome === 'restored'
       ? [`as it was before: ${safe.map((id) => `coffre restore ${shop.name} --in-place --snapshot ${id}`).join('; then ')}`]
       : []),
     ...checks.map((check) => `checked: ${check}`),

@@ -135,7 +135,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   const { clock } = context;
   const startedMs = clock.monotonicMs();
   await using catalog = await openCatalog(config.stateDir);
-  const tasks = await planTasks(config, catalog, shop, options);
+  const tasks = await planTasks(config, catalog, shop, options, clock);
   const database = tasks.flatMap(({ to }) => ('database' in to ? [to.database] : [])).at(0);
   if (options.dryRun) {
     const present = database === undefined ? null : await describeOverwriting(adapters, shop, database, options);

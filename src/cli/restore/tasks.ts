@@ -1,9 +1,11 @@
 // What `coffre restore` is to do: which snapshot of which source goes where.
 import type { Catalog } from '../../catalog/open.ts';
 import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../../catalog/snapshots.ts';
+import type { Clock } from '../../clock.ts';
 import type { Config, ShopConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import { chooseSnapshot, passedOver } from '../../restore/choose.ts';
+import { checkPast } from '../../restore/request-preview.ts';
 import type { SourceKind } from '../../source/source.ts';
 import { parseInstant } from '../instant.ts';
 import { formatInstant } from '../output.ts';
@@ -28,16 +30,23 @@ export interface Task {
 }
 
 /** What goes where. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */
-export async function planTasks(config: Config, catalog: Catalog, shop: ShopConfig, options: TaskOptions): Promise<Task[]> {
+export async function planTasks(
+  config: Config,
+  catalog: Catalog,
+  shop: ShopConfig,
+  options: TaskOptions,
+  clock: Pick<Clock, 'nowMs'>,
+): Promise<Task[]> {
   if (options.from !== undefined && !shop.vaults.includes(options.from)) {
     throw new CoffreError('E_UNKNOWN_VAULT', `shop ${shop.name} has no vault ${JSON.stringify(options.from)}`, {
       hint: `its vaults: ${shop.vaults.join(', ')}`,
     });
   }
   if (options.toDir === undefined && options.toDatabase === undefined) {
-    throw new CoffreError('E_USAGE', 'say where to: --to-dir, --to-database or both');
+    throw new CoffreError('E_USAGE', 'say where to: --in-place (the running shop), --to-dir, --to-database, or the last two together');
   }
   const at = options.at === undefined ? null : parseInstant(options.at, config.timezone);
+  checkPast(at, clock.nowMs(), (instant) => formatInstant(instant, config.timezone));
   const targetOf = (source: SourceKind): Task['to'] | null => {
     if (source === 'database') return options.toDatabase === undefined ? null : { database: options.toDatabase };
     return options.toDir === undefined ? null : { directory: options.toDir };

@@ -7,7 +7,7 @@ import { type DefinerRule, KEEP_DEFINERS } from './definers.ts';
 import { writeError } from './errors.ts';
 import { addForeignKeys } from './foreign-keys.ts';
 import { HeldKeys } from './held-keys.ts';
-import { endJournal, isSameScope, JOURNAL_TABLE, noteFinished, readJournal, startJournal } from './journal.ts';
+import { endJournal, forgetFinished, isSameScope, JOURNAL_TABLE, noteFinished, readJournal, startJournal } from './journal.ts';
 import { REFUSED_LOCAL_INFILE } from './local-infile.ts';
 import { quoteName } from './names.ts';
 import { TargetOpener } from './open.ts';
@@ -95,6 +95,11 @@ export class MariadbTarget implements DatabaseTarget {
 
   markComplete(): Promise<void> {
     return this.#use(undefined, (session) => endJournal(session).catch(failed('ending the journal of the restore')));
+  }
+
+  /** See HeldDatabase.willAlter. */
+  willAlter(tables: readonly string[]): Promise<void> {
+    return this.#use(undefined, (session) => forgetFinished(session, tables).catch(failed('noting what is about to be changed')));
   }
 
   loadSql(segment: IncomingSegment, signal: AbortSignal, choice?: TableChoice): Promise<void> {

@@ -111,6 +111,10 @@ export class SwapTarget implements HeldDatabase {
     });
   }
 
+  willAlter(tables: readonly string[]): Promise<void> {
+    return this.#loader.willAlter(tables);
+  }
+
   /** Programs are kept until the tables were swapped. */
   async loadSql(segment: IncomingSegment, signal: AbortSignal, choice?: TableChoice): Promise<void> {
     if (!this.#beside || segment.phase !== 'post') return this.#loader.loadSql(segment, signal, choice);

@@ -62,6 +62,31 @@ export async function proveClosed({ host, clock, tables, http, signal }: Asking)
   }
 }
 
+/** The other way round: whether clients get a page of each shop but those `closed`, which their own switch keeps closed. Throws the signal's reason. */
+export async function provePages({ host, clock, tables, http, signal }: Asking, closed: readonly number[]): Promise<ShopFinding> {
+  try {
+    // whose page a given address is, nobody says: where some shops are closed it may be one of theirs
+    const addresses = (await addressesOf(tables, http)).filter(({ shopId }) =>
+      shopId === null ? closed.length === 0 : !closed.includes(shopId),
+    );
+    for (const { url } of addresses) {
+      const answer = await askUntil(clock, http, signal, isPage, () =>
+        askPage(host, clock, { url, through: http.through, timeoutMs: http.timeoutMs, token: null }, signal),
+      );
+      if (!isPage(answer)) {
+        const how = answer.guard ? 'the guard’s page' : String(answer.status);
+        return red('open', 'E_SHOP_CLOSED', `${new URL(url).origin} answers clients with ${how}`, { status: answer.status });
+      }
+    }
+    return fine('open', `${addresses.length} ${addresses.length === 1 ? 'address shows' : 'addresses show'} clients a page`, { open: 1 });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return unknown('open', 'E_SHOP_CLOSED', asCoffreError(error).message);
+  }
+}
+
+const isPage = ({ status, guard }: Answer): boolean => status === 200 && !guard;
+
 const isClosed = ({ status, guard }: Answer): boolean => guard || status === 503;
 
 /** Asks until `enough`, or the patience is over: then the last answer. Throws what the last question threw. */

@@ -20,19 +20,19 @@ import type {
   SwitchState,
 } from '../shop.ts';
 import { emptyCaches } from './caches.ts';
-import { countShop } from './checks.ts';
+import { CORE_TABLES, countShop } from './checks.ts';
 import { readUrls, setDomains } from './domains.ts';
-import { fine } from './findings.ts';
+import { fine, red } from './findings.ts';
 import { lookAtEntries, placeGuards, removeGuards } from './guard.ts';
 import { GUARDED } from './guard-page.ts';
 import { checkImages } from './images.ts';
 import { readOwners } from './owners.ts';
-import { proveClosed } from './prove-closed.ts';
+import { proveClosed, provePages } from './prove-closed.ts';
 import { forgetQueries, readQueryCache } from './query-cache.ts';
 import { isFolder, pathsThere } from './script.ts';
 import { SETTINGS_FILES, settleSettings } from './settings.ts';
 import { smokeTest } from './smoke-test.ts';
-import { closeSwitch, isOpen, readSwitch, setSwitch } from './switch.ts';
+import { bearsOurMark, closeSwitch, isOpen, isSameSwitch, readSwitch, setSwitch } from './switch.ts';
 import { ask, presentTables, tableName } from './tables.ts';
 
 const NEVER = new AbortController().signal;
@@ -72,6 +72,7 @@ export class RunningShop implements ShopTarget {
       settings: isThere ? await pathsThere(this.#host, root, settings) : [],
       owners,
       counts: tables === null ? null : await countShop(tables),
+      missingTables: tables === null || state === null || kind.application !== 'prestashop' ? [] : await missingTables(tables),
       missingImages: isThere && kind.application === 'prestashop' ? await this.#missingImages(tables, signal ?? NEVER) : null,
     };
   }
@@ -119,6 +120,23 @@ export class RunningShop implements ShopTarget {
 
   proveClosed(tables: ShopTables | null, http: HttpCheck, signal: AbortSignal): Promise<ShopFinding> {
     return proveClosed({ host: this.#host, clock: this.#clock, tables, http, signal });
+  }
+
+  async proveOpen(tables: ShopTables | null, to: SwitchState, http: HttpCheck | null, signal: AbortSignal): Promise<ShopFinding> {
+    const { root } = this.#files;
+    const state = await readSwitch(tables);
+    if (to !== null && !isSameSwitch(state, to)) {
+      return red('open', 'E_SHOP_CLOSED', 'PrestaShop’s maintenance switch in the database is not what it was set to');
+    }
+    if (bearsOurMark(state)) return red('open', 'E_SHOP_CLOSED', 'PrestaShop’s maintenance is still as coffre set it, closed to clients');
+    const guards = (await this.#isThere()) ? (await lookAtEntries(this.#host, root, this.#guarded)).filter(({ is }) => is === 'guard') : [];
+    if (guards.length > 0)
+      return red('open', 'E_SHOP_CLOSED', `the guard still stands before ${guards.map(({ path }) => path).join(', ')}`);
+    const shops = tables === null || state === null ? [] : await readShops(tables);
+    const closed = shops.filter((shop) => shop.active && isOpen(state, [shop]) === false).map(({ id }) => id);
+    if (state !== null && isOpen(state, shops) === false) return fine('open', 'PrestaShop’s own maintenance is on, as it was', { open: 0 });
+    if (http === null) return fine('open', 'neither guard nor maintenance switch keeps clients out', { open: 1 });
+    return await provePages({ host: this.#host, clock: this.#clock, tables, http, signal }, closed);
   }
 
   /** A one-time token lets the check past the guard; it dies with the check. Without a guard it asks as a client does. */
@@ -183,6 +201,11 @@ export class RunningShop implements ShopTarget {
     // of one that says nothing, and of those to come: the newest has the places of all
     return { application: 'prestashop', version, layout: layouts.find((one) => one === application?.layout) ?? '9' };
   }
+}
+
+async function missingTables(tables: ShopTables): Promise<readonly string[]> {
+  const there = await presentTables(tables, CORE_TABLES);
+  return CORE_TABLES.filter((name) => !there.has(name));
 }
 
 async function readShops(tables: ShopTables): Promise<ShopState['shops']> {

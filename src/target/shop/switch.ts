@@ -85,6 +85,37 @@ export async function setSwitch(tables: ShopTables | null, state: SwitchState): 
   return { changed: changed > 0, detail: `PrestaShop’s maintenance is ${open}` };
 }
 
+/**
+ * The values that `closeSwitch` writes, read back: of a database that coffre closed and nobody opened, or of a snapshot that was taken of
+ * one. By the address alone, which no shop lets in by itself; a shop that its owner closed has another, or none.
+ */
+export function bearsOurMark(state: SwitchState): boolean {
+  return state?.rows.some(({ name, value }) => name === 'PS_MAINTENANCE_IP' && value === CHECK_ADDRESS) ?? false;
+}
+
+/**
+ * What a shop is opened to: `state`, unless that is coffre's own doing; then the first of `others` that is not, or the same rows as PrestaShop
+ * installs them, open. Pure.
+ */
+export function openedTo(state: SwitchState, others: readonly SwitchState[]): SwitchState {
+  if (!bearsOurMark(state)) return state;
+  const other = others.find((one) => one !== null && !bearsOurMark(one));
+  if (other) return other;
+  return state && { rows: state.rows.map((row) => ({ ...row, value: INSTALLED[row.name] })) };
+}
+
+const INSTALLED: Readonly<Record<SwitchRow['name'], string>> = {
+  PS_SHOP_ENABLE: '1',
+  PS_MAINTENANCE_IP: '',
+  PS_MAINTENANCE_ALLOW_ADMINS: '1',
+};
+
+/** Pure: the same rows with the same values. */
+export function isSameSwitch(a: SwitchState, b: SwitchState): boolean {
+  const list = (state: SwitchState): string => JSON.stringify(state?.rows.map((row) => [keyOf(row), row.value]).sort() ?? null);
+  return list(a) === list(b);
+}
+
 /** Whether clients get into any of the active `shops` (null: any shop that has a value), as PrestaShop judges. null: no switch. */
 export function isOpen(state: SwitchState, shops: ShopState['shops'] | null): boolean | null {
   if (state === null) return null;

@@ -1,6 +1,7 @@
 // The command line of a restore in place: what goes with what, and what going back would do.
 import { expect, test } from 'vitest';
-import { checkInPlaceOptions, newestSafety, type RestoreOptions, wayBack } from '../../../src/cli/restore/in-place.ts';
+import { checkInPlaceOptions, type RestoreOptions } from '../../../src/cli/restore/in-place.ts';
+import { newestSafety, wayBack } from '../../../src/cli/restore/in-place-back.ts';
 import type { OpenRestore } from '../../../src/restore/in-place.ts';
 
 const check = (options: Partial<RestoreOptions>) => () =>
