@@ -149,17 +149,23 @@ export function recomputed(
     kind === 'correction'
       ? correctionStatementOf({ ...input, day: period?.to ?? dayOfIssue(statement) })
       : statementOf({ ...input, period: billedPeriod(statement), ...(measure ?? measureIn(statement)) });
-  return version === 1 ? asVersion1(body, period) : body;
+  return withWeightsAs(statement, version === 1 ? asVersion1(body, period) : body);
 }
 
-/** Its measured period as the ledger says now. Throws E_LEDGER_PURGED. */
-export async function measureAgain(catalog: Catalog, statement: Statement): Promise<Measure> {
+/** Its measured period as the ledger says now, read by `peaks`. Throws E_LEDGER_PURGED. */
+export async function measureAgain(catalog: Catalog, statement: Statement, peaks: typeof contractPeaks = contractPeaks): Promise<Measure> {
   const { kind, measured, version } = statement;
   const contract = contractOf(statement);
   if (kind === 'correction') return { measured: null, unmeasured: null };
-  if (version > 1) return await measureFor({ catalog, peaks: contractPeaks }, contract, billedPeriod(statement));
+  if (version > 1) return await measureFor({ catalog, peaks }, contract, billedPeriod(statement));
   const period = measured && periodOfStatement(measured);
-  return { measured: period && { period, peaks: await contractPeaks(catalog, contract, period) }, unmeasured: null };
+  return { measured: period && { period, peaks: await peaks(catalog, contract, period) }, unmeasured: null };
+}
+
+/** An older coffre wrote no weights on statements of corrections. */
+function withWeightsAs({ kind, rebilling }: Statement, body: StatementBody): StatementBody {
+  if (kind !== 'correction' || body.rebilling === null || rebilling?.shops.some(({ weight }) => weight !== 0)) return body;
+  return { ...body, rebilling: { ...body.rebilling, shops: body.rebilling.shops.map((one) => ({ ...one, weight: 0 })) } };
 }
 
 /** Without what an older coffre did not know. */

@@ -19,34 +19,43 @@ const ROWS_AT_ONCE = 20_000;
 /** Anchors, without their levels. */
 type Place = Pick<AnchorRow, 'id' | 'until' | 'row'>;
 
+/** days: from packed days and anchors where they are. rows: from nothing but the ledger's own rows, all of them, where days are doubted. */
+export type MovesSource = 'days' | 'rows';
+
 /**
  * Reads a period: from the anchors' packed rows for the days that are anchored, from the ledger itself for what is newer or was never
  * packed. Between two days the event loop has its turn. Throws E_LEDGER_PURGED when rows of the period are gone.
  */
-export async function readMoves(catalog: Catalog, period: Period, reader: MovesReader): Promise<void> {
+export async function readMoves(catalog: Catalog, period: Period, reader: MovesReader, source: MovesSource = 'days'): Promise<void> {
   const { db } = catalog;
   const [fromMs, toMs] = [period.start.epochMilliseconds, period.end.epochMilliseconds];
   const start = await ledgerStart(db);
   if (start !== null && fromMs < start.until) throw detailGone(start);
   // The newest anchor that the period does not begin before: its levels, and what came between it and the start, are the opening.
-  const base = await db
-    .selectFrom('anchors')
-    .select(['id', 'until', 'row', 'levels'])
-    .where('until', '<=', fromMs)
-    // behind one before the start come opening balances, which stand for it too
-    .where('row', '>=', start?.row ?? 0)
-    .orderBy('id', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+  const base =
+    source === 'rows'
+      ? undefined
+      : await db
+          .selectFrom('anchors')
+          .select(['id', 'until', 'row', 'levels'])
+          .where('until', '<=', fromMs)
+          // behind one before the start come opening balances, which stand for it too
+          .where('row', '>=', start?.row ?? 0)
+          .orderBy('id', 'desc')
+          .limit(1)
+          .executeTakeFirst();
   if (base) reader.open(await levelsOf(db, base));
   else if (start !== null) reader.open(await levelsOf(db, { levels: null, row: start.row }));
   let after = base?.row ?? start?.row ?? 0;
-  const days = await db
-    .selectFrom('anchors')
-    .select(['id', 'until', 'row'])
-    .where('id', '>', base?.id ?? 0)
-    .orderBy('id')
-    .execute();
+  const days =
+    source === 'rows'
+      ? []
+      : await db
+          .selectFrom('anchors')
+          .select(['id', 'until', 'row'])
+          .where('id', '>', base?.id ?? 0)
+          .orderBy('id')
+          .execute();
   let isOver = false;
   for (const day of days) {
     if (isOver) break;

@@ -4,7 +4,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { ContractConfig } from '../config/config.ts';
 import type { Period } from './month.ts';
 import { PeakScan, type Peaks, type Scope } from './peaks.ts';
-import { readMoves } from './period-moves.ts';
+import { type MovesSource, readMoves } from './period-moves.ts';
 
 /** What a contract covers: its shops; all of its vault, the daemon's own objects included, when it names none, since the store bills them. */
 export function scopeOf({ shops, vault }: Pick<ContractConfig, 'shops' | 'vault'>): Scope {
@@ -13,9 +13,9 @@ export function scopeOf({ shops, vault }: Pick<ContractConfig, 'shops' | 'vault'
 }
 
 /** One for each scope, in their order. Throws E_LEDGER_PURGED when rows of the period are gone. */
-export async function periodPeaks(catalog: Catalog, period: Period, scopes: readonly Scope[]): Promise<Peaks[]> {
+export async function periodPeaks(catalog: Catalog, period: Period, scopes: readonly Scope[], source?: MovesSource): Promise<Peaks[]> {
   const scan = new PeakScan(period.start.epochMilliseconds, scopes);
-  await readMoves(catalog, period, scan);
+  await readMoves(catalog, period, scan, source);
   return scan.end();
 }
 
@@ -25,6 +25,12 @@ export async function periodPeaks(catalog: Catalog, period: Period, scopes: read
  */
 export async function contractPeaks(catalog: Catalog, contract: Pick<ContractConfig, 'shops' | 'vault'>, period: Period): Promise<Peaks> {
   const [peaks] = await periodPeaks(catalog, period, [scopeOf(contract)]);
+  return peaks as Peaks;
+}
+
+/** The same from the ledger's rows alone, whatever anchors and packed days say. Reads the whole ledger up to the period's end: for a thread. */
+export async function rowPeaks(catalog: Catalog, contract: Pick<ContractConfig, 'shops' | 'vault'>, period: Period): Promise<Peaks> {
+  const [peaks] = await periodPeaks(catalog, period, [scopeOf(contract)], 'rows');
   return peaks as Peaks;
 }
 

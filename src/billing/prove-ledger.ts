@@ -3,36 +3,71 @@ import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import { nextTurn } from '../clock.ts';
 import { type AnchorLevel, type AnchorRow, anchorHash, levelsHash, levelsText, readLevels } from './anchors.ts';
-import { CHAIN_START, chainHash, type LedgerRow, type LedgerStart, ledgerStart } from './chain.ts';
+import { CHAIN_START, chainHash, type LedgerRow, type LedgerStart, lastNumber, ledgerStart } from './chain.ts';
 import { type Moves, MovesBuilder, packMoves } from './moves.ts';
 
 /** One thing that was looked at. */
 export interface Check {
-  readonly name: 'chain' | 'anchors' | 'days' | 'purge' | 'checkpoint' | 'statements' | 'peaks' | 'store';
+  readonly name: 'chain' | 'anchors' | 'days' | 'purge' | 'objects' | 'checkpoint' | 'statements' | 'peaks' | 'store';
   readonly vault: string | null;
   /** broken: what is wrong is in `findings`. unchecked: it could not be looked at, and `detail` says why. */
   readonly outcome: 'proven' | 'broken' | 'unchecked';
   readonly detail: string;
   /** Each altered, missing or reordered place, named. */
   readonly findings: readonly string[];
+  /** So many more of the kind, which are not listed. */
+  readonly more?: number;
 }
+
+/** All of them, those that are not listed included. */
+export const countFindings = (checks: readonly Check[]): number =>
+  checks.reduce((sum, { findings, more = 0 }) => sum + findings.length + more, 0);
 
 /** More than so many of one kind say nothing more. */
 const MOST_FINDINGS = 50;
 const ROWS_AT_ONCE = 5_000;
 const YEAR_MONTHS = 12;
 
-class Findings {
-  readonly list: string[] = [];
+/** Findings of one kind. */
+export class Findings {
+  readonly #list: string[] = [];
   #more = 0;
 
   add(text: string): void {
-    if (this.list.length < MOST_FINDINGS) this.list.push(text);
+    if (this.#list.length < MOST_FINDINGS) this.#list.push(text);
     else this.#more++;
   }
 
-  all(): string[] {
-    return this.#more === 0 ? this.list : [...this.list, `and ${this.#more} more`];
+  /** Broken where anything was found. */
+  check(name: Check['name'], detail: string, vault: string | null = null): Check {
+    const outcome = this.#list.length === 0 ? 'proven' : 'broken';
+    return { name, vault, outcome, detail, findings: this.#list, ...(this.#more === 0 ? {} : { more: this.#more }) };
+  }
+}
+
+/** What is wrong with anchor after anchor for one and the same reason is one finding. */
+class AnchorFindings {
+  readonly #runs: { readonly text: string; readonly first: AnchorRow; last: AnchorRow }[] = [];
+  readonly #open = new Map<string, { readonly run: { last: AnchorRow }; readonly why: string; place: number }>();
+
+  /** `kind`: what is wrong; `why`: by what it is the same as with the anchor before; `place`: how many anchors came before. */
+  add(anchor: AnchorRow, place: number, kind: string, why: string, text: string): void {
+    const open = this.#open.get(kind);
+    if (open !== undefined && open.why === why && open.place === place - 1) {
+      open.run.last = anchor;
+      open.place = place;
+      return;
+    }
+    const run = { text: `${named(anchor)}: ${text}`, first: anchor, last: anchor };
+    this.#runs.push(run);
+    this.#open.set(kind, { run, why, place });
+  }
+
+  tell(findings: Findings): void {
+    for (const { first, last, text } of this.#runs) {
+      const [from, to] = [first.id + 1, last.id];
+      findings.add(from > to ? text : `${text}; ${from === to ? `anchor ${to} follows` : `anchors ${from} to ${to} follow`} from it`);
+    }
   }
 }
 
@@ -62,33 +97,44 @@ export async function proveLedger(catalog: Catalog): Promise<Check[]> {
   let counted = start === null ? 0 : open[0]?.row === start.row ? open[0].rows : null;
   let atMs = Number.NEGATIVE_INFINITY;
   let packed = 0;
-  const pass = async (until: AnchorRow): Promise<void> => {
-    if (until.row < last) return stood.add(`${named(until)}: it says row ${until.row}, and row ${last} is dated before it`);
+  const runs = new AnchorFindings();
+  /** Rows that are broken, since the anchor before. */
+  let broken: number[] = [];
+  const pass = async (until: AnchorRow, place: number): Promise<void> => {
+    const cause = broken.length === 0 ? '' : ` (see row ${broken[0]})`;
+    broken = [];
+    const add = (kind: string, why: string, text: string): void => runs.add(until, place, kind, why, `${text}${cause}`);
+    if (until.row < last) return add('before', '', `it says row ${until.row}, and row ${last} is dated before it`);
     if (until.row > last)
-      return stood.add(`${named(until)}: it knows row ${until.row}, the ledger has none before ${day(until.until)} after row ${last}`);
-    if (until.head !== head)
-      stood.add(`${named(until)}: it says that row ${until.row} has the hash ${until.head}, the ledger says ${head}`);
-    if (counted !== null && until.rows !== counted) stood.add(`${named(until)}: it counts ${until.rows} rows, the ledger ${counted}`);
+      return add('missing', '', `it knows row ${until.row}, the ledger has none before ${day(until.until)} after row ${last}`);
+    if (until.head !== head) add('head', '', `it says that row ${until.row} has the hash ${until.head}, the ledger says ${head}`);
+    if (counted !== null && until.rows !== counted)
+      add('rows', String(until.rows - counted), `it counts ${until.rows} rows, the ledger ${counted}`);
     const text = levelsText(levels.values());
-    if (levelsHash(text) !== until.levelsHash) stood.add(`${named(until)}: ${differenceOf(until, text)}`);
+    if (levelsHash(text) !== until.levelsHash) {
+      const { by, first } = differenceOf(until, text);
+      add('levels', by, first);
+    }
     const stored = await db.selectFrom('ledgerMoves').select(['pairs', 'moves']).where('anchorId', '=', until.id).executeTakeFirst();
     const own: Moves = builder.take();
     builder = new MovesBuilder();
     if (stored === undefined) return;
     packed++;
     if (stored.pairs !== JSON.stringify(own.pairs) || Buffer.compare(stored.moves, packMoves(own)) !== 0) {
-      days.add(`${named(until)}: the rows packed for it are not those of the ledger`);
+      days.add(`${named(until)}: the rows packed for it are not those of the ledger${cause}`);
     }
   };
   let next = 0;
   for (;;) {
     const page = await db.selectFrom('ledger').selectAll().where('id', '>', last).orderBy('id').limit(ROWS_AT_ONCE).execute();
     for (const row of page) {
-      for (let anchor = open[next]; anchor !== undefined && anchor.until <= row.at; anchor = open[++next]) await pass(anchor);
-      if (chainHash(head, row) !== row.hash) {
-        const gap = row.id > last + 1 ? `rows ${last + 1} to ${row.id - 1} are missing, or ` : '';
-        chain.add(`row ${row.id}: ${gap}it was altered, or a row before it was removed or moved`);
-      } else if (row.at < atMs) chain.add(`row ${row.id}: it is dated before the row before it`);
+      for (let anchor = open[next]; anchor !== undefined && anchor.until <= row.at; anchor = open[++next]) await pass(anchor, next);
+      const isNext = row.id === last + 1;
+      const follows = chainHash(head, row) === row.hash;
+      if (!isNext) chain.add(`row ${row.id}: ${rowsText(last + 1, row.id - 1)} missing before it${follows ? '' : ', or it was altered'}`);
+      else if (!follows) chain.add(`row ${row.id}: it was altered, or a row before it was removed or moved`);
+      else if (row.at < atMs) chain.add(`row ${row.id}: it is dated before the row before it`);
+      if (!isNext || !follows) broken.push(row.id);
       head = row.hash;
       last = row.id;
       atMs = row.at;
@@ -100,20 +146,21 @@ export async function proveLedger(catalog: Catalog): Promise<Check[]> {
     if (page.length < ROWS_AT_ONCE) break;
     await nextTurn();
   }
-  for (let anchor = open[next]; anchor !== undefined; anchor = open[++next]) await pass(anchor);
+  for (let anchor = open[next]; anchor !== undefined; anchor = open[++next]) await pass(anchor, next);
+  runs.tell(stood);
+  // a number is given once: the newest rows are missed where they were taken away without a thought for it
+  const given = await lastNumber(db);
+  if (given > last) chain.add(`${rowsText(last + 1, given)} missing: the ledger has none behind row ${last}`);
   const from = start === null ? '' : `, behind ${start.openings} opening balances for the rows up to ${start.row}`;
   return [
-    check('chain', `${rows} rows${from}, head ${head}`, chain),
-    check('anchors', `${anchors.length} anchors, ${open.length} of them compared with the ledger`, stood),
-    check('days', `${packed} packed days compared with the ledger`, days),
+    chain.check('chain', `${rows} rows${from}, head ${head}`),
+    stood.check('anchors', `${anchors.length} anchors, ${open.length} of them compared with the ledger`),
+    days.check('days', `${packed} packed days compared with the ledger`),
     ...(start === null ? [] : [provePurge(start, anchors)]),
   ];
 }
 
-function check(name: Check['name'], detail: string, findings: Findings): Check {
-  return { name, vault: null, outcome: findings.list.length === 0 ? 'proven' : 'broken', detail, findings: findings.all() };
-}
-
+const rowsText = (first: number, last: number): string => (first === last ? `row ${first} is` : `rows ${first} to ${last} are`);
 const day = (ms: number): string => Temporal.Instant.fromEpochMilliseconds(ms).toString({ smallestUnit: 'minute' });
 const named = ({ id, until }: Pick<AnchorRow, 'id' | 'until'>): string => `anchor ${id} (until ${day(until)})`;
 
@@ -134,16 +181,23 @@ function proveAnchorChain(anchors: readonly AnchorRow[], findings: Findings): vo
   }
 }
 
-/** Which vault and shop first. */
-function differenceOf({ levels }: AnchorRow, ledger: string): string {
-  if (levels === null) return 'its levels are not those of the ledger';
+/** Which vault and shop first, and `by` how much each of them is off. */
+function differenceOf({ levels }: AnchorRow, ledger: string): { readonly first: string; readonly by: string } {
+  const unknown = { first: 'its levels are not those of the ledger', by: '' };
+  if (levels === null) return unknown;
   const own = new Map(readLevels(ledger).map(([vault, shop, bytes]) => [`${vault}: ${shop}`, bytes]));
   const said = new Map(readLevels(levels).map(([vault, shop, bytes]) => [`${vault}: ${shop}`, bytes]));
+  const off: [name: string, said: number, own: number][] = [];
   for (const name of [...new Set([...own.keys(), ...said.keys()])].sort()) {
     const [a, b] = [said.get(name) ?? 0, own.get(name) ?? 0];
-    if (a !== b) return `${name}: it says ${a} bytes, the ledger adds up to ${b}`;
+    if (a !== b) off.push([name, a, b]);
   }
-  return 'its levels are not those of the ledger';
+  const [first] = off;
+  if (first === undefined) return unknown;
+  return {
+    first: `${first[0]}: it says ${first[1]} bytes, the ledger adds up to ${first[2]}`,
+    by: JSON.stringify(off.map(([name, a, b]) => [name, a - b])),
+  };
 }
 
 /** What stands for the rows that are gone must be what an anchor says, and they must have been old enough. */
@@ -161,9 +215,8 @@ function provePurge(start: LedgerStart, anchors: readonly AnchorRow[]): Check {
   if (removed.subtract({ months: YEAR_MONTHS }).epochMilliseconds < start.until) {
     findings.add(`rows up to ${day(start.until)} were removed on ${day(start.at)}, before they were 12 months old`);
   }
-  return check(
+  return findings.check(
     'purge',
     `rows before ${day(start.until)} were removed after 12 months, ${start.openings} opening balances stand for them`,
-    findings,
   );
 }

@@ -24,11 +24,12 @@ const contractName = z
 const purpose = z.enum(Object.keys(PURPOSES) as [Purpose, ...Purpose[]]);
 
 const check = z.object({
-  name: z.enum(['chain', 'anchors', 'days', 'purge', 'checkpoint', 'statements', 'peaks', 'store']),
+  name: z.enum(['chain', 'anchors', 'days', 'purge', 'objects', 'checkpoint', 'statements', 'peaks', 'store']),
   vault: z.string().nullable(),
   outcome: z.enum(['proven', 'broken', 'unchecked']).describe('unchecked: it could not be looked at, and detail says why'),
   detail: z.string(),
-  findings: z.array(z.string()).describe('each altered, missing or reordered place'),
+  findings: z.array(z.string()).describe('each altered, missing or reordered place, once: what follows from it is said with it'),
+  more: z.int().optional().describe('so many more findings, which are not listed'),
 });
 
 const explanation = z.object({
@@ -79,7 +80,10 @@ export function registerProof(api: Api, service: Service): void {
       schema: {
         tags: ['billing'],
         summary: 'ledger, anchors, statements, locked checkpoints and the store’s own listing against each other; may take minutes',
-        querystring: z.strictObject({ month: period, contract: contractName.optional() }),
+        querystring: z.strictObject({
+          ...{ month: period, contract: contractName.optional() },
+          all: z.enum(['true', 'false']).default('false').describe('computes every statement again, not only those of the month'),
+        }),
         response: {
           200: z.object({
             month: z.string(),
@@ -93,7 +97,8 @@ export function registerProof(api: Api, service: Service): void {
     async ({ query }) => {
       const contracts = chosen(service, query.contract);
       begun(service, query.month, contracts);
-      const proof = await service.billing.prove(query.month, contracts, query.contract !== undefined);
+      const isNamed = query.contract !== undefined;
+      const proof = await service.billing.prove({ month: query.month, contracts, isNamed, isAll: query.all === 'true' });
       const checks = proof.checks.map((one) => ({ ...one, findings: [...one.findings] }));
       return { month: proof.month, ok: proof.ok, contracts: [...proof.contracts], checks };
     },

@@ -1,6 +1,7 @@
 // What takes much reading of the ledger, for the daemon's doors: proofs, one at a time, and the forecast, made anew now and then.
 import { type ProofResult, proveInVaults } from '../backup/prove-billing.ts';
 import { prepareProofInThread, readForecastInThread } from '../billing/in-thread.ts';
+import type { ProofRequest } from '../billing/prepare-proof.ts';
 import { type Forecast, forecastRequest } from '../billing/read-forecast.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Clock } from '../clock.ts';
@@ -28,11 +29,11 @@ export class BillingBoard {
   }
 
   /** As `coffre billing prove`; one after the other, since each reads everything. Throws E_USAGE, E_KEY, E_STATE…. */
-  prove(month: string, contracts: readonly ContractConfig[], isNamed: boolean): Promise<ProofResult> {
+  prove(request: Omit<ProofRequest, 'contracts'> & { readonly contracts: readonly ContractConfig[] }): Promise<ProofResult> {
     const { catalog, clock, config, ports } = this.#options;
     const proof = this.#proving.then(async () => {
       this.#stop.signal.throwIfAborted();
-      const prepared = await prepareProofInThread(catalog, { month, contracts, isNamed });
+      const prepared = await prepareProofInThread(catalog, request);
       return await proveInVaults({ config: config(), catalog, clock, openVault: ports.openVault }, prepared, this.#stop.signal);
     });
     this.#proving = proof.catch(() => {});

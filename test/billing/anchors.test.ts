@@ -7,8 +7,9 @@ import { checkChain } from '../../src/billing/chain.ts';
 import { appendAt } from '../../src/billing/entries.ts';
 import { ledgerPage } from '../../src/billing/ledger-page.ts';
 import { levels } from '../../src/billing/level.ts';
-import { contractPeaks } from '../../src/billing/period-peaks.ts';
-import { proveLedger } from '../../src/billing/prove-ledger.ts';
+import { contractPeaks, rowPeaks } from '../../src/billing/period-peaks.ts';
+import { prepareProof } from '../../src/billing/prepare-proof.ts';
+import { countFindings, proveLedger } from '../../src/billing/prove-ledger.ts';
 import { purgeLedger, unbilledFrom } from '../../src/billing/purge.ts';
 import { addPage, openLedger, sayLost } from '../../src/billing/recovered.ts';
 import { insertTables, readTables } from '../../src/catalog/checkpoint-tables.ts';
@@ -135,7 +136,7 @@ describe('what was altered is found and named', () => {
 
   test.each([
     ['a row altered', 'update ledger set bytes = bytes + 1 where id = 7', /^row 7: it was altered/],
-    ['a row removed', 'delete from ledger where id = 7', /^row 8: rows 7 to 7 are missing/],
+    ['a row removed', 'delete from ledger where id = 7', /^row 8: row 7 is missing before it/],
     [
       'two rows reordered',
       'update ledger set id = -1 where id = 7; update ledger set id = 7 where id = 8; update ledger set id = 8 where id = -1',
@@ -163,6 +164,41 @@ describe('what was altered is found and named', () => {
       found.some((text) => expected.test(text)),
       found.join('\n'),
     ).toBe(true);
+  });
+
+  test('one row altered - one finding of the chain, one of all anchors behind it, one of its day; the peak from rows is another one', async () => {
+    const catalog = await anchored();
+    const contract = { vault: 'offsite', shops: null };
+    const period = {
+      start: Temporal.Instant.fromEpochMilliseconds(START),
+      end: Temporal.Instant.fromEpochMilliseconds(START + 9 * DAY_MS),
+    };
+    const peak = (await rowPeaks(catalog, contract, period)).sum;
+    expect((await contractPeaks(catalog, contract, period)).sum).toEqual(peak);
+    tamper(catalog, 'update ledger set bytes = bytes + 5000 where id = 7');
+    const checks = await proveLedger(catalog);
+    expect(checks.flatMap((one) => one.findings)).toEqual([
+      'row 7: it was altered, or a row before it was removed or moved',
+      expect.stringMatching(/^anchor 3 .*dupont: it says .*\(see row 7\); anchors 4 to 10 follow from it$/),
+      expect.stringMatching(/^anchor 3 .*the rows packed for it are not those of the ledger \(see row 7\)$/),
+    ]);
+    expect(countFindings(checks)).toBe(3);
+    expect((await contractPeaks(catalog, contract, period)).sum).toEqual(peak);
+    expect((await rowPeaks(catalog, contract, period)).sum.peakBytes).toBe(peak.peakBytes + 5000);
+    // where the ledger is broken, no peak is called proven: neither the packed one nor what the rows say now
+    const { peaks } = await prepareProof(catalog, { month: '2025-01', contracts: [contractC({ timezone: 'UTC' })], isNamed: true });
+    expect(peaks.map(({ why }) => why)).toEqual(['the ledger is broken, and no peak follows from it']);
+  });
+
+  test('the newest row removed, which no anchor knows - missed by its number, also once others stand behind it', async () => {
+    const catalog = await anchored();
+    const { id } = await catalog.db.selectFrom('ledger').select('id').orderBy('id', 'desc').limit(1).executeTakeFirstOrThrow();
+    tamper(catalog, `delete from ledger where id = ${id}`);
+    expect(await findings(catalog)).toEqual([`row ${id} is missing: the ledger has none behind row ${id - 1}`]);
+    expect(await checkChain(catalog)).toMatchObject({ brokenAt: id });
+    await write(catalog, [{ atMs: START + 12 * DAY_MS, shop: 'dupont', bytes: 1 }]);
+    expect(await findings(catalog)).toEqual([`row ${id + 1}: row ${id} is missing before it`]);
+    expect(await checkChain(catalog)).toMatchObject({ brokenAt: id });
   });
 
   test('a row altered and every later hash made to fit - the anchors know', async () => {

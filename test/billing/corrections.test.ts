@@ -42,7 +42,7 @@ async function place(now: string, rows: readonly (readonly [at: string, bytes: n
   });
   const proved = async (contract: ContractConfig) => {
     const period = { start: clock.now().subtract({ hours: 24 * 900 }), end: clock.now() };
-    return (await proveStatements(catalog, [contract.name], period)).flatMap(({ findings }) => findings);
+    return (await proveStatements(catalog, { contracts: [contract.name], period, isSound: true })).flatMap(({ findings }) => findings);
   };
   return { catalog, clock, deps, dir, proved };
 }
@@ -193,7 +193,7 @@ test('before the ledger began - nothing is told as measured, and the statement s
   const { statement } = await issueStatement(deps(contract), contract, '2026-02', 'marie');
   expect(statement).toMatchObject({ measured: null, net: '23.00', notices: [{ code: 'unmeasured', day: '2026-02-28' }] });
   expect(statementsHtml([statement], 'fr')).toContain('jusqu’au 28 février 2026\u202f: l’utilisation variable n’est pas connue');
-  expect(statementsHtml([statement], 'fr')).toContain('à parts égales, faute de mesure');
+  expect(statementsHtml([statement], 'fr')).toContain('à parts égales, faute d’occupation mesurée');
   expect(statementsHtml([statement], 'fr')).not.toContain('0 octet');
   clock.setWall('2026-04-01T08:00:00Z');
   const { issued } = await issueDue(deps(auto), 'coffre');
@@ -244,7 +244,7 @@ test('a contract that is declared no more, and a correction of it - proved all t
   await issueCorrections(deps(contract), contract, 'marie');
   const period = billingPeriod(contract, '2026-03');
   const proved = async (names: readonly string[] | null) =>
-    (await proveStatements(catalog, names, period)).map(({ detail }) => detail).slice(1);
+    (await proveStatements(catalog, { contracts: names, period, isSound: true })).map(({ detail }) => detail).slice(1);
   expect(await proved(null)).toEqual([
     'statement csi-001-2026-0001: computed again from the ledger',
     'statement csi-001-2026-0002: computed again from its corrections',

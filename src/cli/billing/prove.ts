@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type ProofResult, proveInVaults } from '../../backup/prove-billing.ts';
 import { requireBegun } from '../../billing/month.ts';
 import { prepareProof } from '../../billing/prepare-proof.ts';
+import { countFindings } from '../../billing/prove-ledger.ts';
 import { openCatalog } from '../../catalog/open.ts';
 import type { Config, ContractConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
@@ -10,14 +11,16 @@ import { action, type CliContext } from '../context.ts';
 import { table } from '../output.ts';
 
 const HELP = `
-Computes the hash chain of the whole ledger again, and compares it with the anchors of each day, with what the locked
-checkpoints in the vault say in the clear (read back, signed), with the statements that were issued, and with the store's
-own listing of the objects that made up the peak and still exist. Says what it could check and what it could not; what
-was altered, removed or moved is named, and the exit status is then 6. A contract that had not begun by then or was
-over has no peak to be proved. Ten million rows take about a minute.
+Computes the hash chain of the whole ledger again, and compares it with the anchors of each day, with the packed days from
+which peaks are read, with what the catalog says that the vaults hold, with what the locked checkpoints in the vault say
+in the clear (read back, signed), with the statements that were issued, and with all that the store lists of the contract's
+shops. Statements whose period lies in the month are computed again; with --all every one. Says what it could check and what
+it could not; what was altered, removed or moved is named, and the exit status is then 6. A contract that had not begun by
+then or was over has no peak to be proved. Ten million rows take some minutes.
 
 Example:
   coffre billing prove --month 2026-03
+  coffre billing prove --month 2026-03 --all
   coffre --json billing prove --month 2026-Q1 --contract csi-001
 `;
 
@@ -27,14 +30,16 @@ export function registerProof(billing: Command, context: CliContext): void {
     .description('check ledger, anchors, statements and the store’s own listing against each other')
     .requiredOption('--month <YYYY-MM>', 'month whose peaks are proved; also YYYY-Qn and YYYY')
     .option('--contract <name>', 'only this contract')
+    .option('--all', 'compute every statement again, not only those of the month')
     .addHelpText('after', HELP)
     .action(
-      action(context, async (invocation, options: { readonly month: string; readonly contract?: string }) => {
+      action(context, async (invocation, options: { readonly month: string; readonly contract?: string; readonly all?: boolean }) => {
         const config = invocation.config();
         const contracts = chosenContracts(config, options.contract);
         requireBegun(options.month, zonesOf(config, contracts), context.clock.now());
         await using catalog = await openCatalog(config.stateDir);
-        const prepared = await prepareProof(catalog, { month: options.month, contracts, isNamed: options.contract !== undefined });
+        const { all: isAll = false, contract, month } = options;
+        const prepared = await prepareProof(catalog, { month, contracts, isNamed: contract !== undefined, isAll });
         const deps = { config, catalog, clock: context.clock, openVault: context.adapters.openVault };
         const result = await proveInVaults(deps, prepared, invocation.signal);
         const failure = proofFailure(result);
@@ -58,9 +63,12 @@ export function chosenContracts({ contracts, file }: Config, name: string | unde
 }
 
 function proofFailure({ checks }: ProofResult): CoffreError | null {
-  const findings = checks.flatMap((check) => check.findings);
-  if (findings.length === 0) return null;
-  return new CoffreError('E_LEDGER_ALTERED', `${findings.length} findings, first: ${findings[0]}`);
+  const count = countFindings(checks);
+  if (count === 0) return null;
+  const first = checks.flatMap(({ findings }) => findings)[0];
+  return new CoffreError('E_LEDGER_ALTERED', count === 1 ? `1 finding: ${first}` : `${count} findings, first: ${first}`, {
+    hint: 'compare with a copy of the state directory, and find out who wrote there; what the vaults keep is locked: coffre catalog rebuild',
+  });
 }
 
 function describe({ checks }: ProofResult): string {
@@ -69,5 +77,6 @@ function describe({ checks }: ProofResult): string {
     checks.map(({ detail, name, outcome, vault }) => [outcome, name, vault ?? '', detail]),
     'no contracts declared',
   );
-  return [lines, ...checks.flatMap(({ findings }) => findings)].join('\n');
+  const found = checks.flatMap(({ findings, more = 0, name }) => [...findings, ...(more === 0 ? [] : [`${name}: and ${more} more`])]);
+  return [lines, ...found].join('\n');
 }
