@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Temporal } from 'temporal-polyfill';
 import type { Ledger } from '../billing/ledger.ts';
+import { recordDamageFound } from '../catalog/damage.ts';
 import { recordLook } from '../catalog/incidents.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { type ObjectRow, recordDamagedObject } from '../catalog/snapshots.ts';
@@ -100,7 +101,9 @@ async function lookAround(context: PlaceContext, wanted: WantedObject, { readFir
       if (isOf(row, wanted)) await recordDamagedObject(catalog, row, 'E_OBJECT_MISSING');
       // a reconciliation would not miss it any more
       if (!isReplaced(row, rows, listed, vault)) {
-        const sighting = { kind: 'missing', key: row.key, versionId: row.versionId ?? '', sizeBytes: row.sizeBytes } as const;
+        // a folder has one file for a key: where another lies, ours was written over
+        const kind = vault.type === 'filesystem' && listed.length > 0 ? 'altered' : 'missing';
+        const sighting = { kind, key: row.key, versionId: row.versionId ?? '', sizeBytes: row.sizeBytes } as const;
         await recordLook(catalog, context.clock, { vault: vault.name, shop, kinds: [], sightings: [sighting], who: 'catch-up' });
       }
       await ledger.vanished(row.id, 'the store does not have it any more');
@@ -111,7 +114,12 @@ async function lookAround(context: PlaceContext, wanted: WantedObject, { readFir
       sound = row;
       continue;
     }
-    if (serves) await recordDamagedObject(catalog, row, 'E_OBJECT_ALTERED');
+    if (serves) {
+      await recordDamagedObject(catalog, row, 'E_OBJECT_ALTERED');
+      const { key, sizeBytes, versionId } = row;
+      const objects = [{ key, versionId, sizeBytes, code: 'E_OBJECT_ALTERED', detail: 'read before it was used again' }];
+      await recordDamageFound(catalog, context.clock, { vault: vault.name, shop, objects, who: 'catch-up' });
+    }
     superseded.push(serves ? { ...row, damage: 'E_OBJECT_ALTERED' } : row);
   }
   if (sound) return { sound, superseded };

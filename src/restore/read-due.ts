@@ -1,6 +1,7 @@
 // Reads what is due to be read in a shop's vaults and compares it with what was written: the daemon's part of verification.
 import { createHash } from 'node:crypto';
 import { audit } from '../catalog/audit.ts';
+import { recordDamageFound } from '../catalog/damage.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { type ReadableObject, readableObjects, readingSummary } from '../catalog/reading.ts';
 import { finishRun, startRun } from '../catalog/runs.ts';
@@ -85,6 +86,9 @@ export async function readDue(deps: ReadDueDeps, request: ReadDueRequest): Promi
             // pruned, or stored anew, while it was being read
             if (!(await isStored(catalog, object.id))) continue;
             await recordDamagedObject(catalog, object, code);
+            const { key, sizeBytes, versionId } = object;
+            const found = [{ key, versionId, sizeBytes, code, detail: message }];
+            await recordDamageFound(catalog, clock, { vault: name, shop, objects: found, who });
             await audit(catalog, clock, { who, what: 'verify', shop, detail: { vault: name, key: object.key, code, message } });
             damaged.push({ vault: name, key: object.key, code, message });
           }

@@ -1,5 +1,6 @@
 // Verification: is everything of a snapshot there, as it was written, locked as promised, and signed by us?
 import { createHash } from 'node:crypto';
+import { recordDamageFound } from '../catalog/damage.ts';
 import { acknowledgedVersions } from '../catalog/incidents.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { readableObjects } from '../catalog/reading.ts';
@@ -117,12 +118,21 @@ export async function verifyCopy(
     const failure = asCoffreError(error);
     errors.push({ code: failure.code, key, message: failure.message });
   };
+  const tell = async (found: readonly { readonly row: ObjectRow; readonly error: unknown }[]): Promise<void> => {
+    const objects = found.map(({ error, row: { key, sizeBytes, versionId } }) => {
+      const { code, message } = asCoffreError(error);
+      return { key, versionId, sizeBytes, code, detail: message };
+    });
+    await recordDamageFound(catalog, deps.clock, { vault: vault.name, shop: snapshot.shop, objects, who: 'verify' });
+  };
   /** What was read of this object is not what was written: a catch-up stores it anew. */
   const noteRead = async (row: ObjectRow | undefined, key: string, error: unknown): Promise<void> => {
     note(key, error);
     const { code } = asCoffreError(error);
     // others that use it may not have it in their share, and the next run must not build on it
-    if (row && FOUND_BY_READING.has(code)) await recordDamagedObject(catalog, row, code);
+    if (!row || !FOUND_BY_READING.has(code)) return;
+    await recordDamagedObject(catalog, row, code);
+    await tell([{ row, error }]);
   };
 
   // 1. There, with its size, locked as promised, and nothing foreign on the same key.
@@ -140,13 +150,16 @@ export async function verifyCopy(
     else note(segment.key, new CoffreError('E_OBJECT_MISSING', `${vault.name}: ${segment.key} is not known to be stored here`));
   }
   const asked = await lockAsked(catalog, vault.name, snapshot, deps.clock.nowMs());
+  const wrong: { row: ObjectRow; error: unknown }[] = [];
   await inParallel(own, ASKS_IN_FLIGHT, async (row) => {
     try {
       await checkObject(deps, vault, row, asked, listing.get(row.key) ?? []);
     } catch (error) {
       note(row.key, error);
+      wrong.push({ row, error });
     }
   });
+  await tell(wrong);
 
   // 2. The manifest says what we know, and we signed it.
   let manifest: Manifest | null = null;
@@ -218,7 +231,7 @@ export async function verifyCopy(
     const message = `${vault.name}: ${snapshot.id}: an earlier verification found ${before}; only one that reads all its data can take that back`;
     errors.unshift({ code: before, key: `snapshot ${snapshot.id}`, message });
   }
-  const worst = errors.find((error) => MENDED_BY_COPY.has(error.code)) ?? errors[0];
+  const worst = errors.find(({ code }) => MENDED_BY_COPY.has(code)) ?? errors.find(({ code }) => code !== 'E_LOCK_DROPPED') ?? errors[0];
   await recordVerification(catalog, snapshot.id, vault.name, deps.clock.nowMs(), worst?.code ?? null);
   return {
     vault: vault.name,
@@ -238,7 +251,7 @@ export async function verifyCopy(
   };
 }
 
-/** What a new copy of the object mends: said before anything else, so that a catch-up sees to it. */
+/** What a new copy of the object mends: said before anything else, so that a catch-up sees to it; a lock, which leaves the content as it is, after all else. */
 const MENDED_BY_COPY: ReadonlySet<string> = new Set<ErrorCode>(['E_OBJECT_MISSING', 'E_OBJECT_ALTERED']);
 
 /** What shows in the bytes alone. */
@@ -276,14 +289,16 @@ async function checkObject(
   listed: readonly ListedVersion[],
 ): Promise<void> {
   const what = `${vault.name}: ${row.key}`;
-  const ours = listed.find((version) => version.versionId === row.versionId && !version.isDeleteMarker);
+  const isListed = listed.find((version) => version.versionId === row.versionId && !version.isDeleteMarker);
+  // a listing may lag behind: only a direct question makes it missing
+  const ours = isListed ?? (row.versionId === null ? null : await vault.stat(row.key, row.versionId));
   if (!ours) {
     const instead = listed.length === 0 ? 'nothing is there' : `${listed.length} other version(s) are there`;
     // a folder has one file for a key: ours was written over
     if (vault.type === 'filesystem' && listed.length > 0) {
       const [other] = listed as readonly [ListedVersion];
       const said = `version ${other.versionId} is there, ${row.versionId} was stored`;
-      throw new CoffreError('E_OBJECT_ALTERED', `${what} was altered or replaced: ${said}`);
+      throw new CoffreError('E_OBJECT_ALTERED', `${what} was altered: ${said}`);
     }
     throw new CoffreError('E_OBJECT_MISSING', `${what} version ${row.versionId} is gone: ${instead}`);
   }

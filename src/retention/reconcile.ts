@@ -81,6 +81,8 @@ class Comparison {
   #versions = 0;
   #storedBytes: number;
   #unsettledBytes = 0;
+  /** Keys, in a folder, of what is told already: something else lies where ours was, which is one alteration and nothing missing beside something foreign. */
+  readonly #alterations = new Set<string>();
   /** The last row that was compared. */
   #after = { key: '', id: 0 };
 
@@ -169,8 +171,8 @@ class Comparison {
     const sizeBytes = isUpload ? this.#uploads.get(name)?.sizeBytes : listed.get(name)?.sizeBytes;
     if (isUpload && sizeBytes !== undefined) this.#meteredUploads.add(name);
     if (sizeBytes !== undefined && row.kind === 'foreign') {
-      const what = isUpload ? 'foreign upload' : 'foreign version';
-      this.#findings.push({ ...named(this.#vault, row), what, sizeBytes: row.sizeBytes });
+      if (isUpload) this.#findings.push({ ...named(this.#vault, row), what: 'foreign upload', sizeBytes: row.sizeBytes });
+      else await this.#foreign({ ...named(this.#vault, row), what: 'foreign version', sizeBytes: row.sizeBytes });
     } else if (sizeBytes !== undefined) {
       if (isUpload || sizeBytes === row.sizeBytes || row.state === 'tombstone') return;
       const detail = `${row.sizeBytes} bytes were written`;
@@ -195,12 +197,45 @@ class Comparison {
     }
     if (row.kind !== 'foreign' && !(await this.#wasReplaced(row.key, listed))) {
       // before its row says that it is gone: the next look would not miss it any more
-      const finding: Finding = { ...named(this.#vault, row), what: 'missing', sizeBytes: row.sizeBytes };
+      const instead = this.#vault.type === 'filesystem' ? [...listed.values()].find(({ key }) => key === row.key) : undefined;
+      const finding: Finding =
+        instead === undefined
+          ? { ...named(this.#vault, row), what: 'missing', sizeBytes: row.sizeBytes }
+          : {
+              ...{ ...named(this.#vault, row), what: 'altered', sizeBytes: row.sizeBytes },
+              detail: `version ${instead.versionId} is there, ${versionId} was stored`,
+            };
       await this.#onLast(finding);
       this.#findings.push(finding);
-      await markDamaged(this.#catalog, row);
+      if (instead !== undefined) this.#alterations.add(row.key);
+      await markDamaged(this.#catalog, row, instead === undefined ? 'E_OBJECT_MISSING' : 'E_OBJECT_ALTERED');
     }
     await this.#ledger.vanished(row.id, 'the store does not have it any more');
+  }
+
+  /** A file in the place of ours is told as it was when ours was found written over, and once; one that lies where nothing of ours was is foreign. */
+  async #foreign(finding: Finding): Promise<void> {
+    const { key } = finding;
+    if (this.#alterations.has(key)) return;
+    const altered = this.#vault.type === 'filesystem' ? await this.#knownAlteration(key) : null;
+    if (altered !== null) this.#alterations.add(key);
+    this.#findings.push(altered ?? finding);
+  }
+
+  async #knownAlteration(key: string): Promise<Finding | null> {
+    const known = await this.#catalog.db
+      .selectFrom('incidents')
+      .select(['versionId', 'sizeBytes', 'detail'])
+      .where('vault', '=', this.#vault.name)
+      .where('shop', '=', this.#shop)
+      .where('key', '=', key)
+      .where('kind', '=', 'altered')
+      .where('goneAt', 'is', null)
+      .limit(1)
+      .executeTakeFirst();
+    if (known === undefined) return null;
+    const { detail, sizeBytes, versionId } = known;
+    return { vault: this.#vault.name, key, versionId, what: 'altered', sizeBytes, ...(detail === null ? {} : { detail }) };
   }
 
   /** A folder has one file for a key: where a sound copy took the place of a damaged one, we died before the old row said so. */
@@ -228,17 +263,13 @@ class Comparison {
     const { sizeBytes } = object;
     const released = rows.find((row) => row.versionId === version.versionId);
     if (released) {
-      const finding: Finding =
-        released.kind === 'foreign'
-          ? { ...named(this.#vault, version), what: 'foreign version', sizeBytes }
-          : {
-              ...named(this.#vault, version),
-              what: 'reappeared',
-              sizeBytes,
-              detail: 'its deletion had been confirmed, or it had been lost',
-            };
-      await this.#onLast(finding);
-      this.#findings.push(finding);
+      if (released.kind === 'foreign') await this.#foreign({ ...named(this.#vault, version), what: 'foreign version', sizeBytes });
+      else {
+        const detail = 'its deletion had been confirmed, or it had been lost';
+        const finding: Finding = { ...named(this.#vault, version), what: 'reappeared', sizeBytes, detail };
+        await this.#onLast(finding);
+        this.#findings.push(finding);
+      }
       await this.#ledger.reappeared(released.id, object);
       return;
     }
@@ -246,7 +277,7 @@ class Comparison {
     const landedLate = rows.some((row) => row.state === 'void' && (streamed || row.expectedBytes === sizeBytes));
     const [kind, cause] = landedLate ? (['stray', 'landed late'] as const) : (['foreign', 'not written by coffre'] as const);
     await this.#ledger.foundVersion({ vault: this.#vault.name, shop: this.#shop, object, kind, cause });
-    if (!landedLate) this.#findings.push({ ...named(this.#vault, version), what: 'foreign version', sizeBytes });
+    if (!landedLate) await this.#foreign({ ...named(this.#vault, version), what: 'foreign version', sizeBytes });
   }
 }
 
@@ -260,9 +291,13 @@ async function rowsOf(catalog: Catalog, vault: Vault, key: string): Promise<Obje
   return await catalog.db.selectFrom('objects').selectAll().where('vault', '=', vault.name).where('key', '=', key).execute();
 }
 
-/** Every copy in this vault that needs a missing object is not good any more. */
-async function markDamaged(catalog: Catalog, { refId, vault, kind }: ObjectRow): Promise<void> {
+/** Every copy in this vault that needs an object which is not there any more is not good any more. */
+async function markDamaged(
+  catalog: Catalog,
+  { refId, vault, kind }: ObjectRow,
+  code: 'E_OBJECT_MISSING' | 'E_OBJECT_ALTERED',
+): Promise<void> {
   if (refId === null) return;
-  if (kind === 'segment') await recordDamagedSegment(catalog, vault, refId, 'E_OBJECT_MISSING');
-  else await recordVerification(catalog, refId, vault, 0, 'E_OBJECT_MISSING');
+  if (kind === 'segment') await recordDamagedSegment(catalog, vault, refId, code);
+  else await recordVerification(catalog, refId, vault, 0, code);
 }

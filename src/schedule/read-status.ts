@@ -64,7 +64,8 @@ export async function readStatus(
             .select('incidents.id')
             .whereRef('incidents.vault', '=', 'objects.vault')
             .whereRef('incidents.key', '=', 'objects.key')
-            .whereRef('incidents.versionId', '=', 'objects.versionId')
+            // a file in the place of ours is told as the alteration of ours
+            .where((eb) => eb.or([eb('incidents.versionId', '=', eb.ref('objects.versionId')), eb('incidents.kind', '=', 'altered')]))
             .where('incidents.goneAt', 'is', null),
         ),
       ),

@@ -351,7 +351,7 @@ export class FilesystemVault implements Vault {
   #notOurs(key: string, versionId: string, found: BigIntStats | null): CoffreError {
     if (found === null) return new CoffreError('E_OBJECT_MISSING', `vault ${this.name}: ${key} is gone: version ${versionId} was stored`);
     const what = `version ${versionIdOf(found)} is there, ${versionId} was stored`;
-    return new CoffreError('E_OBJECT_ALTERED', `vault ${this.name}: ${key} was altered or replaced: ${what}`, { hint: ALTERED_HINT });
+    return new CoffreError('E_OBJECT_ALTERED', `vault ${this.name}: ${key} was altered: ${what}`, { hint: ALTERED_HINT });
   }
 
   #late(doing: string, limitMs: number): CoffreError {

@@ -111,7 +111,7 @@ const ATTACKS: readonly Attack[] = [
     kind: 'segment',
     content: (file) => file.content.subarray(0, -100),
     code: 'E_OBJECT_ALTERED',
-    says: /was altered or replaced/,
+    says: /was altered: version/,
   },
   {
     name: 'segment cut off, catalog rebuilt',

@@ -1,10 +1,17 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { expect, onTestFinished, test } from 'vitest';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { level } from '../../src/billing/level.ts';
+import { listBreaches } from '../../src/catalog/breaches.ts';
+import { recordDamageFound } from '../../src/catalog/damage.ts';
+import { acknowledgeIncident, listIncidents } from '../../src/catalog/incidents.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { reconcile } from '../../src/retention/reconcile.ts';
+import { watchShop } from '../../src/retention/watch.ts';
 import { newId } from '../../src/segment/id.ts';
+import { FilesystemVault } from '../../src/vault/filesystem.ts';
 import type { StoredObject } from '../../src/vault/vault.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { tempDir } from '../temp-dir.ts';
@@ -53,4 +60,49 @@ test('thousands of objects, compared page by page - each thing that is not as it
   const again = await reconcile(catalog, ledger, vault, SHOP);
   expect(again.findings.filter(({ what }) => what === 'missing')).toEqual([]);
   expect(again.findings).toHaveLength(1_500 + strangers.length);
+});
+
+test('a file of ours was written over - told as one alteration, by a verification and by each look, of one case, until it is ours again', async () => {
+  const clock = new FakeClock();
+  const catalog = await openCatalog(await tempDir());
+  onTestFinished(() => catalog.close());
+  const path = await tempDir();
+  const openVault = async () => new FilesystemVault({ name: 'nas', type: 'filesystem', path } as never, clock);
+  const vault = await openVault();
+  await vault.initialise();
+  const ledger = new Ledger(catalog, clock);
+  const key = `${SHOP}/segments/${newId(clock)}.tar.zst`;
+  const object = await vault.put({ key, body: Buffer.alloc(100), retainUntil: null });
+  const as = { vault: 'nas', shop: SHOP, key, kind: 'segment', refId: null, runId: null, expectedBytes: 100 } as const;
+  await ledger.stored(await ledger.intent(as), object, 'aa');
+  const file = join(path, key);
+  chmodSync(file, 0o600);
+  writeFileSync(file, Buffer.alloc(90, 1));
+
+  // what a verification says of it
+  const { versionId } = object;
+  const objects = [{ key, versionId, sizeBytes: 100, code: 'E_OBJECT_ALTERED', detail: 'read' }];
+  await recordDamageFound(catalog, clock, { vault: 'nas', shop: SHOP, objects, who: 'verify' });
+  const told = async () => (await listIncidents(catalog.db, { all: true })).map((row) => [row.kind, row.versionId, row.goneAt !== null]);
+  expect([await told(), (await listBreaches(catalog.db, { all: false })).length]).toEqual([[['altered', versionId, false]], 1]);
+
+  const request = { shop: SHOP, vaults: ['nas'], retentionMs: 1, clockSkewMs: 60_000, who: 'test' };
+  const found = async () => {
+    const { errors, vaults } = await watchShop({ catalog, clock, openVault }, request);
+    return [...errors, ...vaults.flatMap((one) => one.found.map(({ kind }) => kind))];
+  };
+  for (const _ of [1, 2]) {
+    expect(await found()).toEqual(['altered']);
+    expect([await told(), (await listBreaches(catalog.db, { all: true })).length]).toEqual([[['altered', versionId, false]], 1]);
+  }
+  expect(await level(catalog, { vault: 'nas' })).toBe(90);
+  const [row] = await listIncidents(catalog.db);
+  await acknowledgeIncident(catalog, clock, row?.id ?? '', { who: 'marie', reason: 'known' });
+  expect(await found()).toEqual([]);
+  // of what is not stored any more nobody says that it is damaged
+  await recordDamageFound(catalog, clock, { vault: 'nas', shop: SHOP, objects, who: 'verify' });
+  chmodSync(file, 0o600);
+  writeFileSync(file, '');
+  expect(await found()).toEqual([]);
+  expect(await told()).toEqual([['altered', versionId, false]]);
 });

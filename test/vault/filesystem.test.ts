@@ -125,7 +125,7 @@ describe('filesystem vault', () => {
       await rename(join(folder, 'foreign'), join(folder, 'a/b'));
       expect(await vault.stat('a/b', ours.versionId)).toBeNull();
       const error = await failure(vault.get('a/b', ours.versionId), 'E_OBJECT_ALTERED');
-      expect(error.message).toContain('a/b was altered or replaced');
+      expect(error.message).toContain('a/b was altered');
       expect(error.hint).toContain('another vault');
       await failure(vault.extendLock('a/b', ours.versionId, inSeconds(90)), 'E_OBJECT_ALTERED');
       await vault.deleteVersion('a/b', ours.versionId);
