@@ -10,7 +10,7 @@ import { newId } from '../segment/id.ts';
 import { CORRECTED, correctionsEnd } from './check-corrections.ts';
 import { measureFor } from './measure.ts';
 import { Decimal, decimalOf } from './money.ts';
-import { closedFrom } from './period.ts';
+import { closedFrom, closedOn } from './period.ts';
 import { type CorrectionInput, statementOf } from './statement.ts';
 import { type BillingDeps, billedPeriod, declaredShops, documentOf, statementRow } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
@@ -55,7 +55,7 @@ export async function correctStatement(deps: BillingDeps, contract: ContractConf
   const period = billedPeriod(statement);
   const closed = closedFrom(period, statement.timezone);
   if (Temporal.Instant.compare(clock.now(), closed) >= 0) {
-    throw new CoffreError('E_STATEMENT_LATE', `${row.number} could be corrected until ${closed}`);
+    throw new CoffreError('E_STATEMENT_LATE', `${row.number} could be corrected before ${closedOn(period)} (${statement.timezone})`);
   }
   const { shop } = order;
   if (shop !== null && !config.shops.has(shop) && !statement.rebilling?.shops.some((known) => known.shop === shop)) {

@@ -5,11 +5,11 @@ import type { Tables } from '../catalog/tables.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { asCoffreError, type CoffreError } from '../errors.ts';
 import { ledgerSince } from './ledger-start.ts';
-import { type BillingPeriod, billingPeriod, closedFrom, isDue, periodAfter, periodAt, periodBefore } from './period.ts';
+import { type BillingPeriod, billingPeriod, closedFrom, closedOn, isDue, periodAfter, periodAt, periodBefore } from './period.ts';
 import { measuredPeriod } from './statement.ts';
 import type { BillingDeps } from './statement-rows.ts';
 import type { Statement } from './statement-schema.ts';
-import { issueStatement, lastPeriod, readyFrom } from './statements.ts';
+import { billedDays, issueStatement, lastPeriod, readyFrom } from './statements.ts';
 
 /** After the end of a period: what was under way at that instant has been written down by then. */
 const GRACE_MS = 300_000;
@@ -37,6 +37,40 @@ export function periodsToIssue(
     if (isDue(contract, period) || measuredPeriod(contract, period) !== null) found.unshift(period);
     else if (contract.start !== null && period.to < contract.start) break;
     if (last === null && found.length > 0) break;
+  }
+  return found;
+}
+
+/** Days are ISO dates in the contract's zone. */
+export interface DuePeriod {
+  readonly contract: string;
+  readonly from: string;
+  readonly to: string;
+  /** The last day on which its statement can be issued. */
+  readonly until: string;
+}
+
+/**
+ * Periods of a contract of which something is due, whose time has come and is not over, and of which no statement was issued, oldest first;
+ * those before `from` (ISO date) alone when that is given. What was over when the ledger began is none of them: that somebody billed otherwise.
+ */
+export async function duePeriods(
+  { catalog, clock }: Pick<BillingDeps, 'catalog' | 'clock'>,
+  contract: ContractConfig,
+  from: string | null = null,
+): Promise<DuePeriod[]> {
+  const now = clock.now();
+  const since = (await ledgerSince(catalog.db)) ?? now.epochMilliseconds;
+  const billed = await billedDays(catalog.db, contract.name);
+  const found: DuePeriod[] = [];
+  for (let period = periodAt(contract, now); ; period = periodBefore(contract, period)) {
+    if (Temporal.Instant.compare(now, closedFrom(period, contract.timezone)) >= 0 || period.end.epochMilliseconds <= since) break;
+    if (from !== null && period.from >= from) continue;
+    if (Temporal.Instant.compare(now, readyFrom(contract, period)) < 0) continue;
+    if (!isDue(contract, period) && measuredPeriod(contract, period) === null) continue;
+    if (billed.some((one) => one.from <= period.to && one.to >= period.from)) continue;
+    const until = Temporal.PlainDate.from(closedOn(period)).subtract({ days: 1 }).toString();
+    found.unshift({ contract: contract.name, from: period.from, to: period.to, until });
   }
   return found;
 }

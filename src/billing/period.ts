@@ -94,7 +94,14 @@ export function runningIn<T extends Running>(contracts: Iterable<T>, month: stri
 
 /** From then on nothing of the period is billed or corrected any more. */
 export function closedFrom({ from, months }: Pick<BillingPeriod, 'from' | 'months'>, timezone: string): Temporal.Instant {
-  return startOf(Temporal.PlainDate.from(from).add({ months: months + CORRECTED_FOR_MONTHS }), timezone);
+  return startOf(Temporal.PlainDate.from(closedOn({ from, months })), timezone);
+}
+
+/** The day on which it closes, in the contract's zone: the last one is the day before. */
+export function closedOn({ from, months }: Pick<BillingPeriod, 'from' | 'months'>): string {
+  return Temporal.PlainDate.from(from)
+    .add({ months: months + CORRECTED_FOR_MONTHS })
+    .toString();
 }
 
 /** A number of months, as a fraction in its lowest terms. */

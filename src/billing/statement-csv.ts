@@ -3,6 +3,7 @@ import { csvOf, freeText, type Separator } from '../document/csv.ts';
 import type { Language } from '../document/wording.ts';
 import type { Months } from './period.ts';
 import type { Statement } from './statement-schema.ts';
+import { isWeighed } from './statement-words.ts';
 
 /** Names of columns are the same in every language: programs read them. */
 const COLUMNS = [
@@ -46,7 +47,13 @@ function rowsOf(statement: Statement, language: Language): Cells[] {
     };
   });
   const shops = (rebilling?.shops ?? []).map(
-    ({ amount, shop, weight }): Cells => ({ ...common, row: 'shop', shop, weight: String(weight), amount: decimal(amount) }),
+    ({ amount, shop, weight }): Cells => ({
+      ...common,
+      row: 'shop',
+      shop,
+      weight: rebilling && isWeighed(rebilling) ? String(weight) : null,
+      amount: decimal(amount),
+    }),
   );
   const taxes = statement.taxes ?? (tax?.percent ? [{ percent: tax.percent, amount: tax.amount }] : []);
   return [

@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { type Html, html, htmlPage } from '../document/html.ts';
 import type { Language } from '../document/wording.ts';
 import type { Statement, StatementLine } from './statement-schema.ts';
-import { day, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
+import { day, isWeighed, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
 
 const STYLE = `
 @page { size: A4; margin: 16mm 15mm 18mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt Arial, "Liberation Sans", sans-serif; color: #555e68; } }
@@ -161,14 +161,14 @@ function notices({ measured, notices: all }: Statement, language: Language): Htm
   return html`<h2>${words.notes}</h2>\n${all.map((notice) => html`<p class="note">${text(notice)}</p>\n`)}`;
 }
 
-function rebilling({ currency, decimals, kind, measured, net, rebilling: it }: Statement, language: Language): Html | null {
+function rebilling({ currency, decimals, kind, net, rebilling: it }: Statement, language: Language): Html | null {
   if (it === null) return null;
   const words = wordsOf(language);
   const amount = (text: string): string => money(text, currency, language, decimals);
-  // corrections were divided by weights of other periods
   const isCorrection = kind === 'correction';
-  const weighs = it.by !== 'flat' && !isCorrection && measured !== null;
-  const by = it.by === 'flat' || measured !== null ? words.by[it.by] : words.byNothing;
+  // the weights of corrections are of the periods of what they correct
+  const weighs = isWeighed(it) && !isCorrection;
+  const by = it.by === 'flat' || weighs ? words.by[it.by] : words.byNothing;
   const weight = (bytes: number): Html | null =>
     weighs ? html`<td class="n">${number(String(bytes), language)} ${words.bytes(bytes)}</td>` : null;
   const title = it.by === 'peak' ? words.peakBytes : words.shareBytes;

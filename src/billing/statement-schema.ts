@@ -72,6 +72,13 @@ const measured = z.strictObject({
   ),
 });
 
+const weight = z
+  .int()
+  .nonnegative()
+  .describe(
+    'by which the charges were divided: bytes, with flat 1; where all are 0, equally. Of nothing but corrections that of the corrected statement, 0 where they do not share one',
+  );
+
 const terms = z
   .strictObject({
     ...{ subscribedTB: tb, stepTB: tb, period: z.enum(['month', 'quarter', 'year']), paid: z.enum(['arrears', 'advance']) },
@@ -122,7 +129,7 @@ export const statementSchema = z
     rebilling: z
       .strictObject({
         by: z.enum(['share', 'peak', 'flat']),
-        shops: z.array(z.strictObject({ shop, weight: z.int().nonnegative(), amount: money.describe('before tax') })),
+        shops: z.array(z.strictObject({ shop, weight, amount: money.describe('before tax') })),
         unassigned: money.describe('what no shop is there for; with the shops’ amounts it is net, to the smallest unit'),
       })
       .nullable(),

@@ -53,7 +53,7 @@ const FRENCH = {
     peak: 'au prorata du pic propre à chaque boutique',
     flat: 'à parts égales',
   },
-  byNothing: 'à parts égales, faute de mesure',
+  byNothing: 'à parts égales, faute d’occupation mesurée',
   byCorrected: 'comme sur le relevé rectifié, ou à la boutique désignée par la rectification',
   shop: 'Boutique',
   shareBytes: 'Occupation au pic',
@@ -203,3 +203,7 @@ export function periodText({ from, to }: Pick<NonNullable<Statement['period']>, 
   const words = wordsOf(language);
   return `${words.from} ${day(from, language)} ${words.to} ${day(to, language)}`.trim();
 }
+
+/** Whether weights tell how it was divided: not equal parts, and something was measured. */
+export const isWeighed = ({ by, shops }: NonNullable<Statement['rebilling']>): boolean =>
+  by !== 'flat' && shops.some(({ weight }) => weight !== 0);

@@ -236,10 +236,23 @@ function rebillingOf(kind: StatementBody['kind'], input: BodyInput, charges: Dec
   for (const { line, weights: earlier } of input.corrections ?? []) {
     assign(decimalOf(line.amount), line.shop === null ? earlier : [{ name: line.shop, weight: 1 }]);
   }
+  // what is nothing but corrections was divided by their weights; where those are not the same, no one weight tells
+  const used = kind === 'period' ? weights : (commonWeights(input.corrections ?? []) ?? new Map<string, number>());
   const shops = [...amounts].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     by,
-    shops: shops.map(([shop, amount]) => ({ shop, weight: weights.get(shop) ?? 0, amount: amount.toFixed(decimals) })),
+    shops: shops.map(([shop, amount]) => ({ shop, weight: used.get(shop) ?? 0, amount: amount.toFixed(decimals) })),
     unassigned: unassigned.toFixed(decimals),
   };
+}
+
+/** By which all of them were divided; null: not by the same, or one names its shop. */
+function commonWeights(corrections: readonly CorrectionInput[]): Map<string, number> | null {
+  const [first, ...others] = corrections.map(({ line, weights }) =>
+    line.shop === null ? new Map(weights.map(({ name, weight }) => [name, weight])) : null,
+  );
+  if (!first) return null;
+  const isSame = (one: Map<string, number> | null): boolean =>
+    one !== null && one.size === first.size && [...first].every(([shop, weight]) => one.get(shop) === weight);
+  return others.every(isSame) ? first : null;
 }

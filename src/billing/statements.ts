@@ -10,7 +10,7 @@ import { CHAIN_START } from './chain.ts';
 import { type PendingCorrection, pendingCorrections } from './corrections.ts';
 import { type Measure, measureFor } from './measure.ts';
 import { decimalOf, plain } from './money.ts';
-import { type BillingPeriod, billingPeriod, closedFrom, isDue } from './period.ts';
+import { type BillingPeriod, billingPeriod, closedFrom, closedOn, isDue } from './period.ts';
 import { correctionStatementOf, measuredPeriod, statementOf, taxPercentOn } from './statement.ts';
 import { type BillingDeps, billedPeriod, declaredShops, documentOf, type StatementRow, statementHash } from './statement-rows.ts';
 import type { Statement, StatementBody } from './statement-schema.ts';
@@ -20,7 +20,8 @@ export const readyFrom = ({ paid }: ContractConfig, period: BillingPeriod): Temp
   paid === 'arrears' ? period.end : period.start;
 
 /**
- * The statement of the period in which a month lies: as it was issued, else as it would be now. Throws E_USAGE (no month), E_STATEMENT_NONE,
+ * The statement of the period in which a month lies: as it was issued, else as it would be now. Of what is to come nothing is measured: of a
+ * period in advance it tells the volume that is owed for it alone. Throws E_USAGE (no month, or one whose use is to come), E_STATEMENT_NONE,
  * E_LEDGER_PURGED.
  */
 export async function readStatement(deps: BillingDeps, contract: ContractConfig, month: string): Promise<Statement> {
@@ -29,10 +30,19 @@ export async function readStatement(deps: BillingDeps, contract: ContractConfig,
   const issued = await rowOfPeriod(catalog.db, contract.name, period);
   if (issued !== null) return documentOf(issued);
   requireDue(contract, period);
-  const measure = await measureFor(deps, contract, period);
+  const measure = await measureSoFar(deps, contract, period);
   const body = await bodyNow(catalog.db, deps, contract, period, measure);
   const state = Temporal.Instant.compare(clock.now(), readyFrom(contract, period)) < 0 ? 'provisional' : 'draft';
   return { ...body, state, number: null, issuedAt: null, previous: null, hash: null };
+}
+
+async function measureSoFar(deps: BillingDeps, contract: ContractConfig, period: BillingPeriod): Promise<Measure> {
+  const billed = measuredPeriod(contract, period);
+  if (billed === null || Temporal.Instant.compare(billed.start, deps.clock.now()) <= 0) return await measureFor(deps, contract, period);
+  if (contract.paid === 'advance') return { measured: null, unmeasured: null };
+  throw new CoffreError('E_USAGE', `the period ${period.from} to ${period.to} of ${contract.name} has not begun`, {
+    hint: 'a statement tells what was measured; the forecast tells what the present period is going to be',
+  });
 }
 
 export interface Issued {
@@ -54,11 +64,11 @@ export async function issueStatement(deps: BillingDeps, contract: ContractConfig
   const name = `the statement of ${contract.name} for ${period.from} to ${period.to}`;
   const ready = readyFrom(contract, period);
   if (Temporal.Instant.compare(clock.now(), ready) < 0) {
-    throw new CoffreError('E_STATEMENT_OPEN', `${name} can be issued from ${ready} on`);
+    throw new CoffreError('E_STATEMENT_OPEN', `${name} can be issued from ${dayIn(ready, contract.timezone)} on (${contract.timezone})`);
   }
   const closed = closedFrom(period, contract.timezone);
   if (Temporal.Instant.compare(clock.now(), closed) >= 0)
-    throw new CoffreError('E_STATEMENT_LATE', `${name} could be issued until ${closed}`);
+    throw new CoffreError('E_STATEMENT_LATE', `${name} could be issued before ${closedOn(period)} (${contract.timezone})`);
   // the period that it measures is over: its peak does not change any more
   const measure = await measureFor(deps, contract, period);
   return await catalog.transaction(async (tx) => {
@@ -227,6 +237,12 @@ export async function pageOfStatements(db: Kysely<Tables>, page: StatementPage):
   if (page.year !== undefined) query = query.where(sql<boolean>`"number" like "contract" || '-' || ${page.year} || '-%'`);
   if (page.before !== undefined) query = query.where('id', '<', page.before);
   return await query.orderBy('id', 'desc').limit(page.limit).execute();
+}
+
+/** First and last days of all periods of a contract that were billed. */
+export async function billedDays(db: Kysely<Tables>, contract: string): Promise<Pick<BillingPeriod, 'from' | 'to'>[]> {
+  const rows = await db.selectFrom('statements').selectAll().where('contract', '=', contract).where('kind', '=', 'period').execute();
+  return rows.map((row) => billedPeriod(documentOf(row)));
 }
 
 /** First day of the last period of a contract that was billed; null: none was. */

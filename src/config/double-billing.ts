@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { ContractConfig } from './config.ts';
 import type { KeyPath } from './problems.ts';
 
-const MONTHS = { month: 1, quarter: 3, year: 12 } as const;
+export const MONTHS = { month: 1, quarter: 3, year: 12 } as const;
 
 /** Nothing is refused for it: a contract that ends within a period bills it whole, whatever comes after. */
 export function warnDoubleBilling(contracts: Iterable<ContractConfig>, warn: (at: KeyPath, message: string) => void): void {
@@ -39,7 +39,7 @@ interface Span {
 const isBefore = (from: string | null, to: string | null): boolean => from === null || to === null || from <= to;
 
 /** From the first day of the period in which it begins through the last day of that in which it ends. */
-function billed({ end, firstMonth, period, start }: ContractConfig): Span {
+export function billed({ end, firstMonth, period, start }: ContractConfig): Span {
   const months = MONTHS[period];
   const first = (text: string): Temporal.PlainDate => {
     const day = Temporal.PlainDate.from(text).with({ day: 1 });

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Config } from './config.ts';
 import { warnDoubleBilling } from './double-billing.ts';
+import { warnLateStart } from './late-start.ts';
 import { isLoopback } from './loopback.ts';
 import { coverTheWeek } from './maintenance.ts';
 import { defaultMemoryBytes, leastMemoryBytes } from './memory.ts';
@@ -58,6 +59,7 @@ export function resolveConfig(
   const plans = map('plans', (name, value, at) => resolvePlan(name, value, at, reading));
   const contracts = map('contracts', (name, value, at) => resolveContract(name, value, at, reading));
   warnDoubleBilling(contracts.values(), warn);
+  warnLateStart(contracts.values(), warn);
   const shops = map('shops', (name, value, at) => resolveShop(name, value, at, reading, { vaults, plans, keyDir, signingKeyFile }));
 
   if (written.verify.readWithin === null) warn(['verify', 'readWithin'], 'is off: nobody notices when what is stored rots');

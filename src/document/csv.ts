@@ -1,6 +1,11 @@
 // Tables as CSV by RFC 4180: CRLF, quotes only where they are needed.
 
+import type { Language } from './wording.ts';
+
 export type Separator = ',' | ';';
+
+/** What spreadsheets of a language expect: where the comma stands in decimals it separates no cells. */
+export const separatorOf = (language: Language): Separator => (language === 'fr' ? ';' : ',');
 
 /** A text that people wrote: a spreadsheet must not take it for a formula. */
 export const freeText = (text: string): string => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);

@@ -6,10 +6,11 @@ import addFormats from 'ajv-formats';
 import { expect, onTestFinished, test } from 'vitest';
 import { checkStatements } from '../../src/billing/check-statements.ts';
 import { correctStatement } from '../../src/billing/corrections.ts';
+import { duePeriods } from '../../src/billing/due-statements.ts';
 import { contractPeaks } from '../../src/billing/period-peaks.ts';
 import { type BillingDeps, statementRow } from '../../src/billing/statement-rows.ts';
 import { type Statement, statementJsonSchema } from '../../src/billing/statement-schema.ts';
-import { issueStatement, readStatement } from '../../src/billing/statements.ts';
+import { issueCorrections, issueStatement, readStatement } from '../../src/billing/statements.ts';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
 import { FakeClock } from '../fake-clock.ts';
@@ -227,4 +228,47 @@ test('every golden file is a document of the published schema, to an independent
     expect([file, validate.errors]).toEqual([file, null]);
   }
   expect(validate({})).toBe(false);
+});
+
+test('a period to come - refused in arrears; in advance the volume alone, divided equally, and no peak', async () => {
+  const rows: Row[] = [['2026-02-10T01:00:00Z', 'dupont', 2 * TB]];
+  const arrears = contractC({ shops: SHOPS });
+  const deps = await billing(arrears, '2026-03-10T08:00:00Z', rows);
+  await expect(readStatement(deps, arrears, '2999-12')).rejects.toMatchObject({
+    code: 'E_USAGE',
+    message: expect.stringContaining('not begun'),
+  });
+  const advance = contractC({ shops: SHOPS, paid: 'advance', name: 'csi-002' });
+  const ahead = await readStatement(deps, advance, '2026-05');
+  expect(gist(ahead)).toMatchObject({ billedTB: undefined, net: '23.00', shops: { dupont: '11.50', martin: '11.50' } });
+  expect([ahead.state, ahead.measured, ahead.notices]).toEqual(['provisional', null, []]);
+  // of what is under way the peak so far
+  expect((await readStatement(deps, advance, '2026-04')).measured?.peakBytes).toBe(2 * TB);
+});
+
+test('due and not issued - each period with its last day; what was issued, is not over, or was before the contract is none', async () => {
+  const contract = contractC({ shops: SHOPS, start: '2026-02-05' });
+  const deps = await billing(contract, '2026-06-10T08:00:00Z', [['2026-02-10T01:00:00Z', 'dupont', TB]]);
+  await issueStatement(deps, contract, '2026-03', 'marie');
+  const days = async (from?: string) => (await duePeriods(deps, contract, from)).map((one) => `${one.from} ${one.until}`);
+  expect(await days()).toEqual(['2026-02-01 2026-08-31', '2026-04-01 2026-10-31', '2026-05-01 2026-11-30']);
+  expect(await days('2026-04-01')).toEqual(['2026-02-01 2026-08-31']);
+  await expect(issueStatement(deps, contract, '2026-06', 'marie')).rejects.toThrow(/from 2026-07-01 on \(Europe\/Paris\)/);
+});
+
+test('a statement of corrections - the weights of what it corrects, and computed again they are the same', async () => {
+  const contract = contractC({ shops: SHOPS });
+  const rows: Row[] = [
+    ['2026-03-10T01:00:00Z', 'dupont', 3000],
+    ['2026-03-10T01:00:00Z', 'martin', 1000],
+  ];
+  const deps = await billing(contract, '2026-04-02T08:00:00Z', rows);
+  await issueStatement(deps, contract, '2026-03', 'marie');
+  await correctStatement(deps, contract, { statement: 'csi-001-2026-0001', amount: '-4.00', shop: null, reason: 'x', who: 'marie' });
+  const [own] = await issueCorrections(deps, contract, 'marie');
+  expect(own?.rebilling?.shops).toEqual([
+    { shop: 'dupont', weight: 3000, amount: '-3.00' },
+    { shop: 'martin', weight: 1000, amount: '-1.00' },
+  ]);
+  expect((await checkStatements(deps.catalog.db)).findings).toEqual([]);
 });

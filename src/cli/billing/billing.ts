@@ -4,22 +4,21 @@ import { Temporal } from 'temporal-polyfill';
 import { checkChain } from '../../billing/chain.ts';
 import { Ledger } from '../../billing/ledger.ts';
 import { ledgerRows } from '../../billing/ledger-rows.ts';
-import { isKnownShop, levels, requireKnown, requireOrder } from '../../billing/level.ts';
+import { levels, requireKnown, requireOrder } from '../../billing/level.ts';
 import { requireBegun } from '../../billing/month.ts';
 import { monthPeaks } from '../../billing/month-peaks.ts';
 import { type Catalog, openCatalog } from '../../catalog/open.ts';
 import type { Config } from '../../config/config.ts';
-import type { Separator } from '../../document/csv.ts';
+import { type Separator, separatorOf } from '../../document/csv.ts';
 import { LANGUAGES, type Language } from '../../document/wording.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../../errors.ts';
 import { action, type CliContext } from '../context.ts';
 import { parseInstant } from '../instant.ts';
 import { formatBytes, formatInstant, table } from '../output.ts';
-import { findShop } from '../shop.ts';
 import { registerCorrections } from './correct.ts';
 import { registerExplanation } from './explain.ts';
 import { registerForecast } from './forecast.ts';
-import { registerProof, zonesOf } from './prove.ts';
+import { knownInLedger, registerProof, zonesOf } from './prove.ts';
 import { registerStatements, separator } from './statement.ts';
 
 interface LevelOptions {
@@ -33,7 +32,7 @@ type Format = 'text' | 'json' | 'csv';
 interface PeaksOptions {
   readonly format: Format;
   readonly lang: Language;
-  readonly separator: Separator;
+  readonly separator?: Separator;
   readonly month?: string;
   readonly quarter?: string;
   readonly year?: string;
@@ -66,7 +65,7 @@ export function registerBilling(program: Command, context: CliContext): void {
         requireVault(config, options.vault);
         const at = options.at === undefined ? context.clock.now() : parseInstant(options.at, config.timezone);
         await using catalog = await openCatalog(config.stateDir);
-        if (options.shop !== undefined) await shopOfLedger(config, catalog, options.shop);
+        if (options.shop !== undefined) await knownInLedger(config, catalog, options.shop);
         if (options.at !== undefined) await requireKnown(catalog.db, at, context.clock.now());
         const unsettled = options.at === undefined ? await settle(context, config, catalog) : [];
         const shops = await levels(catalog, { at: options.at === undefined ? undefined : at, vault: options.vault, shop: options.shop });
@@ -109,7 +108,7 @@ export function registerBilling(program: Command, context: CliContext): void {
     .option('--year <YYYY>', 'calendar year instead')
     .addOption(formatOption())
     .addOption(new Option('--lang <language>', 'of the decimals in csv').choices(LANGUAGES).default('en'))
-    .option('--separator <character>', 'of csv: , or ;', separator, ',')
+    .option('--separator <character>', 'of csv: , or ; (without it the language’s: ; for fr)', separator)
     .addHelpText('after', PEAKS_HELP)
     .action(
       action(context, async (invocation, options: PeaksOptions) => {
@@ -123,9 +122,12 @@ export function registerBilling(program: Command, context: CliContext): void {
           timezone: config.timezone,
         });
         const when = (at: string): string => formatInstant(Temporal.Instant.from(at), config.timezone);
+        const isKnown = document.measured !== 'none';
+        const peak = (row: { readonly peakBytes: number; readonly at: string }): string[] =>
+          isKnown ? [formatBytes(row.peakBytes), when(row.at)] : ['not known', ''];
         const contracts = table(
           [{ title: 'contract' }, { title: 'vault' }, { title: 'peak', align: 'right' }, { title: 'at' }],
-          document.contracts.map((row) => [row.contract, row.vault, formatBytes(row.peakBytes), when(row.at)]),
+          document.contracts.map((row) => [row.contract, row.vault, ...peak(row)]),
           'no contract ran then',
         );
         const shops = table(
@@ -134,7 +136,7 @@ export function registerBilling(program: Command, context: CliContext): void {
             const share = row.shareAtContractPeakBytes === null ? 'no contract' : formatBytes(row.shareAtContractPeakBytes);
             return [row.shop, row.vault, formatBytes(row.peakBytes), when(row.at), share];
           }),
-          'nothing stored in this period',
+          isKnown ? 'nothing stored in this period' : 'of no shop anything is known then',
         );
         const { format, lang, separator: between } = options;
         if (document.measured !== 'whole' && !invocation.json) context.io.err(`${UNMEASURED[document.measured]}\n`);
@@ -144,7 +146,7 @@ export function registerBilling(program: Command, context: CliContext): void {
             format,
             document,
             () => `${contracts}\n\n${shops}`,
-            (csv) => csv.peaksCsv(document, lang, between),
+            (csv) => csv.peaksCsv(document, lang, between ?? separatorOf(lang)),
           ),
         };
       }),
@@ -171,7 +173,7 @@ export function registerBilling(program: Command, context: CliContext): void {
         requireOrder(from, to);
         await using catalog = await openCatalog(config.stateDir);
         const { vault, shop, limit } = options;
-        if (shop !== undefined) await shopOfLedger(config, catalog, shop);
+        if (shop !== undefined) await knownInLedger(config, catalog, shop);
         const rows = await ledgerRows(catalog, { vault, shop, from, to, limit });
         const chain = options.check ? await checkChain(catalog) : null;
         const broken = chain?.brokenAt ?? null;
@@ -230,7 +232,7 @@ of all of the time; its share is what it held at the instant of its contract's p
 Example:
   coffre billing peaks --month 2026-03
   coffre --json billing peaks --quarter 2026-Q1
-  coffre billing peaks --year 2026 --format csv --lang fr --separator ';' > pics.csv
+  coffre billing peaks --year 2026 --format csv --lang fr > pics.csv
 `;
 
 const UNMEASURED = {
@@ -265,11 +267,6 @@ function onePeriod({ month, quarter, year }: PeaksOptions): string {
 
 function requireVault(config: Config, name: string | undefined): void {
   if (name !== undefined && !config.vaults.has(name)) throw new CoffreError('E_UNKNOWN_VAULT', `no vault ${JSON.stringify(name)}`);
-}
-
-/** Throws E_UNKNOWN_SHOP for a name that is neither declared nor in the ledger; shops that are gone have rows. */
-export async function shopOfLedger(config: Config, catalog: Catalog, name: string): Promise<void> {
-  if (!(await isKnownShop(catalog.db, config, name))) findShop(config, name);
 }
 
 function positive(text: string): number {

@@ -3,13 +3,16 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { checkStatements } from '../../billing/check-statements.ts';
 import { waitingCorrections } from '../../billing/corrections.ts';
+import { type DuePeriod, duePeriods } from '../../billing/due-statements.ts';
 import { contractPeaks } from '../../billing/period-peaks.ts';
 import { type BillingDeps, documentOf, requireContract, statementRow } from '../../billing/statement-rows.ts';
 import type { Statement } from '../../billing/statement-schema.ts';
-import { monthsText } from '../../billing/statement-words.ts';
+import { isWeighed, monthsText } from '../../billing/statement-words.ts';
 import { draftCorrections, issueCorrections, issueStatement, pageOfStatements, readStatement } from '../../billing/statements.ts';
 import { openCatalog } from '../../catalog/open.ts';
-import type { Separator } from '../../document/csv.ts';
+import type { ContractConfig } from '../../config/config.ts';
+import { lateStart, lateStartText } from '../../config/late-start.ts';
+import { type Separator, separatorOf } from '../../document/csv.ts';
 import { LANGUAGES, type Language } from '../../document/wording.ts';
 import { asCoffreError, CoffreError } from '../../errors.ts';
 import { action, type CliContext } from '../context.ts';
@@ -29,13 +32,14 @@ interface StatementOptions extends PeriodOptions {
   readonly corrections?: boolean;
   readonly format: 'text' | 'json' | 'csv' | 'html';
   readonly lang: Language;
-  readonly separator: Separator;
+  readonly separator?: Separator;
   readonly issue?: boolean;
 }
 
 const STATEMENT_HELP = `
 The period is the one of the contract in which the month lies. Without --issue nothing is kept: the figures are those of the ledger and of
 the configuration as they are. With it the statement gets its number and stays as it is for ever; who asks again gets the same one.
+Contracts that are left out are named with the reason, and so are earlier periods that were due and have no statement.
 What is wrong with it later becomes a line of a later one: coffre billing correct. With --corrections it is about the corrections that
 wait for the next statement: a statement of nothing but them, for one contract or for all. A period before the ledger began has no peak
 that anybody knows: the statement says so, and bills the subscribed volume alone.
@@ -59,7 +63,7 @@ export function registerStatements(billing: Command, context: CliContext): void 
     .option('--corrections', 'of the corrections that wait, instead of a period')
     .addOption(new Option('--format <format>', 'how it is written').choices(['text', 'json', 'csv', 'html']).default('text'))
     .addOption(new Option('--lang <language>', 'of html, and of the decimals in csv').choices(LANGUAGES).default('en'))
-    .option('--separator <character>', 'of csv: , or ;', separator, ',')
+    .option('--separator <character>', 'of csv: , or ; (without it the language’s: ; for fr)', separator)
     .option('--issue', 'give it its number, for ever')
     .addHelpText('after', STATEMENT_HELP)
     .action(
@@ -82,8 +86,9 @@ export function registerStatements(billing: Command, context: CliContext): void 
         if (contracts.length === 0)
           throw new CoffreError('E_USAGE', 'no contracts are declared', { hint: 'declare them under contracts:' });
         const statements: Statement[] = [];
-        const failures: CoffreError[] = [];
-        const open: CoffreError[] = [];
+        const failures: { readonly contract: string; readonly error: CoffreError }[] = [];
+        const leftOut: { readonly contract: string; readonly error: CoffreError }[] = [];
+        const warnings: string[] = [];
         for (const contract of contracts) {
           try {
             if (month === null) {
@@ -91,23 +96,38 @@ export function registerStatements(billing: Command, context: CliContext): void 
               const found = await (options.issue ? issueCorrections(deps, contract, who) : draftCorrections(deps, contract));
               // of all contracts those of which something waits
               if (found.length === 0 && options.contract !== undefined)
-                throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`);
+                throw new CoffreError('E_USAGE', `no correction of ${contract.name} waits`, {
+                  hint: 'each is on a statement, or withdrawn: coffre billing statements lists them; coffre billing correct makes one',
+                });
               statements.push(...found);
-            } else if (options.issue) statements.push((await issueStatement(deps, contract, month, operatorName(context.io))).statement);
-            else statements.push(await readStatement(deps, contract, month));
-          } catch (error) {
-            const failure = asCoffreError(error);
-            // of all contracts, those that owe nothing for this month are left out; some have longer periods than others
-            if (options.contract === undefined && failure.code === 'E_STATEMENT_NONE') continue;
-            if (options.contract === undefined && failure.code === 'E_STATEMENT_OPEN') open.push(failure);
-            else failures.push(failure);
+            } else {
+              const isNew = async (): Promise<Statement> => {
+                if (!options.issue) return await readStatement(deps, contract, month);
+                return (await issueStatement(deps, contract, month, operatorName(context.io))).statement;
+              };
+              const statement = await isNew();
+              statements.push(statement);
+              warnings.push(...(await warningsOf(deps, contract, statement)));
+            }
+          } catch (thrown) {
+            const error = asCoffreError(thrown);
+            // of all contracts, those that owe nothing for this month, or not yet, are left out: some have longer periods than others
+            const isOther = options.contract === undefined && (error.code === 'E_STATEMENT_NONE' || error.code === 'E_STATEMENT_OPEN');
+            (isOther ? leftOut : failures).push({ contract: contract.name, error });
           }
         }
-        if (statements.length === 0) failures.push(...open);
-        const [failure] = failures;
-        if (failure && statements.length === 0) throw failure;
+        const first = failures[0] ?? (statements.length === 0 ? leftOut.find(({ error }) => error.code === 'E_STATEMENT_OPEN') : undefined);
+        const skipped = [...failures, ...leftOut]
+          .filter((one) => one !== first)
+          .map(({ contract, error }) => ({ contract, code: error.code, message: error.message }));
+        if (!invocation.json) {
+          for (const { contract, message } of skipped) context.io.err(`left out: ${contract}: ${message}\n`);
+          for (const warning of warnings) context.io.err(`WARNING: ${warning}\n`);
+        }
+        if (first && statements.length === 0) throw first.error;
         if (options.issue) await sayUntold(context, invocation, catalog);
-        return await printed(statements, options, failure ?? null);
+        const result = await printed(statements, options, first?.error ?? null);
+        return { ...result, document: { ...result.document, skipped, warnings } };
       }),
     );
 
@@ -118,11 +138,13 @@ export function registerStatements(billing: Command, context: CliContext): void 
     .option('--year <YYYY>', 'issued in this year', year)
     .option('--limit <rows>', 'at most so many', positive, 100)
     .option('--check', 'recompute the chain over all of them')
-    .addHelpText('after', '\nExample:\n  coffre billing statements --contract csi-001\n  coffre --json billing statements --check\n')
+    .option('--due', 'instead the periods that are due and have no statement, and until when they can have one')
+    .addHelpText('after', STATEMENTS_HELP)
     .action(
-      action(context, async (invocation, options: { contract?: string; year?: number; limit: number; check?: boolean }) => {
+      action(context, async (invocation, options: ListOptions) => {
         const config = invocation.config();
         await using catalog = await openCatalog(config.stateDir);
+        if (options.due) return await due({ catalog, clock: context.clock, config }, options);
         const rows = await pageOfStatements(catalog.db, options);
         // one that is not declared any more has statements still
         if (options.contract !== undefined && rows.length === 0) requireContract(config, options.contract);
@@ -165,6 +187,54 @@ export function registerStatements(billing: Command, context: CliContext): void 
     );
 }
 
+const STATEMENTS_HELP = `
+--due lists periods that are due, whose time has come, and of which no statement was issued: six months after their end nothing of them
+can be issued any more. What was over before the ledger began is not among them.
+
+Example:
+  coffre billing statements --contract csi-001
+  coffre billing statements --due
+  coffre --json billing statements --check
+`;
+
+interface ListOptions {
+  readonly contract?: string;
+  readonly year?: number;
+  readonly limit: number;
+  readonly check?: boolean;
+  readonly due?: boolean;
+}
+
+async function due(
+  deps: Pick<BillingDeps, 'catalog' | 'clock' | 'config'>,
+  { check, contract, year: issuedIn }: ListOptions,
+): Promise<Result> {
+  if (check || issuedIn !== undefined) throw new CoffreError('E_USAGE', '--due lists what was not issued: it goes with --contract alone');
+  const contracts = contract === undefined ? [...deps.config.contracts.values()] : [requireContract(deps.config, contract)];
+  const found: DuePeriod[] = [];
+  for (const one of contracts) found.push(...(await duePeriods(deps, one)));
+  return {
+    document: { due: found },
+    text: table(
+      ['contract', 'from', 'to', 'can be issued until'].map((title) => ({ title })),
+      found.map((one) => [one.contract, one.from, one.to, one.until]),
+      'nothing that is due waits for a statement',
+    ),
+  };
+}
+
+/** What whoever looks at a statement, or issues it, should know of its contract beside it. */
+async function warningsOf(deps: BillingDeps, contract: ContractConfig, { period }: Statement): Promise<string[]> {
+  const { name } = contract;
+  if (period === null) return [];
+  const gaps = (await duePeriods(deps, contract, period.from)).map(
+    ({ from, to, until }) =>
+      `${name}: ${from} to ${to} was due before and has no statement; it can be issued until ${until}: coffre billing statement --contract ${name} --month ${from.slice(0, 7)} --issue`,
+  );
+  const late = lateStart(contract);
+  return late?.from === period.from ? [`${name}: start ${lateStartText(contract, late)}`, ...gaps] : gaps;
+}
+
 export const hasPeriod = ({ month, quarter, year: whole }: PeriodOptions): boolean => (month ?? quarter ?? whole) !== undefined;
 
 /** First month of what was asked for. Throws E_USAGE. */
@@ -202,7 +272,7 @@ export async function printed(statements: readonly Statement[], options: Stateme
       return { document, text: JSON.stringify(document, null, 2), ...failed };
     case 'csv': {
       const { statementsCsv } = await import('../../billing/statement-csv.ts');
-      return { document, text: statementsCsv(statements, options.lang, options.separator), ...failed };
+      return { document, text: statementsCsv(statements, options.lang, options.separator ?? separatorOf(options.lang)), ...failed };
     }
     case 'html': {
       const { statementsHtml } = await import('../../billing/statement-html.ts');
@@ -267,13 +337,10 @@ function described(statement: Statement): string {
       : [
           '',
           table(
-            [{ title: 'shop' }, { title: measured === null ? '' : `by ${rebilling.by}`, ...right }, { title: 'amount', ...right }],
-            rebilling.shops.map((row) => [
-              row.shop,
-              rebilling.by === 'flat' || measured === null ? '' : String(row.weight),
-              amount(row.amount),
-            ]),
+            [{ title: 'shop' }, { title: isWeighed(rebilling) ? `by ${rebilling.by}` : '', ...right }, { title: 'amount', ...right }],
+            rebilling.shops.map((row) => [row.shop, isWeighed(rebilling) ? String(row.weight) : '', amount(row.amount)]),
           ),
+          ...divided(statement),
         ]),
     ...notices.map(({ code, day }) => {
       if (code === 'index-unknown') return `the index of ${day} is not known: the price before goes on, and nothing can be issued`;
@@ -281,6 +348,13 @@ function described(statement: Statement): string {
       return `nothing was measured through ${day}: what was held by then is not known`;
     }),
   ].join('\n');
+}
+
+/** How it was divided, where no weights say it. */
+function divided({ kind, rebilling, terms }: Statement): string[] {
+  if (kind === 'correction') return ['divided as the corrected statement was, or to the shop that the correction names'];
+  if (rebilling === null || rebilling.by === 'flat' || isWeighed(rebilling)) return [];
+  return [`nothing measured ${terms.paid === 'advance' ? 'before' : 'in'} the period: equally`];
 }
 
 function verdict({ findings, head, statements }: Awaited<ReturnType<typeof checkStatements>>): string {
