@@ -49,6 +49,8 @@ export interface Explanation {
   readonly contract: string;
   readonly vault: string;
   readonly peakBytes: number;
+  /** false: nothing was measured by then, and the peak's 0 is not known to be one; `limits` says why. */
+  readonly measured: boolean;
   readonly at: string;
   readonly purposes: readonly { readonly purpose: Purpose; readonly bytes: number; readonly objects: number; readonly means: string }[];
   /** By their bytes, largest first. */
@@ -137,7 +139,7 @@ export async function explainPeak(catalog: Catalog, request: ExplainRequest): Pr
   const scope = scopeOf(contract);
   const covers = (name: string): boolean => scope.covers(name) && (shop === null || name === shop);
   if (shop !== null && !peaks.shops.some((one) => one.shop === shop))
-    throw new CoffreError('E_UNKNOWN_SHOP', `${shop} held nothing in ${contract.vault} in ${month}`);
+    throw new CoffreError('E_UNKNOWN_SHOP', `shop ${JSON.stringify(shop)} held nothing in ${contract.vault} in ${month}`);
   const live = (await liveAt(db, contract.vault, covers, at)).filter(({ bytes }) => bytes !== 0);
   const known = await knownObjects(db, contract.vault, live);
   const users = await usersOf(db, [...known.values()]);
@@ -195,7 +197,7 @@ export async function explainPeak(catalog: Catalog, request: ExplainRequest): Pr
     ...LIMITS,
   ];
   return {
-    ...{ month, contract: contract.name, vault: contract.vault, peakBytes, at: text(at) as string },
+    ...{ month, contract: contract.name, vault: contract.vault, peakBytes, measured: unknown === null, at: text(at) as string },
     purposes: [...purposes].map(([purpose, one]) => ({ purpose, ...one, means: PURPOSES[purpose] })).sort((a, b) => b.bytes - a.bytes),
     shops: [...shops].map(([name, one]) => ({ shop: name, ...one })).sort((a, b) => b.bytes - a.bytes || (a.shop < b.shop ? -1 : 1)),
     ...{ objects: largest, instead, limits },

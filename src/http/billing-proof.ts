@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { PURPOSES, type Purpose, windowsOf } from '../billing/explain.ts';
 import { explainPeakInThread } from '../billing/in-thread.ts';
+import { isKnownShop } from '../billing/level.ts';
 import { requireBegun } from '../billing/month.ts';
 import { runningIn } from '../billing/period.ts';
 import type { ContractConfig } from '../config/config.ts';
@@ -10,7 +11,7 @@ import { CoffreError } from '../errors.ts';
 import type { Service } from '../schedule/service.ts';
 import { tagged } from './billing.ts';
 import { bytes, instant, shopName } from './fields.ts';
-import { BILLING } from './principal.ts';
+import { BILLING, unknownShop } from './principal.ts';
 import type { Api } from './routes.ts';
 
 const period = z
@@ -34,6 +35,7 @@ const check = z.object({
 
 const explanation = z.object({
   ...{ month: z.string(), contract: z.string(), vault: z.string(), peakBytes: bytes, at: instant },
+  measured: z.boolean().describe('false: nothing was measured by then, and a peak of 0 is not known to be one'),
   purposes: z.array(z.object({ purpose, bytes: z.int(), objects: z.int(), means: z.string() })),
   shops: z.array(z.object({ shop: z.string(), bytes: z.int(), purposes: z.partialRecord(purpose, z.int()) })),
   objects: z
@@ -125,6 +127,7 @@ export function registerProof(api: Api, service: Service): void {
       const explained: z.infer<typeof explanation>[] = [];
       const all = chosen(service, query.contract);
       begun(service, month, all);
+      if (shop !== null && !(await isKnownShop(service.catalog.db, service.config, shop))) throw unknownShop();
       for (const contract of query.contract === undefined ? runningIn(all, month) : all) {
         if (shop !== null && contract.shops !== null && !contract.shops.includes(shop)) continue;
         const request = { month, contract, shop, plans: windowsOf(service.config), windowMs };

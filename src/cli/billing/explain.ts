@@ -10,8 +10,7 @@ import { parseDuration } from '../../config/quantity.ts';
 import { CoffreError } from '../../errors.ts';
 import { action, type CliContext } from '../context.ts';
 import { formatBytes, formatInstant, table } from '../output.ts';
-import { knownShop } from '../shop.ts';
-import { chosenContracts, zonesOf } from './prove.ts';
+import { chosenContracts, knownInLedger, zonesOf } from './prove.ts';
 
 const HELP = `
 Says which objects made up each contract's peak: those of snapshots within their window, those that were locked although
@@ -53,7 +52,7 @@ export function registerExplanation(billing: Command, context: CliContext): void
         const chosen = options.contract === undefined ? runningIn(all, options.month) : all;
         await using catalog = await openCatalog(config.stateDir);
         const contracts = chosen.filter((one) => options.shop === undefined || (one.shops?.includes(options.shop) ?? true));
-        if (options.shop !== undefined && contracts.length === 0) await knownShop(config, catalog, options.shop);
+        if (options.shop !== undefined) await knownInLedger(config, catalog, options.shop);
         const explained: Explanation[] = [];
         for (const contract of contracts) {
           const shop = options.shop ?? null;
@@ -68,11 +67,13 @@ export function registerExplanation(billing: Command, context: CliContext): void
 }
 
 function describe(
-  { at, contract, instead, limits, objects, peakBytes, purposes, shops, vault }: Explanation,
+  { at, contract, instead, limits, measured, objects, peakBytes, purposes, shops, vault }: Explanation,
   { timezone }: Config,
 ): string {
   const when = formatInstant(Temporal.Instant.from(at), timezone);
   const right = { align: 'right' } as const;
+  // a 0 that nobody measured is no 0
+  if (!measured) return [`${contract}: the peak in ${vault} is not known: ${limits[0]}`, ...limits.slice(1)].join('\n\n');
   return [
     `${contract}: ${formatBytes(peakBytes)} (${peakBytes} bytes) in ${vault} at ${when}`,
     table(

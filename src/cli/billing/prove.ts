@@ -1,14 +1,16 @@
 // `coffre billing prove`: chain, anchors, statements, the vaults' locked checkpoints and their own listing, against each other.
 import type { Command } from 'commander';
 import { type ProofResult, proveInVaults } from '../../backup/prove-billing.ts';
+import { isKnownShop } from '../../billing/level.ts';
 import { requireBegun } from '../../billing/month.ts';
 import { prepareProof } from '../../billing/prepare-proof.ts';
 import { countFindings } from '../../billing/prove-ledger.ts';
-import { openCatalog } from '../../catalog/open.ts';
+import { type Catalog, openCatalog } from '../../catalog/open.ts';
 import type { Config, ContractConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
 import { action, type CliContext } from '../context.ts';
 import { table } from '../output.ts';
+import { findShop } from '../shop.ts';
 
 const HELP = `
 Computes the hash chain of the whole ledger again, and compares it with the anchors of each day, with the packed days from
@@ -60,6 +62,11 @@ export function chosenContracts({ contracts, file }: Config, name: string | unde
   const contract = contracts.get(name);
   if (!contract) throw new CoffreError('E_UNKNOWN_CONTRACT', `no contract ${JSON.stringify(name)} in ${file}`);
   return [contract];
+}
+
+/** Throws E_UNKNOWN_SHOP for a name that is neither declared nor in the ledger; shops that are gone have rows. */
+export async function knownInLedger(config: Config, catalog: Catalog, name: string): Promise<void> {
+  if (!(await isKnownShop(catalog.db, config, name))) findShop(config, name);
 }
 
 function proofFailure({ checks }: ProofResult): CoffreError | null {
