@@ -54,7 +54,7 @@ export interface RateRow extends RatesOf {
   readonly ms: number;
 }
 
-/** Kept of each shop, source, host and kind; the estimate looks at no more. */
+/** Kept of each phase of each shop, source, host and kind; the estimate looks at no more. */
 export const RATES_KEPT = 20;
 
 /** The name under which what was measured on a machine is kept: `local`, or the address of an SSH host. */
@@ -80,25 +80,30 @@ export async function recordRates(catalog: Catalog, clock: Clock, of: RatesOf, p
         })),
       )
       .execute();
-    const ends = await tx
-      .selectFrom('restoreRates')
-      .select('at')
-      .distinct()
-      .where('host', '=', host)
-      .where('shop', '=', shop)
-      .where('source', '=', source)
-      .where('kind', '=', kind)
-      .orderBy('at', 'desc')
-      .limit(RATES_KEPT)
-      .execute();
-    await tx
-      .deleteFrom('restoreRates')
-      .where('host', '=', host)
-      .where('shop', '=', shop)
-      .where('source', '=', source)
-      .where('kind', '=', kind)
-      .where('at', '<', ends.at(-1)?.at ?? at)
-      .execute();
+    // of each phase: a restore that measured a few does not push out what others measured of the rest
+    for (const phase of new Set(phases.map((one) => one.phase))) {
+      const ends = await tx
+        .selectFrom('restoreRates')
+        .select('at')
+        .distinct()
+        .where('host', '=', host)
+        .where('shop', '=', shop)
+        .where('source', '=', source)
+        .where('kind', '=', kind)
+        .where('phase', '=', phase)
+        .orderBy('at', 'desc')
+        .limit(RATES_KEPT)
+        .execute();
+      await tx
+        .deleteFrom('restoreRates')
+        .where('host', '=', host)
+        .where('shop', '=', shop)
+        .where('source', '=', source)
+        .where('kind', '=', kind)
+        .where('phase', '=', phase)
+        .where('at', '<', ends.at(-1)?.at ?? at)
+        .execute();
+    }
   });
 }
 

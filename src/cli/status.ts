@@ -193,7 +193,9 @@ function describe(statuses: readonly ToldStatus[], timezone: string, daemon: Dae
 function age(status: ToldStatus, source: string): string {
   const own = status.sources.find((candidate) => candidate.source === source);
   if (!own) return '-';
-  return own.newestGood ? `${formatDuration(own.newestGood.ageMs)} ago` : 'NONE';
+  if (own.newestGood) return `${formatDuration(own.newestGood.ageMs)} ago`;
+  // a daemon of before does not tell
+  return own.restorable ? `${formatDuration(own.restorable.ageMs)} ago, in ${own.restorable.vaults.join(', ')} alone` : 'NONE';
 }
 
 /** From what restores and drills measured, against the plan's target. */

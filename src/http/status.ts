@@ -26,6 +26,10 @@ export const statusDocument = z.object({
       newestGood: z
         .object({ id: z.string(), asOf: instant, ageMs: z.int(), vaults: z.array(z.string()), lockedUntil: instant.nullable() })
         .nullable(),
+      restorable: z
+        .object({ id: z.string(), asOf: instant, ageMs: z.int(), vaults: z.array(z.string()) })
+        .nullable()
+        .describe('where none is good: the newest that some vault has whole and undamaged'),
       lastRun: z.object({ state: z.string(), startedAt: instant, error: z.string().nullable() }).nullable(),
       nextRun: instant.nullable(),
       dueSince: instant.nullable(),

@@ -45,6 +45,16 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
   );
 }
 
+/** Vaults whose copy was not found damaged. */
+export const soundVaults = ({ copies }: Pick<SnapshotWithCopies, 'copies'>): readonly string[] =>
+  copies.filter((copy) => copy.verifyError === null).map((copy) => copy.vault);
+
+/** The newest whole backup of a source that a restore would find undamaged in some vault; null: there is none. `snapshots`: of one shop. */
+export function restorable(snapshots: readonly SnapshotWithCopies[], source: SourceKind): SnapshotWithCopies | null {
+  const whole = snapshots.filter((one) => one.source === source && isBackup(one) && one.complete === 1 && soundVaults(one).length > 0);
+  return whole.reduce<SnapshotWithCopies | null>((a, b) => (a === null || b.asOf > a.asOf ? b : a), null);
+}
+
 /** Newer ones of the same source, up to `at`, that were not chosen: whoever restores must know of them. Newest first. */
 export function passedOver(
   snapshots: readonly SnapshotWithCopies[],

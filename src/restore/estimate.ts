@@ -117,12 +117,15 @@ export function estimateRestore(rates: readonly RateRow[], subject: EstimateSubj
   if (subject.inPlace) {
     for (const phase of ['safety', 'finish'] as const) {
       const parts = subject.sources.flatMap((source) => estimatePhase(rates, subject, source, phase) ?? []);
-      if (parts.length === 0) notIncluded.push(phase);
-      for (const part of parts) {
-        phases.push(part);
-        const before = whole;
-        whole = ranged((pick) => pick(before) + pick(part));
+      // measured once for the whole shop, under one of its sources: of several the longest, they are not added
+      const [part] = parts.sort((a, b) => b.expectedMs - a.expectedMs);
+      if (part === undefined) {
+        notIncluded.push(phase);
+        continue;
       }
+      phases.push(part);
+      const before = whole;
+      whole = ranged((pick) => pick(before) + pick(part));
     }
   }
   return { ...whole, vault: subject.vault, sources, phases, combined, notIncluded };

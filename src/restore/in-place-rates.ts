@@ -17,7 +17,7 @@ async function readMost(catalog: Catalog, snapshot: string, readBytes: number): 
 
 /**
  * Keeps them; nothing of one that was rolled back or that went on with another call's work. `safetyMs`: what the safety snapshot took; null:
- * none was taken. What is the whole shop's is kept with its first source.
+ * none was taken. What is the whole shop's is kept with its first source, however little was read: it costs the same whatever the size.
  */
 export async function recordInPlaceRates(
   catalog: Catalog,
@@ -33,8 +33,8 @@ export async function recordInPlaceRates(
     return safetyMs === null ? [finish] : [finish, { phase: 'safety', vault: null, bytes, ms: safetyMs }];
   };
   for (const [at, { source, phases, readBytes, snapshot }] of restored.entries()) {
-    if (phases.length === 0 || !(await readMost(catalog, snapshot, readBytes))) continue;
+    const own = phases.length > 0 && (await readMost(catalog, snapshot, readBytes)) ? phases : [];
     const of = { host: rateHost(shop.host), shop: shop.name, source: source as SourceKind, kind: 'restore' as const, runId };
-    await recordRates(catalog, clock, { ...of, beside: restored.length > 1 }, [...phases, ...(at === 0 ? ofShop(readBytes) : [])]);
+    await recordRates(catalog, clock, { ...of, beside: restored.length > 1 }, [...own, ...(at === 0 ? ofShop(readBytes) : [])]);
   }
 }

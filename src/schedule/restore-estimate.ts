@@ -5,6 +5,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { rateHost, ratesNear } from '../catalog/rates.ts';
 import { isBackup, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
+import { restorable, soundVaults } from '../restore/choose.ts';
 import {
   type Estimate,
   type EstimateSubject,
@@ -22,7 +23,7 @@ export interface RestoreEstimate {
   readonly shop: string;
   readonly targetMs: number;
   readonly calendar: 'business' | '24x7';
-  /** The snapshots that it is of: the newest good ones. */
+  /** The snapshots that it is of: the newest good ones; of a source without any the newest that some vault has whole and undamaged. */
   readonly snapshots: readonly {
     readonly source: string;
     readonly id: string;
@@ -37,7 +38,7 @@ export interface RestoreEstimate {
   readonly fit: Fit | null;
 }
 
-/** From the newest good snapshots in `snapshots`, which are the shop's. */
+/** Of what is to be restored of `snapshots`, which are the shop's. */
 export async function readEstimate(
   config: Config,
   catalog: Catalog,
@@ -46,7 +47,7 @@ export async function readEstimate(
   nowMs: number,
 ): Promise<RestoreEstimate> {
   const { rto } = shop.plan;
-  const chosen = newestGood(shop, snapshots);
+  const chosen = chosenOf(shop, snapshots);
   const base = {
     ...{ shop: shop.name, targetMs: rto.targetMs, calendar: rto.calendar },
     snapshots: chosen.map(({ source, id, plainBytes, storedBytes }) => ({ source, id, plainBytes, storedBytes })),
@@ -73,30 +74,32 @@ export async function readEstimateWithAdvice(
 ): Promise<RestoreEstimate & { readonly advice: readonly Advice[] }> {
   const snapshots = await listSnapshots(catalog, shop.name);
   const told = await readEstimate(config, catalog, shop, snapshots, nowMs);
-  const chosen = newestGood(shop, snapshots);
+  const chosen = chosenOf(shop, snapshots);
   const subject = subjectOf(config, shop, chosen);
   if (subject === null || told.estimate === null) return { ...told, advice: [] };
   const database = chosen.find(({ source }) => source === 'database');
   const leftOut = shop.database?.profile === 'prestashop-ephemeral';
   const facts = {
-    vaults: shop.vaults.filter((vault) => chosen.every(({ copies }) => copies.some((copy) => copy.vault === vault))),
+    vaults: shop.vaults.filter((vault) => chosen.every((one) => soundVaults(one).includes(vault))),
     processors: availableParallelism(),
     tables: database === undefined || leftOut ? [] : await largeTables(catalog, database.id),
   };
   return { ...told, advice: adviseOn(await ratesNear(catalog, subject), subject, told.estimate, facts) };
 }
 
-/** Of what is restored into a shop: its database and files. */
-function newestGood(shop: ShopConfig, snapshots: readonly SnapshotWithCopies[]): readonly SnapshotWithCopies[] {
+/** Of what is restored into a shop, its database and files: the newest good ones, where none is good what a restore would take. */
+function chosenOf(shop: ShopConfig, snapshots: readonly SnapshotWithCopies[]): readonly SnapshotWithCopies[] {
   const declared = [...(shop.files ? (['files'] as const) : []), ...(shop.database ? (['database'] as const) : [])];
-  return declared.flatMap((source) => snapshots.find((one) => one.source === source && one.good && isBackup(one)) ?? []);
+  return declared.flatMap(
+    (source) => snapshots.find((one) => one.source === source && one.good && isBackup(one)) ?? restorable(snapshots, source) ?? [],
+  );
 }
 
 /** Null: nothing can be restored whole. */
 function subjectOf(config: Config, shop: ShopConfig, chosen: readonly SnapshotWithCopies[]): EstimateSubject | null {
   const declared = Number(shop.files !== null) + Number(shop.database !== null);
   if (chosen.length === 0 || chosen.length < declared) return null;
-  const vault = vaultOrder(config, shop, null).find(({ name }) => chosen.every(({ copies }) => copies.some((copy) => copy.vault === name)));
+  const vault = vaultOrder(config, shop, null).find(({ name }) => chosen.every((one) => soundVaults(one).includes(name)));
   if (vault === undefined) return null;
   const sources = chosen.map(({ source, plainBytes, storedBytes, counts }) => {
     const { files = 0 } = JSON.parse(counts) as { readonly files?: number };

@@ -2,6 +2,7 @@
 import { type RunRow, wasStopped } from '../catalog/runs.ts';
 import { isBackup, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import type { ShopConfig } from '../config/config.ts';
+import { restorable, soundVaults } from '../restore/choose.ts';
 import type { Consistency, SourceKind } from '../source/source.ts';
 import { type Alarm, raise } from './alarm.ts';
 import { backupRules, type StartRules } from './start.ts';
@@ -34,6 +35,8 @@ export interface SourceStatus {
     readonly vaults: readonly string[];
     readonly lockedUntil: string | null;
   } | null;
+  /** Where there is no good one: the newest that some vault has whole and undamaged, and in which it is so. */
+  readonly restorable: { readonly id: string; readonly asOf: string; readonly ageMs: number; readonly vaults: readonly string[] } | null;
   readonly lastRun: { readonly state: string; readonly startedAt: string; readonly error: string | null } | null;
   readonly nextRun: string | null;
   /** When the newest good one must be from, at the latest; null: nothing is scheduled. */
@@ -58,8 +61,16 @@ export function sourceStatus(facts: SourceFacts, source: SourceKind, red: Alarm[
   const rules = rulesOf(facts, source);
   const dueSinceMs = expressions.length === 0 ? nowMs - GRACE_MS - UNSCHEDULED_MS[source] : lastDue(expressions, rules, nowMs - GRACE_MS);
   const retry = `coffre backup ${shop.name} --source ${source}`;
+  const restores = good ? null : restorable(own, source);
   const others = ` (there are some that are not good: coffre snapshots ${shop.name})`;
-  if (!good) raise(red, 'snapshot', { source }, `${source}: no good snapshot${own.length > 0 ? others : ''}; ${retry} takes one`);
+  if (restores)
+    raise(
+      red,
+      'snapshot',
+      { source },
+      `${source}: no good snapshot, but that of ${text(restores.asOf, facts.timezone)} is restorable from ${soundVaults(restores).join(', ')}${mending(facts, restores)}; ${retry} takes a new one`,
+    );
+  else if (!good) raise(red, 'snapshot', { source }, `${source}: no good snapshot${own.length > 0 ? others : ''}; ${retry} takes one`);
   else if (dueSinceMs !== null && good.asOf < dueSinceMs)
     raise(
       red,
@@ -109,10 +120,20 @@ export function sourceStatus(facts: SourceFacts, source: SourceKind, red: Alarm[
       vaults: good.copies.map((copy) => copy.vault),
       lockedUntil: lock === null ? null : text(lock, facts.timezone),
     },
+    restorable: restores && {
+      ...{ id: restores.id, asOf: text(restores.asOf, facts.timezone), ageMs: Math.max(0, nowMs - restores.asOf) },
+      vaults: soundVaults(restores),
+    },
     lastRun: run && { state: run.state, startedAt: text(run.startedAt, facts.timezone), error: run.errorCode },
     nextRun: next === null ? null : text(next, facts.timezone),
     dueSince: dueSinceMs === null ? null : text(dueSinceMs, facts.timezone),
   };
+}
+
+/** What brings it back into the vaults that lack it; empty: no catch-up would. */
+function mending({ lacking, shop }: SourceFacts, { id }: SnapshotWithCopies): string {
+  const vaults = lacking.gaps.filter((gap) => gap.snapshot.id === id).map(({ vault }) => vault);
+  return vaults.length === 0 ? '' : `; coffre catch-up ${shop.name} mends ${[...new Set(vaults)].join(', ')}`;
 }
 
 /** Degraded then: a catch-up has mended it since, or is said to be what will. */

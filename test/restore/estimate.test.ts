@@ -220,6 +220,11 @@ describe('the estimate', () => {
     const rates = [...measured(files), ...rowsOf([{ phase: 'finish', vault: null, bytes: GB, ms: 700 }])];
     const found = estimateRestore(rates, subject(4 * GB, { inPlace: true }));
     expect(found).toMatchObject({ expectedMs: 16_700, notIncluded: ['safety'] });
+    // measured once under each source: still one swap
+    const swaps = rowsOf([{ phase: 'finish', vault: null, bytes: GB, ms: 500 }]).map((row) => ({ ...row, source: 'database' as const }));
+    const twice = [...rates, ...measured(database, { source: 'database' }), ...swaps];
+    const whole = estimateRestore(twice, subject(0, { inPlace: true, sources: both }));
+    expect(whole?.phases.map(({ phase, expectedMs }) => [phase, expectedMs])).toEqual([['finish', 700]]);
   });
 });
 

@@ -86,6 +86,17 @@ test('a young one that was taken before a restore in place - is not the newest g
   expect(shopStatus(facts({ snapshots: [safety] })).red.join()).toContain('files: no good snapshot;');
 });
 
+test('one vault damaged, the other whole - red, with what is restorable from where and what mends it', () => {
+  const [copy, other] = snapshot(NOW - 9 * HOUR).copies as [SnapshotWithCopies['copies'][number], SnapshotWithCopies['copies'][number]];
+  const damaged = snapshot(NOW - 9 * HOUR, { good: false, copies: [{ ...copy, verifyError: 'E_OBJECT_MISSING' }, other] });
+  const lacking = { gaps: [{ snapshot: damaged, vault: 'nas', damage: 'E_OBJECT_MISSING' } as Gap], reasons: [] };
+  const status = shopStatus(facts({ snapshots: [damaged], lacking }));
+  expect(status.sources[0]).toMatchObject({ newestGood: null, restorable: { id: damaged.id, ageMs: 9 * HOUR, vaults: ['offsite'] } });
+  expect(status.red.join('\n')).toMatch(/no good snapshot, but that of .* is restorable from offsite; coffre catch-up dupont mends nas;/);
+  const nowhere = snapshot(NOW - 9 * HOUR, { good: false, copies: [{ ...copy, verifyError: 'E_OBJECT_MISSING' }] });
+  expect(shopStatus(facts({ snapshots: [nowhere] })).sources[0]?.restorable).toBeNull();
+});
+
 describe('restore requests', () => {
   const clock = (state: 'running' | 'paused' | 'broken', leftMs: number) => ({ deadline: NOW + leftMs, leftMs, state });
   const one = (more: object) =>

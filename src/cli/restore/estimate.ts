@@ -21,13 +21,14 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 const TABLES_NAMED = 5;
 /** What else would anybody think who has restored in place already. */
-const TOO_LITTLE = 'a restore in place that found most of the shop as it should be read too little to measure that; a drill reads all of it';
+const TOO_LITTLE =
+  'a restore in place that found most of the shop as it should be read too little to measure that; a drill reads all of it';
 
 export function registerEstimate(program: Command, context: CliContext): void {
   program
     .command('estimate')
     .description('how long a restore would take, from what restores and drills measured; exit status 1 when the plan promises less')
-    .argument('<shop>', 'shop whose newest good snapshots would be restored')
+    .argument('<shop>', 'shop whose newest good snapshots would be restored (where none is good, the newest whole ones)')
     .addHelpText('after', '\nExample:\n  coffre estimate dupont\n  coffre --json estimate dupont\n')
     .action(
       action(context, async (invocation, shopName: string) => {
@@ -67,7 +68,9 @@ export function describeEstimate(document: EstimateDocument): string {
   if (estimate === null) {
     const missing = document.notMeasured.map(({ source, phase }) => `${source}: ${NAMES[phase]}`);
     const why =
-      missing.length > 0 ? `never measured: ${missing.join('; ')}\n${TOO_LITTLE}` : 'there is no snapshot of each source in one vault';
+      missing.length > 0
+        ? `never measured: ${missing.join('; ')}\n${TOO_LITTLE}`
+        : 'no vault has a whole, undamaged snapshot of each source';
     return `not known, the plan promises ${promise}\n${why}`;
   }
   const verdict = { yes: 'within', tight: 'within, but at its slowest not,', no: 'LONGER than' }[fit ?? 'no'];

@@ -1,19 +1,17 @@
 // What a drill says that it read: only what came whole out of its vault with the hash that the manifest names.
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, readFileSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import type { FilesystemVaultConfig } from '../../../src/config/config.ts';
 import type { NamedObject } from '../../../src/restore/drill/evidence.ts';
 import { Witness } from '../../../src/restore/drill/witness.ts';
 import { FilesystemVault } from '../../../src/vault/filesystem.ts';
-
-const dir = mkdtempSync(join(tmpdir(), 'coffre-witness-'));
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+import { tempDir } from '../../temp-dir.ts';
 
 test('each object - read, altered by a byte, cut short, missing, left half-way, never asked for', async () => {
+  const dir = await tempDir();
   const vault = new FilesystemVault({ name: 'nas', path: dir } as FilesystemVaultConfig, systemClock);
   await vault.initialise();
   const named: NamedObject[] = [];
