@@ -68,6 +68,30 @@ test('the newest statement is removed with its audit - the checkpoint names it; 
   expect(before.openings.map(({ shop }) => shop)).toContain('dupont');
 
   const raw = new DatabaseSync(join(dir, 'state', 'catalog.db'));
+  // the newest row, of the checkpoint's own object, which no checkpoint knows; as if its number had never been given
+  raw.exec('drop trigger "ledgerNoDelete"; create table "kept" as select * from "ledger" order by "id" desc limit 1');
+  raw.exec(
+    `delete from "ledger" where "id" = (select "id" from "kept"); update "sqlite_sequence" set "seq" = "seq" - 1 where "name" = 'ledger'`,
+  );
+  const cut = await run('billing', 'prove', '--month', month(1));
+  expect([cut.status, cut.json.error.code]).toEqual([6, 'E_LEDGER_ALTERED']);
+  const said = (cut.json.checks as { name: string; outcome: string; detail: string; findings: string[] }[]).filter(
+    ({ name, outcome }) => outcome === 'broken' || name === 'store',
+  );
+  expect(said).toMatchObject([
+    {
+      name: 'objects',
+      outcome: 'broken',
+      findings: [expect.stringMatching(/^nas: _coffre\/state\/.*the ledger has no row of it: it was removed$/)],
+    },
+    {
+      name: 'store',
+      outcome: 'broken',
+      findings: [expect.stringMatching(/^csi: _coffre\/state\/.*no row of the ledger has it: it was removed$/)],
+    },
+    { name: 'store', outcome: 'unchecked', detail: expect.stringMatching(/^csi: the peak of the period is not known: /) },
+  ]);
+  raw.exec('insert into "ledger" select * from "kept"; drop table "kept"');
   raw.exec(`drop trigger "statementsNoDelete"; delete from "statements"; delete from "audit" where "what" = 'billing statement issue'`);
   raw.close();
   const forged = await run('billing', 'prove', '--month', month(0));
