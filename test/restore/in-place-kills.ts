@@ -21,15 +21,29 @@ export interface UnitRun {
   readonly answer: RestoreEvent | null;
 }
 
-/** The unit's process as the tree's owner, killed at the effect of that number; 0: not at all. */
-export async function runUnit({ world }: InPlaceSetting, request: InPlaceRequest, killAt: number): Promise<UnitRun> {
+/**
+ * The unit's process as the tree's owner, killed (or told to stop) at the effect of that number, or at the first whose name begins so; 0: not at
+ * all.
+ */
+export async function runUnit(
+  { world }: InPlaceSetting,
+  request: InPlaceRequest,
+  killAt: number | string,
+  signalled: 'SIGKILL' | 'SIGINT' = 'SIGKILL',
+): Promise<UnitRun> {
   const said = join(world.dir, 'effects');
   writeFileSync(said, '');
   chmodSync(said, 0o666);
   const command = [MAIN, '--config', world.configFile, 'restore-unit', `0-${process.pid}-0`, '--as-owner', JSON.stringify(request)];
   const unit = spawn('setpriv', [...BECOME, process.execPath, ...command], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: `--import=${PRELOAD}`, COFFRE_TEST_KILL: String(killAt), COFFRE_TEST_KILL_FILE: said },
+    env: {
+      ...process.env,
+      NODE_OPTIONS: `--import=${PRELOAD}`,
+      COFFRE_TEST_KILL: String(killAt),
+      COFFRE_TEST_KILL_BY: signalled,
+      COFFRE_TEST_KILL_FILE: said,
+    },
   });
   let out = '';
   let err = '';

@@ -14,6 +14,12 @@ import { makeWorld, type World, type WorldOptions } from '../world/world.ts';
 /** Nobody's on any machine that we know of. */
 export const OWNER = 61_241;
 export const VERSION = '8.1.2';
+/** As PrestaShop installs them: closing then changes values, and no count of rows. */
+const OPEN = [
+  { name: 'PS_SHOP_ENABLE', value: '1' },
+  { name: 'PS_MAINTENANCE_IP', value: '' },
+  { name: 'PS_MAINTENANCE_ALLOW_ADMINS', value: '1' },
+];
 const ACCOUNT = { user: 'dupont_user', password: 'pw-of-the-shop' };
 
 /** All is in a folder; the store that is declared beside it is never asked. */
@@ -36,6 +42,8 @@ export interface InPlaceSetting {
   become(edition: string): Promise<void>;
   /** What clients see: the editions of files and database, `maintenance`, or what else it is. */
   page(): Promise<string>;
+  /** Values of the shop's maintenance switch in the live database: enabled, addresses, administrators. */
+  maintenance(): Promise<string>;
   /** What lies in root, and databases beside, that no shop has. */
   leftovers(): Promise<readonly string[]>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -73,6 +81,7 @@ export async function makeInPlaceSetting(options: InPlaceOptions = {}): Promise<
       edition,
       shops: [{ id: 1, group: 1, domain: `127.0.0.1:${front.port}` }],
       images: [],
+      settings: OPEN,
       products: edition === 'one' ? 4 : 5,
     });
   const become = async (edition: string): Promise<void> => {
@@ -118,6 +127,12 @@ export async function makeInPlaceSetting(options: InPlaceOptions = {}): Promise<
       if (status === 200 && shown) return `${shown[1]} ${shown[2]}`;
       return status === 503 ? 'maintenance' : `${status}: ${body.slice(0, 300)}`;
     },
+    maintenance: async () =>
+      (
+        await server.sql(
+          "SELECT GROUP_CONCAT(value ORDER BY FIELD(name,'PS_SHOP_ENABLE','PS_MAINTENANCE_IP','PS_MAINTENANCE_ALLOW_ADMINS') SEPARATOR '|') FROM dupont.ps_configuration WHERE name LIKE 'PS_MAINTENANCE%' OR name='PS_SHOP_ENABLE'",
+        )
+      ).trim(),
     async leftovers() {
       const files = bash(`cd "$ROOT" && { find . -name '.coffre*'; find .. -maxdepth 1 -name '.coffre*'; } | sort`, { ROOT: root })
         .split('\n')

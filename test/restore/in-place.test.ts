@@ -52,6 +52,27 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     expect(back.json.error).toMatchObject({ code: 'E_NOT_FOUND', hint: expect.stringContaining(json.inPlace.safety.database) });
   }, 180_000);
 
+  test('killed and stopped around the closing of what is loaded beside, taken up by other orders - the switch is the snapshot’s at the end', async () => {
+    const { server } = setting;
+    const all = requestFor(setting, safety);
+    const part = { ...all, files: null };
+    // told to stop just before what is loaded is closed: open again, and what is loaded stays
+    const told = await runUnit(setting, all, 'sql UPDATE `dupont_coffre_ne', 'SIGINT');
+    expect(told.answer).toMatchObject({ event: 'failed', code: 'E_INTERRUPTED' });
+    expect(told.effects).toContain('sql UPDATE `dupont_coffre_ne');
+    expect(await setting.page()).toBe('two two');
+    expect(await setting.maintenance()).toBe('1||1');
+    expect(await server.sql("SHOW DATABASES LIKE 'dupont\\_coffre\\_new'")).not.toBe('');
+    expect((await runUnit(setting, part, 'sql RENAME')).killedAt).not.toBeNull();
+    expect(await setting.page()).toBe('maintenance');
+    const { answer } = await runUnit(setting, part, 0);
+    expect(answer).toMatchObject({ event: 'done', result: { outcome: 'restored', open: true } });
+    expect(await setting.page()).toBe('two one');
+    expect(await setting.maintenance()).toBe('1||1');
+    // files that the first order had fetched stay for it
+    expect((await setting.leftovers()).filter((name) => !name.startsWith('./'))).toEqual([]);
+  }, 240_000);
+
   test('what fails before the swap - the shop is open as it was; the same order goes on', async () => {
     const { server, root } = setting;
     await server.sql("REVOKE ALL PRIVILEGES ON `dupont\\_coffre\\_new`.* FROM 'dupont_user'@'%'");

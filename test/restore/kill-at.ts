@@ -1,21 +1,24 @@
 // Loaded into a restore unit before anything else (NODE_OPTIONS=--import): counts what the process does to files, databases and programs, and
-// kills it at the effect that was chosen. COFFRE_TEST_KILL: its number, 0 for none; COFFRE_TEST_KILL_FILE: gets the names of all, a line each.
+// kills it at the effect that was chosen. COFFRE_TEST_KILL: its number, or how its name begins, 0 for none; COFFRE_TEST_KILL_BY: the signal; COFFRE_TEST_KILL_FILE: gets the names of all, a line each.
 import childProcess from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 
-const { COFFRE_TEST_KILL, COFFRE_TEST_KILL_FILE } = process.env;
+const { COFFRE_TEST_KILL = '0', COFFRE_TEST_KILL_BY, COFFRE_TEST_KILL_FILE } = process.env;
 
 if (isMainThread && COFFRE_TEST_KILL_FILE !== undefined && process.argv.includes('--as-owner')) {
   const doomed = Number(COFFRE_TEST_KILL);
   const file = fs.openSync(COFFRE_TEST_KILL_FILE, 'w');
   const write = fs.writeSync;
   let effects = 0;
+  let done = false;
   const effect = (name: string): void => {
     effects += 1;
     write(file, `${name}\n`);
-    if (effects === doomed) process.kill(process.pid, 'SIGKILL');
+    if (effects !== doomed && (done || !Number.isNaN(doomed) || !name.startsWith(COFFRE_TEST_KILL))) return;
+    done = true;
+    process.kill(process.pid, COFFRE_TEST_KILL_BY ?? 'SIGKILL');
   };
   // biome-ignore lint/suspicious/noExplicitAny: functions of many shapes, all handed through
   type Any = any;

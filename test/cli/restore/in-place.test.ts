@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { checkInPlaceOptions, type RestoreOptions } from '../../../src/cli/restore/in-place.ts';
 import { newestSafety, wayBack } from '../../../src/cli/restore/in-place-back.ts';
-import type { OpenRestore } from '../../../src/restore/in-place.ts';
+import { wouldDo } from '../../../src/cli/restore/in-place-plan.ts';
+import type { InPlaceOrder, OpenRestore } from '../../../src/restore/in-place.ts';
 
 const check = (options: Partial<RestoreOptions>) => () =>
   checkInPlaceOptions({ inPlace: true, path: [], table: [], ...options } as RestoreOptions);
@@ -31,4 +32,32 @@ test('a restore that left no word of its safety snapshots - the newest of each s
   const of = (id: string, source: 'files' | 'database', purpose: 'safety' | null) => ({ id, source, purpose });
   const listed = [of('d3', 'database', null), of('d2', 'database', 'safety'), of('d1', 'database', 'safety'), of('f1', 'files', null)];
   expect(newestSafety(listed)).toEqual({ database: 'd2', files: null });
+});
+
+test('what the restore unit could only call foreign - refused by the command, with what was given', () => {
+  expect(check({ domain: 'bad domain!' })).toThrow('"bad domain!" is no host name');
+  expect(check({ domain: 'www.dupont.example:8443' })).not.toThrow();
+  for (const path of ['', '/etc/passwd', '../x', '.'])
+    expect(check({ source: 'files', path: [path] })).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
+  expect(check({ source: 'files', path: ['img/p', '*.php'] })).not.toThrow();
+  expect(check({ source: 'database', table: [''] })).toThrow('name of a table');
+});
+
+test('a dry run - says what is closed, for how long, and what goes', () => {
+  const order: InPlaceOrder = {
+    ...{ request: 'r', shop: 'dupont', from: null, checksum: false, keepSetuid: false, domain: null },
+    secrets: 'keep',
+    database: { snapshot: 'd', tables: null },
+    files: { snapshot: 'f', paths: [], remove: true },
+    maintenance: 'at-once',
+    safety: 'take',
+  };
+  const text = wouldDo(order, { expectedMs: 61_000, lowMs: 30_000, highMs: 120_000 }).join('\n');
+  expect(text).toContain('safety snapshot of its database and files');
+  expect(text).toContain('dupont shows its maintenance page from then on');
+  expect(text).toMatch(/about 1 min 1 s \(30\.0 s to 2 min\)/);
+  const open = wouldDo({ ...order, files: null, maintenance: 'at-swap', safety: 'skip' }, null).join('\n');
+  expect(open).toContain('stays open while all is loaded');
+  expect(open).toContain('no way back');
+  expect(open).toContain('coffre drill dupont');
 });
