@@ -183,6 +183,39 @@ export async function acknowledgedVersions(
   return rows.map((row) => row.versionId);
 }
 
+/** Incidents of one kind, which nobody has acknowledged and which are of no declared shop. */
+export interface IncidentsOfOther {
+  readonly shop: string;
+  readonly vault: string;
+  readonly kind: IncidentKind;
+  readonly count: number;
+}
+
+/**
+ * Those that no status of a declared shop shows: of shops that are declared no more, and of the daemon's own objects in a vault that none
+ * uses. By shop, vault and kind.
+ */
+export async function incidentsOfOthers(
+  db: Kysely<Tables>,
+  shops: Iterable<{ readonly name: string; readonly vaults: readonly string[] }>,
+  daemonShop: string,
+): Promise<IncidentsOfOther[]> {
+  const declared = [...shops];
+  const names = new Set(declared.map(({ name }) => name));
+  const used = new Set(declared.flatMap(({ vaults }) => vaults));
+  const rows = await db
+    .selectFrom('incidents')
+    .select(['shop', 'vault', 'kind', (eb) => eb.fn.countAll<number>().as('count')])
+    .where('goneAt', 'is', null)
+    .where('acknowledgedAt', 'is', null)
+    .groupBy(['shop', 'vault', 'kind'])
+    .orderBy('shop')
+    .orderBy('vault')
+    .orderBy('kind')
+    .execute();
+  return rows.filter(({ shop, vault }) => (shop === daemonShop ? !used.has(vault) : !names.has(shop)));
+}
+
 export interface IncidentPage {
   readonly shop?: string | undefined;
   /** Acknowledged ones and those that are gone too. */

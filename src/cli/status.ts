@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { breachesOfOthers, breachState } from '../catalog/breaches.ts';
+import { type IncidentsOfOther, incidentsOfOthers } from '../catalog/incidents.ts';
 import { type ChannelTrouble, channelTroubles } from '../catalog/messages.ts';
 import { type Catalog, openCatalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
@@ -24,7 +25,7 @@ export function registerStatus(program: Command, context: CliContext): void {
     .addHelpText('after', '\nExample:\n  coffre status\n  coffre --json status dupont\n')
     .action(
       action(context, async (invocation, shopName: string | undefined) => {
-        const { breaches, statuses, troubles, unbilled, daemon } = await (invocation.readsCatalog()
+        const { breaches, incidents, statuses, troubles, unbilled, daemon } = await (invocation.readsCatalog()
           ? statusHere(context, invocation, shopName)
           : statusOfDaemon(invocation, shopName));
         const bad = statuses.filter((status) => !status.ok);
@@ -43,14 +44,27 @@ export function registerStatus(program: Command, context: CliContext): void {
                     ? new CoffreError('E_RED', 'a statement that is due was not issued')
                     : breaches.length > 0
                       ? new CoffreError('E_RED', 'a client who left has to be told of tampering or loss')
-                      : null;
+                      : incidents.length > 0
+                        ? new CoffreError('E_RED', 'incidents of no declared shop were not looked into')
+                        : null;
         return {
-          document: { ok: failure === null, daemon, shops: statuses, notifications: troubles.map(troubleDocument), unbilled, breaches },
+          document: {
+            ...{
+              ok: failure === null,
+              daemon,
+              shops: statuses,
+              notifications: troubles.map(troubleDocument),
+              unbilled,
+              breaches,
+              incidents,
+            },
+          },
           text: [
             describe(statuses, invocation.timezone(), daemon),
             ...troubles.map((trouble) => describeTrouble(trouble, invocation.timezone())),
             ...unbilled.map(describeUnbilled),
             ...breaches.map((row) => describeBreach(row, invocation.timezone())),
+            ...incidents.map(describeIncidents),
           ].join('\n'),
           ...(failure ? { failure } : {}),
         };
@@ -77,6 +91,8 @@ interface Statuses {
   readonly unbilled: readonly string[];
   /** Cases that are of no declared shop. */
   readonly breaches: readonly UntoldBreach[];
+  /** The same of incidents. */
+  readonly incidents: readonly IncidentsOfOther[];
   readonly daemon: DaemonStanding;
 }
 
@@ -92,6 +108,7 @@ async function statusHere(context: CliContext, invocation: Invocation, shopName:
     troubles: shopName === undefined ? await channelTroubles(catalog.db, nowMs) : [],
     unbilled: shopName === undefined ? await unbilledOf(config, catalog, context.clock.now()) : [],
     breaches: shopName === undefined ? await untoldBreaches(config, catalog, nowMs) : [],
+    incidents: shopName === undefined ? await incidentsOfOthers(catalog.db, config.shops.values(), DAEMON_SHOP) : [],
     daemon: await daemonStanding(config, catalog, statuses),
   };
 }
@@ -107,6 +124,7 @@ async function statusOfDaemon(invocation: Invocation, shopName: string | undefin
     troubles: [],
     unbilled: [],
     breaches: [],
+    incidents: [],
     daemon: RUNNING,
   };
 }
@@ -119,21 +137,25 @@ async function unbilledOf({ contracts }: Config, catalog: Catalog, now: Temporal
 }
 
 /** What is no client's business is not told to one. */
-async function troublesOfDaemon(daemon: DaemonClient, signal: AbortSignal): Promise<Pick<Statuses, 'troubles' | 'unbilled' | 'breaches'>> {
+async function troublesOfDaemon(
+  daemon: DaemonClient,
+  signal: AbortSignal,
+): Promise<Pick<Statuses, 'troubles' | 'unbilled' | 'breaches' | 'incidents'>> {
   try {
-    const { breaches, notifications, unbilled } = (await daemon.read('/service', signal)) as {
+    const { breaches, incidents, notifications, unbilled } = (await daemon.read('/service', signal)) as {
       notifications?: (Omit<ChannelTrouble, 'since'> & { readonly since: string })[];
       unbilled?: string[];
       breaches?: UntoldBreach[];
+      incidents?: IncidentsOfOther[];
     };
     // a daemon of before does not tell
     const troubles = (notifications ?? []).map((trouble) => ({
       ...trouble,
       since: Temporal.Instant.from(trouble.since).epochMilliseconds,
     }));
-    return { troubles, unbilled: unbilled ?? [], breaches: breaches ?? [] };
+    return { troubles, unbilled: unbilled ?? [], breaches: breaches ?? [], incidents: incidents ?? [] };
   } catch (error) {
-    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return { troubles: [], unbilled: [], breaches: [] };
+    if (error instanceof CoffreError && error.code === 'E_FORBIDDEN') return { troubles: [], unbilled: [], breaches: [], incidents: [] };
     throw error;
   }
 }
@@ -148,6 +170,9 @@ async function untoldBreaches({ shops }: Config, catalog: Catalog, nowMs: number
 
 const describeBreach = ({ deadline, id, overdue, vault }: UntoldBreach, timezone: string): string =>
   `RED   vault ${vault}: tampering or loss, case ${id}, of a shop that is declared no more: ${overdue ? 'OVERDUE: ' : ''}its client has to be told by ${formatInstant(Temporal.Instant.from(deadline), timezone)}; coffre breach show ${id}`;
+
+const describeIncidents = ({ count, kind, shop, vault }: IncidentsOfOther): string =>
+  `RED   vault ${vault}: ${count} ${count === 1 ? 'incident' : 'incidents'} of the kind ${kind} ${shop === DAEMON_SHOP ? 'beside the shops, and no declared shop uses it' : `of ${shop}, which is declared no more`}; coffre incident list ${shop}`;
 
 const describeUnbilled = (contract: string): string =>
   `RED   contract ${contract}: a statement that is due was not issued; coffre billing statement --contract ${contract} --month YYYY-MM --issue says why`;

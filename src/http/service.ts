@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import * as z from 'zod';
 import { overdueContracts } from '../billing/due-statements.ts';
 import { breachesOfOthers, breachState } from '../catalog/breaches.ts';
+import { incidentsOfOthers } from '../catalog/incidents.ts';
 import { channelTroubles } from '../catalog/messages.ts';
 import type { Service } from '../schedule/service.ts';
 import { TASK_KINDS } from '../schedule/task.ts';
@@ -55,6 +56,9 @@ const serviceDocument = z.object({
   breaches: z
     .array(z.object({ id: idField, vault: z.string(), deadline: instant, overdue: z.boolean() }))
     .describe('cases of tampering or loss whose clients were not told, and that are of no declared shop: no shop is red for them'),
+  incidents: z
+    .array(z.object({ shop: z.string(), vault: z.string(), kind: z.string(), count: z.int() }))
+    .describe('incidents that nobody has looked into, and that are of no declared shop: no shop is red for them'),
 });
 
 export function registerService(api: Api, service: Service): void {
@@ -126,6 +130,7 @@ export function registerService(api: Api, service: Service): void {
           ...{ id: row.id, vault: row.vault, deadline: instantOf(row.deadline) },
           overdue: breachState(row, clock.nowMs()) === 'overdue',
         })),
+        incidents: await incidentsOfOthers(catalog.db, config.shops.values(), DAEMON_SHOP),
       };
     },
   );

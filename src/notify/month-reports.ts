@@ -76,6 +76,7 @@ function reportMessage(
   const { backups, drills, incidents, restores } = report.totals;
   const n = (value: number): string => wholeNumber(value, language);
   const { shop, volume } = report;
+  const vaults = volume.vaults.length;
   const when = monthIn(language, month);
   const peak = volume.peakBytes === null ? null : bytesIn(language, volume.peakBytes);
   const lines =
@@ -88,7 +89,9 @@ function reportMessage(
           `  – exercices de restauration réussis\u00a0: ${n(drills.passed)}${drills.failed > 0 ? `, en échec\u00a0: ${n(drills.failed)}` : ''}`,
           `  – restaurations effectuées\u00a0: ${n(restores.done)}${restores.failed > 0 ? `, en échec\u00a0: ${n(restores.failed)}` : ''}`,
           `  – incidents constatés\u00a0: ${n(incidents.found)}${incidents.open > 0 ? `, encore ouverts\u00a0: ${n(incidents.open)}` : ''}`,
-          ...(peak === null ? [] : [`  – pic de stockage\u00a0: ${peak}`]),
+          ...(peak === null
+            ? []
+            : [`  – pic de stockage\u00a0: ${peak}${vaults > 1 ? ` (total des ${n(vaults)} espaces de stockage)` : ''}`]),
           '',
           `Ce message est envoyé automatiquement par coffre (${host}).`,
         ]
@@ -100,7 +103,7 @@ function reportMessage(
           `  – restore drills passed: ${n(drills.passed)}${drills.failed > 0 ? `, failed: ${n(drills.failed)}` : ''}`,
           `  – restores done: ${n(restores.done)}${restores.failed > 0 ? `, failed: ${n(restores.failed)}` : ''}`,
           `  – incidents found: ${n(incidents.found)}${incidents.open > 0 ? `, still open: ${n(incidents.open)}` : ''}`,
-          ...(peak === null ? [] : [`  – peak of storage: ${peak}`]),
+          ...(peak === null ? [] : [`  – peak of storage: ${peak}${vaults > 1 ? ` (all ${n(vaults)} vaults together)` : ''}`]),
           '',
           `This message was sent by coffre (${host}).`,
         ];

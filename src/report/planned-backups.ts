@@ -1,4 +1,4 @@
-// Which backups the plan's schedule asked for in a period, and how many of them never came.
+// Which backups the plan's schedules asked for in a period, and how many of them never came.
 import { Temporal } from 'temporal-polyfill';
 import type { Catalog } from '../catalog/open.ts';
 import type { Config } from '../config/config.ts';
@@ -22,10 +22,15 @@ interface Span {
   readonly toMs: number;
 }
 
+/** A slot's expression, for as long as it was in force. */
+export interface Term extends Span {
+  readonly expression: string;
+}
+
 /** Epoch milliseconds; `done` are backups that went well, whoever asked for them. */
 export interface PlannedInput extends Span {
-  /** For each source its slots' expressions. */
-  readonly schedules: ReadonlyMap<string, readonly string[]>;
+  /** For each source. */
+  readonly schedules: ReadonlyMap<string, readonly Term[]>;
   readonly timezone: string;
   readonly done: readonly { readonly source: string | null; readonly startedAt: number }[];
   /** When no backup was to be taken. */
@@ -38,13 +43,15 @@ export interface PlannedInput extends Span {
  */
 export function plannedBackups({ done, fromMs, off, schedules, timezone, toMs }: PlannedInput): PlannedBackups | null {
   let [expected, kept] = [0, 0];
-  const until = Temporal.Instant.fromEpochMilliseconds(toMs);
-  for (const [source, expressions] of schedules) {
+  for (const [source, terms] of schedules) {
     const slots = new Set<number>();
-    for (const expression of expressions) {
-      const schedule = parseSchedule(expression, timezone);
-      let at = schedule.next(Temporal.Instant.fromEpochMilliseconds(fromMs - 1));
-      for (; at !== null && Temporal.Instant.compare(at, until) < 0; at = schedule.next(at)) {
+    for (const term of terms) {
+      const untilMs = Math.min(toMs, term.toMs);
+      const beginMs = Math.max(fromMs, term.fromMs);
+      if (beginMs >= untilMs) continue;
+      const schedule = parseSchedule(term.expression, timezone);
+      let at = schedule.next(Temporal.Instant.fromEpochMilliseconds(beginMs - 1));
+      for (; at !== null && at.epochMilliseconds < untilMs; at = schedule.next(at)) {
         slots.add(at.epochMilliseconds);
         if (slots.size > MOST_SLOTS) return null;
       }
@@ -67,8 +74,8 @@ export function plannedBackups({ done, fromMs, off, schedules, timezone, toMs }:
 }
 
 /**
- * By the schedule of today's plan, from the shop's first trace on, and of runs that are still kept. null: the shop is declared no more,
- * or nothing of it is scheduled.
+ * By the schedules that were noted for each time (before the first note by that one, without any by today's plan), from the shop's first
+ * trace on, and of runs that are still kept. null: the shop is declared no more, or nothing of it was scheduled.
  */
 export async function readPlanned(
   config: Config,
@@ -77,11 +84,19 @@ export async function readPlanned(
 ): Promise<PlannedBackups | null> {
   const declared = config.shops.get(shop);
   if (declared === undefined) return null;
-  const schedules = new Map<string, string[]>();
+  const schedules = new Map<string, Term[]>();
   for (const job of ['database', 'files', 'increments', 'server'] as const) {
-    const [expression, source] = [declared.plan.schedule[job], backedUpBy(job)];
-    if (expression === null || source === null || declared[source] === null) continue;
-    schedules.set(source, [...(schedules.get(source) ?? []), expression]);
+    const source = backedUpBy(job);
+    if (source === null || declared[source] === null) continue;
+    const noted = await db
+      .selectFrom('shopFacts')
+      .select(['at', 'value'])
+      .where('shop', '=', shop)
+      .where('name', '=', `plan.${job}`)
+      .orderBy('id')
+      .execute();
+    const terms = termsOf(noted, declared.plan.schedule[job]);
+    if (terms.length > 0) schedules.set(source, [...(schedules.get(source) ?? []), ...terms]);
   }
   if (schedules.size === 0) return null;
   const firsts = await Promise.all([
@@ -106,6 +121,16 @@ export async function readPlanned(
     )
     .execute();
   return plannedBackups({ schedules, timezone: config.timezone, done, fromMs, toMs, off: await readOff(db, shop) });
+}
+
+/** Each from its note to the next; `off` is none. `today`: what holds where nothing was noted; null: not planned. Pure. */
+export function termsOf(noted: readonly { readonly at: number; readonly value: string }[], today: string | null): Term[] {
+  const ever = { fromMs: 0, toMs: Number.POSITIVE_INFINITY };
+  if (noted.length === 0) return today === null ? [] : [{ expression: today, ...ever }];
+  return noted.flatMap(({ at, value }, index) => {
+    const span = { fromMs: index === 0 ? ever.fromMs : at, toMs: noted[index + 1]?.at ?? ever.toMs };
+    return value === 'off' ? [] : [{ expression: value, ...span }];
+  });
 }
 
 /** Paused, suspended, after the end, or erased: by the audit. */

@@ -4,7 +4,7 @@ import { type Html, html, htmlPage } from '../document/html.ts';
 import { bytesIn, dayEndingAt, dayIn, durationIn, type Language, momentIn, shortMomentIn, wholeNumber } from '../document/wording.ts';
 import { causeIn } from './causes.ts';
 import { type Cell, PAGE_STYLE, type Plain, table } from './page-parts.ts';
-import { calendarPlot, volumePlot } from './report-plots.ts';
+import { calendarPlots, volumePlot } from './report-plots.ts';
 import type { Report } from './report-schema.ts';
 import { changeName, type ReportWords, reportWords } from './report-words.ts';
 import { termIn } from './terms.ts';
@@ -32,7 +32,7 @@ ${figures(report, words, language)}
 ${plot === null ? html`<p>${words.unknown}</p>` : html`<figure>${plot}<figcaption><small>${words.volumeCaption}</small></figcaption></figure>`}
 ${vaultTable(report, words, language)}
 <h2>${words.calendarTitle}</h2>
-<figure>${calendarPlot(report, words, language)}</figure>
+${calendarPlots(report, words, language).map((plot) => html`<figure>${plot}</figure>\n`)}
 ${new Sections(report, words, language).all()}
 <footer><p>${words.footer} ${words.zone(zone)}.</p></footer>`;
   return htmlPage({ language, title: `${words.title} – ${shop} – ${span}`, style: PAGE_STYLE, body });
@@ -58,27 +58,29 @@ function figures({ period, totals, volume }: Report, words: ReportWords, languag
   const box = (value: string, name: string, more: string, isRed = false): Html =>
     html`<div${isRed ? html` class="red"` : null}><b>${value}</b><span>${name}</span>${more === '' ? null : html`<small>${more}</small>`}</div>\n`;
   const missed = planned?.missed ?? 0;
+  // a sum: no vault has held so much
+  const together = volume.vaults.length > 1 ? words.together(volume.vaults.length) : '';
   const told = [
     planned === null ? '' : words.planned(n(planned.expected), missed > 0 ? n(missed) : null),
     backups.failed > 0 ? words.failedRuns(backups.failed) : '',
     backups.other > 0 ? words.otherRuns(backups.other) : '',
   ].filter((part) => part !== '');
   return html`<div class="figures">
-${box(n(backups.done), words.backups, told.join(language === 'fr' ? '\u202f; ' : '; '), backups.failed > 0 || missed > 0)}${box(bytes(storedBytes), words.stored, '')}${box(
+${box(n(backups.done), words.backups(backups.done), told.join(language === 'fr' ? '\u202f; ' : '; '), backups.failed > 0 || missed > 0)}${box(bytes(storedBytes), words.stored, '')}${box(
   bytes(verifiedBytes),
   words.verified,
   damaged > 0 ? words.damaged(damaged) : verifiedBytes === 0 ? words.notRead : words.intact,
   damaged > 0,
-)}${box(n(drills.passed), words.drills, drills.failed > 0 ? words.failedDrills(drills.failed) : '', drills.failed > 0)}${box(
+)}${box(n(drills.passed), words.drills(drills.passed), drills.failed > 0 ? words.failedDrills(drills.failed) : '', drills.failed > 0)}${box(
   n(restores.done),
-  words.restores,
+  words.restores(restores.done),
   restores.failed > 0 ? words.failedRuns(restores.failed) : '',
   restores.failed > 0,
-)}${box(n(incidents.found), words.incidents, incidents.open > 0 ? words.openIncidents(incidents.open) : '', incidents.open > 0)}${box(
+)}${box(n(incidents.found), words.incidents(incidents.found), incidents.open > 0 ? words.openIncidents(incidents.open) : '', incidents.open > 0)}${box(
   bytes(volume.peakBytes),
   words.peak,
-  volume.peakAt === null ? '' : words.reached(when(volume.peakAt)),
-)}${box(bytes(volume.levelBytes), words.level, '')}</div>
+  [together, volume.peakAt === null ? '' : words.reached(when(volume.peakAt))].filter((part) => part !== '').join(', '),
+)}${box(bytes(volume.levelBytes), words.level, together)}</div>
 `;
 }
 

@@ -72,32 +72,29 @@ const SIGNS: Readonly<Record<keyof ReportWords['legend'], string>> = { good: '',
 
 const weeksOf = (first: Temporal.PlainDate): number => Math.ceil((first.dayOfWeek - 1 + first.daysInMonth) / 7);
 
-/** A month beside the other, weeks from Monday. */
-export function calendarPlot(
+/** A month beside the other, weeks from Monday. A plot for each row of months, so that a page may end between them; the legend is with the last. */
+export function calendarPlots(
   { days, madeAt, period }: Pick<Report, 'days' | 'madeAt' | 'period'>,
   words: ReportWords,
   language: Language,
-): Html {
+): Html[] {
   const today = Temporal.Instant.from(madeAt).toZonedDateTimeISO(period.timezone).toPlainDate();
   const months = [...Map.groupBy(days, ({ day }) => day.slice(0, 7))];
-  const rows = Math.ceil(months.length / MONTHS_A_ROW);
   const weeks = Math.max(...months.map(([month]) => weeksOf(Temporal.PlainDate.from(`${month}-01`))));
   const monthHeight = weeks * (CELL + GAP) + 42;
   // beside few months there is room for it
   const isBeside = months.length < MONTHS_A_ROW - 1;
-  const height = rows * monthHeight + (isBeside ? 0 : 26);
   const square = (x: number, y: number, colour: keyof ReportWords['legend'], title: string | null, label: string): Html => html`<g>${
     title === null ? null : html`<title>${title}</title>`
   }<rect x="${x}" y="${y}" width="${CELL}" height="${CELL}" rx="2.5" fill="${FILLS[colour]}" stroke="${colour === 'future' ? '#c3cad2' : FILLS[colour]}"/><text x="${x + CELL / 2}" y="${y + 12}" text-anchor="middle" style="fill:${colour === 'good' || colour === 'bad' ? '#fff' : '#39424c'};font-size:8px">${label}</text></g>
 `;
   const drawn = months.map(([month, own], at) => {
     const left = (at % MONTHS_A_ROW) * MONTH_WIDTH;
-    const top = Math.floor(at / MONTHS_A_ROW) * monthHeight;
     const firstDay = Temporal.PlainDate.from(`${month}-01`);
     const name = firstDay.toLocaleString(language === 'fr' ? 'fr-FR' : 'en-GB', { month: 'long', year: 'numeric' });
-    return html`<text x="${left}" y="${top + 12}" style="font-weight:600;font-size:11px">${name}</text>
+    return html`<text x="${left}" y="12" style="font-weight:600;font-size:11px">${name}</text>
 ${words.weekdays.map(
-  (letter, column) => html`<text x="${left + column * (CELL + GAP) + CELL / 2}" y="${top + 27}" text-anchor="middle">${letter}</text>
+  (letter, column) => html`<text x="${left + column * (CELL + GAP) + CELL / 2}" y="27" text-anchor="middle">${letter}</text>
 `,
 )}${own.map((row) => {
   const date = Temporal.PlainDate.from(row.day);
@@ -107,7 +104,7 @@ ${words.weekdays.map(
   const title = `${dayIn(language, date)}${language === 'fr' ? '\u00a0' : ''}: ${words.legend[colour]} (${row.done} + ${row.failed})`;
   return square(
     left + column * (CELL + GAP),
-    top + 33 + line * (CELL + GAP),
+    33 + line * (CELL + GAP),
     colour,
     title,
     `${date.day}${SIGNS[colour] === '' ? '' : SIGNS[colour]}`,
@@ -116,12 +113,17 @@ ${words.weekdays.map(
   });
   let x = 0;
   const legend = (Object.keys(FILLS) as (keyof ReportWords['legend'])[]).map((colour) => {
-    const [at, y] = isBeside ? [months.length * MONTH_WIDTH + 12, 33 + x] : [x, height - 20];
+    const [at, y] = isBeside ? [months.length * MONTH_WIDTH + 12, 33 + x] : [x, monthHeight + 6];
     x += isBeside ? CELL + GAP : CELL + 16 + words.legend[colour].length * 6;
     return html`${square(at, y, colour, null, SIGNS[colour])}<text x="${at + CELL + 5}" y="${y + 12.5}">${words.legend[colour]}</text>
 `;
   });
-  return html`<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${words.calendarAlt}">
-${drawn}${legend}</svg>
+  const rows = Math.ceil(months.length / MONTHS_A_ROW);
+  return Array.from({ length: rows }, (_, row) => {
+    const isLast = row === rows - 1;
+    const height = monthHeight + (isLast && !isBeside ? 26 : 0);
+    return html`<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${words.calendarAlt}">
+${drawn.slice(row * MONTHS_A_ROW, (row + 1) * MONTHS_A_ROW)}${isLast ? legend : null}</svg>
 `;
+  });
 }

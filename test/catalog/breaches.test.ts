@@ -12,7 +12,7 @@ import {
   stepBreach,
   TELL_WITHIN_MS,
 } from '../../src/catalog/breaches.ts';
-import { acknowledgeIncident, recordLook, type Sighting } from '../../src/catalog/incidents.ts';
+import { acknowledgeIncident, incidentsOfOthers, recordLook, type Sighting } from '../../src/catalog/incidents.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import type { IncidentKind } from '../../src/catalog/tables/incidents.ts';
 import type { Alarm } from '../../src/schedule/alarm.ts';
@@ -186,4 +186,17 @@ test('cases of a period - those that waited in it, not those that were sent befo
   await look('altered', { shop: DAEMON_SHOP, keys: ['k7'] });
   const now = clock.nowMs();
   expect([await of(now, now + 1, 'martin'), await of(now, now + 1, 'zoe')]).toEqual([0, 1]);
+});
+
+test('incidents that no status of a declared shop shows - of a former shop, and of the daemon’s own in a vault that nobody uses', async () => {
+  const { catalog, clock, look } = await setting();
+  await look('reappeared', { shop: 'dupont' });
+  await look('foreign prefix', { shop: DAEMON_SHOP, vault: 'offsite' });
+  await look('foreign prefix', { shop: DAEMON_SHOP, vault: 'nas' });
+  const { opened } = await look('foreign upload', { shop: 'former', keys: ['k1', 'k2'] });
+  const others = () => incidentsOfOthers(catalog.db, [{ name: 'dupont', vaults: ['offsite'] }], DAEMON_SHOP);
+  const own = { shop: DAEMON_SHOP, vault: 'nas', kind: 'foreign prefix', count: 1 };
+  expect(await others()).toEqual([own, { shop: 'former', vault: 'offsite', kind: 'foreign upload', count: 2 }]);
+  for (const { id } of opened) await acknowledgeIncident(catalog, clock, id, { who: 'marie', reason: 'ours' });
+  expect(await others()).toEqual([own]);
 });

@@ -162,6 +162,19 @@ describe('documents of a month', () => {
     expect(page).not.toMatch(/NaN|undefined|\[object/);
   });
 
+  test('a year - its calendar is a figure for each row of months, and a count of one is no plural; what vaults hold together is said beside the figure', () => {
+    const [day] = client.days;
+    if (!day) throw new Error('no day');
+    const days = Array.from({ length: 365 }, (_, at) => ({ ...day, day: plain('2026-01-01').add({ days: at }).toString() }));
+    const totals = { ...client.totals, backups: { done: 1, failed: 0, other: 0 } };
+    const volume = { ...client.volume, vaults: ['v1', 'v2', 'v3'].map((vault) => ({ vault, levelBytes: 1, peakBytes: 1 })) };
+    const page = reportPage({ ...client, days, totals, volume }, 'fr');
+    expect(page.match(/<figure><svg /g)).toHaveLength(1 + 3);
+    expect(page.match(/toutes en échec<\/text>/g)).toHaveLength(1);
+    expect(page).toContain('<b>1</b><span>Sauvegarde réussie</span>');
+    expect(page).toMatch(/Pic de stockage<\/span><small>total des 3 espaces de stockage, atteint le /);
+  });
+
   test('schedules, terms, what failed and what was found - in words of the client; codes stand behind them alone', () => {
     const changes = [
       ['plan.database', '30 2 * * *', '0 3 * * 1-6'],
