@@ -144,7 +144,7 @@ function requireBilled({ currency, decimals, lines, number }: Statement, before:
   const text = (amount: Decimal): string => `${amount.toFixed(decimals)} ${currency}`;
   const since = before.length === 0 ? '' : `, with its corrections ${text(left)}`;
   throw new CoffreError('E_USAGE', `a credit of ${text(credit.abs())} is more than ${number} billed: ${text(charged)} before tax${since}`, {
-    hint: 'if it is meant so: --beyond (over the API "beyond": true)',
+    hint: 'the option beyond (over the API the key) says that it is meant so',
   });
 }
 

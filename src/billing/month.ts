@@ -31,12 +31,17 @@ export function calendarPeriod(text: string, timezone: string): Period {
 }
 
 /**
- * The ledger says nothing of what is to come: a peak of it would be no more than the level of now. Throws E_USAGE for a period that has
+ * The ledger says nothing of what is to come: a peak of it would be no more than the level of now. `forecast`: what tells of it, for the hint. Throws E_USAGE for a period that has
  * begun in none of `timezones`, and for what is no month.
  */
-export function requireBegun(month: string, timezones: Iterable<string>, now: Temporal.Instant): void {
+export function requireBegun(
+  month: string,
+  timezones: Iterable<string>,
+  now: Temporal.Instant,
+  forecast = 'coffre billing forecast',
+): void {
   for (const timezone of new Set(timezones)) if (Temporal.Instant.compare(calendarPeriod(month, timezone).start, now) <= 0) return;
   throw new CoffreError('E_USAGE', `${month} has not begun`, {
-    hint: 'coffre billing forecast tells what the present period is going to be',
+    hint: `${forecast} tells what the present period is going to be`,
   });
 }

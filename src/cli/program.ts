@@ -101,8 +101,26 @@ export async function runProgram(argv: readonly string[], version: string, conte
       io.setExitStatus(0);
       return;
     }
-    printError(io, json, error instanceof CommanderError ? usageError(error) : asCoffreError(error));
+    printError(
+      io,
+      json,
+      error instanceof CommanderError ? (unknownBesideDefault(program, argv, error) ?? usageError(error)) : asCoffreError(error),
+    );
   }
+}
+
+/** `coffre keys init` is no `coffre keys show` with an argument too many: that command was not named; null: it is something else. */
+function unknownBesideDefault(program: Command, argv: readonly string[], { code }: CommanderError): CoffreError | null {
+  if (code !== 'commander.excessArguments') return null;
+  for (const parent of program.commands) {
+    const meant = parent.commands.find((one) => one.args.length > 0 && one.registeredArguments.length === 0 && !argv.includes(one.name()));
+    if (!argv.includes(parent.name()) || meant === undefined) continue;
+    const known = parent.commands.map((one) => one.name()).join(', ');
+    return new CoffreError('E_USAGE', `unknown command ${JSON.stringify(meant.args[0])} of coffre ${parent.name()}`, {
+      hint: `coffre ${parent.name()} has ${known}`,
+    });
+  }
+  return null;
 }
 
 /** Commander says `error: …` and, on a second line, `(Did you mean …?)`. */

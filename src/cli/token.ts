@@ -29,9 +29,11 @@ interface CreateOptions {
 const ROLES = `
 Roles:
   admin    everything
-  client   its shops: their status, snapshots and runs
-  billing  levels, peaks and ledger, of all shops
-  monitor  metrics and status, of all shops
+  client   its shops: state, status, snapshots, runs, live progress and reports; asks for their restore into their own
+           place or their export, approves it and calls it off; names no path, host or database
+  billing  of all shops: levels, peaks, ledger and statements; proofs, explanations and forecasts; suspends a shop for
+           non-payment, and resumes what a token of this role suspended
+  monitor  of all shops: metrics, status, incidents and their cases, vaults
 `;
 
 export function registerToken(program: Command, context: CliContext): void {

@@ -66,7 +66,7 @@ function problemsOfIssue(located: Located, input: unknown, issue: z.core.$ZodIss
   else if (typeof value === 'string' && /AGE-SECRET-KEY/i.test(value)) {
     message = `${name} holds an identity, which is a secret: write its recipient (age1…) here and keep the identity on paper only`;
   } else if (value === undefined) message = `${name} is missing: ${issue.message}`;
-  else message = `${name} is ${printValue(path, value)}: ${issue.message}`;
+  else message = `${name} is ${valueAsWritten(located, path, value)}: ${issue.message}`;
   return [{ code: 'E_CONFIG', line: lineOf(located, path), message }];
 }
 
@@ -127,6 +127,15 @@ export function printValue(path: KeyPath, value: unknown): string {
   if ((SECRET_KEY.test(key) && !namesFile) || /SECRET-KEY|PRIVATE KEY|:\/\/[^/]*@/i.test(text)) return 'a value not repeated here';
   const shown = text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
   return typeof value === 'string' ? JSON.stringify(shown) : shown;
+}
+
+/** `printValue`, but a number as it stands in the file: 0.0000005, and not 5e-7. */
+function valueAsWritten({ document }: Located, path: KeyPath, value: unknown): string {
+  const printed = printValue(path, value);
+  // what is not repeated here stays so
+  if (typeof value !== 'number' || printed !== String(value)) return printed;
+  const node = document.getIn(path, true);
+  return isScalar(node) && node.source !== undefined && node.source.length <= LONGEST_VALUE ? node.source : printed;
 }
 
 function valueAt(input: unknown, path: KeyPath): unknown {

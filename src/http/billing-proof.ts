@@ -153,7 +153,7 @@ export function registerProof(api: Api, service: Service): void {
 
 /** Throws E_USAGE for a period that is still to come. */
 function begun({ clock, config }: Service, month: string, contracts: Iterable<ContractConfig>): void {
-  requireBegun(month, [config.timezone, ...[...contracts].map(({ timezone }) => timezone)], clock.now());
+  requireBegun(month, [config.timezone, ...[...contracts].map(({ timezone }) => timezone)], clock.now(), '/v1/billing/forecast');
 }
 
 /** All, or the one that was named. Throws E_UNKNOWN_CONTRACT. */

@@ -116,7 +116,7 @@ export function registerBilling(api: Api, service: Service): void {
     async (request, reply) => {
       const { clock, config } = service;
       const zones = [...config.contracts.values()].map(({ timezone }) => timezone);
-      requireBegun(request.query.month, [config.timezone, ...zones], clock.now());
+      requireBegun(request.query.month, [config.timezone, ...zones], clock.now(), '/v1/billing/forecast');
       const found = await monthPeaksInThread(catalog, {
         month: request.query.month,
         contracts: config.contracts.values(),

@@ -81,14 +81,21 @@ export function problemOf(error: CoffreError, told: boolean, status: number = st
   const mayTell = told || error instanceof OwnWords || code === 'E_NOT_FOUND' || ERRORS[code].exit === ERRORS.E_REQUEST.exit;
   return {
     type: `urn:coffre:error:${code}`,
-    title: means,
+    title: code === 'E_USAGE' ? WRONG_HERE : means,
     status,
     code,
-    detail: mayTell ? error.message : means,
-    hint: mayTell ? error.hint : '',
+    detail: mayTell ? error.message : code === 'E_USAGE' ? WRONG_HERE : means,
+    hint: mayTell ? hintHere(error) : '',
     retry,
   };
 }
+
+/** What `the command line is wrong` is for whoever has none. */
+const WRONG_HERE = 'what the request asks for cannot be done so';
+
+/** Of what is wrong with an order; one that names options of the command line is of no use here. */
+const hintHere = ({ code, hint }: CoffreError): string =>
+  code === 'E_USAGE' && /(^|\s)--[a-z]|\bcoffre [a-z]/.test(hint) ? ERRORS.E_REQUEST.hint : hint;
 
 /** Its words are of what its reader asked for himself: they name his shop, his requests, tables and paths, and no host, vault or place. */
 export class OwnWords extends CoffreError {}

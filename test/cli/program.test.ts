@@ -25,6 +25,7 @@ describe('usage', () => {
   it.each([
     [['doctor', '--nope']],
     [['keys', 'make', 'a', 'b']],
+    [['keys', 'init']],
     [['--log-level', 'loud', 'errors']],
     [['--config']],
     [[]],
@@ -33,6 +34,13 @@ describe('usage', () => {
     const { status, stdout, stderr } = await coffre(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/coffre: .+ \[E_USAGE\]\nHINT: .+\n$/);
+  });
+
+  it('a command that is none, where one is meant by itself - named, with those that are', async () => {
+    expect((await coffreJson(['keys', 'init'])).json.error).toMatchObject({
+      message: 'unknown command "init" of coffre keys',
+      hint: expect.stringContaining('recovery-kit'),
+    });
   });
 
   it('--version and --help - status 0, on stdout; as a document with --json', async () => {

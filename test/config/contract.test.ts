@@ -41,6 +41,10 @@ test.each([
     ', index: { s0: 0.1234567, anniversary: 2026-01-01 }',
     'index.s0 is 0.1234567: a number above 0 is expected, with at most nine digits before the point and six after it',
   ],
+  [
+    ', prices: [{ from: 2026-02-01, perTBMonth: "1", s0: 0.0000005 }]',
+    'prices[0].s0 is 0.0000005: a number above 0 is expected, with at most nine digits before the point and six after it',
+  ],
 ])('%s - named', (keys, message) => {
   expect(refusal(withContract(keys))).toEqual(at(message));
 });

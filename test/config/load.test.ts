@@ -209,7 +209,7 @@ describe('messages', () => {
     [
       'a price that lost its quotes',
       `${GOOD}contracts:\n  csi: { vault: nas, subscribedTB: 1, price: { perTBMonth: 23.00 } }\n`,
-      'coffre.yaml:12: contracts.csi.price.perTBMonth is 23: a decimal number in quotes is expected, such as "23.00"',
+      'coffre.yaml:12: contracts.csi.price.perTBMonth is 23.00: a decimal number in quotes is expected, such as "23.00"',
     ],
     [
       'YAML that does not close',

@@ -91,14 +91,19 @@ test.each([
   ['POST', STATEMENTS, { contract: 'csi-001', month: '2025-08' }, 409, 'E_STATEMENT_LATE'],
   ['POST', STATEMENTS, { contract: 'nobody', month: '2026-02' }, 404, 'E_UNKNOWN_CONTRACT'],
   ['GET', `${STATEMENTS}/csi-001-2026-0099`, undefined, 404, 'E_UNKNOWN_STATEMENT'],
+  ['GET', `${STATEMENTS}/nope`, undefined, 404, 'E_UNKNOWN_STATEMENT'],
+  ['GET', '/v1/billing/statement?contract=csi-001&month=2026-04', undefined, 400, 'E_USAGE'],
   ['GET', '/v1/billing/statement?contract=csi-001&month=9999-12', undefined, 400, 'E_USAGE'],
   ['GET', '/v1/billing/peaks?month=2026-04', undefined, 400, 'E_USAGE'],
   ['GET', '/v1/billing/prove?month=2027', undefined, 400, 'E_USAGE'],
   ['GET', '/v1/billing/explain?month=2026-Q2', undefined, 400, 'E_USAGE'],
+  ['POST', `${STATEMENTS}/csi-001-2026-0001/corrections`, { amount: '-30', reason: 'x' }, 400, 'E_USAGE'],
   ['POST', `${STATEMENTS}/csi-001-2026-0001/corrections`, { amount: '0.005', reason: 'x' }, 400, 'E_USAGE'],
 ] as const)('%s %s %j - %i %s', async (method, path, body, status, code) => {
   const answer = await it.ask(admin, method, path, body);
   expect([answer.status, answer.json.code]).toEqual([status, code]);
+  // nobody here has a command line
+  expect(`${answer.json.title} ${answer.json.hint}`).not.toMatch(code === 'E_USAGE' ? /command line|coffre billing| --/ : / --/);
 });
 
 test('the schema is served to anybody', async () => {

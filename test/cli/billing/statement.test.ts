@@ -60,6 +60,10 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
   ]);
   expect(second).toMatchObject({ contract: 'csi-002', net: '23.00', notices: [{ code: 'index-unknown' }] });
 
+  // the month before was due too; the newest comes with its warning
+  const gaps = await run('statements', '--due', '--contract', 'csi-001');
+  expect(gaps.json.due).toMatchObject([{ contract: 'csi-001', from: `${monthBefore(2)}-01` }, { from: `${LAST}-01` }]);
+  expect(draft.json.warnings[0]).toContain(`csi-001: ${monthBefore(2)}-01 to `);
   // one of two cannot be issued: the other is, and the failure is said
   const issued = await run('statement', ...month, '--issue');
   expect([issued.status, issued.json.error.code]).toEqual([2, 'E_STATEMENT_INDEX']);
@@ -73,13 +77,15 @@ test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async
 
   const early = await run('statement', '--month', monthBefore(0), '--contract', 'csi-001', '--issue');
   expect([early.status, early.json.error.code]).toEqual([12, 'E_STATEMENT_OPEN']);
+  const open = await coffre([...config, 'billing', 'statement', '--month', monthBefore(0), '--issue']);
+  expect([open.status, open.stderr]).toEqual([12, expect.stringMatching(/^left out: csi-002: .* can be issued from [\d-]+ on \(UTC\)\n/)]);
   const late = await run('statement', '--month', monthBefore(8), '--contract', 'csi-001', '--issue');
   expect([late.status, late.json.error.code]).toEqual([12, 'E_STATEMENT_LATE']);
 
   const csv = await coffre([...config, 'billing', 'statement', '--number', number, '--format', 'csv', '--lang', 'fr']);
-  expect(csv.stdout.split('\r\n').filter((line) => line.includes(',issued,shop,'))).toEqual([
-    expect.stringMatching(/,dupont,1500000000000,,"34,50",EUR,,,,$/),
-    expect.stringMatching(/,martin,500000000000,,"11,50",EUR,,,,$/),
+  expect(csv.stdout.split('\r\n').filter((line) => line.includes(';issued;shop;'))).toEqual([
+    expect.stringMatching(/;dupont;1500000000000;;34,50;EUR;;;;$/),
+    expect.stringMatching(/;martin;500000000000;;11,50;EUR;;;;$/),
   ]);
   const page = await coffre([...config, 'billing', 'statement', '--number', number, '--format', 'html', '--lang', 'fr']);
   expect(page.stdout).toMatch(/^<!DOCTYPE html>[\s\S]*55,20\u00a0€[\s\S]*<\/html>\n$/);
