@@ -13,6 +13,7 @@ import { lastNeeds, objectsOf, snapshotSegments } from '../catalog/snapshots.ts'
 import type { Clock } from '../clock.ts';
 import type { Config, ShopConfig } from '../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../errors.ts';
+import { once } from '../restore/execute.ts';
 import type { Problem } from '../restore/fetch.ts';
 import { trustedKeys } from '../restore/keys.ts';
 import { listShop } from '../restore/verify.ts';
@@ -141,11 +142,10 @@ class CatchUp {
     const keys = await openShopKeys(config, shop.name);
     const trusted = await trustedKeys(config);
     const nearestFirst = [...config.vaults.values()].sort((a, b) => Number(a.type === 's3') - Number(b.type === 's3'));
-    const onProblem = (problem: Problem): void => {
-      this.#problems.push(problem);
-      const { vault, key, code, message } = problem;
-      this.#deps.log.error({ ...this.#tell(), event: 'copy.damaged', vault, key, code }, message);
-    };
+    // an object that many snapshots need is told of once
+    const onProblem = once(this.#problems, ({ vault, key, code, message }) =>
+      this.#deps.log.error({ ...this.#tell(), event: 'copy.damaged', vault, key, code }, message),
+    );
     const sources = new CopySources({ catalog, openVault, vaults: nearestFirst, memory: memory.share(), signal, onProblem });
     let { gaps } = this.#plan;
     try {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Temporal } from 'temporal-polyfill';
 import { type CatchUpDeps, catchUpShop } from '../backup/catch-up.ts';
-import { type CatchUpResult, catchUpShortfall, failedCatchUp, previewCatchUp } from '../backup/catch-up-result.ts';
+import { type CatchUpResult, type CopiedSnapshot, catchUpShortfall, failedCatchUp, previewCatchUp } from '../backup/catch-up-result.ts';
 import { prepareNewVaults } from '../backup/first-use.ts';
 import { MemoryBudget } from '../backup/memory.ts';
 import { openCatalog } from '../catalog/open.ts';
@@ -49,7 +49,7 @@ export function registerCatchUp(program: Command, context: CliContext): void {
         const failure = results.map(catchUpShortfall).find((candidate) => candidate !== null) ?? null;
         return {
           document: { ok: failure === null, results },
-          text: results.map((result) => describe(result, config.timezone)).join('\n'),
+          text: results.map((result) => describeCatchUp(result, config.timezone)).join('\n'),
           ...(failure ? { failure } : {}),
         };
       }),
@@ -115,20 +115,65 @@ export async function catchUpByDaemon(
   return results;
 }
 
-function describe({ shop, dryRun, copied, left, passed, problems }: CatchUpResult, timezone: string): string {
+/** So many snapshots that were mended in one vault are named, each in a line; of more their sum is told. --json has them all. */
+const MOST_NAMED = 3;
+
+/** Pure, for tests. One damaged object may be of dozens of snapshots: it is told once. */
+export function describeCatchUp({ shop, dryRun, copied, left, passed, problems }: CatchUpResult, timezone: string): string {
   const lines: string[] = [];
-  for (const { snapshot, source, vault, objects, bytes, adopted, lock, mended } of copied) {
-    const verb = dryRun ? 'would copy' : 'copied';
-    const there = adopted > 0 ? `, ${adopted} were there` : '';
-    const why = mended === null ? '' : ` (${mended} there)`;
-    const locked = lock === null ? '' : `, ${lock.mode} until ${formatInstant(Temporal.Instant.from(lock.retainUntil), timezone)}`;
-    lines.push(`  ${verb}  ${source} ${snapshot} to ${vault}: ${objects} objects, ${formatBytes(bytes)}${there}${locked}${why}`);
+  for (const group of groupsOf(copied, ({ snapshot, vault, mended }) => (mended === null ? snapshot : `${vault} ${mended}`))) {
+    if (group.length > MOST_NAMED) lines.push(copiedLine(dryRun, timezone, summed(group)));
+    else
+      for (const { snapshot, source, ...one } of group) lines.push(copiedLine(dryRun, timezone, { ...one, what: `${source} ${snapshot}` }));
   }
-  for (const { snapshot, vault, code, message } of left) {
-    lines.push(`  RED     ${snapshot === '' ? '' : `${snapshot} is not in ${vault}: `}${message} [${code}]`);
+  const told = new Set<string>();
+  for (const group of groupsOf(left, ({ vault, code, message }) => `${vault} ${code} ${message}`)) {
+    const [{ snapshot, vault, code, message }] = group;
+    const which = group.length === 1 ? `${snapshot} is` : `${group.length} snapshots (the first ${snapshot}) are`;
+    told.add(`${message} [${code}]`);
+    lines.push(`  RED     ${snapshot === '' ? '' : `${which} not in ${vault}: `}${message} [${code}]`);
   }
   for (const { snapshot, vault } of passed) lines.push(`  left    ${snapshot} is not in ${vault}: its window has passed`);
-  for (const { message, code } of problems) lines.push(`  RED     ${message} [${code}]`);
+  for (const text of new Set(problems.map(({ message, code }) => `${message} [${code}]`)))
+    if (!told.has(text)) lines.push(`  RED     ${text}`);
   if (lines.length === 0) return `${shop}: every snapshot is in every vault`;
   return [`${shop}:`, ...lines].join('\n');
+}
+
+interface CopiedAmount extends Omit<CopiedSnapshot, 'snapshot' | 'source'> {
+  readonly what: string;
+}
+
+function copiedLine(dryRun: boolean, timezone: string, { what, vault, objects, bytes, adopted, lock, mended }: CopiedAmount): string {
+  const verb = dryRun ? 'would copy' : 'copied';
+  const there = adopted > 0 ? `, ${adopted} were there` : '';
+  const why = mended === null ? '' : ` (${mended} there)`;
+  const locked = lock === null ? '' : `, ${lock.mode} until ${formatInstant(Temporal.Instant.from(lock.retainUntil), timezone)}`;
+  return `  ${verb}  ${what} to ${vault}: ${objects} objects, ${formatBytes(bytes)}${there}${locked}${why}`;
+}
+
+/** Of one vault, for one cause; with the lock that ends first. */
+function summed(group: Group<CopiedSnapshot>): CopiedAmount {
+  const [{ mended, snapshot, source, vault }] = group;
+  const total = (pick: (one: CopiedSnapshot) => number): number => group.reduce((sum, one) => sum + pick(one), 0);
+  const locks = group.flatMap(({ lock }) => (lock === null ? [] : [lock]));
+  const ends = (lock: { readonly retainUntil: string }): Temporal.Instant => Temporal.Instant.from(lock.retainUntil);
+  const [lock = null] = locks.sort((a, b) => Temporal.Instant.compare(ends(a), ends(b)));
+  return {
+    ...{ what: `${group.length} snapshots (the first ${source} ${snapshot})`, vault, mended, lock },
+    ...{ objects: total((one) => one.objects), bytes: total((one) => one.bytes), adopted: total((one) => one.adopted) },
+  };
+}
+
+type Group<T> = readonly [T, ...T[]];
+
+/** In the order of their first ones. */
+function groupsOf<T>(all: readonly T[], keyOf: (one: T) => string): readonly Group<T>[] {
+  const groups = new Map<string, [T, ...T[]]>();
+  for (const one of all) {
+    const group = groups.get(keyOf(one));
+    if (group) group.push(one);
+    else groups.set(keyOf(one), [one]);
+  }
+  return [...groups.values()];
 }

@@ -22,9 +22,6 @@ export interface DrillOptions {
 
 /** Throws what keeps it from being a drill; what a drill finds is its `failure`. */
 export async function drillNow(context: CliContext, invocation: Invocation, shopName: string, options: DrillOptions) {
-  if (options.snapshot !== undefined && options.source !== undefined) {
-    throw new CoffreError('E_USAGE', '--snapshot says which source it is of: leave --source out');
-  }
   const config = invocation.config();
   const shop = findShop(config, shopName);
   const { clock, io } = context;

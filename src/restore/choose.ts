@@ -45,6 +45,14 @@ export function chooseSnapshot(snapshots: readonly SnapshotWithCopies[], wanted:
   );
 }
 
+/** A snapshot that was named is of the source that was named with it. Throws E_USAGE. */
+export function demandSource({ id, source }: Pick<SnapshotWithCopies, 'id' | 'source'>, wanted: SourceKind | undefined): void {
+  if (wanted === undefined || wanted === source) return;
+  throw new CoffreError('E_USAGE', `snapshot ${id} is of ${source}, not of ${wanted}`, {
+    hint: 'leave --source out: the snapshot says it',
+  });
+}
+
 /** Vaults whose copy was not found damaged. */
 export const soundVaults = ({ copies }: Pick<SnapshotWithCopies, 'copies'>): readonly string[] =>
   copies.filter((copy) => copy.verifyError === null).map((copy) => copy.vault);

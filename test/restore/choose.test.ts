@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, test } from 'vitest';
 import type { SnapshotWithCopies } from '../../src/catalog/snapshots.ts';
-import { chooseSnapshot, passedOver } from '../../src/restore/choose.ts';
+import { chooseSnapshot, demandSource, passedOver, restorable } from '../../src/restore/choose.ts';
 import { snapshotRow } from '../rows.ts';
 
 const DAY = 86_400_000;
@@ -70,4 +70,18 @@ describe('the snapshot that a restore takes', () => {
     expect(passedOver(snapshots, snapshots[0] as SnapshotWithCopies, null).map((it) => it.id)).toEqual(['day 3', 'day 2']);
     expect(choose([snapshot(2, { complete: 0 })])).toBe('day 2');
   });
+});
+
+test('restorable - the newest whole backup that some vault has undamaged, whether or not it is good', () => {
+  const of = (...snapshots: SnapshotWithCopies[]) => restorable(snapshots, 'files')?.id ?? null;
+  expect(of(snapshot(1), snapshot(2, { in: ['nas!', 'offsite'] }), snapshot(3, { in: ['nas!'] }), snapshot(4, { complete: 0 }))).toBe(
+    'day 2',
+  );
+  expect(of({ ...snapshot(1), purpose: 'safety' }, snapshot(2, { in: ['nas!', 'offsite!'] }))).toBeNull();
+});
+
+test('a snapshot and a source are named - they must agree', () => {
+  expect(() => demandSource(snapshot(1), 'files')).not.toThrow();
+  expect(() => demandSource(snapshot(1), undefined)).not.toThrow();
+  expect(() => demandSource(snapshot(1), 'database')).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
 });

@@ -4,7 +4,7 @@ import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../../catal
 import type { Clock } from '../../clock.ts';
 import type { Config, ShopConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
-import { chooseSnapshot, passedOver } from '../../restore/choose.ts';
+import { chooseSnapshot, demandSource, passedOver } from '../../restore/choose.ts';
 import { checkPast } from '../../restore/request-preview.ts';
 import type { SourceKind } from '../../source/source.ts';
 import { parseInstant } from '../instant.ts';
@@ -54,6 +54,7 @@ export async function planTasks(
   if (options.snapshot !== undefined) {
     const snapshot = await getSnapshot(catalog, options.snapshot);
     if (snapshot.shop !== shop.name) throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${options.snapshot}`);
+    demandSource(snapshot, options.source);
     const to = targetOf(snapshot.source);
     if (!to) {
       const flag = snapshot.source === 'database' ? '--to-database' : '--to-dir';

@@ -10,7 +10,7 @@ import type { Clock } from '../../clock.ts';
 import { type Config, DRILL_DEFAULTS, type ShopConfig } from '../../config/config.ts';
 import { asCoffreError, CoffreError, type ErrorCode } from '../../errors.ts';
 import type { SourceKind } from '../../source/source.ts';
-import { chooseSnapshot } from '../choose.ts';
+import { chooseSnapshot, demandSource } from '../choose.ts';
 import type { DamagedCopy } from '../damaged-copy.ts';
 import type { RestoreProgress } from '../progress.ts';
 import { pinSnapshot, recordDamage } from '../restore-run.ts';
@@ -45,7 +45,7 @@ export interface DrillWish extends DrillEvents {
   readonly from: string | null;
   /** Null: database and files, as far as the shop has them. */
   readonly sources: readonly SourceKind[] | null;
-  /** This one and nothing else; null: the newest of each source that a restore from this vault would take. */
+  /** This one and nothing else, of the one source where that is named too; null: the newest of each source that a restore from this vault would take. */
   readonly snapshot: string | null;
 }
 
@@ -147,6 +147,7 @@ async function chosenSnapshots(
 ): Promise<readonly SnapshotWithCopies[]> {
   if (snapshot !== null) {
     const one = await getSnapshot(catalog, snapshot);
+    if (one.shop === shop.name) demandSource(one, sources?.[0]);
     if (one.shop === shop.name && one.copies.some((copy) => copy.vault === vault)) return [one];
     const others = one.shop === shop.name ? one.copies.map((copy) => copy.vault) : [];
     throw new CoffreError('E_UNKNOWN_SNAPSHOT', `shop ${shop.name} has no snapshot ${snapshot} in ${vault}`, {
