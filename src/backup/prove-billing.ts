@@ -125,7 +125,7 @@ async function unmarked(
   return [
     // the row of the newest checkpoint's own object always is
     rows > 0
-      ? `; ${rows === 1 ? '1 row' : `${rows} rows`} of the ledger after the newest one: their removal would be seen only where the catalog or the store still has their objects`
+      ? `; ${rows === 1 ? '1 row' : `${rows} rows`} of the ledger after the newest one: a removal there shows only by what catalog and store still have`
       : '',
     left.length === 0
       ? ''

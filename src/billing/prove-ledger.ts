@@ -154,11 +154,15 @@ export async function proveLedger(catalog: Catalog): Promise<Check[]> {
   const from = start === null ? '' : `, behind ${start.openings} opening balances for the rows up to ${start.row}`;
   return [
     chain.check('chain', `${rows} rows${from}, head ${head}`),
-    stood.check('anchors', `${anchors.length} anchors, ${open.length} of them compared with the ledger`),
-    days.check('days', `${packed} packed days compared with the ledger`),
+    unlessNone(stood.check('anchors', `${anchors.length} anchors, ${open.length} of them compared with the ledger`), open.length),
+    unlessNone(days.check('days', `${packed} packed days compared with the ledger`), packed),
     ...(start === null ? [] : [provePurge(start, anchors)]),
   ];
 }
+
+/** What was compared with nothing is not proven. */
+const unlessNone = (made: Check, count: number): Check =>
+  count === 0 && made.outcome === 'proven' ? { ...made, outcome: 'unchecked' } : made;
 
 const rowsText = (first: number, last: number): string => (first === last ? `row ${first} is` : `rows ${first} to ${last} are`);
 const day = (ms: number): string => Temporal.Instant.fromEpochMilliseconds(ms).toString({ smallestUnit: 'minute' });

@@ -37,9 +37,11 @@ export async function proveStatements(catalog: Catalog, { contracts, isSound, pe
   for (const statement of all.values()) {
     if (contracts !== null && !contracts.includes(statement.contract)) continue;
     const corrects = statement.kind === 'correction' && statement.lines.some((line) => line.kind === 'correction' && isOf(line.of));
-    if (period === null || corrects || touches(statement, period)) checks.push(await again(catalog, statement, weightsOf, isSound));
+    if (period === null || corrects || touches(statement, period)) checks.push(await computeAgain(catalog, statement, weightsOf, isSound));
   }
-  const detail = `${statements} statements, head ${head}; ${checks.length} of them computed again${period === null ? '' : ', of this period alone (--all: each)'}`;
+  const scope = period === null ? '' : ', those of this period (all: each)';
+  const again = statements === 0 ? '' : `; ${checks.length} of them computed again${scope}`;
+  const detail = `${statements} statements, head ${head}${again}`;
   return [{ name: 'statements', vault: null, outcome, detail, findings: told }, ...checks];
 }
 
@@ -65,7 +67,7 @@ function touches({ kind, measured, period }: Statement, { end, start }: Period):
   );
 }
 
-async function again(
+async function computeAgain(
   catalog: Catalog,
   statement: Statement,
   weightsOf: (number: string) => CorrectionInput['weights'],

@@ -73,7 +73,7 @@ function describe(
   const when = formatInstant(Temporal.Instant.from(at), timezone);
   const right = { align: 'right' } as const;
   // a 0 that nobody measured is no 0
-  if (!measured) return [`${contract}: the peak in ${vault} is not known: ${limits[0]}`, ...limits.slice(1)].join('\n\n');
+  if (!measured) return `${contract}: the peak in ${vault} is not known: ${limits[0]}`;
   return [
     `${contract}: ${formatBytes(peakBytes)} (${peakBytes} bytes) in ${vault} at ${when}`,
     table(

@@ -74,7 +74,7 @@ function proofFailure({ checks }: ProofResult): CoffreError | null {
   if (count === 0) return null;
   const first = checks.flatMap(({ findings }) => findings)[0];
   return new CoffreError('E_LEDGER_ALTERED', count === 1 ? `1 finding: ${first}` : `${count} findings, first: ${first}`, {
-    hint: 'compare with a copy of the state directory, and find out who wrote there; what the vaults keep is locked: coffre catalog rebuild',
+    hint: 'compare with a copy of the state directory, and find out who wrote there; what it was the locked checkpoints tell',
   });
 }
 
