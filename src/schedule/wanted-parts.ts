@@ -37,20 +37,34 @@ export async function lookForParts(
   return { unknown: [...told.unknown, ...unknown], emptied: told.emptied };
 }
 
-async function lookForTables(deps: PartsDeps, snapshot: SnapshotWithCopies, wanted: readonly string[]): Promise<PartsKnown> {
+/** Tables of a database's snapshot, as far as the copy of its index says. */
+export interface KnownTables {
+  readonly names: ReadonlySet<string>;
+  /** Whose rows were left out. */
+  readonly withoutRows: ReadonlySet<string>;
+  /** false: there may be more. */
+  readonly all: boolean;
+}
+
+export async function knownTables(deps: Pick<PartsDeps, 'stateDir'>, snapshot: SnapshotWithCopies): Promise<KnownTables> {
   const warnings = JSON.parse(snapshot.warnings) as Warning[];
   const withoutRows = new Set(warnings.filter(({ kind }) => kind === 'skipped').map(({ where }) => where));
-  const known = new Set(withoutRows);
+  const names = new Set(withoutRows);
   const isRead = await reading(deps, snapshot, async (file) => {
-    for await (const entry of readIndex(file)) if (!isFileEntry(entry)) for (const table of Object.keys(entry.rows)) known.add(table);
+    for await (const entry of readIndex(file)) if (!isFileEntry(entry)) for (const table of Object.keys(entry.rows)) names.add(table);
     return true;
   });
+  // a table that is a definition alone (of the engine MERGE, say) stands in no index
+  const { tables } = JSON.parse(snapshot.counts) as { readonly tables?: number };
+  return { names, withoutRows, all: isRead && tables !== undefined && names.size >= tables };
+}
+
+async function lookForTables(deps: PartsDeps, snapshot: SnapshotWithCopies, wanted: readonly string[]): Promise<PartsKnown> {
+  const { all, names: known, withoutRows } = await knownTables(deps, snapshot);
   const names = [...new Set(wanted)];
   const emptied = names.filter((name) => withoutRows.has(name));
   const missing = names.filter((name) => !known.has(name));
-  // a table that is a definition alone (of the engine MERGE, say) stands in no index
-  const { tables } = JSON.parse(snapshot.counts) as { readonly tables?: number };
-  if (!isRead || tables === undefined || known.size < tables) return { unknown: missing, emptied };
+  if (!all) return { unknown: missing, emptied };
   if (missing.length > 0) throw absent(deps, snapshot, missing, (name) => nearestName(name, known), [...known].sort());
   return { unknown: [], emptied };
 }
@@ -81,7 +95,11 @@ async function lookForFiles(deps: PartsDeps, snapshot: SnapshotWithCopies, wante
 }
 
 /** False where the copy is not there, or is no index: a restore reads that of a vault. */
-async function reading(deps: PartsDeps, { id, shop }: SnapshotWithCopies, read: (file: string) => Promise<boolean>): Promise<boolean> {
+async function reading(
+  deps: Pick<PartsDeps, 'stateDir'>,
+  { id, shop }: SnapshotWithCopies,
+  read: (file: string) => Promise<boolean>,
+): Promise<boolean> {
   const file = indexCopyPath(deps.stateDir, shop, id);
   if (!existsSync(file)) return false;
   try {
