@@ -176,9 +176,15 @@ class InPlaceRun {
 
   /** Throws what is red or unknown of the restored shop. */
   async check(): Promise<void> {
+    const red = await this.#look();
+    if (red !== null) throw red;
+  }
+
+  /** Each finding is told; null: nothing is red or unknown. */
+  async #look(): Promise<CoffreError | null> {
     this.#step('check');
     const { before, order } = this.state;
-    await this.#shop.check(order.database?.tables === null ? before : null, before?.missingTables ?? []);
+    return await this.#shop.check(order.database?.tables === null ? before : null, before?.missingTables ?? []);
   }
 
   /** The maintenance page off, then what was kept to go back is cleared away. */
@@ -207,7 +213,7 @@ class InPlaceRun {
     if (order.files) await (this.isBefore('placing') ? this.#deps.shop.discardFiles() : this.#filesBack());
     await this.finish();
     // The shop comes back as it was, whole or not.
-    await this.check().catch((error: unknown) => this.#shop.warnings.push(asCoffreError(error).message));
+    await this.#look().catch((error: unknown) => this.#shop.warnings.push(asCoffreError(error).message));
     this.#write({ ...this.state, stage: 'opening' });
   }
 

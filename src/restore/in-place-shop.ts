@@ -90,8 +90,8 @@ export class ShopSteps {
     if (domain !== null) await target.setDomains(this.#shop.tables('running'), [{ from: null, to: domain, physicalUri: null }]);
   }
 
-  /** `before`: to compare with; null: it was another shop's state. `lacking`: core tables that it need not have. Throws what is red or unknown. */
-  async check(before: ShopState | null, lacking: readonly string[]): Promise<void> {
+  /** `before`: to compare with; null: it was another shop's state. `lacking`: core tables that it need not have. What is red or unknown; null: nothing. */
+  async check(before: ShopState | null, lacking: readonly string[]): Promise<CoffreError | null> {
     const { target, http } = this.#shop;
     const tables = this.#shop.tables('running');
     const expectedTables =
@@ -100,8 +100,7 @@ export class ShopSteps {
         : CORE_TABLES.filter((name) => !lacking.includes(name)).map((name) => tables.prefix + name);
     const findings = await target.smokeTest({ tables, http, expectedTables, before, signal: this.#signal });
     this.#tell(findings);
-    const red = redOf(findings);
-    if (red !== null) throw red;
+    return redOf(findings);
   }
 
   /**
