@@ -17,6 +17,7 @@ import { previewRequest, RESTORED_SOURCES, type RequestPreview, type Wanted } fr
 import { calendarOf } from '../restore/rto-calendar.ts';
 import { deadlineOf, type RtoCalendar, readRto } from '../restore/rto-clock.ts';
 import { newId } from '../segment/id.ts';
+import { refuseLackingTables } from './core-tables.ts';
 import { readEstimate } from './restore-estimate.ts';
 import { lookForParts } from './wanted-parts.ts';
 
@@ -71,6 +72,9 @@ export async function previewNow({ catalog, clock, config }: DeskDeps, name: str
     declared: RESTORED_SOURCES.filter((source) => shop[source] !== null),
   });
   const known = await lookForParts({ stateDir: config.stateDir, clock, tell }, chosen, wanted);
+  const whole = chosen.find(({ source }) => source === 'database');
+  if (whole && wanted.tables.length === 0)
+    await refuseLackingTables({ stateDir: config.stateDir, clock, tell }, whole, await listSnapshots(catalog, name));
   // of a part of a source as of the whole: nobody measured how long that part takes
   const part: ShopConfig = {
     ...shop,
