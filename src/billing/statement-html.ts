@@ -2,6 +2,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { type Html, html, htmlPage } from '../document/html.ts';
 import type { Language } from '../document/wording.ts';
+import { CHAIN_START } from './chain.ts';
 import type { Statement, StatementLine } from './statement-schema.ts';
 import { day, isWeighed, moment, money, monthsText, number, periodText, volume, wordsOf } from './statement-words.ts';
 
@@ -74,7 +75,7 @@ ${rebilling(statement, language)}
 <footer>
 <p>${words.rules}</p>
 <p>${words.notAnInvoice} ${words.zone(timezone)}.</p>
-${statement.hash === null ? null : html`<p>${words.seal}<br><code>${statement.hash}</code></p><p>${words.previous}<br><code>${statement.previous}</code></p>`}
+${statement.hash === null ? null : html`<p>${words.seal}<br><code>${statement.hash}</code></p><p>${words.previous}<br>${statement.previous === CHAIN_START ? words.firstOfAll : html`<code>${statement.previous}</code>`}</p>`}
 </footer>
 </article>
 `;

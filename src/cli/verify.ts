@@ -33,9 +33,10 @@ interface VerifiedSnapshot {
 }
 
 const HELP = `
-What is found is always reported, and the exit status is not 0 then, mended or not. Mending takes the object from
-another vault whose copy has the right hash. Where versions are kept the damaged one stays, as evidence, until its
-lock ends; in a folder it is replaced. The manifests of that vault which name it are written anew.
+What is found is always reported, and the exit status is not 0 then, mended or not. What is altered or missing is an
+incident at once, and its case opens (coffre breach list). Mending takes the object from another vault whose copy has
+the right hash. Where versions are kept the damaged one stays, as evidence, until its lock ends; in a folder it is
+replaced. The manifests of that vault which name it are written anew.
 --read-data=PERCENT takes what was not read for longest first, so that repeated it comes to everything; the daemon reads
 a part daily by itself (verify.readWithin of the configuration).
 
