@@ -1,5 +1,5 @@
 // Messages on their way to people, and what they were told: how the next start goes on from there.
-import type { Kysely, Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import type { Catalog } from './open.ts';
 import type { AlarmsTable, MessagesTable, PingFailuresTable } from './tables/messages.ts';
 import type { Tables } from './tables.ts';
@@ -54,6 +54,20 @@ export async function saveNotices(catalog: Catalog, { alarms, messages, over, pi
         .execute();
     }
   });
+}
+
+/** Whether a message to those who look after the backups, of what was done to a restore request since then, got through. */
+export async function operatorsHeard(db: Kysely<Tables>, request: string, verb: string, sinceMs: number): Promise<boolean> {
+  const row = await db
+    .selectFrom('messages')
+    .select('id')
+    .where('at', '>=', sinceMs)
+    .where('sentAt', 'is not', null)
+    .where(sql<boolean>`"content" ->> '$.request.id' = ${request} and "content" ->> '$.request.verb' = ${verb}`)
+    // the owner's own has an address of its own
+    .where(sql<boolean>`"content" ->> '$.to' is null`)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** What was sent or given up before then; epoch milliseconds. */

@@ -3,6 +3,7 @@ import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
 import type { Clock } from '../clock.ts';
 import { CoffreError } from '../errors.ts';
 import type { Catalog } from './open.ts';
+import { readOpenRestore } from './open-restores.ts';
 import type { RequestEventsTable, RequestsTable } from './tables/restores.ts';
 import type { Tables } from './tables.ts';
 
@@ -29,7 +30,7 @@ export async function insertRequest(tx: Kysely<Tables>, row: Insertable<Requests
 
 /**
  * Changes a request: `decide` sees it as it is now, inside the transaction, and says what changes; null: nothing, and nothing is written.
- * What it throws leaves all as it was. Throws E_UNKNOWN_REQUEST.
+ * What it throws leaves all as it was. Throws E_UNKNOWN_REQUEST, E_REQUEST_STATE for a word that would end it while its restore is open.
  */
 export async function changeRequest(
   catalog: Catalog,
@@ -44,10 +45,23 @@ export async function changeRequest(
     const change = await decide(row, nowMs, tx);
     if (change === null) return row;
     const after = { ...row, ...change };
+    await refuseWhileOpen(tx, row, after.state);
     if (Object.keys(change).length > 0) await tx.updateTable('requests').set(change).where('id', '=', id).execute();
     await writeEvent(tx, id, row.shop, after.state, nowMs, act);
     return after;
   });
+}
+
+/** Called off or refused, whoever says so: here every way to such an end comes by. The shop may be closed, and only its restore opens it. */
+async function refuseWhileOpen(tx: Kysely<Tables>, { id, shop, startedAt }: RequestRow, state: RequestRow['state']): Promise<void> {
+  if ((state !== 'cancelled' && state !== 'refused') || startedAt === null || (await readOpenRestore(tx, shop)) === null) return;
+  throw new CoffreError(
+    'E_REQUEST_STATE',
+    `${shop}: its restore is open, and the shop perhaps closed: it has to end, or be gone back from`,
+    {
+      hint: `coffre request retry ${id}; as root coffre restore ${shop} --in-place --rollback goes back, and ends the request`,
+    },
+  );
 }
 
 async function writeEvent(

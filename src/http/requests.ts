@@ -1,6 +1,6 @@
 // Restore requests: what one would mean, asking for one, approving it, and how it stands; a client for its own shops alone.
 import * as z from 'zod';
-import { pageOfRequests, type RequestRow, readRequest, requestHistory } from '../catalog/requests.ts';
+import { pageOfRequests, type RequestRow, readRequest } from '../catalog/requests.ts';
 import { asCoffreError } from '../errors.ts';
 import { REQUEST_ROLES, REQUEST_STATES, REQUEST_VERBS } from '../restore/request-life.ts';
 import { RESTORED_SOURCES, wantedSchema } from '../restore/request-preview.ts';
@@ -13,7 +13,7 @@ import {
   openRequest,
   previewNow,
 } from '../schedule/request-desk.ts';
-import { heldMs, historyDocument, PromiseCalendars, type RequestDocument, requestDocument } from '../schedule/request-document.ts';
+import { fullRequestDocument, PromiseCalendars, type RequestDocument, requestDocument } from '../schedule/request-document.ts';
 import type { Service } from '../schedule/service.ts';
 import { principalOf } from './auth.ts';
 import { bytes, idField, instant, reason, shopName } from './fields.ts';
@@ -38,8 +38,10 @@ const previewFields = {
   ),
   gapMs: z.int().nullable().describe('between the instants of database and files; null: one of them is restored'),
   lost: z
-    .array(z.object({ source: z.enum(RESTORED_SOURCES), since: instant, spanMs: z.int(), newerSnapshots: z.int() }))
-    .describe('what was changed since the snapshot is gone after the restore'),
+    .array(z.object({ source: z.enum(RESTORED_SOURCES), since: instant, spanMs: z.int(), newerSnapshots: z.int(), newerSafety: z.int() }))
+    .describe(
+      'what was changed since the snapshot is gone after the restore; newerSafety: of the newer ones that are not taken those taken for safety',
+    ),
   estimate: z
     .object({ expectedMs: z.number(), lowMs: z.number(), highMs: z.number() })
     .nullable()
@@ -58,6 +60,7 @@ const previewWithPromise = z.object({
   deadline: instant.describe('if it were approved now'),
   clockStarts: instant.nullable().describe('the clock waits until then: it is outside the plan’s hours; null: it would run at once'),
   unattended: z.boolean().describe('false: once it is approved, an operator has to begin it'),
+  openSince: instant.nullable().describe('a restore of the shop began then and came to no end: it is perhaps closed; null: none is open'),
 });
 
 const requestFields = {
@@ -90,8 +93,23 @@ const requestInFull = z.object({
     z.object({
       ...{ at: instant, verb: z.enum(REQUEST_VERBS), state: z.enum(REQUEST_STATES) },
       ...{ who: z.string().nullable().describe('for administrators'), role: z.enum(REQUEST_ROLES), reason: z.string().nullable() },
+      error: runError.nullable().describe('why it failed then'),
     }),
   ),
+  result: z
+    .object({
+      ...{ durationMs: z.int(), maintenanceMs: z.int().nullable() },
+      safety: z
+        .object({ database: idField.nullable(), files: idField.nullable() })
+        .nullable()
+        .describe('snapshots of the shop as it was before the restore; null: none were taken'),
+      checks: z.int().describe('how many things were looked at before the shop was opened'),
+      checked: z.array(z.string()).describe('for administrators: which'),
+    })
+    .nullable()
+    .describe('of one that is done'),
+  restoreOpen: z.boolean().describe('it had begun, and a restore of its shop came to no end: the shop is perhaps closed'),
+  told: z.boolean().describe('it failed, and a message that says so to those who look after the backups got through'),
 });
 
 const { at, paths, sources, tables } = wantedSchema.shape;
@@ -273,16 +291,25 @@ async function inFull(service: Service, principal: Principal, id: string): Promi
   const { catalog, clock, feed } = service;
   const row = await readRequest(catalog, id);
   const unattended = beginsByItself(service.config);
-  const document = forPrincipal({ ...(await requestDocument(row, clock.nowMs(), new PromiseCalendars())), unattended }, principal);
+  const { heldMs, history, restoreOpen, result, told, ...rest } = await fullRequestDocument(
+    catalog,
+    row,
+    clock.nowMs(),
+    new PromiseCalendars(),
+  );
+  const document = forPrincipal({ ...rest, unattended }, principal);
   const isUnderWay = row.state === 'running' || row.state === 'verifying';
   const latest = isUnderWay && row.runId !== null ? feed.latest(row.runId) : null;
-  const events = await requestHistory(catalog, id);
-  const history = events.map(historyDocument);
   return {
     ...document,
-    heldMs: heldMs(events, row.approvedAt, clock.nowMs()),
+    ...{ heldMs, restoreOpen, told },
+    result: result && { ...result, checked: isTold(principal) ? [...result.checked] : [] },
     ...{ step: latest?.step ?? null, progress: latest?.progress ? progressOf(latest.progress) : null },
-    history: history.map((event) => ({ ...event, who: isTold(principal) || event.role === 'client' ? event.who : null })),
+    history: history.map((event) => ({
+      ...event,
+      who: isTold(principal) || event.role === 'client' ? event.who : null,
+      error: event.error && errorFor(principal, event.error),
+    })),
   };
 }
 
@@ -313,7 +340,7 @@ const mutablePreview = ({
   ...{ emptied: [...emptied], unknown: [...unknown] },
 });
 
-const previewFor = ({ deadline, clockStarts, targetMs, unattended, ...preview }: Awaited<ReturnType<typeof previewNow>>) => ({
+const previewFor = ({ deadline, clockStarts, openSince, targetMs, unattended, ...preview }: Awaited<ReturnType<typeof previewNow>>) => ({
   ...mutablePreview(preview),
-  ...{ deadline, clockStarts, targetMs, unattended },
+  ...{ deadline, clockStarts, openSince, targetMs, unattended },
 });

@@ -67,7 +67,7 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
         lines: [
           `The restore of your shop ${shop} was refused by those who look after its backups.`,
           ...reason(facts),
-          'Your shop was not changed.',
+          ...(facts.wasBegun ? [] : ['Your shop was not changed.']),
         ],
       };
     case 'cancel':
@@ -116,6 +116,14 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
               ? 'Your shop keeps its maintenance page until then.'
               : 'Your shop is as it was before, and open.',
           ...deadline(facts),
+        ],
+      };
+    case 'rollback':
+      return {
+        subject: 'restore undone, shop as it was before',
+        lines: [
+          `The restore of your shop ${shop} was undone by those who look after its backups. The shop is as it was before the restore, and open.`,
+          'Nothing more comes of this request; another one can be made.',
         ],
       };
     case 'late':

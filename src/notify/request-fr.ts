@@ -84,7 +84,7 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
         lines: [
           `La restauration de votre boutique ${shop} est refusée par les personnes qui gèrent vos sauvegardes.`,
           ...reason(facts),
-          'Votre boutique n’a pas été modifiée.',
+          ...(facts.wasBegun ? [] : ['Votre boutique n’a pas été modifiée.']),
         ],
       };
     case 'cancel':
@@ -136,6 +136,14 @@ function told(verb: RequestEventRow['verb'], facts: RequestFacts): { readonly su
               ? 'Votre boutique garde sa page de maintenance jusque-là.'
               : 'Votre boutique est restée comme elle était, et ouverte.',
           ...deadline(facts),
+        ],
+      };
+    case 'rollback':
+      return {
+        subject: 'restauration défaite, boutique remise en l’état',
+        lines: [
+          `La restauration de votre boutique ${shop} a été défaite par les personnes qui gèrent vos sauvegardes. La boutique est dans l’état où elle était avant la restauration, et ouverte.`,
+          `Cette demande est close${SEMICOLON} vous pouvez en faire une autre.`,
         ],
       };
     case 'late':

@@ -115,7 +115,12 @@ function writeOperator(
 const HEADLINES: Readonly<Record<RequestEventRow['verb'], string>> = {
   ...{ request: 'a restore was asked for', approve: 'a restore was approved', hold: 'a restore is held', release: 'a restore is released' },
   ...{ refuse: 'a restore was refused', cancel: 'a restore was called off', retry: 'a restore is tried again', start: 'a restore began' },
-  ...{ verify: 'the restored shop is checked', finish: 'the shop is restored', fail: 'RED: a restore failed' },
+  ...{
+    rollback: 'a restore was gone back from',
+    verify: 'the restored shop is checked',
+    finish: 'the shop is restored',
+    fail: 'RED: a restore failed',
+  },
   late: 'RED: a restore is later than promised',
 };
 
@@ -127,7 +132,10 @@ function nextSteps({ state, verb }: RequestEventRow, { id, isClosed, shop }: Req
   if (verb === 'fail') {
     const back = `or back to the shop as it was, as root: coffre restore ${shop} --in-place --rollback`;
     const again = unattended ? `coffre request retry ${id}` : `coffre request run ${id}, as root`;
-    return [`coffre request show ${id} says why; once that is mended: ${again}`, ...(isClosed === false ? [] : [back])];
+    return [
+      `coffre request show ${id} says why; once that is mended: ${again}`,
+      isClosed === false ? `or, if it is not wanted any more: coffre request cancel ${id}` : back,
+    ];
   }
   if (verb === 'late') return [`coffre request show ${id} --follow`];
   return [];

@@ -3,9 +3,21 @@ import { CoffreError } from '../errors.ts';
 
 /**
  * requested: waits for its owner's approval. approved: it is to be done, and the clock runs. held: an operator wants it to wait. running,
- * verifying: the daemon is at it. failed: nothing is under way, and an operator may have it tried again. The others are the end.
+ * verifying: the daemon is at it. failed: nothing is under way, and an operator may have it tried again. rolled-back: it had begun, and root
+ * went back to the shop as it was. The others are the end.
  */
-export const REQUEST_STATES = ['requested', 'approved', 'held', 'refused', 'running', 'verifying', 'done', 'failed', 'cancelled'] as const;
+export const REQUEST_STATES = [
+  'requested',
+  'approved',
+  'held',
+  'refused',
+  'running',
+  'verifying',
+  'done',
+  'failed',
+  'cancelled',
+  'rolled-back',
+] as const;
 export type RequestState = (typeof REQUEST_STATES)[number];
 
 /** client: the shop's owner, by a token of theirs. operator: whoever administers. daemon: coffre itself. */
@@ -25,6 +37,7 @@ export const REQUEST_VERBS = [
   'verify',
   'finish',
   'fail',
+  'rollback',
   'late',
 ] as const;
 export type RequestVerb = (typeof REQUEST_VERBS)[number];
@@ -53,6 +66,7 @@ interface Rule {
 
 const BY_PEOPLE = ['client', 'operator'] as const;
 const NOT_BEGUN = ['requested', 'held', 'approved'] as const;
+const MAY_HAVE_BEGUN = ['approved', 'held', 'running', 'verifying', 'failed'] as const;
 
 const RULES: Readonly<Record<Exclude<RequestVerb, 'request'>, Rule>> = {
   // an owner's approval of a held one starts the clock and not the work; an operator's is in the owner's name, for an emergency
@@ -72,9 +86,11 @@ const RULES: Readonly<Record<Exclude<RequestVerb, 'request'>, Rule>> = {
   // running already: one that was cut off is taken up
   start: { from: ['approved', 'running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'running' },
   verify: { from: ['running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'verifying' },
-  finish: { from: ['running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'done' },
+  // also of one that failed, and that root's `restore --in-place` went on with
+  finish: { from: MAY_HAVE_BEGUN, by: ['daemon'], reasonOf: [], to: () => 'done' },
   fail: { from: ['approved', 'running', 'verifying'], by: ['daemon'], reasonOf: [], to: () => 'failed' },
-  late: { from: ['approved', 'held', 'running', 'verifying', 'failed'], by: ['daemon'], reasonOf: [], to: ({ state }) => state },
+  rollback: { from: MAY_HAVE_BEGUN, by: ['operator'], reasonOf: [], to: () => 'rolled-back' },
+  late: { from: MAY_HAVE_BEGUN, by: ['daemon'], reasonOf: [], to: ({ state }) => state },
 };
 
 /**
@@ -114,7 +130,9 @@ export function follow(
 function hintOf(id: string, state: RequestState, by: RequestRole): string {
   if (state === 'running' || state === 'verifying') return `it has begun: coffre request show ${id} --follow shows how it goes`;
   if (state === 'failed') {
-    return by === 'client' ? 'those who look after the backups try it again; or call it off' : `coffre request retry ${id} tries it again`;
+    return by === 'client'
+      ? 'those who look after the backups try it again; or call it off'
+      : `coffre request retry ${id} tries it again, coffre request cancel ${id} ends it`;
   }
   if (!isOpen(state)) return 'it is over: coffre request restore asks for another';
   return `coffre request show ${id} says how it stands`;
@@ -122,5 +140,5 @@ function hintOf(id: string, state: RequestState, by: RequestRole): string {
 
 const DONE: Readonly<Record<Exclude<RequestVerb, 'request'>, string>> = {
   ...{ approve: 'approved', hold: 'held', release: 'released', refuse: 'refused', cancel: 'cancelled', retry: 'tried again' },
-  ...{ start: 'begun', verify: 'verified', finish: 'finished', fail: 'failed', late: 'late' },
+  ...{ start: 'begun', verify: 'verified', finish: 'finished', fail: 'failed', rollback: 'gone back from', late: 'late' },
 };

@@ -1,7 +1,7 @@
 // What a restore request means before anybody approves it: which snapshots, how old, what is lost since, how long, until when. Pure.
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
-import type { SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { isBackup, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { compilePatterns } from '../source/path-pattern.ts';
 import { chooseSnapshot } from './choose.ts';
@@ -85,6 +85,8 @@ export interface PreviewedLoss {
   readonly spanMs: number;
   /** Newer snapshots of the source that are not restored. */
   readonly newerSnapshots: number;
+  /** Those of them that were taken for safety before a restore in place: by their id alone. */
+  readonly newerSafety: number;
 }
 
 /** What is known beforehand of tables and paths that are asked for by name. */
@@ -150,12 +152,13 @@ export function previewRequest(
     ...{ shop, at: at?.toString() ?? null, tables: wanted.tables, paths: wanted.paths },
     snapshots: chosen.map((one) => previewed(one, nowMs)),
     gapMs: database && files ? Math.abs(database.asOf - files.asOf) : null,
-    lost: chosen.map(({ asOf, source }) => ({
-      source: source as RestoredKind,
-      since: text(asOf),
-      spanMs: Math.max(0, nowMs - asOf),
-      newerSnapshots: facts.snapshots.filter((other) => other.source === source && other.asOf > asOf).length,
-    })),
+    lost: chosen.map(({ asOf, source }) => {
+      const newer = facts.snapshots.filter((other) => other.source === source && other.asOf > asOf);
+      return {
+        ...{ source: source as RestoredKind, since: text(asOf), spanMs: Math.max(0, nowMs - asOf) },
+        ...{ newerSnapshots: newer.length, newerSafety: newer.filter((other) => !isBackup(other)).length },
+      };
+    }),
   };
   return { preview, chosen };
 }

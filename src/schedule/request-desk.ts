@@ -41,6 +41,8 @@ export interface PreviewNow extends RequestPreview {
   readonly clockStarts: string | null;
   /** false: once it is approved, somebody with root's rights has to begin it. */
   readonly unattended: boolean;
+  /** A restore of the shop began then and came to no end yet: the shop is perhaps closed; null: none is open. */
+  readonly openSince: string | null;
 }
 
 /** Of a shop's owner: more are no help to anybody. */
@@ -65,8 +67,10 @@ export const beginsByItself = (config: Config): boolean => isUnattended(config) 
 export async function previewNow({ catalog, clock, config }: DeskDeps, name: string, wanted: Wanted): Promise<PreviewNow> {
   const shop = shopOf(config, name);
   const nowMs = clock.nowMs();
+  // whoever names a time is answered in its offset: their terminal need not be in the zone of this machine
+  const zone = wanted.at === null ? config.timezone : (/[+-]\d\d:\d\d$/.exec(wanted.at)?.[0] ?? 'UTC');
   const tell = (instant: Temporal.Instant): string =>
-    instant.toZonedDateTimeISO(config.timezone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' ');
+    instant.toZonedDateTimeISO(zone).toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' ');
   const { chosen, preview } = previewRequest(wanted, {
     ...{ shop: name, nowMs, snapshots: await listSnapshots(catalog, name), tell },
     declared: RESTORED_SOURCES.filter((source) => shop[source] !== null),
@@ -84,6 +88,7 @@ export async function previewNow({ catalog, clock, config }: DeskDeps, name: str
   const { estimate } = await readEstimate(config, catalog, part, chosen, nowMs);
   const { rto } = shop.plan;
   const calendar = await calendarOf(rto);
+  const open = await readOpenRestore(catalog.db, name);
   const now = Temporal.Instant.fromEpochMilliseconds(nowMs);
   const reading = readRto(calendar, { approvedAt: now, doneAt: null, targetMs: rto.targetMs }, now);
   return {
@@ -91,6 +96,7 @@ export async function previewNow({ catalog, clock, config }: DeskDeps, name: str
     estimate: estimate && { expectedMs: estimate.expectedMs, lowMs: estimate.lowMs, highMs: estimate.highMs },
     ...{ targetMs: rto.targetMs, deadline: reading.deadline.toString(), clockStarts: reading.resumesAt?.toString() ?? null },
     unattended: beginsByItself(config),
+    openSince: open === null ? null : Temporal.Instant.fromEpochMilliseconds(open.since).toString(),
   };
 }
 
@@ -120,7 +126,8 @@ export async function openRequest(deps: DeskDeps, order: NewRequest, by: DeskCal
   const promised = await promisedTo(shopOf(config, shop));
   const row = await catalog.transaction(async (tx) => {
     const open = await openRequests(tx, shop);
-    const text = JSON.stringify(wanted);
+    // the same instant in another offset is the same wish
+    const text = JSON.stringify({ ...wanted, at: preview.at });
     const same = open.find((other) => other.wanted === text && snapshotIds(other).join() === preview.snapshots.map(({ id }) => id).join());
     if (same) return same;
     if (by.role === 'client' && open.filter(({ createdRole }) => createdRole === 'client').length >= MOST_OPEN) {
@@ -220,7 +227,7 @@ async function pinChosen(catalog: Catalog, tx: Kysely<Tables>, row: RequestRow):
 /** What people may do to a request that is there. */
 export type DeskVerb = Extract<RequestVerb, 'approve' | 'hold' | 'release' | 'refuse' | 'cancel' | 'retry'>;
 
-/** Throws E_UNKNOWN_REQUEST, E_FORBIDDEN, E_REQUEST_STATE, E_USAGE (a reason is missing), E_UNKNOWN_SNAPSHOT, E_CONFIG. */
+/** Throws E_UNKNOWN_REQUEST, E_FORBIDDEN, E_REQUEST_STATE (not now; it would end while its restore is open), E_USAGE (a reason is missing), E_UNKNOWN_SNAPSHOT, E_CONFIG. */
 export async function actOnRequest(deps: DeskDeps, id: string, verb: DeskVerb, by: DeskCaller, reason: string | null): Promise<RequestRow> {
   const { catalog, clock } = deps;
   if (verb === 'approve') {
@@ -230,15 +237,6 @@ export async function actOnRequest(deps: DeskDeps, id: string, verb: DeskVerb, b
   }
   return await changeRequest(catalog, clock, id, { verb, ...by, reason }, async (row, nowMs, tx) => {
     const state = follow(row, verb, by.role, reason);
-    if (verb === 'cancel' && row.state === 'failed' && (await readOpenRestore(tx, row.shop)) !== null) {
-      throw new CoffreError(
-        'E_REQUEST_STATE',
-        `${row.shop}: its restore is open, and the shop perhaps closed: it has to end, or be gone back from`,
-        {
-          hint: `coffre request retry ${id}; as root coffre restore ${row.shop} --in-place --rollback goes back`,
-        },
-      );
-    }
     if (verb === 'retry') {
       await pinChosen(catalog, tx, row);
       // a promise that was broken stays so, and one that was not has its clock still

@@ -5,8 +5,8 @@ import { changeRequest, type RequestRow, readRequest } from '../catalog/requests
 import { unpinRun } from '../catalog/segments.ts';
 import type { Tables } from '../catalog/tables.ts';
 import type { Clock } from '../clock.ts';
-import type { CoffreError } from '../errors.ts';
-import type { InPlaceOrder } from '../restore/in-place.ts';
+import { asCoffreError, type CoffreError } from '../errors.ts';
+import type { InPlaceOrder, InPlaceResult } from '../restore/in-place.ts';
 import { follow } from '../restore/request-life.ts';
 import type { RequestPreview } from '../restore/request-preview.ts';
 import { clockOf, PromiseCalendars } from './request-document.ts';
@@ -34,8 +34,8 @@ export async function verifyRequest({ catalog, clock }: ProgressDeps, id: string
   );
 }
 
-/** The shop is back: whether in time is written down with it. `detail`: what it came to. */
-export async function finishRequest({ catalog, clock }: ProgressDeps, id: string, who: string, detail: unknown): Promise<RequestRow> {
+/** The shop is back: whether in time is written down with it. `detail`: what it came to; `run`: which ended it, where it is not the one that began it. */
+export async function finishRequest({ catalog, clock }: ProgressDeps, id: string, who: string, detail: unknown, run?: string) {
   const calendars = await loaded(catalog, id);
   return await changeRequest(catalog, clock, id, { verb: 'finish', ...by(who), detail }, async (row, nowMs, tx) => {
     const done = { ...row, state: follow(row, 'finish', 'daemon', null), endedAt: nowMs };
@@ -43,7 +43,13 @@ export async function finishRequest({ catalog, clock }: ProgressDeps, id: string
     for (const over of [id, ...(await failedBefore(tx, row))]) await unpinRun(tx, over);
     const reading = await clockOf(done, nowMs, calendars);
     const outcome = reading === null ? null : reading.state === 'kept' ? 'kept' : 'broken';
-    return { ...change(done), outcome, countedMs: reading?.countedMs ?? null, leftMs: reading?.leftMs ?? null };
+    return {
+      ...change(done),
+      ...{ errorCode: null, errorMessage: null, runId: run ?? row.runId },
+      outcome,
+      countedMs: reading?.countedMs ?? null,
+      leftMs: reading?.leftMs ?? null,
+    };
   });
 }
 
@@ -59,16 +65,61 @@ async function failedBefore(tx: Kysely<Tables>, { id, shop }: RequestRow): Promi
 }
 
 /** It ended without the shop being back as wanted; its clock goes on. */
-export async function failRequest({ catalog, clock }: ProgressDeps, id: string, who: string, error: Pick<CoffreError, 'code' | 'message'>) {
+export async function failRequest(
+  { catalog, clock }: ProgressDeps,
+  id: string,
+  who: string,
+  error: Pick<CoffreError, 'code' | 'hint' | 'message'>,
+) {
   const calendars = await loaded(catalog, id);
-  const { code, message } = error;
-  return await changeRequest(catalog, clock, id, { verb: 'fail', ...by(who), detail: { code } }, async (row, nowMs) => {
+  const { code, hint, message } = error;
+  return await changeRequest(catalog, clock, id, { verb: 'fail', ...by(who), detail: { code, message, hint } }, async (row, nowMs) => {
     // its snapshots stay pinned: the shop may be closed until it is tried again
     const failed = { ...row, state: follow(row, 'fail', 'daemon', null), endedAt: nowMs };
     const reading = await clockOf(failed, nowMs, calendars);
     const late = reading?.state === 'broken' ? ({ outcome: 'broken' } as const) : {};
     return { ...change(failed), errorCode: code, errorMessage: message, ...late };
   });
+}
+
+type Ended = Pick<InPlaceResult, 'checks' | 'maintenanceMs' | 'restored' | 'safety' | 'steps'>;
+
+export interface EndedBeside {
+  readonly durationMs: number;
+  readonly result: Ended & Pick<InPlaceResult, 'outcome'>;
+  readonly run: string;
+  readonly who: string;
+}
+
+/**
+ * Root's `restore --in-place` ended the restore that a request had begun: it went on with it to its end, or back. An `order` that is nobody's
+ * request, or one that is over, stays as it is. Throws E_CATALOG.
+ */
+export async function endRequestBeside(deps: ProgressDeps, order: string, { durationMs, result, run, who }: EndedBeside): Promise<void> {
+  const { catalog, clock } = deps;
+  const known = await catalog.db.selectFrom('requests').select('id').where('id', '=', order).executeTakeFirst();
+  if (known === undefined) return;
+  const detail = { ...summaryOf(result, durationMs), run };
+  try {
+    if (result.outcome === 'restored') {
+      await finishRequest(deps, order, who, detail, run);
+    } else {
+      await changeRequest(catalog, clock, order, { verb: 'rollback', who, role: 'operator', detail }, async (row, nowMs, tx) => {
+        const state = follow(row, 'rollback', 'operator', null);
+        await unpinRun(tx, order);
+        // why it had failed stays in the history
+        return { state, endedAt: nowMs, runId: run, errorCode: null, errorMessage: null };
+      });
+    }
+  } catch (error) {
+    if (asCoffreError(error).code !== 'E_REQUEST_STATE') throw error;
+  }
+}
+
+/** For the history: no path, no host. */
+export function summaryOf({ checks, maintenanceMs, restored, safety, steps }: Ended, durationMs: number) {
+  const bytes = restored.reduce((sum, one) => sum + one.bytes, 0);
+  return { durationMs, bytes, maintenanceMs, safety, steps, checks: checks.length };
 }
 
 /** Its target is used up, and it is not back: said once. */

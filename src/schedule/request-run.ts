@@ -16,7 +16,7 @@ import { recordInPlaceRates } from '../restore/in-place-rates.ts';
 import type { RestoreProgress } from '../restore/progress.ts';
 import { pinSnapshot, recordDamage } from '../restore/restore-run.ts';
 import type { SourceKind } from '../source/source.ts';
-import { beginRequest, failRequest, finishRequest, orderOf, verifyRequest } from './request-progress.ts';
+import { beginRequest, failRequest, finishRequest, orderOf, summaryOf, verifyRequest } from './request-progress.ts';
 import type { Work } from './scheduler-ports.ts';
 
 export interface RequestRunDeps {
@@ -145,12 +145,6 @@ class Telling {
       ...{ bytesPerSecond: this.#estimator.rate(atMs), leftMs: this.#estimator.leftMs(atMs) },
     });
   }
-}
-
-/** For the history: no path, no host. */
-function summaryOf({ checks, maintenanceMs, restored, safety, steps }: InPlaceResult, durationMs: number) {
-  const bytes = restored.reduce((sum, one) => sum + one.bytes, 0);
-  return { durationMs, bytes, maintenanceMs, safety, steps, checks: checks.length };
 }
 
 /** As of any restore in place: `coffre restore --rollback` looks for its safety snapshots here. */

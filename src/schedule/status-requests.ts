@@ -26,26 +26,33 @@ export interface RequestStatus {
 /** What is late, failed, or waits for a person while its clock runs is red; what is open is worth knowing. */
 export function checkRequests(
   requests: readonly RequestFact[],
-  { timezone }: { readonly timezone: string },
+  {
+    openRestore,
+    shop,
+    timezone,
+  }: { readonly openRestore?: object | null; readonly shop: { readonly name: string }; readonly timezone: string },
   red: Alarm[],
   notes: string[],
 ): readonly RequestStatus[] {
   for (const { byRoot = false, clock, errorCode, id, since, state } of requests) {
     const again = byRoot ? `as root coffre request run ${id}` : `coffre request retry ${id}`;
+    const end = openRestore
+      ? `as root coffre restore ${shop.name} --in-place --rollback goes back and ends it`
+      : `coffre request cancel ${id} ends it`;
     const deadline = clock === null ? '' : text(clock.deadline, timezone);
     if (clock?.state === 'broken') {
       raise(
         red,
         'request',
         { detail: id, code: errorCode },
-        `the restore that was approved (request ${id}, ${state}) was due at ${deadline}; coffre request show ${id} says how it stands`,
+        `the restore that was approved (request ${id}, ${state}) was due at ${deadline}; coffre request show ${id} says how it stands${state === 'failed' ? `, ${again} tries again, ${end}` : ''}`,
       );
     } else if (state === 'failed') {
       raise(
         red,
         'request',
         { detail: id, code: errorCode },
-        `the restore of request ${id} failed [${errorCode ?? 'unknown'}], its clock goes on until ${deadline}; coffre request show ${id} says why, ${again} tries again`,
+        `the restore of request ${id} failed [${errorCode ?? 'unknown'}], its clock goes on until ${deadline}; coffre request show ${id} says why, ${again} tries again, ${end}`,
       );
     } else if (byRoot && state === 'approved' && clock !== null) {
       raise(

@@ -73,6 +73,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ...{ verb: 'fail', state: 'failed', ...DAEMON, isOpen: true },
     row: { errorCode: 'E_RESTORE_UNIT', errorMessage: 'x' },
   },
+  'gone back from': { verb: 'rollback', state: 'rolled-back', role: 'operator', who: 'root' },
   late: { verb: 'late', state: 'running', ...DAEMON, row: { outcome: 'broken' } },
 };
 

@@ -28,7 +28,14 @@ const TABLE: Readonly<Record<Verb, Partial<Record<RequestState, readonly [who: s
   retry: { failed: ['o d', 'approved'] },
   start: { approved: ['d', 'running'], running: ['d', 'running'], verifying: ['d', 'running'] },
   verify: { running: ['d', 'verifying'], verifying: ['d', 'verifying'] },
-  finish: { running: ['d', 'done'], verifying: ['d', 'done'] },
+  finish: {
+    ...{ approved: ['d', 'done'], held: ['d', 'done'], failed: ['d', 'done'] },
+    ...{ running: ['d', 'done'], verifying: ['d', 'done'] },
+  },
+  rollback: {
+    ...{ approved: ['o', 'rolled-back'], held: ['o', 'rolled-back'], failed: ['o', 'rolled-back'] },
+    ...{ running: ['o', 'rolled-back'], verifying: ['o', 'rolled-back'] },
+  },
   fail: { approved: ['d', 'failed'], running: ['d', 'failed'], verifying: ['d', 'failed'] },
   late: {
     ...{ approved: ['d', 'approved'], held: ['d', 'held'], running: ['d', 'running'] },
@@ -68,7 +75,7 @@ describe('a restore request', () => {
   });
 
   test('an end - nothing follows from it', () => {
-    for (const state of ['done', 'refused', 'cancelled'] as const)
+    for (const state of ['done', 'refused', 'cancelled', 'rolled-back'] as const)
       for (const verb of VERBS)
         for (const by of REQUEST_ROLES) expect(outcome({ state, approvedAt: 1 }, verb, by, 'x')).toMatch(/^E_(FORBIDDEN|REQUEST_STATE)$/);
   });

@@ -4,18 +4,20 @@ import { sql } from 'kysely';
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts';
-import { readRequest, requestHistory } from '../../src/catalog/requests.ts';
+import { clearOpenRestore, markOpenRestore } from '../../src/catalog/open-restores.ts';
+import { lastRequest, readRequest, requestHistory } from '../../src/catalog/requests.ts';
 import { finishRun, startRun } from '../../src/catalog/runs.ts';
 import { changeLife } from '../../src/catalog/shop-life.ts';
 import { recordSnapshot } from '../../src/catalog/snapshots.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { CoffreError } from '../../src/errors.ts';
+import { follow, REQUEST_ROLES, REQUEST_STATES, REQUEST_VERBS, type RequestState } from '../../src/restore/request-life.ts';
 import type { Wanted } from '../../src/restore/request-preview.ts';
 import { readSnapshots } from '../../src/retention/facts.ts';
 import { actOnRequest, openRequest, previewNow } from '../../src/schedule/request-desk.ts';
-import { heldMs, PromiseCalendars, requestDocument } from '../../src/schedule/request-document.ts';
+import { fullRequestDocument, heldMs, PromiseCalendars, requestDocument } from '../../src/schedule/request-document.ts';
 import { RequestKeeper } from '../../src/schedule/request-keeper.ts';
-import { beginRequest, finishRequest } from '../../src/schedule/request-progress.ts';
+import { beginRequest, endRequestBeside, failRequest, finishRequest } from '../../src/schedule/request-progress.ts';
 import { newId } from '../../src/segment/id.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { segmentRow, snapshotRow } from '../rows.ts';
@@ -105,6 +107,15 @@ async function copyOf(catalog: Catalog, id: string): Promise<void> {
   await catalog.db.insertInto('snapshotVaults').values(copy).execute();
 }
 
+function canSay(verb: Parameters<typeof follow>[1], state: RequestState, by: Parameters<typeof follow>[2]): boolean {
+  try {
+    follow({ state, approvedAt: 1 }, verb, by, 'x');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const refusal = async (work: Promise<unknown>): Promise<string> => {
   try {
     await work;
@@ -125,7 +136,11 @@ describe('what would be restored', () => {
         { id: files, source: 'files', asOf: '2026-06-04T02:00:00Z', good: true, files: 3 },
       ],
       gapMs: 22.5 * HOUR,
-      lost: [{ newerSnapshots: 0 }, { newerSnapshots: 0 }],
+      lost: [
+        { newerSnapshots: 0, newerSafety: 0 },
+        { newerSnapshots: 0, newerSafety: 0 },
+      ],
+      openSince: null,
       ...{ estimate: null, targetMs: 4 * HOUR, unattended: true, clockStarts: null },
       // Friday 17:59 in Paris: a minute counts, the rest on Monday
       deadline: '2026-06-08T10:59:00Z',
@@ -235,6 +250,102 @@ describe('at the desk', () => {
     await it.catalog.db.updateTable('snapshots').set({ state: 'tombstone' }).where('id', '=', database).execute();
     expect(await refusal(actOnRequest(it.deps, id, 'approve', CLIENT, null))).toBe('E_UNKNOWN_SNAPSHOT');
     expect((await readRequest(it.catalog, id)).state).toBe('requested');
+  });
+
+  describe('its restore left the shop closed', () => {
+    const closed = async () => {
+      const it = await setting();
+      await it.take('database', '2026-06-05T00:30:00Z');
+      await it.take('files', '2026-06-05T00:30:00Z');
+      const { id } = await it.open({ approve: true });
+      await beginRequest(it.deps, id, 'run-1', 'coffre');
+      await markOpenRestore(it.catalog, it.clock, 'dupont', { runId: 'run-1', who: 'coffre' });
+      await failRequest(
+        it.deps,
+        id,
+        'coffre',
+        new CoffreError('E_SHOP_CLOSED', 'dupont keeps its maintenance page: 404', { hint: 'mend it' }),
+      );
+      const state = async () => (await readRequest(it.catalog, id)).state;
+      const full = async () =>
+        await fullRequestDocument(it.catalog, await readRequest(it.catalog, id), it.clock.nowMs(), new PromiseCalendars());
+      return { ...it, full, id, state };
+    };
+    // every state from which some word of people leads to an end, whatever words the life of a request gets
+    const words = REQUEST_VERBS.filter((verb) => verb !== 'request').flatMap((verb) =>
+      REQUEST_STATES.flatMap((state) => {
+        const by = REQUEST_ROLES.find((role) => role !== 'daemon' && canSay(verb, state, role));
+        const to = by && follow({ state, approvedAt: 1 }, verb, by, 'x');
+        return to === 'cancelled' || to === 'refused' ? [[verb, state, by] as const] : [];
+      }),
+    );
+    test('words that end a request - both are known', () => {
+      expect(words.map(([verb, state]) => `${verb} ${state}`)).toEqual([
+        ...['refuse requested', 'refuse approved', 'refuse held'],
+        ...['cancel requested', 'cancel approved', 'cancel held', 'cancel failed'],
+      ]);
+    });
+
+    test.each(words)('%s while %s - refused until the restore is over', async (verb, state, by) => {
+      const it = await closed();
+      await it.catalog.db.updateTable('requests').set({ state }).where('id', '=', it.id).execute();
+      const say = () => actOnRequest(it.deps, it.id, verb as 'cancel', by === 'client' ? CLIENT : OPERATOR, 'no');
+      await expect(say()).rejects.toMatchObject({ code: 'E_REQUEST_STATE', hint: expect.stringContaining('--in-place --rollback') });
+      expect(await it.state()).toBe(state);
+      expect(await it.full()).toMatchObject({ restoreOpen: true, told: false });
+      await clearOpenRestore(it.catalog, 'dupont');
+      expect(['cancelled', 'refused']).toContain((await say()).state);
+    });
+
+    test('another request of the shop, which never began - called off as ever', async () => {
+      const it = await closed();
+      const { id } = await it.open({ wanted: { ...ALL, paths: ['img'] } });
+      expect((await actOnRequest(it.deps, id, 'cancel', CLIENT, null)).state).toBe('cancelled');
+      expect(await previewNow(it.deps, 'dupont', ALL)).toMatchObject({ openSince: '2026-06-05T15:59:00Z' });
+    });
+
+    const ended = (outcome: 'restored' | 'rolled back') => ({
+      ...{ durationMs: 5000, run: 'run-2', who: 'root' },
+      result: {
+        ...{
+          outcome,
+          restored: [],
+          safety: { database: 'D', files: null },
+          steps: [],
+          maintenanceMs: 4000,
+          checks: ['a', 'b'],
+        },
+      },
+    });
+
+    test('root went back - the request is over and says so, nothing of it is red or kept from prune, why it failed stays', async () => {
+      const it = await closed();
+      await clearOpenRestore(it.catalog, 'dupont');
+      await endRequestBeside(it.deps, it.id, ended('rolled back'));
+      const full = await it.full();
+      expect(full).toMatchObject({ state: 'rolled-back', clock: null, error: null, restoreOpen: false, run: 'run-2', result: null });
+      expect(full.history.slice(-2)).toMatchObject([
+        { verb: 'fail', error: { code: 'E_SHOP_CLOSED', message: 'dupont keeps its maintenance page: 404', hint: 'mend it' } },
+        { verb: 'rollback', state: 'rolled-back', role: 'operator', who: 'root', error: null },
+      ]);
+      expect(await lastRequest(it.catalog.db, 'dupont')).toBeNull();
+      expect((await readSnapshots(it.catalog.db, 'dupont', [])).filter(({ beingRestored }) => beingRestored)).toEqual([]);
+      await endRequestBeside(it.deps, it.id, ended('restored'));
+      expect(await it.state()).toBe('rolled-back');
+    });
+
+    test('root went on with it to its end - done, with what it came to; an order that is no request is nobody’s', async () => {
+      const it = await closed();
+      expect((await it.full()).error).toMatchObject({ hint: 'mend it' });
+      await clearOpenRestore(it.catalog, 'dupont');
+      await endRequestBeside(it.deps, 'another', ended('restored'));
+      expect(await it.state()).toBe('failed');
+      await endRequestBeside(it.deps, it.id, ended('restored'));
+      expect(await it.full()).toMatchObject({
+        ...{ state: 'done', outcome: 'kept', error: null, run: 'run-2' },
+        result: { durationMs: 5000, maintenanceMs: 4000, safety: { database: 'D', files: null }, checks: 2, checked: [] },
+      });
+    });
   });
 
   test('a suspended shop - its owner asks in vain, an operator does not', async () => {

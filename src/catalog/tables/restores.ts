@@ -5,7 +5,7 @@ import type { Generated } from 'kysely';
 export interface RequestsTable {
   id: string;
   shop: string;
-  state: 'requested' | 'approved' | 'held' | 'refused' | 'running' | 'verifying' | 'done' | 'failed' | 'cancelled';
+  state: 'requested' | 'approved' | 'held' | 'refused' | 'running' | 'verifying' | 'done' | 'failed' | 'cancelled' | 'rolled-back';
   /** JSON: what was asked for, in the words of whoever asked. */
   wanted: string;
   /** JSON: what that is, as it was shown: snapshots, what is lost, how long it takes. What is approved is this, whatever comes later. */
@@ -43,7 +43,20 @@ export interface RequestEventsTable {
   requestId: string;
   shop: string;
   at: number;
-  verb: 'request' | 'approve' | 'hold' | 'release' | 'refuse' | 'cancel' | 'retry' | 'start' | 'verify' | 'finish' | 'fail' | 'late';
+  verb:
+    | 'request'
+    | 'approve'
+    | 'hold'
+    | 'release'
+    | 'refuse'
+    | 'cancel'
+    | 'retry'
+    | 'start'
+    | 'verify'
+    | 'finish'
+    | 'fail'
+    | 'rollback'
+    | 'late';
   /** The state after it. */
   state: RequestsTable['state'];
   who: string;

@@ -1,6 +1,6 @@
 // Where commands ask for restores: at the daemon, or without one over the catalog itself.
 import { type Catalog, openCatalog } from '../../catalog/open.ts';
-import { pageOfRequests, readRequest, requestHistory } from '../../catalog/requests.ts';
+import { pageOfRequests, readRequest } from '../../catalog/requests.ts';
 import type { Clock } from '../../clock.ts';
 import type { Config } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
@@ -9,11 +9,10 @@ import type { Wanted } from '../../restore/request-preview.ts';
 import type { RunProgress } from '../../schedule/feed.ts';
 import { actOnRequest, beginsByItself, type DeskVerb, openRequest, type PreviewNow, previewNow } from '../../schedule/request-desk.ts';
 import {
-  type HistoryDocument,
-  heldMs,
-  historyDocument,
+  fullRequestDocument,
   PromiseCalendars,
   type RequestDocument,
+  type RequestStory,
   requestDocument,
 } from '../../schedule/request-document.ts';
 import { isId } from '../../segment/id.ts';
@@ -29,13 +28,15 @@ interface Begun {
 
 export type RequestInList = RequestDocument & Begun;
 
-export interface RequestInFull extends RequestDocument, Begun {
-  /** How long it was held after its approval: the clock went on meanwhile. */
-  readonly heldMs: number;
+/** A daemon of an older version says less of what came of it. */
+export interface RequestInFull
+  extends RequestDocument,
+    Begun,
+    Pick<RequestStory, 'heldMs' | 'history'>,
+    Partial<Omit<RequestStory, 'heldMs' | 'history'>> {
   /** What is done now; null: nobody says, or nothing is. */
   readonly step: string | null;
   readonly progress: RunProgress | null;
-  readonly history: readonly HistoryDocument[];
 }
 
 export interface RequestQuery {
@@ -102,13 +103,8 @@ const unknownRequest = (id: string, cause?: unknown): CoffreError =>
 /** From the catalog: what nobody tells how far it is. Throws E_UNKNOWN_REQUEST. */
 export async function requestInFull(catalog: Catalog, clock: Clock, config: Config, id: string): Promise<RequestInFull> {
   const row = await readRequest(catalog, id);
-  const events = await requestHistory(catalog, id);
-  const nowMs = clock.nowMs();
-  return {
-    ...(await requestDocument(row, nowMs, new PromiseCalendars())),
-    unattended: beginsByItself(config),
-    ...{ heldMs: heldMs(events, row.approvedAt, nowMs), step: null, progress: null, history: events.map(historyDocument) },
-  };
+  const full = await fullRequestDocument(catalog, row, clock.nowMs(), new PromiseCalendars());
+  return { ...full, unattended: beginsByItself(config), step: null, progress: null };
 }
 
 async function deskHere(context: CliContext, invocation: Invocation): Promise<Desk> {

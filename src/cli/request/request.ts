@@ -113,7 +113,12 @@ export function registerRequest(program: Command, context: CliContext): void {
   );
   verb('release', 'end a hold', `coffre request release ${id}`, 'optional');
   verb('refuse', 'do not restore', `coffre request refuse ${id} --reason "the shop moved away"`, 'needed');
-  verb('cancel', 'call it off, as long as it has not begun', `coffre request cancel ${id}`, 'optional');
+  verb(
+    'cancel',
+    'call it off, as long as it has not begun, or once it failed (not while its restore is open: restore --rollback ends both)',
+    `coffre request cancel ${id}`,
+    'optional',
+  );
   verb('retry', 'try one again that failed: the clock went on meanwhile', `coffre request retry ${id}`, 'optional');
 }
 
@@ -122,7 +127,7 @@ function runAction(context: CliContext): (...args: unknown[]) => Promise<void> {
   return unitAction(context, async (invocation, _adapters, id: string) => {
     const { runApproved } = await import('./run.ts');
     const request = await runApproved(context, invocation, id);
-    return { document: { request }, text: describeRequest(request, invocation.timezone()) };
+    return { document: { request }, text: describeRequest(request, invocation.timezone(), 'operator') };
   });
 }
 
@@ -149,7 +154,8 @@ async function restore(context: CliContext, invocation: Invocation, shop: string
   await using desk = await openDesk(context, invocation);
   const zone = invocation.timezone();
   const wanted: Wanted = {
-    at: options.at === undefined ? null : parseInstant(options.at, zone).toString(),
+    // with the offset of this zone: what is said of it is said in the same
+    at: options.at === undefined ? null : parseInstant(options.at, zone).toZonedDateTimeISO(zone).toString({ timeZoneName: 'never' }),
     sources: options.source.length > 0 ? [...new Set(options.source)] : null,
     ...{ tables: [...options.table], paths: [...options.path] },
   };
@@ -188,7 +194,7 @@ function shown(invocation: Invocation, desk: Desk, request: RequestInFull): Resu
   const next = nextText(request, { hasDaemon, role });
   return {
     document: { request },
-    text: [describeRequest(request, invocation.timezone()), ...(next === null ? [] : [next])].join('\n'),
+    text: [describeRequest(request, invocation.timezone(), role), ...(next === null ? [] : [next])].join('\n'),
   };
 }
 

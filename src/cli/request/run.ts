@@ -2,6 +2,7 @@
 import { openCatalog } from '../../catalog/open.ts';
 import { readRequest } from '../../catalog/requests.ts';
 import { asCoffreError, CoffreError } from '../../errors.ts';
+import type { RequestState } from '../../restore/request-life.ts';
 import type { UnitRequest } from '../../restore/unit-protocol.ts';
 import { actOnRequest } from '../../schedule/request-desk.ts';
 import { failRequest, type ProgressDeps } from '../../schedule/request-progress.ts';
@@ -11,6 +12,11 @@ import type { CliContext, Invocation } from '../context.ts';
 import { operatorName } from '../operator.ts';
 import { askUnit, takeSafety } from '../restore/in-place.ts';
 import { type RequestInFull, requestInFull } from './desk.ts';
+
+const HINTS: Readonly<Partial<Record<RequestState, string>>> = {
+  requested: 'its owner approves it; in an emergency: coffre request approve ID --reason TEXT',
+  held: 'coffre request release ID ends the hold; then coffre request run ID',
+};
 
 /** Throws E_UNKNOWN_REQUEST, E_REQUEST_STATE (nobody approved it), E_BUSY (the daemon is at it), and what makes the restore fail. */
 export async function runApproved(context: CliContext, invocation: Invocation, id: string): Promise<RequestInFull> {
@@ -22,7 +28,7 @@ export async function runApproved(context: CliContext, invocation: Invocation, i
   if (state === 'failed') await actOnRequest({ catalog, clock, config }, id, 'retry', { who, role: 'operator' }, null);
   else if (state !== 'approved' && state !== 'running' && state !== 'verifying') {
     throw new CoffreError('E_REQUEST_STATE', `the request is ${state}: only what is approved is restored`, {
-      hint: state === 'requested' ? `its owner approves it; in an emergency: coffre request approve ${id} --reason TEXT` : '',
+      hint: HINTS[state]?.replaceAll('ID', id) ?? 'it is over: coffre request restore asks for another',
     });
   }
   const bar = invocation.progress(`restore ${shop}`);

@@ -1,8 +1,9 @@
 // Restore requests in words: what one would mean, how it stands, and what its clock says.
 import { Temporal } from 'temporal-polyfill';
+import { isOpen } from '../../restore/request-life.ts';
 import type { RequestPreview } from '../../restore/request-preview.ts';
 import type { PreviewNow } from '../../schedule/request-desk.ts';
-import type { RequestClock, RequestDocument } from '../../schedule/request-document.ts';
+import type { HistoryDocument, RequestClock, RequestDocument, ResultDocument } from '../../schedule/request-document.ts';
 import { formatBytes, formatDuration, formatInstant, table } from '../output.ts';
 import type { RequestInFull, RequestInList } from './desk.ts';
 
@@ -17,17 +18,27 @@ export function describePreview(preview: PreviewNow, zone: string, role: 'client
     : role === 'client'
       ? 'by those who look after the backups, once it is approved'
       : 'by hand, once it is approved: coffre request run ID, as root';
+  // a daemon of an older version does not say
+  const { openSince = null } = preview as Partial<PreviewNow>;
   return [
     `${preview.shop}: what would be restored${preview.at === null ? '' : `, as of ${at(preview.at, zone)}`}`,
     ...describeChosen(preview, zone, true),
+    takesText(preview),
     `  promised   within ${formatDuration(targetMs)}: by ${at(deadline, zone)} if it is approved now${starts}`,
     `  begun      ${begins}`,
+    ...(openSince === null ? [] : [`  now        ${openText(preview.shop, at(openSince, zone), role)}`]),
   ].join('\n');
+}
+
+function openText(shop: string, since: string, role: 'client' | 'operator'): string {
+  const open = `a restore of the shop is open since ${since}, and the shop perhaps closed`;
+  if (role === 'client') return `${open}: those who look after the backups have to end that one first`;
+  return `${open}: that comes first; as root coffre restore ${shop} --in-place goes on with it, --rollback goes back`;
 }
 
 /** `isNow`: it was just made; of what was shown long ago the ages are no news. */
 function describeChosen(preview: RequestPreview, zone: string, isNow: boolean): string[] {
-  const { estimate, gapMs, lost, paths, snapshots, tables } = preview;
+  const { gapMs, lost, paths, snapshots, tables } = preview;
   const [database, files] = (['database', 'files'] as const).map((source) => snapshots.find((one) => one.source === source));
   const lines = snapshots.map(({ ageMs, asOf, files: count, good, plainBytes, source, tables: tableCount }) => {
     const counts = source === 'database' ? (tableCount === null ? '' : `, ${tableCount} tables`) : count === null ? '' : `, ${count} files`;
@@ -45,17 +56,34 @@ function describeChosen(preview: RequestPreview, zone: string, isNow: boolean): 
     const newer = database.asOf > files.asOf ? 'the database is newer than the files by' : 'the files are newer than the database by';
     lines.push(`  gap        ${gapMs === 0 ? 'none' : `${newer} ${formatDuration(gapMs)}`}`);
   }
-  for (const { newerSnapshots, since, source, spanMs } of lost) {
+  for (const { newerSafety = 0, newerSnapshots, since, source, spanMs } of lost) {
+    const safety = newerSafety === 0 ? '' : newerSafety === newerSnapshots ? ' (safety)' : ` (${newerSafety} of them safety)`;
     const newer =
-      newerSnapshots === 0 ? '' : `; ${newerSnapshots} newer ${newerSnapshots === 1 ? 'snapshot is' : 'snapshots are'} not taken`;
+      newerSnapshots === 0 ? '' : `; ${newerSnapshots} newer ${newerSnapshots === 1 ? 'snapshot is' : 'snapshots are'} not taken${safety}`;
     lines.push(`  lost       ${lostOf(source, preview)} since ${at(since, zone)} (${formatDuration(spanMs)}${newer})`);
   }
-  lines.push(
-    estimate === null
-      ? '  takes      not known: no restore of this shop or host was measured'
-      : `  takes      about ${formatDuration(estimate.expectedMs)} (${formatDuration(estimate.lowMs)} to ${formatDuration(estimate.highMs)})`,
-  );
   return lines;
+}
+
+const takesText = ({ estimate }: RequestPreview): string =>
+  estimate === null
+    ? '  takes      not known: no restore of this shop or host was measured'
+    : `  takes      about ${formatDuration(estimate.expectedMs)} (${formatDuration(estimate.lowMs)} to ${formatDuration(estimate.highMs)})`;
+
+/** What it came to: how long, what was looked at, and the way back. */
+function resultLines({ checked, checks, durationMs, maintenanceMs, safety }: ResultDocument, shop: string, role: 'client' | 'operator') {
+  const ids = [safety?.files, safety?.database].flatMap((id) => id ?? []);
+  const closed = maintenanceMs === null ? '' : `, ${formatDuration(maintenanceMs)} of it in maintenance`;
+  const looked = checked.length > 0 ? checked : [`${checks} ${checks === 1 ? 'thing' : 'things'} before the shop was opened`];
+  const back =
+    role === 'client'
+      ? `those who look after the backups can go back to it: safety ${ids.join(' and ')}`
+      : ids.map((id) => `coffre restore ${shop} --in-place --snapshot ${id}`).join('; then ');
+  return [
+    `  took       ${formatDuration(durationMs)}${closed}`,
+    ...looked.map((check) => `  checked    ${check}`),
+    `  as before  ${ids.length === 0 ? 'no safety snapshot was taken' : back}`,
+  ];
 }
 
 function lostOf(source: string, { paths, tables }: RequestPreview): string {
@@ -92,29 +120,47 @@ function whatText({ preview }: RequestDocument): string {
   return parts === 0 ? sources : `${sources}, in part`;
 }
 
-export function describeRequest(request: RequestInFull, zone: string): string {
-  const { clock, createdBy, createdRole, error, history, id, preview, run, shop, state, step } = request;
-  const lines = [`request ${id}: restore ${shop}`, `  state      ${state}${step === null ? '' : `: ${step}`}`];
+/** `role`: of whoever reads it. */
+export function describeRequest(request: RequestInFull, zone: string, role: 'client' | 'operator'): string {
+  const { clock, createdBy, createdRole, error, history, id, preview, result = null, run, shop, state, step } = request;
+  const said = state === 'rolled-back' ? `${state}: the restore was gone back from, and the shop is as it was before it` : state;
+  const lines = [`request ${id}: restore ${shop}`, `  state      ${said}${step === null ? '' : `: ${step}`}`];
   lines.push(`  asked for  ${at(request.createdAt, zone)} by ${createdBy ?? createdRole}`);
   if (request.approvedAt !== null)
     lines.push(`  approved   ${at(request.approvedAt, zone)} by ${request.approvedBy ?? request.approvedRole}`);
   if (clock !== null) lines.push(`  clock      ${clockText(clock, zone)}`);
   if (request.heldMs > 0) lines.push(`  held       ${formatDuration(request.heldMs)}, and the clock went on`);
   lines.push(...describeChosen(preview, zone, false));
+  if (result !== null) lines.push(...resultLines(result, shop, role));
+  else if (!isOver(state)) lines.push(takesText(preview));
   if (request.endedAt !== null) lines.push(`  ended      ${at(request.endedAt, zone)}`);
   if (run !== null) lines.push(`  run        ${run}`);
   if (error !== null) {
     lines.push(`  error      ${error.message} [${error.code}]`);
     if (error.hint) lines.push(`  HINT       ${error.hint}`);
   }
-  for (const { at: when, reason, role, verb, who } of history)
-    lines.push(`  ${at(when, zone)}  ${verb.padEnd(8)} ${who ?? role}${reason === null ? '' : `: ${reason}`}`);
+  for (const event of history) lines.push(historyLine(event, zone));
   return lines.join('\n');
+}
+
+const isOver = (state: RequestInFull['state']): boolean => !isOpen(state) && state !== 'failed';
+
+function historyLine({ at: when, error = null, reason, role, verb, who }: HistoryDocument, zone: string): string {
+  const said = error?.message ? `${error.message} [${error.code}]` : error?.code;
+  const why = [reason, said].flatMap((one) => one ?? []).join('; ');
+  return `  ${at(when, zone)}  ${verb.padEnd(8)} ${who ?? role}${why === '' ? '' : `: ${why}`}`;
 }
 
 /** What is to be done next, and by whom; null: nothing. */
 export function nextText(
-  { id, shop, state, unattended = true }: Pick<RequestInFull, 'id' | 'state' | 'shop' | 'unattended'>,
+  {
+    id,
+    restoreOpen = false,
+    shop,
+    state,
+    told = false,
+    unattended = true,
+  }: Pick<RequestInFull, 'id' | 'state' | 'shop' | 'unattended' | 'restoreOpen' | 'told'>,
   { role, hasDaemon }: { readonly role: 'client' | 'operator'; readonly hasDaemon: boolean },
 ): string | null {
   const run = `coffre request run ${id}`;
@@ -129,8 +175,15 @@ export function nextText(
     return `${release}; the clock of what is approved goes on`;
   }
   if (state === 'failed') {
-    if (role === 'client') return 'those who look after the backups were told';
-    return `once the cause is mended: ${unattended ? `coffre request retry ${id}` : `${run}, as root`}`;
+    const end = `coffre request cancel ${id}, if it is not wanted any more`;
+    if (role === 'client') {
+      const heard = told
+        ? 'those who look after the backups were told'
+        : `no message to those who look after the backups got through: tell them, and name request ${id}`;
+      return `${heard}; ${restoreOpen ? 'the shop is perhaps closed until they end its restore, or go back' : end}`;
+    }
+    const back = `back to the shop as it was, as root: coffre restore ${shop} --in-place --rollback, which ends the request`;
+    return `once the cause is mended: ${unattended ? `coffre request retry ${id}` : `${run}, as root`}; or ${restoreOpen ? back : end}`;
   }
   if (state !== 'approved') return null;
   if (role === 'client') {

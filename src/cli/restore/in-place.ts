@@ -28,6 +28,7 @@ import { recordInPlaceRates } from '../../restore/in-place-rates.ts';
 import { checkWanted } from '../../restore/request-preview.ts';
 import { pinSnapshot, recordDamage } from '../../restore/restore-run.ts';
 import { DOMAIN, type UnitRequest } from '../../restore/unit-protocol.ts';
+import { endRequestBeside } from '../../schedule/request-progress.ts';
 import { lookForParts } from '../../schedule/wanted-parts.ts';
 import { newId } from '../../segment/id.ts';
 import type { SourceKind } from '../../source/source.ts';
@@ -149,6 +150,8 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       for (const one of [wanted.database, wanted.files]) if (one) await pinSnapshot(catalog, runId, one.snapshot);
       const result = await (options.rollback && open ? rollBackInPlace(open, caller) : order(wanted, caller));
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
+      // the request whose restore this was, if it was one's: it is over with it
+      await endRequestBeside({ catalog, clock }, wanted.request, { durationMs, result, run: runId, who: operatorName(context.io) });
       const document = documentOf(shop, result, durationMs, planned?.tasks ?? []);
       const readBytes = result.restored.reduce((sum, one) => sum + one.readBytes, 0);
       await recordInPlaceRates(catalog, clock, { shop, runId }, result, safety.ms);
