@@ -102,7 +102,7 @@ class StoreProof {
     if (one === undefined && bytesNow > 0 && (await this.#isMissing(key, versionId)))
       find(`${bytesNow} bytes by the ledger, and the store does not list it`);
     else if (one === undefined && bytes > 0) add(this.#gone, bytes);
-    else if (one !== undefined && one.sizeBytes !== bytesNow && !isUpload(versionId) && bytesNow > 0)
+    else if (one !== undefined && one.sizeBytes !== bytesNow && !isUpload(versionId) && bytesNow > 0 && !this.#isOpening(one.atMs))
       find(`${bytesNow} bytes by the ledger, the store lists ${one.sizeBytes}`);
     else if (one !== undefined && bytesNow <= 0 && !(await this.#isBack(one))) find('released by the ledger, and the store lists it');
     else if (bytes > 0) add(this.#there, bytes);
@@ -115,7 +115,15 @@ class StoreProof {
     return isUpload(versionId) || (await this.#vault.stat(key, versionId)) === null;
   }
 
+  /** It was there before the ledger's first row: an opening balance has it, and rows tell what changed since. */
+  #isOpening(ms: number): boolean {
+    return this.#start !== null && ms < this.#start.until;
+  }
+
   async #isBack(one: Listed): Promise<boolean> {
+    const row = await versionRow(this.#catalog.db, { vault: this.#vault.name, ...one });
+    // it became smaller than the opening balance has it
+    if (this.#isOpening(one.atMs) && row?.state === 'stored') return true;
     return (await this.#bytesSince(one)) > 0 || !(await this.#isThere(one));
   }
 
@@ -126,9 +134,8 @@ class StoreProof {
     const rows = await db.selectFrom('objects').selectAll().where('vault', '=', this.#vault.name).where('key', '=', one.key).execute();
     const row = rows.find(({ versionId }) => versionId === one.versionId);
     if ((await this.#bytesSince(one)) > 0) return;
-    const isOld = (ms: number): boolean => this.#start !== null && ms < this.#start.until;
     if (row !== undefined && (row.state === 'stored' || row.state === 'tombstone')) {
-      if (isOld(one.atMs) || isOld(row.createdAt)) return;
+      if (this.#isOpening(Math.min(one.atMs, row.createdAt, row.resolvedAt ?? row.createdAt))) return;
       this.#find(one, `${one.sizeBytes} bytes in the store, and no row of the ledger has it: it was removed`);
       return;
     }

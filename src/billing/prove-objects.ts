@@ -32,7 +32,8 @@ export async function proveObjects({ db }: Catalog): Promise<Check> {
     ) group by "vault", "key", "versionId" having sum("bytes") != 0`.execute(db);
   for (const one of rows) {
     const object = await versionRow(db, one);
-    const isOld = start !== null && (object === undefined ? one.bytes < 0 : object.createdAt < start.until);
+    const bornAt = object === undefined ? null : Math.min(object.createdAt, object.resolvedAt ?? object.createdAt);
+    const isOld = start !== null && (bornAt === null ? one.bytes < 0 : bornAt < start.until);
     if (isOld) {
       opening++;
       continue;
