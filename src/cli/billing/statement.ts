@@ -107,7 +107,8 @@ export function registerStatements(billing: Command, context: CliContext): void 
               };
               const statement = await isNew();
               statements.push(statement);
-              warnings.push(...(await warningsOf(deps, contract, statement)));
+              // one that was issued long ago is looked at as it was
+              if (options.issue || statement.number === null) warnings.push(...(await warningsOf(deps, contract, statement)));
             }
           } catch (thrown) {
             const error = asCoffreError(thrown);
