@@ -45,7 +45,7 @@ async function place(): Promise<readonly string[]> {
   return ['--config', file];
 }
 
-test('looked at, issued, corrected, listed, checked', { timeout: 60_000 }, async () => {
+test('looked at, issued, corrected, listed, checked', { timeout: 120_000 }, async () => {
   const config = await place();
   const run = (...args: string[]) => coffreJson([...config, 'billing', ...args]);
   const month = ['--month', LAST];
