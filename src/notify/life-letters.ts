@@ -64,7 +64,7 @@ function french({ days, endsAt, shop, since, state }: LifeNotice, { host, name, 
       ? [`Les sauvegardes de votre boutique ${shop} prendront fin le ${end} (${timezone})${left === null ? '' : `${COLON} ${left}`}.`]
       : [
           `Les sauvegardes de votre boutique ${shop} sont suspendues depuis le ${momentIn('fr', since, timezone)}${COLON} plus aucune nouvelle sauvegarde n’est faite.`,
-          `Les dernières bonnes sauvegardes sont conservées jusqu’au ${end} (${timezone})${left === null ? '' : `${COLON} ${left}`}.`,
+          `Les dernières sauvegardes valides sont conservées jusqu’au ${end} (${timezone})${left === null ? '' : `${COLON} ${left}`}.`,
         ]),
     'Au-delà de cette date, toutes les sauvegardes existantes seront effacées définitivement, au fur et à mesure que leurs verrous expirent.',
     '',

@@ -13,7 +13,7 @@ const NO_LOCK: Words = [
   'la protection contre l’effacement n’a pas pu être confirmée',
   'the protection against deletion could not be confirmed',
 ];
-const CLOCK: Words = ['une horloge n’était pas sûre', 'a clock was not certain'];
+const CLOCK: Words = ['une horloge n’était pas fiable', 'a clock was not certain'];
 const UNREADABLE: Words = ['une sauvegarde n’a pas pu être relue', 'a backup could not be read back'];
 const ALTERED: Words = ['une sauvegarde n’était plus telle qu’enregistrée', 'a backup was not as it had been stored'];
 const NO_ROOM: Words = ['la place manquait', 'there was no room for it'];

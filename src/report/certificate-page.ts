@@ -41,7 +41,7 @@ const WORDS: Readonly<Record<Language, Words>> = {
     made: (when) => `Établie le ${when}`,
     zone: (zone) => `Heures\u00a0: ${zone}.`,
     withdrawn: (when) =>
-      `RETIRÉE\u00a0: l’ordre a été annulé et la boutique reprise le ${when}. Voici ce que cette attestation disait alors.`,
+      `RETIRÉE\u00a0: l’ordre a été annulé et les sauvegardes de la boutique ont repris le ${when}. Voici ce que cette attestation indiquait alors.`,
     order: 'Ordre',
     ordered: 'Donné le',
     by: 'Par',

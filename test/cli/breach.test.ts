@@ -8,7 +8,7 @@ import { systemClock } from '../../src/clock.ts';
 import { tempDir } from '../temp-dir.ts';
 import { coffreJson } from './run-coffre.ts';
 
-test('tampering with the objects of a shop that is declared no more - status is red for it, the draft is there, and sent it is green', async () => {
+test('tampering with the objects of a shop that is declared no more - status is red for it, the draft is there, and once it was sent the incident alone is left', async () => {
   const dir = await tempDir();
   const file = join(dir, 'coffre.yaml');
   const vault = `vaults: { nas: { type: filesystem, path: ${dir}/nas } }\nplans: { plan: { retention: 14d } }`;
@@ -25,5 +25,8 @@ test('tampering with the objects of a shop that is declared no more - status is 
   expect((await ask('status')).breaches).toMatchObject([{ id: row.id, vault: 'nas', overdue: false }]);
   expect((await ask('breach', 'show', row.id.slice(0, 12), '--lang', 'fr')).drafts).toMatchObject([{ shop: 'former', language: 'fr' }]);
   expect((await ask('breach', 'sent', row.id, '--by', 'Marie', '--at', row.openedAt)).state).toBe('sent');
-  expect((await ask('status')).breaches).toEqual([]);
+  const incidents = [{ shop: 'former', vault: 'nas', kind: 'missing', count: 1 }];
+  expect(await ask('status')).toMatchObject({ ok: false, breaches: [], incidents });
+  await ask('incident', 'acknowledge', '--shop', 'former', '--reason', 'a disk');
+  expect(await ask('status')).toMatchObject({ breaches: [], incidents: [] });
 });
