@@ -324,7 +324,7 @@ export const ERRORS = {
   E_REQUEST_STATE: kind(12, 'never', 'a restore request does not allow this as it stands', 'coffre request show ID says how it stands'),
   E_HELD: kind(12, 'operator', 'a legal hold forbids this', 'coffre hold list shows who placed it and why; coffre hold release lifts it'),
   E_STATEMENT_NONE: kind(12, 'never', 'a contract owes nothing for this period', 'start and end of the contract say when it runs'),
-  E_STATEMENT_OPEN: kind(12, 'backoff', 'the period of a statement is not over', 'without --issue its figures so far are shown'),
+  E_STATEMENT_OPEN: kind(12, 'backoff', 'the period of a statement is not over', 'its figures so far can be looked at without issuing it'),
   E_STATEMENT_LATE: kind(
     12,
     'never',
