@@ -24,7 +24,8 @@ export class Witness {
       try {
         return hashed(await vault.get(key, versionId, signal), seen);
       } catch (error) {
-        seen.missing = asCoffreError(error).code === 'E_OBJECT_MISSING';
+        // a restore that fails tells all that is under way, with its own error as the reason
+        seen.missing = !signal?.aborted && asCoffreError(error).code === 'E_OBJECT_MISSING';
         throw error;
       }
     };

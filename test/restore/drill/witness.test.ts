@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import type { FilesystemVaultConfig } from '../../../src/config/config.ts';
+import { CoffreError } from '../../../src/errors.ts';
 import type { NamedObject } from '../../../src/restore/drill/evidence.ts';
 import { Witness } from '../../../src/restore/drill/witness.ts';
 import { FilesystemVault } from '../../../src/vault/filesystem.ts';
@@ -42,5 +43,10 @@ test('each object - read, altered by a byte, cut short, missing, left half-way, 
     }
   }
   expect(witness.told(named).map(({ state }) => state)).toEqual(['read', 'altered', 'altered', 'missing', 'not-read', 'not-read']);
+  // a restore that fails of one object gives up the others with that one's error
+  const reason = new CoffreError('E_OBJECT_MISSING', 'another one');
+  const [first] = named as [NamedObject];
+  await expect(watched.get(first.key, first.versionId, AbortSignal.abort(reason))).rejects.toMatchObject({ code: 'E_OBJECT_MISSING' });
+  expect(witness.stateOf(first)).toBe('not-read');
   await watched.close();
 });
