@@ -1,7 +1,9 @@
 // A whole shop restored where it runs, with real PHP before it: forward, failed, back; files alone, its database alone.
+import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import type { SafetySnapshots } from '../../src/restore/in-place.ts';
 import { Asker, chainOfKills, requestFor, runUnit } from './in-place-kills.ts';
 import { type InPlaceSetting, makeInPlaceSetting, OWNER } from './in-place-setting.ts';
@@ -11,6 +13,8 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
   let safety: SafetySnapshots;
   /** A database without any product: no shop. */
   let sold: string;
+  /** A database that lacks a table of every PrestaShop. */
+  let lacking: string;
 
   beforeAll(async () => {
     setting = await makeInPlaceSetting();
@@ -19,7 +23,10 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     const idOf = (source: string): string => json.snapshots.find((one: { source: string }) => one.source === source).id;
     safety = { database: idOf('database'), files: idOf('files') };
     await setting.server.sql('DELETE FROM dupont.ps_product');
-    sold = (await setting.world.ok(['backup', 'dupont', '--source', 'database'])).json.snapshots[0].id;
+    const backUp = async (): Promise<string> => (await setting.world.ok(['backup', 'dupont', '--source', 'database'])).json.snapshots[0].id;
+    sold = await backUp();
+    await setting.server.sql('DROP TABLE dupont.ps_order_state');
+    lacking = await backUp();
   }, 120_000);
   afterAll(async () => {
     await setting?.[Symbol.asyncDispose]();
@@ -51,6 +58,49 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     const back = await world.coffre(['restore', 'dupont', '--in-place', '--rollback']);
     expect(back.json.error).toMatchObject({ code: 'E_NOT_FOUND', hint: expect.stringContaining(json.inPlace.safety.database) });
   }, 180_000);
+
+  test('a dry run - says what is missing after what would be done, and touches nothing', async () => {
+    const { root, world } = setting;
+    const before = statSync(root).mtimeMs;
+    const { json, status } = await world.coffre(['restore', 'dupont', '--in-place', '--dry-run', '--snapshot', lacking]);
+    expect(status).not.toBe(0);
+    expect(json).toMatchObject({ dryRun: true, would: expect.any(Array), error: { code: 'E_SHOP_TABLES' } });
+    expect(json.error.message).toContain('ps_order_state');
+    for (const chosen of [
+      ['--source', 'database', '--table', 'ps_nope'],
+      ['--at', '2126-01-01'],
+    ]) {
+      const refused = await world.coffre(['restore', 'dupont', '--in-place', '--dry-run', ...chosen]);
+      expect(refused.json.error, chosen.join(' ')).toMatchObject({ code: 'E_USAGE' });
+    }
+    expect(statSync(root).mtimeMs).toBe(before);
+  }, 120_000);
+
+  test('told to stop by the command - says whether the shop is open, and it is so; the status says the same at once', async () => {
+    const { world } = setting;
+    const command = world.start(['--json', 'restore', 'dupont', '--in-place', '--skip-safety', '--at', setting.asOf]);
+    let said = '';
+    command.stdout?.on('data', (chunk) => (said += chunk));
+    command.stderr?.on('data', (chunk) => (said += chunk));
+    const ended = once(command, 'close');
+    const untilMs = performance.now() + 60_000;
+    while ((await setting.page()) !== 'maintenance' && performance.now() < untilMs) await systemClock.sleep(20);
+    command.kill('SIGINT');
+    await ended;
+    const page = await setting.page();
+    const alarms = (await world.coffre(['status', 'dupont'])).json.shops[0].alarms.map(({ kind }: { kind: string }) => kind);
+    if (said.includes('E_INTERRUPTED')) {
+      expect(said).toContain('dupont is open');
+      expect(page).toBe('two two');
+      expect(alarms).not.toContain('closed');
+    } else {
+      expect(said).toContain('E_SHOP_CLOSED');
+      expect(said).toContain('--rollback');
+      expect(page).toBe('maintenance');
+      expect(alarms).toContain('closed');
+      await world.ok(['restore', 'dupont', '--in-place', '--rollback']);
+    }
+  }, 240_000);
 
   test('killed and stopped around the closing of what is loaded beside, taken up by other orders - the switch is the snapshot’s at the end', async () => {
     const { server } = setting;
