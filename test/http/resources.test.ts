@@ -209,7 +209,14 @@ describe('errors', () => {
       const status = statusOf(code);
       expect([code, status >= 400 && status < 600]).toEqual([code, true]);
       const problem = problemOf(new CoffreError(code, SECRET_WORD, { hint: SECRET_WORD }), true);
-      expect(problem).toMatchObject({ code, status, title: ERRORS[code].means, detail: SECRET_WORD, type: `urn:coffre:error:${code}` });
+      // a caller has no command line
+      expect(problem).toMatchObject({
+        code,
+        status,
+        title: code === 'E_USAGE' ? 'what the request asks for cannot be done so' : ERRORS[code].means,
+        detail: SECRET_WORD,
+        type: `urn:coffre:error:${code}`,
+      });
       // those of the API itself are about what the caller sent; the others’ words are for administrators
       const isOurs = code === 'E_NOT_FOUND' || ERRORS[code].exit === ERRORS.E_REQUEST.exit;
       expect(JSON.stringify(problemOf(new CoffreError(code, SECRET_WORD, { hint: SECRET_WORD }), false)).includes(SECRET_WORD)).toBe(
