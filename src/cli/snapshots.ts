@@ -8,7 +8,7 @@ import { drilledSnapshots } from '../catalog/drills.ts';
 import { gapsOf } from '../catalog/gaps.ts';
 import { openCatalog } from '../catalog/open.ts';
 import { snapshotDocument, stateOf } from '../catalog/snapshot-document.ts';
-import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
+import { getSnapshot, isBackup, listSnapshots, type SnapshotWithCopies } from '../catalog/snapshots.ts';
 import { CoffreError } from '../errors.ts';
 import { printablePath } from '../restore/members.ts';
 import { compilePaths } from '../restore/paths.ts';
@@ -37,6 +37,7 @@ export function registerSnapshots(program: Command, context: CliContext): void {
               { title: 'snapshot' },
               { title: 'shop' },
               { title: 'source' },
+              { title: 'purpose' },
               { title: 'as of' },
               { title: 'read', align: 'right' },
               { title: 'stored', align: 'right' },
@@ -50,6 +51,7 @@ export function registerSnapshots(program: Command, context: CliContext): void {
               snapshot.id,
               snapshot.shop,
               snapshot.source,
+              snapshot.purpose ?? 'backup',
               formatInstant(Temporal.Instant.from(snapshot.asOf), timezone),
               formatBytes(snapshot.plainBytes),
               formatBytes(snapshot.storedBytes),
@@ -182,6 +184,7 @@ function describeSnapshot(snapshot: SnapshotWithCopies, manifest: SignedManifest
     ['snapshot', snapshot.id],
     ['shop', `${snapshot.shop}, ${snapshot.source}`],
     ['state', stateOf(snapshot)],
+    ['purpose', isBackup(snapshot) ? 'backup' : 'safety: what a restore in place replaced; only its id restores it'],
     ['as of', when(snapshot.asOf)],
     ['completed', when(snapshot.completedAt)],
     ['kept until', when(snapshot.keepUntil)],

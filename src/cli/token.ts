@@ -89,8 +89,8 @@ export function registerToken(program: Command, context: CliContext): void {
   token
     .command('revoke')
     .description('end a token, from its next request on')
-    .argument('<id>', 'id or name, as token list shows them')
-    .addHelpText('after', '\nExample:\n  coffre token revoke portal-dupont\n')
+    .argument('<id-or-name>', 'as token list shows them')
+    .addHelpText('after', '\nExample:\n  coffre token revoke portal-dupont\n  coffre token revoke 01k9v3n0t3f8z6j2q4h5y7w1cd\n')
     .action(
       action(context, async (invocation, id: string) => {
         const config = invocation.config();

@@ -63,6 +63,19 @@ export function restorable(snapshots: readonly SnapshotWithCopies[], source: Sou
   return whole.reduce<SnapshotWithCopies | null>((a, b) => (a === null || b.asOf > a.asOf ? b : a), null);
 }
 
+/** How many newer ones of the same source, up to `at`, were taken for safety: they are not chosen but by their id. */
+export function safetyPassedOver(
+  snapshots: readonly Pick<SnapshotWithCopies, 'asOf' | 'purpose' | 'shop' | 'source'>[],
+  chosen: Pick<SnapshotWithCopies, 'asOf' | 'shop' | 'source'>,
+  at: Temporal.Instant | null,
+): number {
+  const limit = at?.epochMilliseconds ?? Number.POSITIVE_INFINITY;
+  return snapshots.filter(
+    (other) =>
+      !isBackup(other) && other.shop === chosen.shop && other.source === chosen.source && other.asOf > chosen.asOf && other.asOf <= limit,
+  ).length;
+}
+
 /** Newer ones of the same source, up to `at`, that were not chosen: whoever restores must know of them. Newest first. */
 export function passedOver(
   snapshots: readonly SnapshotWithCopies[],

@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, test } from 'vitest';
 import type { SnapshotWithCopies } from '../../src/catalog/snapshots.ts';
-import { chooseSnapshot, demandSource, passedOver, restorable } from '../../src/restore/choose.ts';
+import { chooseSnapshot, demandSource, passedOver, restorable, safetyPassedOver } from '../../src/restore/choose.ts';
 import { snapshotRow } from '../rows.ts';
 
 const DAY = 86_400_000;
@@ -78,6 +78,15 @@ test('restorable - the newest whole backup that some vault has undamaged, whethe
     'day 2',
   );
   expect(of({ ...snapshot(1), purpose: 'safety' }, snapshot(2, { in: ['nas!', 'offsite!'] }))).toBeNull();
+});
+
+test('newer ones that were taken for safety - not chosen, and counted up to the time asked for', () => {
+  const safety = (day: number) => ({ ...snapshot(day), purpose: 'safety' as const });
+  const all = [snapshot(1), snapshot(2), safety(3), safety(4)];
+  expect(choose(all)).toBe('day 2');
+  const newer = (at: number | null) =>
+    safetyPassedOver(all, snapshot(2), at === null ? null : Temporal.Instant.fromEpochMilliseconds(at * DAY));
+  expect([newer(null), newer(3), newer(2)]).toEqual([2, 1, 0]);
 });
 
 test('a snapshot and a source are named - they must agree', () => {

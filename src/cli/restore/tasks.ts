@@ -4,7 +4,7 @@ import { getSnapshot, listSnapshots, type SnapshotWithCopies } from '../../catal
 import type { Clock } from '../../clock.ts';
 import type { Config, ShopConfig } from '../../config/config.ts';
 import { CoffreError } from '../../errors.ts';
-import { chooseSnapshot, demandSource, passedOver } from '../../restore/choose.ts';
+import { chooseSnapshot, demandSource, passedOver, safetyPassedOver } from '../../restore/choose.ts';
 import { checkPast } from '../../restore/request-preview.ts';
 import type { SourceKind } from '../../source/source.ts';
 import { parseInstant } from '../instant.ts';
@@ -27,6 +27,8 @@ export interface Task {
   readonly to: { readonly directory: string } | { readonly database: string };
   /** Newer ones that were not chosen. */
   readonly passedOver: readonly SnapshotWithCopies[];
+  /** How many newer ones were taken for safety: only their id chooses them. */
+  readonly safetyNewer: number;
 }
 
 /** What goes where. Throws E_USAGE, E_UNKNOWN_SNAPSHOT, E_UNKNOWN_VAULT. */
@@ -60,7 +62,7 @@ export async function planTasks(
       const flag = snapshot.source === 'database' ? '--to-database' : '--to-dir';
       throw new CoffreError('E_USAGE', `snapshot ${snapshot.id} is of ${snapshot.source}: it needs ${flag}`);
     }
-    return [{ source: snapshot.source, snapshot, to, passedOver: [] }];
+    return [{ source: snapshot.source, snapshot, to, passedOver: [], safetyNewer: 0 }];
   }
   const sources: SourceKind[] = options.source ? [options.source] : ['files', 'database'];
   const snapshots = await listSnapshots(catalog, shop.name);
@@ -78,7 +80,8 @@ export async function planTasks(
       from: options.from ?? null,
       tell: (instant) => formatInstant(instant, config.timezone),
     });
-    tasks.push({ source, to, snapshot, passedOver: passedOver(snapshots, snapshot, at) });
+    const safetyNewer = safetyPassedOver(snapshots, snapshot, at);
+    tasks.push({ source, to, snapshot, passedOver: passedOver(snapshots, snapshot, at), safetyNewer });
   }
   return tasks;
 }

@@ -17,6 +17,15 @@ export function passedOverNote(config: Config, { source, passedOver }: Task): st
   return [`note: ${source}: snapshot ${newest.id} of ${at} is newer and ${why}; --snapshot ${newest.id} takes it`];
 }
 
+/** Whoever looks for what the last restore replaced must hear that it is there, and not taken. */
+function safetyNote({ safetyNewer, snapshot, source }: Task): string[] {
+  if (safetyNewer === 0) return [];
+  const are = safetyNewer === 1 ? 'newer snapshot is' : 'newer snapshots are';
+  return [
+    `note: ${source}: ${safetyNewer} ${are} not taken (safety): coffre snapshots ${snapshot.shop} lists them, --snapshot ID takes one`,
+  ];
+}
+
 export const instantText = (epochMs: number): string => Temporal.Instant.fromEpochMilliseconds(epochMs).toString();
 
 export function describePlan(
@@ -43,6 +52,7 @@ export function describePlan(
         snapshot: task.snapshot.id,
         asOf: instantText(task.snapshot.asOf),
         passedOver: task.passedOver.map((newer) => newer.id),
+        safetyNewer: task.safetyNewer,
         bytes: task.snapshot.plainBytes,
         vaults: task.snapshot.copies.map((copy) => copy.vault),
         good: task.snapshot.good,
@@ -58,7 +68,7 @@ export function describePlan(
       ),
       ...(present ? [describeOverwritingText(present)] : []),
       ...tasks.flatMap(({ to }) => (preview && 'directory' in to ? [describePreview(to.directory, preview)] : [])),
-      ...tasks.flatMap((task) => passedOverNote(config, task)),
+      ...tasks.flatMap((task) => [...passedOverNote(config, task), ...safetyNote(task)]),
     ].join('\n'),
   };
 }
