@@ -141,6 +141,9 @@ test('wrong month, vault, time - exit 2, each with its code', async () => {
     [['billing', 'level', '--vault', 'nowhere'], 'E_UNKNOWN_VAULT'],
     [['billing', 'level', '--at', 'yesterday'], 'E_USAGE'],
     [['billing', 'ledger', '--limit', '0'], 'E_USAGE'],
+    [['billing', 'level', '--shop', 'nobody'], 'E_UNKNOWN_SHOP'],
+    [['billing', 'ledger', '--shop', 'nobody'], 'E_UNKNOWN_SHOP'],
+    [['billing', 'ledger', '--from', '2026-05-01', '--to', '2026-04-01'], 'E_USAGE'],
   ] as const) {
     const outcome = await world.coffre(args);
     expect([args.join(' '), outcome.status, outcome.json?.error?.code]).toEqual([args.join(' '), 2, code]);
