@@ -107,7 +107,7 @@ async function exportHere(
   } finally {
     await target.close();
     for (const vault of vaults) await vault.close().catch(() => {});
-    for (const problem of problems) await recordDamage(catalog, problem).catch(() => {});
+    for (const problem of problems) await recordDamage(catalog, clock, problem).catch(() => {});
   }
 }
 

@@ -102,7 +102,7 @@ export async function exportForShop(deps: ExportWorkDeps, work: Work, at: number
     await finishRun(catalog, clock, work.run, 'failed', failure).catch(() => {});
     throw failure;
   } finally {
-    for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
+    for (const problem of damaged) await recordDamage(catalog, clock, problem).catch(() => {});
   }
 }
 

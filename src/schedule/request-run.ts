@@ -89,7 +89,7 @@ export async function runRequest(deps: RequestRunDeps, work: RequestWork, reques
     await finishRun(catalog, clock, work.run, 'failed', failure).catch(() => {});
     throw failure;
   } finally {
-    for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
+    for (const problem of damaged) await recordDamage(catalog, clock, problem).catch(() => {});
   }
 }
 

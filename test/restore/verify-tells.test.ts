@@ -8,6 +8,7 @@ import { listBreaches } from '../../src/catalog/breaches.ts';
 import { listIncidents } from '../../src/catalog/incidents.ts';
 import { openCatalog } from '../../src/catalog/open.ts';
 import { getSnapshot } from '../../src/catalog/snapshots.ts';
+import { recordDamage } from '../../src/restore/restore-run.ts';
 import { chooseReading, listShop, verifyCopy } from '../../src/restore/verify.ts';
 import { watchShop } from '../../src/retention/watch.ts';
 import { newId } from '../../src/segment/id.ts';
@@ -60,6 +61,9 @@ test('an index written over, a manifest gone, and no lock any more - one inciden
   chmodSync(join(path, index.key), 0o600);
   writeFileSync(join(path, index.key), 'theirs');
   const foundAt = clock.nowMs();
+  // a restore came upon it first
+  await recordDamage(catalog, clock, { snapshot: id, vault: 'nas', key: index.key, code: 'E_OBJECT_ALTERED', message: 'read' });
+  expect(await listIncidents(catalog.db)).toMatchObject([{ kind: 'altered', key: index.key }]);
   for (const _ of [1, 2]) expect(await verified()).toEqual(['E_OBJECT_ALTERED', 'E_OBJECT_MISSING']);
   const told = async () => (await listIncidents(catalog.db)).map(({ key, kind }) => [key, kind]).sort();
   const both = [

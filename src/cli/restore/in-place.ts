@@ -167,7 +167,7 @@ export async function restoreInPlace(context: CliContext, invocation: Invocation
       throw failure;
     }
   } finally {
-    for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
+    for (const problem of damaged) await recordDamage(catalog, clock, problem).catch(() => {});
   }
 }
 

@@ -214,7 +214,7 @@ async function restore(context: CliContext, invocation: Invocation, adapters: Re
   } finally {
     await databaseTarget?.close().catch(() => {});
     for (const vault of vaults) await vault.close().catch(() => {});
-    for (const problem of problems) await recordDamage(catalog, problem).catch(() => {});
+    for (const problem of problems) await recordDamage(catalog, clock, problem).catch(() => {});
   }
 }
 

@@ -98,7 +98,7 @@ export async function drillShop(
     if (busy && signedBy === 'daemon') await backToQueue(catalog, runId);
     throw failure;
   } finally {
-    for (const problem of damaged) await recordDamage(catalog, problem).catch(() => {});
+    for (const problem of damaged) await recordDamage(catalog, clock, problem).catch(() => {});
   }
 }
 
