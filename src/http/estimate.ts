@@ -31,7 +31,9 @@ const fields = z.object({
       phases: z.array(phaseFields).describe('of the whole shop'),
     })
     .nullable(),
-  notMeasured: z.array(z.object({ source: sourceKind, phase })).describe('why there is no estimate'),
+  notMeasured: z
+    .array(z.object({ source: sourceKind, phase, vault: z.string().optional().describe('of download') }))
+    .describe('why there is no estimate'),
   advice: z.array(z.looseObject({ kind: z.string() })).describe('what would make it faster; for administrators'),
 });
 

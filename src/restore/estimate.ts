@@ -79,7 +79,8 @@ export interface Estimate extends Range {
 /** Why there is no estimate: phases that nobody ever measured. */
 export interface NotMeasured {
   readonly vault: string;
-  readonly missing: readonly { readonly source: SourceKind; readonly phase: RatePhase }[];
+  /** `vault`: of download alone, the one that nothing was measured of. */
+  readonly missing: readonly { readonly source: SourceKind; readonly phase: RatePhase; readonly vault?: string }[];
 }
 
 /** Older ones say how the machine was. */
@@ -135,7 +136,9 @@ export function estimateRestore(rates: readonly RateRow[], subject: EstimateSubj
 export function whyUnknown(rates: readonly RateRow[], subject: EstimateSubject): NotMeasured {
   const missing = subject.sources.flatMap((source) =>
     neededPhases(source.source).flatMap((phase) =>
-      estimatePhase(rates, subject, source, phase) === null ? [{ source: source.source, phase }] : [],
+      estimatePhase(rates, subject, source, phase) === null
+        ? [{ source: source.source, phase, ...(phase === 'download' ? { vault: subject.vault } : {}) }]
+        : [],
     ),
   );
   return { vault: subject.vault, missing };

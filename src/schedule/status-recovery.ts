@@ -28,7 +28,10 @@ export function checkRecovery({ recovery, runs, shop }: RecoveryFacts, red: Alar
   const estimate = recovery?.estimate ?? null;
   const fit = recovery?.fit ?? null;
   if (estimate === null || fit === null) {
-    const missing = recovery?.notMeasured?.missing.map(({ source, phase }) => `${source} ${phase}`) ?? [];
+    const missing =
+      recovery?.notMeasured?.missing.map(
+        ({ source, phase, vault }) => `${source} ${phase}${vault === undefined ? '' : ` from ${vault}`}`,
+      ) ?? [];
     if (lastRestore(runs) === null) notes.push('no restore was ever measured: the recovery time is a guess');
     else if (missing.length > 0)
       notes.push(`the recovery time is not known, never measured: ${missing.join(', ')}; coffre drill ${shop.name} measures it`);

@@ -48,12 +48,18 @@ export function registerEstimate(program: Command, context: CliContext): void {
             ? new CoffreError('E_RED', `a restore of ${shopName} would take longer than its plan promises`)
             : document.fit === null
               ? new CoffreError('E_RED', `how long a restore of ${shopName} takes is not known`, {
-                  hint: `coffre drill ${shopName} measures it`,
+                  hint: `coffre drill ${shopName}${fromUnmeasured(document)} measures it`,
                 })
               : null;
         return { document, text: describeEstimate(document), ...(failure ? { failure } : {}) };
       }),
     );
+}
+
+/** A drill takes the next vault in turn, which need not be the one that nothing is known of. */
+function fromUnmeasured({ notMeasured }: EstimateDocument): string {
+  const vault = notMeasured.find((one) => one.vault !== undefined)?.vault;
+  return vault === undefined ? '' : ` --from ${vault}`;
 }
 
 /** Rounded up: to less than a second nobody predicts. */
@@ -66,7 +72,9 @@ export function describeEstimate(document: EstimateDocument): string {
   const { estimate, targetMs, calendar, fit, countedMs } = document;
   const promise = `${time(targetMs)}${calendar === 'business' ? ' of business hours' : ''}`;
   if (estimate === null) {
-    const missing = document.notMeasured.map(({ source, phase }) => `${source}: ${NAMES[phase]}`);
+    const missing = document.notMeasured.map(
+      ({ source, phase, vault }) => `${source}: ${NAMES[phase]}${vault === undefined ? '' : ` from ${vault}`}`,
+    );
     const why =
       missing.length > 0
         ? `never measured: ${missing.join('; ')}\n${TOO_LITTLE}`
