@@ -334,6 +334,24 @@ describe('at the desk', () => {
       expect(await it.state()).toBe('rolled-back');
     });
 
+    test('told - once a message of this failure to the operators got through, whatever its owner was sent', async () => {
+      const it = await closed();
+      const message = async (id: string, sentAt: number | null, more: object) =>
+        await it.catalog.db
+          .insertInto('messages')
+          .values({
+            ...{ id, at: it.clock.nowMs(), channel: 'mail', tries: 0, nextAt: 0, sentAt, givenUpAt: null, code: null, error: null },
+            content: JSON.stringify({ request: { id: it.id, verb: 'fail' }, ...more }),
+          })
+          .execute();
+      await message('owner', 1, { to: ['a@b.example'] });
+      await message('approved', 1, { request: { id: it.id, verb: 'approve' } });
+      await message('waits', null, {});
+      expect(await it.full()).toMatchObject({ told: false });
+      await message('sent', 1, {});
+      expect(await it.full()).toMatchObject({ told: true });
+    });
+
     test('root went on with it to its end - done, with what it came to; an order that is no request is nobody’s', async () => {
       const it = await closed();
       expect((await it.full()).error).toMatchObject({ hint: 'mend it' });
