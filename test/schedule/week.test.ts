@@ -49,7 +49,7 @@ class Life {
   readonly #done: Done[];
   /** Writes until it dies, in the middle of whatever it does. */
   #left: number;
-  #writing = 0;
+  #underWay = 0;
   dead = false;
 
   constructor(catalog: Catalog, clock: FakeClock, random: Random, done: Done[]) {
@@ -63,19 +63,24 @@ class Life {
   /** A write: killed just before it, or just after it. */
   async #write<T>(work: () => Promise<T>): Promise<T> {
     if (this.dead) return await new Promise(() => {});
-    this.#writing++;
+    this.#underWay++;
     const isLast = --this.#left === 0;
     if (isLast) this.dead = true;
     let result: T | null = null;
-    if (!isLast || this.#random.int(0, 1) === 0) result = await work().finally(() => this.#writing--);
-    else this.#writing--;
+    if (!isLast || this.#random.int(0, 1) === 0) result = await work().finally(() => this.#underWay--);
+    else this.#underWay--;
     return isLast ? await new Promise(() => {}) : (result as T);
   }
 
-  /** Time stands still until what is being written is written: a disk may be slow, and a minute of this test is some milliseconds. */
+  async #read<T>(work: () => Promise<T>): Promise<T> {
+    this.#underWay++;
+    return await work().finally(() => this.#underWay--);
+  }
+
+  /** Time stands still until what is being read or written is: a disk may be slow, and a minute of this test is some milliseconds. */
   async settled(): Promise<void> {
     do await turns(6);
-    while (this.#writing > 0);
+    while (this.#underWay > 0);
     await turns(6);
   }
 
@@ -84,9 +89,9 @@ class Life {
     await markDeadRuns(catalog, clock);
     const real = catalogSlots(catalog, clock);
     const slots: SlotStore = {
-      lastTaken: (shop, name) => real.lastTaken(shop, name),
-      allTaken: () => real.allTaken(),
-      recover: () => real.recover(),
+      lastTaken: (shop, name) => this.#read(() => real.lastTaken(shop, name)),
+      allTaken: () => this.#read(() => real.allTaken()),
+      recover: () => this.#read(() => real.recover()),
       taken: (...args) => this.#write(() => real.taken(...args)),
       takenTogether: (list) => this.#write(() => real.takenTogether(list)),
       begin: (run) => this.#write(() => real.begin(run)),
