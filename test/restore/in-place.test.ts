@@ -50,7 +50,8 @@ describe.skipIf(process.geteuid?.() !== 0)('a shop on this machine', () => {
     expect(statSync(join(root, 'index.php')).uid).toBe(OWNER);
     // what was to be replaced is not the newest state that anybody means
     const safe = Object.values(json.inPlace.safety as Record<string, string>);
-    const next = JSON.stringify((await world.ok(['restore', 'dupont', '--in-place', '--dry-run'])).json);
+    const next = JSON.stringify((await world.coffre(['restore', 'dupont', '--in-place', '--dry-run'])).json);
+    expect(next).toContain(lacking);
     for (const id of safe) expect(next).not.toContain(id);
     const listed = (await world.ok(['snapshots', 'dupont'])).json.snapshots as { id: string; purpose: string | null }[];
     expect(listed.filter(({ purpose }) => purpose === 'safety').map(({ id }) => id)).toEqual(expect.arrayContaining(safe));
