@@ -115,7 +115,7 @@ export async function makeThings({ catalog, service }: TestDaemon, shop: string)
   await audit(catalog, clock, { who, what: 'prune', shop, detail: { reason: SECRET_WORD } });
   const deps = { catalog, clock, config, peaks: contractPeaks };
   const statement = await issueLastMonth(deps, who);
-  const wrong = { statement, amount: '-1', shop: null, reason: SECRET_WORD, who };
+  const wrong = { statement, amount: '-1', shop: null, reason: SECRET_WORD, beyond: true, who };
   const { correction } = (await correctStatement(deps, requireContract(config, 'csi-001'), wrong)).made;
   const [request, heldRequest, failedRequest] = [newId(clock), newId(clock), newId(clock)];
   for (const [id, state] of [

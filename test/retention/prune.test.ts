@@ -279,12 +279,12 @@ describe('tampering and trouble', () => {
     expect(later.kept.map((row) => [row.snapshot, row.reason])).toContainEqual([older.snapshot, 'newest good files snapshot']);
   });
 
-  test('a segment rewritten in place - the old version is missing, the new one foreign', async () => {
+  test('a segment rewritten in place - altered', async () => {
     const world = await place();
     const taken = await take(world, { fresh: [300] });
     await appendFile(join(world.paths.get('nas') ?? '', segmentKey(SHOP, taken.segments[0] as string, 'tar', false)), 'x');
     const result = await world.prune();
-    expect(result.foreign.map((row) => row.what).sort()).toEqual(['foreign version', 'missing']);
+    expect(result.foreign.map((row) => row.what).sort()).toEqual(['altered']);
     await expectLevel(world.catalog, world.vaults[0] as Vault, await folderBytes(world.paths.get('nas') ?? ''));
   });
 
